@@ -1,0 +1,194 @@
+"""The command line: `wildrobot` and its sub-commands, `wildrobot-run` and `train`.
+
+Only the module of the chosen sub-command is imported, so that help and the runtime start fast and need neither torch
+nor mujoco.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from wildrobot import __version__
+from wildrobot.errors import EXIT_BAD_INPUT, UserError, run_main
+
+
+@dataclass(frozen=True)
+class Command:
+    """A sub-command: the words that name it, its entry function, and what the overview says of it."""
+
+    words: tuple[str, ...]
+    module: str
+    summary: str
+    example: str
+    extra: str = ""
+    """Optional dependencies it needs (an extra of the package); empty: the base install does."""
+
+    @property
+    def name(self) -> str:
+        return " ".join(self.words)
+
+
+COMMANDS = (
+    Command(
+        ("reference", "build"),
+        "wildrobot.training.reference.build",
+        "plan a motion library (gaits or motion capture), execute it in simulation, keep what is good",
+        "wildrobot reference build --out references/gaits.npz",
+        "train",
+    ),
+    Command(
+        ("reference", "show"),
+        "wildrobot.training.reference.show",
+        "print the clips of a reference with their figures; render them to a video",
+        "wildrobot reference show references/gaits.npz --video gaits.mp4",
+        "train",
+    ),
+    Command(
+        ("train",),
+        "wildrobot.training.train",
+        "train a policy: PPO for the task, AMP for the style",
+        "wildrobot train --preset quick --run-dir runs/first",
+        "train",
+    ),
+    Command(
+        ("export",),
+        "wildrobot.export.cli",
+        "write a run's policy as one .onnx with its contract and golden vectors",
+        "wildrobot export runs/first --onnx",
+        "train",
+    ),
+    Command(
+        ("eval",),
+        "wildrobot.training.evaluation",
+        "measure an exported policy over many simulated episodes and speeds",
+        "wildrobot eval policies/wildrobot_walk.onnx --quick",
+        "train",
+    ),
+    Command(
+        ("run",),
+        "wildrobot.runtime.run",
+        "run a policy at 50 Hz on a robot: simulated or real",
+        "wildrobot run policies/wildrobot_walk.onnx --robot sim --vx 0.3 --duration 20",
+    ),
+    Command(
+        ("replay",),
+        "wildrobot.runtime.replay",
+        "feed a recorded log through the same code again and demand the same answers",
+        "wildrobot replay walk.lcmlog --policy policies/wildrobot_walk.onnx",
+    ),
+    Command(
+        ("report",),
+        "wildrobot.training.report",
+        "one HTML page about a run: curves, evaluation, configuration, video",
+        "wildrobot report runs/first",
+    ),
+    Command(
+        ("make-run",),
+        "wildrobot.training.make_run",
+        "everything in one go: reference, training, export, evaluation, 20 s of walking, report",
+        "wildrobot make-run --out runs/make_run",
+        "train",
+    ),
+)
+
+
+def overview() -> str:
+    """What `wildrobot --help` prints."""
+    width = max(len(command.name) for command in COMMANDS)
+    lines = [
+        "usage: wildrobot COMMAND [OPTIONS]",
+        "",
+        "A small biped, from a motion it should imitate to walking on its own computer.",
+        "",
+        "commands:",
+        *(f"  {command.name:<{width}}  {command.summary}" for command in COMMANDS),
+        "",
+        "examples, in the order of the work:",
+        *(f"  {command.example}" for command in COMMANDS),
+        "",
+        "`wildrobot COMMAND --help` explains a command's options. `wildrobot --version` prints the version.",
+    ]
+    return "\n".join(lines)
+
+
+def find_command(argv: Sequence[str]) -> tuple[Command, list[str]]:
+    """Split the arguments into the command they name and the rest.
+
+    Raises:
+        UserError: no such command; the nearest one is named.
+    """
+    import difflib  # only on the way to an answer, not at the start of every command
+
+    for command in COMMANDS:
+        if tuple(argv[: len(command.words)]) == command.words:
+            return command, list(argv[len(command.words) :])
+    group = [command for command in COMMANDS if command.words[0] == argv[0]]
+    if group:
+        choices = " or ".join(f"'wildrobot {command.name}'" for command in group)
+        raise UserError(f"'wildrobot {argv[0]}' needs to know what to do. Use {choices}.")
+    names = [command.words[0] for command in COMMANDS]
+    near = difflib.get_close_matches(argv[0], names, n=1)
+    hint = f"Did you mean 'wildrobot {near[0]}'?" if near else f"Known: {', '.join(dict.fromkeys(names))}."
+    raise UserError(f"there is no command '{argv[0]}'. {hint}")
+
+
+def run_command(command: Command, argv: Sequence[str], program: str) -> int:
+    """Import a command's module and run its `main(argv)`.
+
+    Raises:
+        UserError: a package of an optional extra is not installed.
+    """
+    sys.argv[0] = program  # argparse and tyro show it in their usage line
+    try:
+        main = importlib.import_module(command.module).main
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").split(".")[0]
+        if missing in ("", "wildrobot"):
+            raise
+        extra = command.extra or "sim"
+        raise UserError(
+            f"'{program}' needs the Python package '{missing}', which is not installed. "
+            f"Install it with: pip install 'wildrobot[{extra}]'"
+        ) from error
+    return main(list(argv)) or 0
+
+
+def main(argv: Sequence[str]) -> int:
+    """`wildrobot COMMAND …`; returns the exit code."""
+    if not argv or argv[0] in ("-h", "--help", "help"):
+        print(overview())
+        return 0 if argv else EXIT_BAD_INPUT
+    if argv[0] in ("-V", "--version"):
+        print(f"wildrobot {__version__}")
+        return 0
+    if argv[1:2] and argv[1] in ("-h", "--help"):
+        group = [command for command in COMMANDS if command.words[0] == argv[0] and len(command.words) > 1]
+        if group:
+            for command in group:
+                print(f"wildrobot {command.name}\n    {command.summary}\n    example: {command.example}\n")
+            return 0
+    command, rest = find_command(argv)
+    return run_command(command, rest, f"wildrobot {command.name}")
+
+
+def _script(words: tuple[str, ...], program: str) -> int:
+    command = next(command for command in COMMANDS if command.words == words)
+    return run_main(lambda argv: run_command(command, argv, program))
+
+
+def wildrobot_script() -> int:
+    """Console script `wildrobot`."""
+    return run_main(main)
+
+
+def wildrobot_run_script() -> int:
+    """Console script `wildrobot-run`: the same as `wildrobot run`."""
+    return _script(("run",), "wildrobot-run")
+
+
+def train_script() -> int:
+    """Console script `train`: the same as `wildrobot train`."""
+    return _script(("train",), "train")
