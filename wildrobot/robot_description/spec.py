@@ -1,0 +1,234 @@
+"""`RobotSpec`: everything the other parts may know about the robot, from `robot.yaml` and the MJCF."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wildrobot.config import from_dict, load_yaml
+from wildrobot.errors import UserError
+from wildrobot.robot_description.kinematics import Kinematics
+from wildrobot.robot_description.mirror import MirrorMap, derive_mirror
+from wildrobot.robot_description.mjcf import BodyTree, read_mjcf
+
+Array = NDArray[np.float64]
+DEFAULT_ROBOT = Path(__file__).parent / "robot.yaml"
+# Full duty of a Dynamixel X servo is 885 units, and Position P Gain counts 1/128 duty unit per position count.
+_FULL_DUTY = 885.0
+_P_GAIN_UNIT = 128.0
+
+
+@dataclass(frozen=True)
+class ServoModel:
+    """Figures of one servo type at its nominal supply voltage, from the maker's table."""
+
+    model_number: int
+    stall_torque_nm: float
+    no_load_speed_rad_s: float
+    nominal_voltage_v: float
+    position_rad_per_count: float
+    velocity_rad_s_per_count: float
+    current_a_per_count: float
+
+
+@dataclass(frozen=True)
+class JointConfig:
+    """One line of `joints` in robot.yaml: joint position = direction * servo angle + offset_rad."""
+
+    name: str
+    servo: str
+    id: int
+    direction: int
+    offset_rad: float
+    home_rad: float
+    action_scale: float
+    p_gain: int
+
+
+@dataclass(frozen=True)
+class FootSwitch:
+    """Hysteresis of the foot contacts: closes above `on_n`, opens below `off_n` (newtons)."""
+
+    on_n: float
+    off_n: float
+
+
+@dataclass(frozen=True)
+class GaitConfig:
+    """Stride frequency of the gait clock and the command size from which the robot is to move."""
+
+    stride_hz: float
+    moving_speed_m_s: float
+    moving_yaw_rate_rad_s: float
+
+
+@dataclass(frozen=True)
+class CommandRanges:
+    """What a policy may be commanded: m/s and rad/s, (low, high)."""
+
+    linear_velocity_x: tuple[float, float]
+    yaw_rate: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Guard:
+    """Warning and stop level of one safety guard, in the unit of its name."""
+
+    warn: float
+    stop: float
+
+
+@dataclass(frozen=True)
+class RobotConfig:
+    """robot.yaml as typed data."""
+
+    name: str
+    mjcf: str
+    control_hz: float
+    pelvis_body: str
+    torso_body: str
+    imu_site: str
+    imu_mount: tuple[float, ...]
+    feet: tuple[str, ...]
+    foot_switch: FootSwitch
+    servo_models: dict[str, Any]
+    joints: list[JointConfig]
+    action_clip: float
+    gait: GaitConfig
+    command: CommandRanges
+    guards: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class LegGeometry:
+    """Lengths of one leg at the zero pose, m: hip axis to knee, knee to ankle, ankle to sole; hip pitch axis below the pelvis."""
+
+    thigh: float
+    shank: float
+    ankle_height: float
+    hip_drop: float
+    hip_half_width: float
+
+    @property
+    def length(self) -> float:
+        """Hip pitch axis to ankle, leg straight, m."""
+        return self.thigh + self.shank
+
+
+class RobotSpec:
+    """The robot as typed data. Arrays are (n,) in policy order, SI units."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config = from_dict(RobotConfig, load_yaml(path), where=str(path))
+        config = self.config
+        self.mjcf_path = path.parent / config.mjcf
+        self.tree: BodyTree = read_mjcf(self.mjcf_path)
+        self.name = config.name
+        self.joint_names = tuple(joint.name for joint in config.joints)
+        hinges = {body.joint.name: body.joint for body in self.tree.bodies if body.joint is not None}
+        if set(hinges) != set(self.joint_names):
+            raise UserError(
+                f"{path} lists the joints {sorted(self.joint_names)}, but {self.mjcf_path} has {sorted(hinges)}: "
+                "both must name the same joints."
+            )
+        models = {key: from_dict(ServoModel, value, where=f"{path}.{key}") for key, value in config.servo_models.items()}
+        unknown = sorted({joint.servo for joint in config.joints} - set(models))
+        if unknown:
+            raise UserError(f"{path}: servo models {unknown} are not in servo_models ({sorted(models)}).")
+        self.servos = tuple(models[joint.servo] for joint in config.joints)
+        self.joint_lower = np.array([hinges[name].range[0] for name in self.joint_names])
+        self.joint_upper = np.array([hinges[name].range[1] for name in self.joint_names])
+        self.default_joint_pos = np.array([joint.home_rad for joint in config.joints])
+        self.stall_torque = np.array([servo.stall_torque_nm for servo in self.servos])
+        self.no_load_speed = np.array([servo.no_load_speed_rad_s for servo in self.servos])
+        self.joint_damping = self.stall_torque / self.no_load_speed
+        gain = np.array([joint.p_gain for joint in config.joints]) / _P_GAIN_UNIT / _FULL_DUTY
+        self.joint_stiffness = self.stall_torque * gain / np.array([s.position_rad_per_count for s in self.servos])
+        self.action_scale = np.array([joint.action_scale for joint in config.joints])
+        self.action_clip = config.action_clip
+        self.target_rate_limit = self.no_load_speed
+        self.foot_names = config.feet
+        self.foot_switch = config.foot_switch
+        self.gait = config.gait
+        self.command = config.command
+        self.control_hz = config.control_hz
+        self.guards = {key: from_dict(Guard, value, where=f"{path}.guards.{key}") for key, value in config.guards.items()}
+        self.imu_mount = np.array(config.imu_mount) / np.linalg.norm(config.imu_mount)
+        self.imu_position = self.tree.sites[config.imu_site].pos
+        self.total_mass = sum(body.mass for body in self.tree.bodies)
+
+    @property
+    def num_joints(self) -> int:
+        """Number of actuated joints, n."""
+        return len(self.joint_names)
+
+    @property
+    def num_feet(self) -> int:
+        """Number of foot switches."""
+        return len(self.foot_names)
+
+    @property
+    def control_dt(self) -> float:
+        """Control period, s."""
+        return 1.0 / self.control_hz
+
+    @cached_property
+    def robot_hash(self) -> str:
+        """SHA-256 (hex) over robot.yaml and the MJCF."""
+        digest = hashlib.sha256()
+        for path in (self.path, self.mjcf_path):
+            digest.update(path.read_bytes())
+        return digest.hexdigest()
+
+    @cached_property
+    def kinematics(self) -> Kinematics:
+        """Forward kinematics and Jacobians, derived from the MJCF."""
+        config = self.config
+        return Kinematics(self.tree, self.joint_names, self.foot_names, config.torso_body, config.imu_site)
+
+    @cached_property
+    def mirror(self) -> MirrorMap:
+        """The left-right mirror map, derived from the joint axes."""
+        return derive_mirror(self.tree, self.joint_names, self.foot_names)
+
+    @cached_property
+    def waist_joints(self) -> tuple[int, ...]:
+        """Indices of the joints between pelvis and torso."""
+        return tuple(int(joint) for joint in self.kinematics._torso.joints[0])
+
+    @cached_property
+    def standing_height(self) -> float:
+        """Pelvis origin over the soles in the home pose, m."""
+        return float(-np.min(self.kinematics.foot_points(self.default_joint_pos)[:, 2]))
+
+    @cached_property
+    def leg(self) -> LegGeometry:
+        """Lengths of the left leg (the first foot's chain), from the MJCF: hip pitch, (hip roll,) knee, ankle."""
+        chain = self.kinematics._legs
+        zero_anchor = np.cumsum(chain.offset[0], axis=0)
+        hip, knee, ankle = zero_anchor[0], zero_anchor[-2], zero_anchor[-1]
+        sole = self.kinematics.foot_points(np.zeros(self.num_joints))[0]
+        return LegGeometry(
+            thigh=float(hip[2] - knee[2]),
+            shank=float(knee[2] - ankle[2]),
+            ankle_height=float(ankle[2] - sole[2]),
+            hip_drop=float(-hip[2]),
+            hip_half_width=float(zero_anchor[1][1]),
+        )
+
+
+@lru_cache(maxsize=8)
+def load_robot(path: str | Path | None = None) -> RobotSpec:
+    """The robot described by a robot.yaml (default: WildRobot's own).
+
+    Raises:
+        UserError: a file is missing or malformed, a key unknown, or the two files disagree.
+    """
+    return RobotSpec(Path(path) if path else DEFAULT_ROBOT)
