@@ -1,0 +1,80 @@
+"""Velocity commands, the gait clock that goes with them, and the heading hold that steers them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from wildrobot.robot_description import RobotSpec
+from wildrobot.runtime.rotations import wrap_angle
+
+COMMAND_NAMES = ("linear_velocity_x", "yaw_rate")
+"""A command is (..., 2): forward speed in m/s and turning rate about up in rad/s, heading frame."""
+
+
+def is_moving(spec: RobotSpec, command: Any) -> Any:
+    """(...) bool: does this command ask for steps, or for standing still?"""
+    gait = spec.gait
+    return (np.abs(command[..., 0]) > gait.moving_speed_m_s) | (
+        np.abs(command[..., 1]) > gait.moving_yaw_rate_rad_s
+    )
+
+
+class GaitClock:
+    """Phase of the stride, rad in [0, 2 pi): 0 begins the left swing, pi the right one.
+
+    The phase advances while the command asks for steps and rests at zero otherwise; the clock then reads (0, 0), so
+    that a policy can tell standing from stepping.
+    """
+
+    def __init__(self, spec: RobotSpec) -> None:
+        self._spec = spec
+        self._advance = 2.0 * math.pi * spec.gait.stride_hz * spec.control_dt
+        self.phase: Any = np.zeros(())
+        self.moving: Any = np.zeros((), dtype=bool)
+
+    def reset(self, shape: tuple[int, ...], mask: Any = None, phase: Any = 0.0) -> None:
+        """Start rows afresh at `phase` (rad), not moving."""
+        if mask is None:
+            self.phase = np.zeros(shape) + phase
+            self.moving = np.zeros(shape, dtype=bool)
+        else:
+            self.phase = np.where(mask, phase, self.phase)
+            self.moving = np.where(mask, False, self.moving)
+
+    def tick(self, command: Any) -> Any:
+        """Clock reading (..., 2) = (sin, cos) for this tick, then advance by one tick."""
+        moving = is_moving(self._spec, command)
+        reading = np.stack([np.sin(self.phase), np.cos(self.phase)], axis=-1) * moving[..., None]
+        self.phase = np.where(moving, np.remainder(self.phase + self._advance, 2.0 * math.pi), 0.0)
+        self.moving = moving
+        return reading
+
+
+class HeadingHold:
+    """Yaw-rate command that keeps the heading at which the user last turned (proportional, clipped).
+
+    While the user commands a yaw rate, that is what the policy gets and the held heading follows the robot. Only
+    differences of yaw enter, so nothing depends on where north is.
+    """
+
+    def __init__(self, spec: RobotSpec, gain_per_s: float = 1.0, limit_rad_s: float = 0.3) -> None:
+        self._spec, self._gain, self._limit = spec, gain_per_s, limit_rad_s
+        self._target: Any = None
+
+    def reset(self, yaw: Any, mask: Any = None) -> None:
+        """Hold the present heading (...) rad."""
+        fresh = np.asarray(yaw, dtype=np.float64)
+        self._target = fresh.copy() if mask is None or self._target is None else np.where(mask, fresh, self._target)
+
+    def command(self, user: Any, yaw: Any) -> Any:
+        """Command (..., 2) for the policy from the user's (..., 2) and the present yaw (...) rad."""
+        user = np.asarray(user, dtype=np.float64)
+        turning = np.abs(user[..., 1]) > 1e-6
+        standing = ~is_moving(self._spec, user)
+        self._target = np.where(turning | standing, yaw, self._target)
+        correction = np.clip(self._gain * wrap_angle(self._target - yaw), -self._limit, self._limit)
+        yaw_rate = np.where(turning, user[..., 1], np.where(standing, 0.0, correction))
+        return np.stack([user[..., 0], yaw_rate], axis=-1)
