@@ -65,7 +65,9 @@ def video_available() -> tuple[bool, str]:
 class SceneRenderer:
     """Pictures of one model from a camera that follows a body, without a screen."""
 
-    def __init__(self, model: Any, width: int, height: int, follow: str = "pelvis", shadows: bool = True) -> None:
+    def __init__(
+        self, model: Any, width: int, height: int, follow: str = "pelvis", shadows: bool = True
+    ) -> None:
         """
         Args:
             model: `mujoco.MjModel`.

@@ -1,0 +1,158 @@
+"""Line charts as inline SVG, styled by the page they stand in (colours are CSS variables: light and dark alike)."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+WIDTH, HEIGHT = 380, 230
+_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 12, 46, 38
+_MOST_POINTS = 240
+
+
+@dataclass(frozen=True)
+class Series:
+    """One line: y over x, with an optional spread drawn as a band around it. NaN where there is no value."""
+
+    name: str
+    y: Array
+    spread: Array | None = None
+
+
+def ticks(low: float, high: float, count: int = 5) -> list[float]:
+    """Round numbers (1, 2, 5 × a power of ten) inside [low, high], about `count` of them."""
+    step = 10.0 ** math.floor(math.log10(max(high - low, 1e-12) / count))
+    step *= next(factor for factor in (1, 2, 5, 10) if (high - low) / (step * factor) <= count)
+    first = math.ceil(low / step - 1e-9)
+    return [round(k * step, 12) for k in range(first, math.floor(high / step + 1e-9) + 1)]
+
+
+def thin(x: Array, y: Array, most: int = _MOST_POINTS) -> tuple[Array, Array]:
+    """Means over at most `most` consecutive groups, so that long runs stay small; groups without values are left out."""
+    keep = np.isfinite(x) & np.isfinite(y)
+    x, y = x[keep], y[keep]
+    if len(x) <= most:
+        return x, y
+    groups = np.array_split(np.arange(len(x)), most)
+    return np.array([x[g].mean() for g in groups]), np.array([y[g].mean() for g in groups])
+
+
+def line_chart(
+    title: str,
+    x: Array,
+    series: Sequence[Series],
+    x_label: str,
+    y_range: tuple[float | None, float | None] = (None, None),
+    zone: tuple[float, float, str] | None = None,
+) -> str:
+    """One chart.
+
+    Args:
+        title: heading; says the quantity and its unit.
+        x: (T,) common abscissa.
+        series: lines, at most four are told apart by colour.
+        x_label: text under the axis.
+        y_range: fixed ends of the ordinate; None follows the data.
+        zone: (low, high, name) of a horizontal region to aim for.
+
+    Returns:
+        An `<svg>` element; the empty string when no series has a value.
+    """
+    curves = []
+    for line in series:
+        xs, ys = thin(x, line.y)
+        spread = (
+            thin(x, np.where(np.isfinite(line.y), line.spread, np.nan))[1]
+            if line.spread is not None
+            else None
+        )
+        if len(xs):
+            curves.append((line.name, xs, ys, spread))
+    if not curves:
+        return ""
+    x_low, x_high = min(c[1].min() for c in curves), max(c[1].max() for c in curves)
+    x_low = 0.0 if 0.0 < x_low < 0.05 * x_high else x_low
+    x_high = x_high if x_high > x_low else x_low + 1.0
+    lows = [
+        (ys if spread is None or len(spread) != len(ys) else ys - spread).min() for _, _, ys, spread in curves
+    ]
+    highs = [
+        (ys if spread is None or len(spread) != len(ys) else ys + spread).max() for _, _, ys, spread in curves
+    ]
+    y_low, y_high = _padded(min(lows), max(highs), *y_range)
+
+    def px(value: Array | float) -> Array | float:
+        return _LEFT + (value - x_low) / (x_high - x_low) * (WIDTH - _LEFT - _RIGHT)
+
+    def py(value: Array | float) -> Array | float:
+        clipped = np.clip(value, y_low, y_high)
+        return HEIGHT - _BOTTOM - (clipped - y_low) / (y_high - y_low) * (HEIGHT - _TOP - _BOTTOM)
+
+    parts = [
+        f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{html.escape(title)}">',
+        f'<text class="title" x="10" y="17">{html.escape(title)}</text>',
+        *_legend([name for name, *_ in curves], zone),
+    ]
+    if zone is not None:
+        top, bottom = py(zone[1]), py(zone[0])
+        parts.append(
+            f'<rect class="zone" x="{_LEFT}" y="{top:.1f}" width="{WIDTH - _LEFT - _RIGHT}" height="{bottom - top:.1f}"/>'
+        )
+    for value in ticks(y_low, y_high):
+        y = py(value)
+        parts.append(f'<line class="grid" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        parts.append(
+            f'<text class="tick" x="{_LEFT - 6}" y="{y + 3.5:.1f}" text-anchor="end">{value:.6g}</text>'
+        )
+    for value in ticks(x_low, x_high, 6):
+        parts.append(
+            f'<text class="tick" x="{px(value):.1f}" y="{HEIGHT - _BOTTOM + 14}" text-anchor="middle">{value:.6g}</text>'
+        )
+    parts.append(
+        f'<text class="tick" x="{(_LEFT + WIDTH - _RIGHT) / 2}" y="{HEIGHT - 7}" text-anchor="middle">{html.escape(x_label)}</text>'
+    )
+    for index, (_, xs, ys, spread) in enumerate(curves):
+        if spread is not None and len(spread) == len(ys):
+            edge_x = np.concatenate([xs, xs[::-1]])
+            edge_y = np.concatenate([ys + spread, (ys - spread)[::-1]])
+            parts.append(f'<polygon class="spread c{index % 4}" points="{_points(px(edge_x), py(edge_y))}"/>')
+    for index, (_, xs, ys, _spread) in enumerate(curves):
+        parts.append(f'<polyline class="line c{index % 4}" points="{_points(px(xs), py(ys))}"/>')
+    parts.append("</svg>")
+    return "\n".join(parts)
+
+
+def _padded(
+    low: float, high: float, fixed_low: float | None, fixed_high: float | None
+) -> tuple[float, float]:
+    margin = 0.06 * (high - low) or 0.5 * abs(high) or 0.5
+    bottom = fixed_low if fixed_low is not None else low - margin
+    top = fixed_high if fixed_high is not None else high + margin
+    return bottom, max(top, bottom + 1e-9)
+
+
+def _points(xs: Array | float, ys: Array | float) -> str:
+    return " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(np.atleast_1d(xs), np.atleast_1d(ys), strict=True))
+
+
+def _legend(names: list[str], zone: tuple[float, float, str] | None) -> list[str]:
+    """Swatches and names in one row under the title; nothing for a single unnamed line."""
+    entries = [(f"line c{i % 4}", name) for i, name in enumerate(names) if name]
+    if zone is not None:
+        entries.append(("zone", zone[2]))
+    parts, x = [], 10.0
+    for kind, name in entries:
+        if kind == "zone":
+            parts.append(f'<rect class="zone" x="{x}" y="26" width="14" height="9"/>')
+        else:
+            parts.append(f'<line class="{kind}" x1="{x}" x2="{x + 14}" y1="30.5" y2="30.5"/>')
+        parts.append(f'<text class="tick" x="{x + 19}" y="34">{html.escape(name)}</text>')
+        x += 19 + 5.9 * len(name) + 14
+    return parts

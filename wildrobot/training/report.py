@@ -1,0 +1,362 @@
+"""`wildrobot report RUN`: one self-contained HTML page about a training run. It loads nothing from a network."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import tyro
+from numpy.typing import NDArray
+
+from wildrobot.errors import UserError
+from wildrobot.files import write_text
+from wildrobot.training.charts import Series, line_chart
+
+Array = NDArray[np.float64]
+
+HEALTHY_BAND = (0.55, 0.80, "healthy 0.55–0.80")
+_LABELS = {
+    "command": "commanded (m/s)",
+    "speed": "speed (m/s)",
+    "speed_mean": "mean speed (m/s)",
+    "mean_speed": "mean speed (m/s)",
+    "speed_error": "speed error (m/s)",
+    "lateral_drift": "lateral drift (m)",
+    "yaw_drift": "yaw drift (rad)",
+    "foot_slip": "foot slip (m/s)",
+    "disc_acc": "disc_acc",
+}
+_PERCENT = ("survival", "saturation", "torque_saturation", "success")
+
+
+@dataclass
+class ReportConfig:
+    """Write one HTML page about a run: training curves, evaluation, configuration, versions, video.
+
+    Everything is taken from the run's folder; what is not there yet is left out.
+
+    Example: wildrobot report runs/first
+    """
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """Run folder: metrics.jsonl, config.yaml, environment.json; optionally evaluation.json, ablation.json, walk.json, walk.mp4."""
+
+    out: Path | None = None
+    """Page to write. Default: RUN/report.html."""
+
+    ablation: Path | None = None
+    """Ablation table (JSON). Default: RUN/ablation.json, else policies/ablation.json in the present folder."""
+
+
+def main(argv: Sequence[str]) -> int:
+    config = tyro.cli(ReportConfig, args=list(argv))
+    out = config.out or config.run / "report.html"
+    write_text(out, build_page(config.run, config.ablation))
+    print(f"report: {out}")
+    return 0
+
+
+def read_metrics(path: Path) -> dict[str, Any]:
+    """Columns of a metrics.jsonl: name -> (T,) array, NaN where a line has no number; other values stay under their
+    name with the last line's value. A last line cut short by a crash is ignored.
+
+    Raises:
+        UserError: the file is missing, empty, or broken elsewhere than at its end.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise UserError(
+            f"cannot read {path}: {error.strerror or error}. Give the folder of a run that `wildrobot train` has made."
+        ) from error
+    rows: list[dict[str, Any]] = []
+    for number, line in enumerate(lines, 1):
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError as error:
+            if number < len(lines):
+                raise UserError(
+                    f"{path}, line {number} is not JSON ({error.msg}). Remove that line."
+                ) from error
+    if not rows:
+        raise UserError(f"{path} holds no complete iteration yet. Train for at least one.")
+    columns: dict[str, Any] = {}
+    for name in dict.fromkeys(key for row in rows for key in row):
+        values = [row.get(name) for row in rows]
+        if any(_is_number(value) for value in values):
+            columns[name] = np.array(
+                [value if _is_number(value) else math.nan for value in values], dtype=float
+            )
+        else:
+            columns[name] = values[-1]
+    return columns
+
+
+def build_page(run: Path, ablation: Path | None = None) -> str:
+    """The page's HTML.
+
+    Raises:
+        UserError: `run` has no readable metrics.jsonl, or a JSON beside it is broken.
+    """
+    metrics = read_metrics(run / "metrics.jsonl")
+    environment = _read_json(run / "environment.json") or {}
+    evaluation = _read_json(run / "evaluation.json")
+    walk = _read_json(run / "walk.json")
+    candidates = [ablation] if ablation else [run / "ablation.json", Path("policies/ablation.json")]
+    ablations = next((table for path in candidates if (table := _read_json(path)) is not None), None)
+    config = run / "config.yaml"
+    body = [
+        f"<h1>WildRobot · {html.escape(run.resolve().name)}</h1>",
+        f'<p class="faint">{_subtitle(metrics, environment)}</p>',
+        f'<div class="top">{_video(run / "walk.mp4")}<div>{_walk_table(walk)}'
+        f'<div class="tiles">{_tiles(metrics)}</div></div></div>',
+        _section("Evaluation of the exported policy", _evaluation(evaluation)),
+        _section("Training", f'<div class="charts">{_charts(metrics)}</div>'),
+        _section("Reward terms at the end, per step", _reward_terms(metrics)),
+        _section("What the discriminator sees at the end", _discriminator(metrics)),
+        _section("Ablation", _ablation(ablations)),
+        _section("Versions", _plain_table(environment)),
+    ]
+    if config.exists():
+        text = html.escape(config.read_text(encoding="utf-8"))
+        body.append(
+            f"<h2>Configuration</h2><details><summary>config.yaml</summary><pre>{text}</pre></details>"
+        )
+    style = (Path(__file__).parent / "report.css").read_text(encoding="utf-8")
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>WildRobot · {html.escape(run.resolve().name)}</title><style>{style}</style></head>\n"
+        f"<body><main>{''.join(body)}</main></body></html>\n"
+    )
+
+
+def _charts(metrics: Mapping[str, Any]) -> str:
+    steps, iteration = metrics.get("steps"), metrics.get("iteration")
+    if isinstance(steps, np.ndarray):
+        x, label = steps / 1e6, "million environment steps"
+    else:
+        count = max(len(v) for v in metrics.values() if isinstance(v, np.ndarray))
+        x, label = (
+            (iteration if isinstance(iteration, np.ndarray) else np.arange(count, dtype=float)),
+            "iteration",
+        )
+
+    def series(*named: tuple[str, str] | tuple[str, str, str]) -> list[Series]:
+        found = []
+        for key, name, *spread in named:
+            values = metrics.get(key)
+            if isinstance(values, np.ndarray):
+                band = metrics.get(spread[0]) if spread else None
+                found.append(Series(name, values, band if isinstance(band, np.ndarray) else None))
+        return found
+
+    charts = [
+        line_chart("Return per episode", x, series(("return_mean", "")), label),
+        line_chart("Speed error (m/s)", x, series(("speed_error", "")), label, (0.0, None)),
+        line_chart("Survival (share of episodes)", x, series(("survival", "")), label, (0.0, 1.0)),
+        line_chart(
+            "Discriminator accuracy",
+            x,
+            series(("disc_acc", "disc_acc"), ("disc_acc_heldout", "held-out reference")),
+            label,
+            (0.4, 1.0),
+            HEALTHY_BAND,
+        ),
+        line_chart(
+            "D on reference and policy, mean ± std",
+            x,
+            series(
+                ("disc_real_mean", "D(real)", "disc_real_std"), ("disc_fake_mean", "D(fake)", "disc_fake_std")
+            ),
+            label,
+        ),
+        line_chart(
+            "Style reward, mean ± std",
+            x,
+            series(("style_reward_mean", "", "style_reward_std")),
+            label,
+            (0.0, None),
+        ),
+        line_chart("Exploration σ", x, series(("action_std", "")), label, (0.0, None)),
+        line_chart("Learning rate × 10⁴", x, _scaled(series(("learning_rate", "")), 1e4), label, (0.0, None)),
+        line_chart("Environment steps per second", x, series(("steps_per_s", "")), label, (0.0, None)),
+    ]
+    return "".join(f"<figure>{chart}</figure>" for chart in charts if chart)
+
+
+def _scaled(lines: list[Series], factor: float) -> list[Series]:
+    return [Series(line.name, line.y * factor) for line in lines]
+
+
+def _subtitle(metrics: Mapping[str, Any], environment: Mapping[str, Any]) -> str:
+    parts = []
+    steps, seconds = _last(metrics, "steps"), _last(metrics, "time_s")
+    if steps is not None:
+        parts.append(f"{steps / 1e6:.2f} million steps")
+    if seconds is not None:
+        parts.append(f"{seconds / 60:.1f} min of training")
+    for key in ("preset", "seed", "commit"):
+        if environment.get(key) not in (None, ""):
+            parts.append(f"{key} {html.escape(str(environment[key])[:12])}")
+    return " · ".join(parts)
+
+
+def _tiles(metrics: Mapping[str, Any]) -> str:
+    tiles: list[tuple[str, str]] = []
+    for key, label, form in (
+        ("survival", "survival in training", "{:.1%}"),
+        ("speed_error", "speed error in training (m/s)", "{:.3f}"),
+        ("style_reward_mean", "style reward", "{:.2f}"),
+        ("disc_acc", "discriminator accuracy", "{:.2f}"),
+        ("disc_real_mean", "D(real)", "{:.2f}"),
+        ("disc_fake_mean", "D(fake)", "{:.2f}"),
+        ("steps_per_s", "environment steps/s", "{:,.0f}"),
+    ):
+        value = _recent(metrics, key)
+        if value is not None:
+            tiles.append((form.format(value), label))
+    return "".join(f'<div class="tile"><b>{value}</b><span>{label}</span></div>' for value, label in tiles)
+
+
+def _walk_table(walk: Any) -> str:
+    if not isinstance(walk, Mapping) or not isinstance(walk.get("verdict"), list):
+        return ""
+    rows = []
+    for row in walk["verdict"]:
+        word = '<td class="pass">pass</td>' if row["ok"] else '<td class="fail">fail</td>'
+        cells = "".join(f"<td>{html.escape(str(row[key]))}</td>" for key in ("check", "found", "wanted"))
+        rows.append(f"<tr>{cells}{word}</tr>")
+    head = "<tr><th>walk through wildrobot-run</th><th>found</th><th>wanted</th><th></th></tr>"
+    return f'<div class="scroll"><table>{head}{"".join(rows)}</table></div>'
+
+
+def _evaluation(evaluation: Any) -> str:
+    rows = _rows(evaluation)
+    if not rows:
+        return ""
+    protocol = ""
+    if isinstance(evaluation, Mapping):
+        facts = [f"{key.replace('_', ' ')} {value}" for key, value in evaluation.items() if _is_number(value)]
+        protocol = f'<p class="faint">{html.escape(" · ".join(facts[:8]))}</p>'
+    return protocol + _table(rows)
+
+
+def _ablation(ablation: Any) -> str:
+    rows = _rows(ablation)
+    if not rows:
+        return ""
+    note = str(ablation.get("note", "")) if isinstance(ablation, Mapping) else ""
+    return (f"<p>{html.escape(note)}</p>" if note else "") + _table(rows)
+
+
+def _discriminator(metrics: Mapping[str, Any]) -> str:
+    tables = []
+    for key, title in (
+        ("auc_top", "AUC of one feature alone, policy against reference (0.5: no difference)"),
+        ("std_ratio_top", "Ratio of standard deviations, policy to reference (1: alike)"),
+    ):
+        pairs = metrics.get(key)
+        if isinstance(pairs, list) and pairs and all(isinstance(p, list) and len(p) == 2 for p in pairs):
+            tables.append(
+                f'<div><p class="faint">{title}</p>{_table([{"feature": n, "value": v} for n, v in pairs])}</div>'
+            )
+    return f'<div class="two">{"".join(tables)}</div>' if tables else ""
+
+
+def _reward_terms(metrics: Mapping[str, Any]) -> str:
+    prefix = "reward/"
+    terms = {key.removeprefix(prefix): _recent(metrics, key) for key in metrics if key.startswith(prefix)}
+    rows = [{"term": name, "value": value} for name, value in terms.items() if value is not None]
+    return f'<div class="two">{_table(rows)}</div>' if rows else ""
+
+
+def _rows(document: Any) -> list[dict[str, Any]]:
+    """The table in a JSON document: itself when it is a list of objects, else its first value that is one."""
+    lists = [document, *document.values()] if isinstance(document, Mapping) else [document]
+    for value in lists:
+        if isinstance(value, list) and value and all(isinstance(row, dict) for row in value):
+            return value
+    return []
+
+
+def _table(rows: list[dict[str, Any]]) -> str:
+    """Scalar columns of `rows`, in the order of their first appearance."""
+    names = [
+        name
+        for name in dict.fromkeys(key for row in rows for key in row)
+        if all(not isinstance(row.get(name), (list, dict)) for row in rows)
+    ]
+    head = "".join(f"<th>{html.escape(_LABELS.get(name, name.replace('_', ' ')))}</th>" for name in names)
+    lines = "".join(
+        "<tr>" + "".join(f"<td>{html.escape(_cell(name, row.get(name)))}</td>" for name in names) + "</tr>"
+        for row in rows
+    )
+    return f'<div class="scroll"><table><tr>{head}</tr>{lines}</table></div>'
+
+
+def _cell(name: str, value: Any) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        if any(name == key or name.startswith(f"{key}_") for key in _PERCENT):
+            return f"{value:.1%}"
+        return f"{value:.3f}" if abs(value) < 100 else f"{value:,.0f}"
+    return str(value)
+
+
+def _plain_table(values: Mapping[str, Any]) -> str:
+    """Names and values; a mapping inside is one line of `name value` pairs."""
+    lines = []
+    for key, value in values.items():
+        text = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, Mapping) else str(value)
+        lines.append(f"<tr><td>{html.escape(key.replace('_', ' '))}</td><td>{html.escape(text)}</td></tr>")
+    return f'<div class="scroll"><table class="plain">{"".join(lines)}</table></div>' if lines else ""
+
+
+def _section(title: str, content: str) -> str:
+    return f"<h2>{title}</h2>{content}" if content else ""
+
+
+def _video(path: Path) -> str:
+    if not path.exists():
+        return '<p class="faint">No video of this run.</p>'
+    data = base64.b64encode(path.read_bytes()).decode("ascii")
+    return f'<video controls loop muted autoplay playsinline src="data:video/mp4;base64,{data}"></video>'
+
+
+def _read_json(path: Path) -> Any:
+    if not path.exists():
+        return None
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} is not readable JSON ({error}). Delete it or write it again.") from error
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _last(metrics: Mapping[str, Any], key: str) -> float | None:
+    values = metrics.get(key)
+    if not isinstance(values, np.ndarray) or not np.isfinite(values).any():
+        return None
+    return float(values[np.isfinite(values)][-1])
+
+
+def _recent(metrics: Mapping[str, Any], key: str) -> float | None:
+    """Mean of the last 20 values there are."""
+    values = metrics.get(key)
+    if not isinstance(values, np.ndarray) or not np.isfinite(values).any():
+        return None
+    return float(values[np.isfinite(values)][-20:].mean())
