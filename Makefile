@@ -1,0 +1,68 @@
+# make run: from a fresh clone to a walking robot.  make test: the tests.  make help: everything else.
+
+VENV   := .venv
+PYTHON ?= python3
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+# PyTorch first and pinned: without a pin, pip takes the newest build with gigabytes of CUDA packages.
+TORCH  ?= torch==2.13.0
+ARGS   ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test lint format bench clean announce
+
+help:
+	@echo "make run     reference, training, export, evaluation, 20 s of walking, report (about 25 min on two cores)"
+	@echo "make test    the tests"
+	@echo "make lint    ruff (format and rules) and mypy"
+	@echo "make format  let ruff format the code"
+	@echo "make bench   benchmarks, JSON on the screen"
+	@echo "make clean   remove $(VENV) and caches; runs/ stays"
+	@echo
+	@echo "ARGS passes on: make run ARGS='--speed 0.2', make test ARGS='-m \"not slow\"'"
+
+announce:
+	@if [ ! -f $(READY) ]; then \
+	  echo "WildRobot: from a fresh clone to a walking robot, about 25 minutes on two cores."; \
+	  echo; \
+	  echo "  set-up     about 3 min    Python packages into $(VENV) (1.5 GB), system libraries for video"; \
+	  echo "  then       about 22 min   reference motion, training, export, evaluation, walk, report"; \
+	  echo; \
+	  echo "Interrupt it whenever you like: make run goes on where it was."; \
+	  echo; \
+	fi
+
+setup: $(READY)
+
+$(READY): pyproject.toml scripts/system_libraries.sh
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "WildRobot needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) --version 2>&1). Try: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
+	  { echo "Making $(VENV) failed; on Debian and Ubuntu: sudo apt-get install -y python3-venv"; rm -rf $(VENV); exit 2; }
+	@echo "set-up: Python packages"
+	@$(BIN)/python -c 'import torch' 2>/dev/null || $(BIN)/pip install --disable-pip-version-check "$(TORCH)"
+	@$(BIN)/pip install --disable-pip-version-check -e '.[dev]'
+	@sh scripts/system_libraries.sh $(BIN)/python
+	@touch $@
+
+run: announce $(READY)
+	@$(BIN)/wildrobot make-run $(ARGS)
+
+test: $(READY)
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(READY)
+	@set -e; for file in benchmarks/*.py; do echo "# $$file"; $(BIN)/python $$file $(ARGS); done
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find wildrobot tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,30 @@
+#!/bin/sh
+# System libraries that Python packages cannot bring: EGL (or OSMesa) for video, GLib for LCM's command-line tools.
+# Installs what is missing when it may (root on Debian or Ubuntu), else names the one line that does; never fails.
+# usage: system_libraries.sh PYTHON
+python=${1:-python3}
+packages=""
+
+ldconfig=$(command -v ldconfig || echo /sbin/ldconfig)
+if ! "$python" -c 'import sys; from wildrobot.video import rendering_backend; sys.exit(rendering_backend() is None)' \
+    2>/dev/null; then
+    packages="libegl1 libgl1 libgl1-mesa-dri"
+fi
+if ! "$ldconfig" -p 2>/dev/null | grep -q 'libglib-2\.0\.so\.0'; then
+    packages="$packages libglib2.0-0"
+fi
+[ -z "$packages" ] && exit 0
+
+if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    echo "Installing system libraries:$packages" | tr -s ' '
+    export DEBIAN_FRONTEND=noninteractive
+    # shellcheck disable=SC2086  # a list of packages
+    if apt-get install -y -qq --no-install-recommends $packages >/dev/null 2>&1 ||
+        { apt-get update -qq && apt-get install -y -qq --no-install-recommends $packages >/dev/null; }; then
+        exit 0
+    fi
+fi
+echo "Missing system libraries (video and LCM's tools need them; everything else works without):"
+echo "    sudo apt-get install -y $packages" | tr -s ' '
+echo "Install them and run make again to get the video."
+exit 0

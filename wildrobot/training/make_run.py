@@ -1,0 +1,219 @@
+"""`wildrobot make-run`, the main job: from nothing to a walking robot, its video and a report."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from wildrobot.errors import UserError
+from wildrobot.files import write_text
+from wildrobot.training.pipeline import Pipeline, Stage, duration
+from wildrobot.video import video_available
+
+SPEED_TOLERANCE_M_S = 0.05
+HEADING_TOLERANCE_RAD = 0.5
+CLEARANCE_M = 0.015
+PACKAGE = Path(__file__).resolve().parents[1]
+
+
+@dataclass
+class MakeRunConfig:
+    """Everything in one go: reference motion, training, export, evaluation, 20 s of walking with video, report.
+
+    Interrupted, the same command continues where it was; finished, it does nothing again.
+
+    Example: wildrobot make-run --out runs/make_run
+    """
+
+    out: Path = Path("runs/make_run")
+    """Run folder: everything ends up here."""
+
+    preset: str = "quick"
+    """Training preset."""
+
+    reference: Path | None = None
+    """Use this reference motion instead of building the default library."""
+
+    speed: float = 0.3
+    """Commanded forward speed of the walk, m/s."""
+
+    duration: float = 20.0
+    """Length of the walk, s."""
+
+
+def main(argv: Sequence[str]) -> int:
+    config = tyro.cli(MakeRunConfig, args=list(argv))
+    can_film, why_not = video_available()
+    pipeline = Pipeline(stages(config, can_film), config.out / ".stages")
+    if pipeline.begun_from_something_else():
+        aside = _move_aside(config.out)
+        print(f"{config.out} was begun with other settings or another version: moved to {aside}")
+    print(plan(config, pipeline, why_not))
+    code = pipeline.run()
+    if code:
+        return code
+    walk = _read_walk(config.out / "walk.json")
+    verdict = judge(walk, config)
+    write_text(config.out / "walk.json", json.dumps({**walk, "verdict": verdict}, indent=2) + "\n")
+    # After the verdict, so that the page shows it; it is quick, and so not a stage.
+    from wildrobot.training.report import build_page
+
+    write_text(config.out / "report.html", build_page(config.out))
+    print(summary(config, pipeline, verdict, why_not))
+    return 0 if all(row["ok"] for row in verdict) else 1
+
+
+def stages(config: MakeRunConfig, can_film: bool) -> tuple[Stage, ...]:
+    """The pipeline's commands, in order."""
+    out = config.out
+    python = (sys.executable, "-m", "wildrobot")
+    description = PACKAGE / "robot_description"
+    robot = (description / "robot.yaml", description / "wildrobot.xml")
+    reference = config.reference or out / "reference.npz"
+    policy = out / "policy.onnx"
+    preset = PACKAGE / "training" / "presets" / f"{config.preset}.yaml"
+    if not preset.exists():
+        known = ", ".join(sorted(path.stem for path in preset.parent.glob("*.yaml"))) or "none"
+        raise UserError(f"there is no training preset '{config.preset}'. Known: {known}.")
+    build = Stage(
+        "reference",
+        "plan a gait library, execute it in simulation, keep the clips that pass",
+        "about 4 min",
+        (*python, "reference", "build", "--out", str(reference)),
+        (reference,),
+        robot,
+    )
+    walk = [*python, "run", str(policy), "--robot", "sim", "--fast", "--vx", str(config.speed)]
+    walk += ["--duration", str(config.duration), "--log", str(out / "walk.lcmlog"), "--json", str(out / "walk.json")]
+    if can_film:
+        walk += ["--video", str(out / "walk.mp4")]
+    rest = (
+        Stage(
+            "train",
+            f"preset {config.preset}: PPO for the task, AMP for the style",
+            "about 15 min",
+            (*python, "train", "--preset", config.preset, "--run-dir", str(out), "--reference", str(reference), "--resume"),
+            (out / "checkpoint.pt", out / "metrics.jsonl"),
+            (*robot, preset),
+        ),
+        Stage(
+            "export",
+            "write the policy as one ONNX file and compare it with torch",
+            "about 20 s",
+            (*python, "export", str(out), "--onnx", str(policy)),
+            (policy,),
+        ),
+        Stage(
+            "eval",
+            "measure the exported file over simulated episodes at five speeds",
+            "about 1 min",
+            (*python, "eval", str(policy), "--quick", "--out", str(out / "evaluation.json")),
+            (out / "evaluation.json",),
+        ),
+        Stage(
+            "walk",
+            f"{config.duration:g} s at {config.speed:g} m/s through wildrobot-run",
+            "about 1 min" if can_film else "about 10 s",
+            tuple(walk),
+            (out / "walk.json", *((out / "walk.mp4",) if can_film else ())),
+        ),
+    )
+    return rest if config.reference else (build, *rest)
+
+
+def plan(config: MakeRunConfig, pipeline: Pipeline, why_no_video: str) -> str:
+    """The first thing on the screen: what will happen and how long it takes."""
+    finished = pipeline.finished()
+    lines = [f"WildRobot: from nothing to a walking robot, into {config.out}. About 20 minutes on two cores.", ""]
+    for index, stage in enumerate(pipeline.stages):
+        when = "done before" if index < finished else stage.estimate
+        lines.append(f"  {index + 1}. {stage.name:<10} {when:<13} {stage.summary}")
+    lines += ["", "Then the report. Ctrl-C is safe at any time: the same command continues where it was."]
+    if why_no_video:
+        lines.append(f"No video will be made: {why_no_video}")
+    return "\n".join(lines)
+
+
+def judge(walk: Mapping[str, Any], config: MakeRunConfig) -> list[dict[str, Any]]:
+    """The walk's figures against what is asked of it: rows of check, found, wanted and ok."""
+    walked, falls = float(walk.get("walked_s") or 0.0), int(walk.get("falls") or 0)
+    speed, drift = walk.get("mean_speed_m_s"), walk.get("heading_drift_max_rad")
+    clearances = walk.get("swing_clearance_m") or {}
+    rows = [
+        _row(
+            "no fall",
+            f"{walked:.1f} s, {falls} falls",
+            f"{config.duration:g} s, 0 falls",
+            falls == 0 and walked >= config.duration - 0.5,
+        ),
+        _row(
+            "mean speed",
+            "–" if speed is None else f"{speed:.3f} m/s",
+            f"{config.speed:.2f} ± {SPEED_TOLERANCE_M_S} m/s",
+            speed is not None and abs(speed - config.speed) <= SPEED_TOLERANCE_M_S,
+        ),
+        _row(
+            "heading kept",
+            "–" if drift is None else f"{abs(drift):.2f} rad off",
+            f"≤ {HEADING_TOLERANCE_RAD} rad",
+            drift is not None and abs(drift) <= HEADING_TOLERANCE_RAD,
+        ),
+    ]
+    for side in ("left", "right"):
+        height = clearances.get(side)
+        rows.append(
+            _row(
+                f"{side} swing clearance",
+                "no swing seen" if height is None else f"{1000 * height:.0f} mm",
+                f"≥ {1000 * CLEARANCE_M:.0f} mm",
+                height is not None and height >= CLEARANCE_M,
+            )
+        )
+    return rows
+
+
+def summary(config: MakeRunConfig, pipeline: Pipeline, verdict: list[dict[str, Any]], why_no_video: str) -> str:
+    """What stands on the screen at the end."""
+    lines = ["", "Result"]
+    for row in verdict:
+        word = "PASS" if row["ok"] else "FAIL"
+        lines.append(f"  {word}  {row['check']:<22} {row['found']:<22} (wanted {row['wanted']})")
+    took = pipeline.seconds()
+    parts = ", ".join(f"{name} {duration(seconds)}" for name, seconds in took.items())
+    lines += ["", f"Time: {duration(sum(took.values()))} ({parts})", "", "Files"]
+    files = [("report.html", "open this in a browser"), ("policy.onnx", "the policy, with its contract")]
+    files.append(("walk.mp4", why_no_video or "20 s of walking"))
+    files.append(("walk.lcmlog", "its log, for `wildrobot replay`"))
+    for name, meaning in files:
+        lines.append(f"  {config.out / name!s:<32} {meaning if (config.out / name).exists() else 'not made: ' + meaning}")
+    lines += ["", f"Again, by hand: wildrobot-run {config.out / 'policy.onnx'} --robot sim --vx {config.speed:g}"]
+    return "\n".join(lines)
+
+
+def _row(check: str, found: str, wanted: str, ok: bool) -> dict[str, Any]:
+    return {"check": check, "found": found, "wanted": wanted, "ok": bool(ok)}
+
+
+def _read_walk(path: Path) -> dict[str, Any]:
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot read the walk's figures in {path} ({error}). Delete it and run again.") from error
+    if not isinstance(data, dict):
+        raise UserError(f"{path} holds a {type(data).__name__}, expected an object. Delete it and run again.")
+    return data
+
+
+def _move_aside(folder: Path) -> Path:
+    """Rename `folder` to the first free `folder-N` and return that name; nobody's training is deleted."""
+    number = 1
+    while (aside := folder.with_name(f"{folder.name}-{number}")).exists():
+        number += 1
+    folder.rename(aside)
+    return aside
