@@ -1,0 +1,193 @@
+"""One control tick: read, judge, decide, ask the policy, bound, write, and only then tell the world."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from wildrobot.robot_description import RobotSpec
+from wildrobot.runtime.command import HeadingHold, is_moving
+from wildrobot.runtime.commands_input import Command, CommandSource, StopSignals
+from wildrobot.runtime.figures import WalkFigures
+from wildrobot.runtime.loop import TickTimer
+from wildrobot.runtime.publisher import Publisher
+from wildrobot.runtime.robots import Robot
+from wildrobot.runtime.safety import UNTRUSTED_SENSORS, Level, Reading, SafetySupervisor
+from wildrobot.runtime.sensor_frame import SensorFrame
+from wildrobot.runtime.signal_path import Signal, SignalPath
+from wildrobot.runtime.state_machine import Demand, Directive, State, StateMachine
+
+STAGES = ("read", "judge", "observe", "policy", "write", "publish")
+REFUSAL_S = 2.0
+"""How long a robot asked to stand waits for a guard at its stop level to recover before it gives up."""
+
+
+class Policy(Protocol):
+    """Observation (1, D) float32 to action (1, n) float32."""
+
+    def __call__(self, observation: Any) -> Any: ...
+
+
+@dataclass
+class Outcome:
+    """How the run has gone so far."""
+
+    fell: bool = False
+    fault: str | None = None
+
+
+class Controller:
+    """Owns every part of the loop but its pace; `tick` once per control period."""
+
+    def __init__(
+        self,
+        spec: RobotSpec,
+        robot: Robot,
+        policy: Policy,
+        path: SignalPath,
+        source: CommandSource,
+        signals: StopSignals,
+        publisher: Publisher,
+        timer: TickTimer,
+    ) -> None:
+        self.spec, self.robot, self.policy, self.path = spec, robot, policy, path
+        self.source, self.signals, self.publisher, self.timer = source, signals, publisher, timer
+        self.machine = StateMachine(spec)
+        self.safety = SafetySupervisor(spec)
+        self.heading = HeadingHold(spec)
+        self.figures = WalkFigures(spec)
+        self.outcome = Outcome()
+        self.ended = False
+        self._yaw: Any = np.zeros(1)
+        self._target: Any = None
+        self._gain = 0.0
+        self._policy_fault = False
+        self._refused_ticks = 0
+        self._levels: dict[str, Level] = {}
+        self._limits: tuple[str, ...] = ()
+
+    @property
+    def state(self) -> State:
+        """What the robot is doing."""
+        return self.machine.state
+
+    def tick(self, now_ns: int) -> None:
+        """One control period, at `now_ns` on the loop's clock."""
+        timer, spec = self.timer, self.spec
+        frame = self.robot.read()
+        if self._target is None:
+            self._target = np.array(frame.joint_position)
+            self.safety.reset(self._target)
+        timer.mark("read")
+
+        command = self.signals.applied_to(self.source.poll(now_ns, self.state))
+        health = self.robot.health()
+        missed = 0 if self.robot.lockstep else timer.missed_in_a_row
+        readings, stopping = self.safety.check(frame, health, missed, driven=self._gain >= 1.0)
+        user = np.array([command.linear_velocity_x, command.yaw_rate])
+        before = self.state
+        demand = self._demand(command, user, stopping, before)
+        directive = self.machine.step(demand, frame.joint_position, self._target)
+        given_user = user if directive.state is State.WALKING else np.zeros(2)
+        timer.mark("judge")
+
+        signal, action, requested = self._decide(directive, frame, given_user)
+        if directive.state is State.LIMP:
+            self.safety.reset(frame.joint_position)
+        applied = self.safety.apply(requested)
+        self._target, self._gain = applied.target, directive.torque_gain
+        self.robot.set_torque_gain(directive.torque_gain)
+        self.robot.write(applied.target)
+        timer.mark("write")
+
+        publish = self.publisher
+        publish.begin(now_ns, timer.ticks, directive.state.value)
+        if directive.state is not before:
+            publish.event("state", f"{before.value} -> {directive.state.value}")
+        # The pose of a limp robot may lie outside the limits; nothing drives it there.
+        self._report(readings, applied.limited_by if self._gain > 0.0 else ())
+        publish.state(frame)
+        if signal is not None:
+            publish.policy(signal, action, requested, directive.policy_starts)
+        publish.command(given_user, directive.torque_gain, applied)
+        if timer.ticks % round(spec.control_hz) == 0:
+            publish.health(timer, health, readings)
+        self._count(directive.state, given_user, signal)
+        timer.mark("publish")
+        over = command.end or self.outcome.fault is not None
+        self.ended = (over and directive.state is State.LIMP) or (
+            directive.state is State.ESTOP and self.machine.seconds >= 1.0
+        )
+
+    def _demand(self, command: Command, user: Any, stopping: list[str], state: State) -> Demand:
+        """Merge what the person wants with what the guards demand. A limp robot cannot fall or fault."""
+        if state in (State.LIMP, State.ESTOP):
+            refused = command.stand and bool(stopping)
+            self._refused_ticks = self._refused_ticks + 1 if refused else 0
+            if self._refused_ticks * self.spec.control_dt > REFUSAL_S:
+                self._take_fault(False, stopping, "not standing up")
+            stand = command.stand and not stopping and self.outcome.fault is None
+            return Demand(stand=stand, stop=command.stop, estop=command.estop)
+        letting_go = state is State.SOFT_STOP and self._gain < 1.0
+        fell = "tilt_rad" in stopping and not letting_go
+        faults = [name for name in stopping if name != "tilt_rad"]
+        if self._policy_fault:
+            faults.append("policy_output_not_finite")
+        self._take_fault(fell, faults)
+        return Demand(
+            moving=bool(is_moving(self.spec, user)),
+            stop=command.stop or bool(faults),
+            estop=command.estop or fell,
+            distrust_policy=self._policy_fault or any(name in UNTRUSTED_SENSORS for name in faults),
+        )
+
+    def _take_fault(self, fell: bool, faults: list[str], consequence: str = "stopping softly") -> None:
+        if fell and not self.outcome.fell:
+            self.outcome.fell = True
+            self.figures.falls += 1
+            self.publisher.event("fall", "the pelvis tilted past its stop level: torque off", severity=2)
+        if faults and self.outcome.fault is None:
+            self.outcome.fault = faults[0]
+            text = f"{', '.join(faults)} at the stop level: {consequence}"
+            self.publisher.event("fault", text, severity=2)
+
+    def _decide(self, directive: Directive, frame: SensorFrame, user: Any) -> tuple[Signal | None, Any, Any]:
+        """(signal, action, requested target); signal and action are None while a pose is driven."""
+        if not directive.policy:
+            return None, None, directive.pose
+        path, starts = self.path, directive.policy_starts
+        if starts:
+            path.reset(frame)
+            self._policy_fault = False
+        given = user[None] if starts else self.heading.command(user[None], self._yaw)
+        signal = path.observe(frame, given)
+        if starts:
+            self.heading.reset((1,))
+        self._yaw = signal.estimate.yaw
+        self.timer.mark("observe")
+        action = self.policy(signal.observation)
+        self.timer.mark("policy")
+        if not np.all(np.isfinite(action)):
+            self._policy_fault = True
+            return signal, action, np.full_like(self._target, np.nan)
+        return signal, action, path.act(action)
+
+    def _report(self, readings: list[Reading], limits: tuple[str, ...]) -> None:
+        """Events where a guard changes its level or the supervisor begins to limit; not on every tick."""
+        for reading in readings:
+            last = self._levels.get(reading.name, Level.FINE)
+            if reading.level is not last:
+                self._levels[reading.name] = reading.level
+                text = f"{reading.name} = {reading.value:.4g}: {reading.level.name.lower()}"
+                self.publisher.event("guard", text, severity=int(reading.level))
+        if limits and limits != self._limits:
+            self.publisher.event("limited", ", ".join(limits), severity=1)
+        self._limits = limits
+
+    def _count(self, state: State, user: Any, signal: Signal | None) -> None:
+        if state is State.WALKING and signal is not None:
+            self.figures.walking(user, signal.estimate, self.robot.truth())
+        else:
+            self.figures.pause()

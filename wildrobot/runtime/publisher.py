@@ -1,0 +1,93 @@
+"""Fills the messages of one tick and hands them to telemetry."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from wildrobot.runtime.lcm_types import robot_command_t, robot_event_t, robot_health_t, run_configuration_t
+from wildrobot.runtime.loop import TickTimer
+from wildrobot.runtime.messages import frame_to_message, policy_to_message
+from wildrobot.runtime.safety import Applied, Health, Reading
+from wildrobot.runtime.sensor_frame import SensorFrame
+from wildrobot.runtime.signal_path import Signal
+from wildrobot.runtime.telemetry import Telemetry
+
+HISTOGRAM_BIN_MS = 0.5
+
+
+class Publisher:
+    """Call `begin` once per tick, then the messages; all of a tick share its number and timestamp."""
+
+    def __init__(self, telemetry: Telemetry, configuration: run_configuration_t, start_ns: int) -> None:
+        self._telemetry, self._configuration = telemetry, configuration
+        self._start_ns, self._start_us = start_ns, configuration.timestamp_us
+        self._timestamp_us, self._tick, self._state = configuration.timestamp_us, 0, ""
+        telemetry.put("run_configuration", configuration)
+
+    def begin(self, now_ns: int, tick: int, state: str) -> None:
+        """A tick at `now_ns` on the loop's clock; timestamps are Unix time moved on by that clock."""
+        self._timestamp_us = self._start_us + (now_ns - self._start_ns) // 1000
+        self._tick, self._state = tick, state
+
+    def event(self, name: str, text: str, severity: int = robot_event_t.INFO) -> None:
+        """A change of state, a warning or a fault; warnings and faults are also printed."""
+        message = robot_event_t()
+        message.timestamp_us, message.tick = self._timestamp_us, self._tick
+        message.severity, message.name, message.text = severity, name, text
+        self._telemetry.put("robot_event", message)
+        if severity or name == "state":
+            self._telemetry.say(f"{('', 'warning: ', 'FAULT: ')[severity]}{text}")
+
+    def state(self, frame: SensorFrame) -> None:
+        """The raw frame (1, ...)."""
+        if self._telemetry.active:
+            message = frame_to_message(frame, self._timestamp_us, self._tick, self._state)
+            self._telemetry.put("robot_state", message)
+
+    def policy(self, signal: Signal, action: Any, target: Any, reset: bool) -> None:
+        """All that went into and came out of the policy."""
+        if self._telemetry.active:
+            message = policy_to_message(signal, action, target, reset, self._timestamp_us, self._tick)
+            self._telemetry.put("policy_state", message)
+
+    def command(self, user: Any, gain: float, applied: Applied) -> None:
+        """What the servos were given."""
+        if not self._telemetry.active:
+            return
+        message = robot_command_t()
+        message.timestamp_us, message.tick, message.state = self._timestamp_us, self._tick, self._state
+        message.user_command, message.torque_gain = user.tolist(), gain
+        message.joint_target_requested = applied.requested[0].tolist()
+        message.joint_target_applied = applied.target[0].tolist()
+        message.num_joints = len(message.joint_target_applied)
+        message.limited_by = ",".join(applied.limited_by)
+        self._telemetry.put("robot_command", message)
+
+    def health(self, timer: TickTimer, health: Health, readings: list[Reading]) -> None:
+        """Timing, servo health and guards; and the configuration again for those who have just joined."""
+        telemetry = self._telemetry
+        if not telemetry.active:
+            return
+        message, window = robot_health_t(), timer.window()
+        message.timestamp_us, message.tick = self._timestamp_us, self._tick
+        message.tick_p50_ms, message.tick_p99_ms = window["p50"], window["p99"]
+        message.tick_max_ms, message.lateness_max_ms = window["max"], window["late"]
+        message.missed_ticks, message.messages_dropped = timer.missed, telemetry.dropped
+        message.stage_name, message.stage_max_ms = list(timer.stages), timer.stage_max_ms()
+        message.num_stages = len(message.stage_name)
+        message.bin_width_ms = HISTOGRAM_BIN_MS
+        message.histogram = timer.coarse_histogram(HISTOGRAM_BIN_MS)
+        message.num_bins = len(message.histogram)
+        message.current_a = np.asarray(health.current_a).tolist()
+        message.temperature_c = np.asarray(health.temperature_c).tolist()
+        message.voltage_v = np.asarray(health.voltage_v).tolist()
+        message.num_joints = len(message.current_a)
+        message.guard_name = [reading.name for reading in readings]
+        message.guard_value = [reading.value for reading in readings]
+        message.guard_level = [int(reading.level) for reading in readings]
+        message.num_guards = len(readings)
+        telemetry.put("robot_health", message)
+        self._configuration.timestamp_us = self._timestamp_us
+        telemetry.put("run_configuration", self._configuration, to_log=False)

@@ -1,0 +1,45 @@
+"""A video of a simulated run, rendered after it: inside a tick there is no time for pictures."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from wildrobot.runtime.controller import Controller
+    from wildrobot.runtime.robots import Robot
+
+
+class Reel:
+    """Remembers the simulated robot's poses during the run and renders them after it, outside the ticks."""
+
+    FPS = 25
+
+    def __init__(self, robot: Robot) -> None:
+        self._simulation: Any = robot.simulation  # type: ignore[attr-defined]
+        self._shots: list[tuple[Any, str]] = []
+
+    def capture(self, tick: int, controller: Controller) -> None:
+        """Take the pose of this tick, if a video frame is due."""
+        if tick % max(round(controller.spec.control_hz / self.FPS), 1) == 0:
+            self._shots.append((self._simulation.qpos[0].copy(), controller.state.value.replace("_", " ")))
+
+    def render(self, path: Path) -> None:
+        """Write the video; without rendering libraries say so and go on."""
+        import mujoco
+
+        from wildrobot.video import VideoWriter, video_available
+
+        available, reason = video_available()
+        if not available:
+            print(f"warning: no video: {reason}", file=sys.stderr)
+            return
+        model = self._simulation.model
+        data = mujoco.MjData(model)
+        with VideoWriter(path, model, fps=self.FPS) as writer:
+            for pose, caption in self._shots:
+                data.qpos[:] = pose
+                mujoco.mj_forward(model, data)
+                writer.add(data, caption)
+        print(f"wrote {path}")

@@ -1,0 +1,52 @@
+"""`--robot sim`: one simulated robot behind the protocol of the real one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from wildrobot.robot_description import RobotSpec
+from wildrobot.runtime.randomization import BASIC, NOMINAL
+from wildrobot.runtime.robots import RobotOptions
+from wildrobot.runtime.safety import Health
+from wildrobot.runtime.sensor_frame import SensorFrame
+from wildrobot.runtime.simulation import Simulation, Truth
+
+
+class SimRobot:
+    """A batch of one. Time moves by one control period with every `write`."""
+
+    lockstep = True
+
+    def __init__(self, spec: RobotSpec, options: RobotOptions) -> None:
+        base = BASIC if options.randomize else NOMINAL
+        randomization = replace(base, push_speed_m_s=options.push_speed_m_s)
+        self.simulation = Simulation(spec, 1, seed=options.seed, randomization=randomization, threads=1)
+        # Servo stiffness is a field of the model; damping (back-EMF) stays when the torque is off, as in the
+        # servo.
+        batch = self.simulation.batch
+        self._gain = batch.expand("actuator_gainprm")
+        self._bias = batch.expand("actuator_biasprm")
+        self._full_gain, self._full_bias = np.array(self._gain), np.array(self._bias)
+        self._unknown = np.full(spec.num_joints, np.nan)
+
+    def read(self) -> SensorFrame:
+        return self.simulation.frame()
+
+    def health(self) -> Health:
+        return Health(self._unknown, self._unknown, self._unknown)
+
+    def write(self, joint_target: Any) -> None:
+        self.simulation.step(joint_target)
+
+    def set_torque_gain(self, gain: float) -> None:
+        self._gain[:] = gain * self._full_gain
+        self._bias[:] = gain * self._full_bias
+
+    def truth(self) -> Truth:
+        return self.simulation.truth()
+
+    def close(self) -> None:
+        self.set_torque_gain(0.0)

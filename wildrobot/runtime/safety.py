@@ -1,0 +1,190 @@
+"""The safety supervisor: watches what the robot measures and bounds what the servos are given.
+
+It reads the SensorFrame itself and not the estimator, so that one fault cannot hide behind the other.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from wildrobot.errors import UserError
+from wildrobot.robot_description import RobotSpec
+from wildrobot.runtime.rotations import quat_to_matrix
+from wildrobot.runtime.sensor_frame import SensorFrame
+
+COAST_TICKS = 3
+"""Ticks without a fresh joint sample that the policy may bridge; after that the target is held."""
+DEBOUNCE_TICKS = 5
+"""Ticks in a row above its stop level before a guard stops the robot; ages and counts do not wait."""
+
+
+class Level(enum.IntEnum):
+    """How far a guard has gone."""
+
+    FINE = 0
+    WARN = 1
+    STOP = 2
+
+
+@dataclass(frozen=True)
+class Health:
+    """What servos report beside motion, (n,); NaN where the robot does not measure it."""
+
+    current_a: Any
+    temperature_c: Any
+    voltage_v: Any
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A guard's value on one tick, in the unit of its name; `level` is debounced."""
+
+    name: str
+    value: float
+    level: Level
+
+
+@dataclass(frozen=True)
+class Applied:
+    """A joint target (1, n) as asked and as given to the servos, and what made the difference."""
+
+    requested: Any
+    target: Any
+    limited_by: tuple[str, ...]
+
+
+GUARDS = (
+    "tilt_rad",
+    "tracking_error_rad",
+    "joint_velocity_rad_s",
+    "current_a",
+    "temperature_c",
+    "voltage_low_v",
+    "voltage_high_v",
+    "sample_age_s",
+    "quaternion_norm_error",
+    "missed_ticks_in_a_row",
+)
+_IMMEDIATE = ("sample_age_s", "missed_ticks_in_a_row")
+_BELOW = ("voltage_low_v",)
+UNTRUSTED_SENSORS = ("sample_age_s", "quaternion_norm_error")
+"""Guards after which the policy must not be asked any more, because what it would be shown is wrong."""
+
+
+def tilt(spec: RobotSpec, frame: SensorFrame) -> float:
+    """Angle between the pelvis's z axis and up, rad: 0 upright, pi upside down. `frame` is (1, ...)."""
+    world_imu = quat_to_matrix(frame.imu_quaternion[0])
+    world_torso = world_imu @ quat_to_matrix(spec.imu_mount).T
+    world_pelvis = world_torso @ spec.kinematics.torso_rotation(frame.joint_position[0]).T
+    return float(np.arccos(np.clip(world_pelvis[2, 2], -1.0, 1.0)))
+
+
+class SafetySupervisor:
+    """Guards with the levels of robot.yaml, and the last bounds on every joint target."""
+
+    def __init__(self, spec: RobotSpec) -> None:
+        unknown = sorted(set(spec.guards) - set(GUARDS))
+        if unknown:
+            raise UserError(f"{spec.path}: unknown guards {unknown}; known: {', '.join(GUARDS)}.")
+        self._spec = spec
+        self._above = dict.fromkeys(GUARDS, 0)
+        self._step = spec.target_rate_limit * spec.control_dt
+        self._target: Any = None
+        self._imu_last: Any = None
+        self._imu_changed_s = 0.0
+        self.stale_ticks = 0
+
+    # ------------------------------------------------------------------ guards
+
+    def check(
+        self, frame: SensorFrame, health: Health, missed_in_a_row: int, driven: bool
+    ) -> tuple[list[Reading], list[str]]:
+        """Readings of every guard, and the names of those at their stop level.
+
+        `frame` (1, ...) is raw; `driven` says that the servos have full torque, without which a tracking
+        error means nothing.
+        """
+        self.stale_ticks = 0 if bool(np.all(frame.joint_valid)) else self.stale_ticks + 1
+        values = self._values(frame, health, missed_in_a_row, driven)
+        readings = [self._judge(name, values[name]) for name in self._spec.guards]
+        return readings, [reading.name for reading in readings if reading.level is Level.STOP]
+
+    def _judge(self, name: str, value: float) -> Reading:
+        guard, sign = self._spec.guards[name], (-1.0 if name in _BELOW else 1.0)
+        # NaN: not measured. It is not above anything, so it neither warns nor stops.
+        beyond = sign * value > sign * guard.stop
+        self._above[name] = self._above[name] + 1 if beyond else 0
+        if beyond and (name in _IMMEDIATE or self._above[name] >= DEBOUNCE_TICKS):
+            return Reading(name, value, Level.STOP)
+        return Reading(name, value, Level.WARN if sign * value > sign * guard.warn else Level.FINE)
+
+    def _values(self, frame: SensorFrame, health: Health, missed: int, driven: bool) -> dict[str, float]:
+        position, now = frame.joint_position[0], float(frame.time_s[0])
+        error = 0.0
+        if driven and self._target is not None:
+            error = float(np.max(np.abs(self._target[0] - position)))
+        return {
+            "tilt_rad": tilt(self._spec, frame),
+            "tracking_error_rad": error,
+            "joint_velocity_rad_s": float(np.max(np.abs(frame.joint_velocity[0]))),
+            "current_a": _worst(np.abs(health.current_a), np.max),
+            "temperature_c": _worst(health.temperature_c, np.max),
+            "voltage_low_v": _worst(health.voltage_v, np.min),
+            "voltage_high_v": _worst(health.voltage_v, np.max),
+            "sample_age_s": max(now - float(np.min(frame.joint_time_s[0])), self._imu_age(frame, now)),
+            "quaternion_norm_error": abs(float(np.linalg.norm(frame.imu_quaternion[0])) - 1.0),
+            "missed_ticks_in_a_row": float(missed),
+        }
+
+    def _imu_age(self, frame: SensorFrame, now: float) -> float:
+        # A frozen chip goes on answering with the same bits under new times: its age is that of its last
+        # change. A sample that is the same to the last bit has not been measured anew, whatever time it
+        # carries.
+        sample = (frame.imu_quaternion[0], frame.imu_angular_velocity[0], frame.imu_acceleration[0])
+        same = self._imu_last is not None and all(
+            np.array_equal(a, b) for a, b in zip(sample, self._imu_last, strict=True)
+        )
+        if not same:
+            self._imu_last = tuple(np.array(part) for part in sample)
+            self._imu_changed_s = float(frame.imu_time_s[0])
+        return now - min(float(frame.imu_time_s[0]), self._imu_changed_s)
+
+    # ------------------------------------------------------------------ targets
+
+    def reset(self, joint_position: Any) -> None:
+        """Take (1, n) as the target that the next one may differ from by one tick's rate."""
+        self._target = np.clip(
+            np.asarray(joint_position, dtype=np.float64), self._spec.joint_lower, self._spec.joint_upper
+        )
+
+    def apply(self, requested: Any) -> Applied:
+        """What the servos get for a requested target (1, n), rad.
+
+        Holds the last target when the request is not finite or when the joints have not been heard of for
+        more than `COAST_TICKS`; bounds its rate and its range otherwise.
+        """
+        if self._target is None:
+            self.reset(requested)
+        requested = np.asarray(requested, dtype=np.float64)
+        if not np.all(np.isfinite(requested)):
+            return Applied(requested, self._target, ("not_finite",))
+        if self.stale_ticks > COAST_TICKS:
+            return Applied(requested, self._target, ("stale_samples",))
+        limited = []
+        target = np.clip(requested, self._target - self._step, self._target + self._step)
+        if np.any(np.abs(target - requested) > 1e-9):
+            limited.append("target_rate")
+        inside = np.clip(target, self._spec.joint_lower, self._spec.joint_upper)
+        if np.any(np.abs(inside - target) > 1e-9):
+            limited.append("joint_limits")
+        self._target = inside
+        return Applied(requested, inside, tuple(limited))
+
+
+def _worst(values: Any, pick: Any) -> float:
+    known = np.asarray(values)[np.isfinite(values)]
+    return float(pick(known)) if known.size else float("nan")

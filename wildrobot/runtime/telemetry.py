@@ -1,0 +1,158 @@
+"""Messages to the network and the log, from a thread of their own: the control loop only hands them over."""
+
+from __future__ import annotations
+
+import os
+import queue
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from wildrobot.errors import UserError
+from wildrobot.runtime.eventlog import Event, LogWriter
+
+DEFAULT_LCM_URL = "udpm://239.255.76.67:7667?ttl=0"
+MULTICAST_FIX = ("sudo ip link set lo multicast on", "sudo ip route add 224.0.0.0/4 dev lo")
+_CAPACITY = 1000
+_BATCH = 64
+
+
+def lcm_url(asked: str | None) -> str:
+    """The URL to use: what was asked, else LCM_DEFAULT_URL, else this machine only (time to live 0)."""
+    return asked or os.environ.get("LCM_DEFAULT_URL") or DEFAULT_LCM_URL
+
+
+def open_lcm(url: str) -> Any | None:
+    """An `lcm.LCM`, or None (with a warning that says what to do) when this machine cannot have one."""
+    import lcm
+
+    try:
+        # LCM's C library prints a long text of its own about routes; ours follows.
+        with _silenced_stderr():
+            return lcm.LCM(url)
+    except RuntimeError:
+        pass
+    if url.startswith("udpm:"):
+        fix = "\n".join(f"    {command}" for command in MULTICAST_FIX)
+        reason = f"it needs a multicast route; these two commands make one:\n{fix}"
+    else:
+        reason = "use a URL that LCM knows: udpm://, memq:// or file://."
+    print(f"warning: LCM is not available at {url}: {reason}", file=sys.stderr)
+    print("Going on without LCM messages.", file=sys.stderr)
+    return None
+
+
+class _silenced_stderr:
+    """Points file descriptor 2 at /dev/null for the block, for C libraries that print there."""
+
+    def __enter__(self) -> None:
+        sys.stderr.flush()
+        self._saved = os.dup(2)
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, 2)
+        os.close(null)
+
+    def __exit__(self, *_: object) -> None:
+        os.dup2(self._saved, 2)
+        os.close(self._saved)
+
+
+class Telemetry:
+    """Takes encoded messages and passes them on to the log file and to LCM.
+
+    `lossless` waits for room in the queue (faster-than-real-time runs); otherwise a message that finds the
+    queue full is dropped and counted, because the control loop never waits. A disk error ends logging, not
+    the run.
+    """
+
+    def __init__(self, log: Path | None, url: str | None, lossless: bool = False) -> None:
+        self._writer = LogWriter(log) if log is not None else None
+        self._lcm = open_lcm(url) if url is not None else None
+        self._lossless = lossless
+        self._queue: queue.Queue[tuple[Event, bool, bool] | str | None] = queue.Queue(_CAPACITY)
+        self.dropped = 0
+        self.log_error: str | None = None
+        self._thread = threading.Thread(target=self._work, name="telemetry", daemon=True)
+        self._thread.start()
+
+    @property
+    def has_lcm(self) -> bool:
+        """Whether messages go to the network."""
+        return self._lcm is not None
+
+    @property
+    def active(self) -> bool:
+        """Whether anybody gets the messages: if not, they need not be made."""
+        return self._writer is not None or self._lcm is not None
+
+    def put(self, channel: str, message: Any, to_log: bool = True, to_lcm: bool = True) -> None:
+        """Hand over one message (with `timestamp_us`); never blocks in a real-time run."""
+        self._hand_over((Event(message.timestamp_us, channel, message.encode()), to_log, to_lcm))
+
+    def say(self, text: str) -> None:
+        """Print a line for the person, off the control thread: a stopped terminal must not stop the loop."""
+        self._hand_over(text)
+
+    def _hand_over(self, item: tuple[Event, bool, bool] | str) -> None:
+        try:
+            if self._lossless:
+                self._queue.put(item)
+            else:
+                self._queue.put_nowait(item)
+        except queue.Full:
+            self.dropped += 1
+
+    def close(self) -> None:
+        """Write what is still queued and stop the thread."""
+        if self._thread.is_alive():
+            self._queue.put(None)
+            self._thread.join()
+        if self._writer is not None:
+            self._writer.close()
+
+    def _work(self) -> None:
+        more = True
+        while more:
+            item = self._queue.get()
+            batch: list[tuple[Event, bool, bool]] = []
+            while item is not None:
+                if isinstance(item, str):
+                    print(item, file=sys.stderr)
+                else:
+                    batch.append(item)
+                if len(batch) == _BATCH or self._queue.empty():
+                    break
+                item = self._queue.get()
+            more = item is not None
+            self._log([event for event, to_log, _ in batch if to_log])
+            self._publish([event for event, _, to_lcm in batch if to_lcm])
+
+    def _log(self, events: list[Event]) -> None:
+        if self._writer is None or self.log_error is not None or not events:
+            return
+        try:
+            self._writer.write(events)
+        except OSError as error:
+            self.log_error = f"{self._writer.path}: {error.strerror or error}"
+            print(f"warning: logging ended, {self.log_error}; the run goes on.", file=sys.stderr)
+
+    def _publish(self, events: list[Event]) -> None:
+        if self._lcm is None:
+            return
+        for event in events:
+            try:
+                self._lcm.publish(event.channel, event.data)
+            except OSError:
+                self.dropped += 1
+
+
+def require_lcm(url: str) -> Any:
+    """An `lcm.LCM` for reading commands; without one there is nobody to obey, so that is an error."""
+    found = open_lcm(url)
+    if found is None:
+        raise UserError(
+            f"commands were to come over LCM at {url}, which is not available (see the warning above). "
+            "Mend the route, or command with --speed or --keyboard."
+        )
+    return found
