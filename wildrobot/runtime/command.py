@@ -9,6 +9,7 @@ import numpy as np
 
 from wildrobot.robot_description import RobotSpec
 from wildrobot.runtime.rotations import wrap_angle
+from wildrobot.state import Stateful
 
 COMMAND_NAMES = ("linear_velocity_x", "yaw_rate")
 """A command is (..., 2): forward speed in m/s and turning rate about up in rad/s, heading frame."""
@@ -22,12 +23,14 @@ def is_moving(spec: RobotSpec, command: Any) -> Any:
     )
 
 
-class GaitClock:
+class GaitClock(Stateful):
     """Phase of the stride, rad in [0, 2 pi): 0 begins the left swing, pi the right one.
 
     The phase advances while the command asks for steps and rests at zero otherwise; the clock then reads (0, 0), so
     that a policy can tell standing from stepping.
     """
+
+    state_fields = ("phase", "moving")
 
     def __init__(self, spec: RobotSpec) -> None:
         self._spec = spec
@@ -53,27 +56,35 @@ class GaitClock:
         return reading
 
 
-class HeadingHold:
+class HeadingHold(Stateful):
     """Yaw-rate command that keeps the heading at which the user last turned (proportional, clipped).
 
-    While the user commands a yaw rate, that is what the policy gets and the held heading follows the robot. Only
-    differences of yaw enter, so nothing depends on where north is.
+    While the user commands a yaw rate, that is what the policy gets and the held heading follows the robot; so it
+    does while the robot is to stand. Only differences of yaw enter: nothing depends on where north is.
     """
+
+    state_fields = ("_target", "_offset")
 
     def __init__(self, spec: RobotSpec, gain_per_s: float = 1.0, limit_rad_s: float = 0.3) -> None:
         self._spec, self._gain, self._limit = spec, gain_per_s, limit_rad_s
-        self._target: Any = None
+        self._target: Any = np.asarray(math.nan)
+        self._offset: Any = np.zeros(())
 
-    def reset(self, yaw: Any, mask: Any = None) -> None:
-        """Hold the present heading (...) rad."""
-        fresh = np.asarray(yaw, dtype=np.float64)
-        self._target = fresh.copy() if mask is None or self._target is None else np.where(mask, fresh, self._target)
+    def reset(self, shape: tuple[int, ...], mask: Any = None, heading_error: Any = 0.0) -> None:
+        """Hold, from the next command on, the heading of that instant plus `heading_error` (rad)."""
+        if mask is None:
+            self._target = np.full(shape, math.nan)
+            self._offset = np.zeros(shape) + heading_error
+        else:
+            self._target = np.where(mask, math.nan, self._target)
+            self._offset = np.where(mask, heading_error, self._offset)
 
     def command(self, user: Any, yaw: Any) -> Any:
         """Command (..., 2) for the policy from the user's (..., 2) and the present yaw (...) rad."""
         user = np.asarray(user, dtype=np.float64)
         turning = np.abs(user[..., 1]) > 1e-6
         standing = ~is_moving(self._spec, user)
+        self._target = np.where(np.isnan(self._target), yaw + self._offset, self._target)
         self._target = np.where(turning | standing, yaw, self._target)
         correction = np.clip(self._gain * wrap_angle(self._target - yaw), -self._limit, self._limit)
         yaw_rate = np.where(turning, user[..., 1], np.where(standing, 0.0, correction))

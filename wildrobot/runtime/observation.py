@@ -11,6 +11,7 @@ from wildrobot.errors import UserError
 from wildrobot.robot_description import RobotSpec
 from wildrobot.runtime.command import COMMAND_NAMES
 from wildrobot.runtime.features import feature_mirror, num_features
+from wildrobot.state import Stateful
 
 
 @dataclass(frozen=True)
@@ -102,11 +103,13 @@ def observation_mirror(spec: RobotSpec, layout: Layout) -> tuple[Any, Any]:
     return np.concatenate(index), np.concatenate(sign)
 
 
-class ObservationBuilder:
+class ObservationBuilder(Stateful):
     """Keeps each slice's history and writes the observation (..., D) float32.
 
         slice memory   [oldest | ... | newest]  <- push() moves left by one tick and writes at the end
     """
+
+    state_fields = ("_memory",)
 
     def __init__(self, layout: Layout) -> None:
         self.layout = layout

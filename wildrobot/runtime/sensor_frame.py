@@ -8,7 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from wildrobot.state import state_type
 
+
+@state_type
 @dataclass
 class SensorFrame:
     """One tick's measurements; every array has the same leading batch dims `...` (none on the robot).

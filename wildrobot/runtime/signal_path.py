@@ -12,16 +12,20 @@ import numpy as np
 
 from wildrobot.robot_description import RobotSpec
 from wildrobot.runtime.action import joint_target
-from wildrobot.runtime.command import GaitClock
+from wildrobot.runtime.command import GaitClock, HeadingHold
 from wildrobot.runtime.estimator import Estimate, StateEstimator
 from wildrobot.runtime.features import compute_features
 from wildrobot.runtime.observation import Layout, ObservationBuilder, default_layout
 from wildrobot.runtime.sensor_frame import SensorFrame, hold_invalid
+from wildrobot.state import Stateful
 
 
 @dataclass
 class Signal:
-    """What one tick produced: the frame used, the estimate, features (..., F) and observation (..., D) float32."""
+    """What one tick produced: the frame used, the estimate, features (..., F) and observation (..., D) float32.
+
+    `command` (..., 2) is the command in the observation.
+    """
 
     frame: SensorFrame
     estimate: Estimate
@@ -31,44 +35,56 @@ class Signal:
     observation: Any
 
 
-class SignalPath:
+class SignalPath(Stateful):
     """SensorFrame -> estimate -> features -> observation, and action -> joint target, with their memories."""
 
-    def __init__(self, spec: RobotSpec, layout: Layout | None = None) -> None:
+    state_fields = (
+        "estimator", "clock", "hold", "_builder", "previous_action", "previous_target", "_last", "_fresh",
+    )  # fmt: skip
+
+    def __init__(self, spec: RobotSpec, layout: Layout | None = None, heading_hold: bool = True) -> None:
         self.spec = spec
         self.layout = layout or default_layout(spec)
         self.estimator = StateEstimator(spec)
         self.clock = GaitClock(spec)
+        self.hold = HeadingHold(spec) if heading_hold else None
         self._builder = ObservationBuilder(self.layout)
         self.previous_action: Any = None
         self.previous_target: Any = None
         self._last: SensorFrame | None = None
         self._fresh: Any = None
 
-    def reset(self, frame: SensorFrame, mask: Any = None, phase: Any = 0.0) -> None:
+    def reset(self, frame: SensorFrame, mask: Any = None, phase: Any = 0.0, heading_error: Any = 0.0) -> None:
         """Start rows (mask (...) bool; None: all) afresh from `frame`: nothing of their past survives.
 
-        The previous target is the measured joint position, so that the first target cannot jump; `phase` (rad) is
-        where the gait clock starts.
+        The previous target is the measured joint position, so that the first target cannot jump, and the previous
+        action the one that asks for it. `phase` (rad) is where the gait clock starts, `heading_error` (rad) how far
+        the held heading lies to the left of the present one.
         """
         shape = np.shape(frame.time_s)
         position = np.asarray(frame.joint_position, dtype=np.float64)
         if mask is None or self.previous_action is None:
             mask = None
-            self.previous_action = np.zeros_like(position)
+            self.previous_action = self._action_of(position)
             self.previous_target = position.copy()
             self._fresh = np.ones(shape, dtype=bool)
             self._last = frame
         else:
             rows = np.asarray(mask)[..., None]
-            self.previous_action = np.where(rows, 0.0, self.previous_action)
+            self.previous_action = np.where(rows, self._action_of(position), self.previous_action)
             self.previous_target = np.where(rows, position, self.previous_target)
             self._fresh = self._fresh | mask
         self.estimator.reset(frame, mask)
         self.clock.reset(shape, mask, phase)
+        if self.hold is not None:
+            self.hold.reset(shape, mask, heading_error)
+
+    def _action_of(self, position: Any) -> Any:
+        action = (position - self.spec.default_joint_pos) / self.spec.action_scale
+        return np.clip(action, -self.spec.action_clip, self.spec.action_clip)
 
     def observe(self, frame: SensorFrame, command: Any) -> Signal:
-        """One tick: `command` (..., 2) is what the policy shall follow, after heading hold."""
+        """One tick: `command` (..., 2) is the user's; what the policy sees is that after heading hold."""
         if self._last is None:
             self.reset(frame)
         assert self._last is not None
@@ -77,6 +93,8 @@ class SignalPath:
         estimate = self.estimator.update(frame)
         features = compute_features(frame, estimate)
         command = np.asarray(command, dtype=np.float64)
+        if self.hold is not None:
+            command = self.hold.command(command, estimate.yaw)
         gait_clock = self.clock.tick(command)
         values = {
             "features": features,
@@ -87,7 +105,7 @@ class SignalPath:
             "gait_clock": gait_clock,
         }
         observation = self._builder.push(values, self._fresh)
-        self._fresh = np.zeros_like(self._fresh)
+        self._fresh = np.zeros(np.shape(self._fresh), dtype=bool)
         return Signal(frame, estimate, features, command, gait_clock, observation)
 
     def act(self, action: Any) -> Any:

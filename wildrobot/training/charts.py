@@ -1,4 +1,4 @@
-"""Line charts as inline SVG, styled by the page they stand in (colours are CSS variables: light and dark alike)."""
+"""Line charts as inline SVG, coloured by CSS variables of the page they stand in: light and dark alike."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import html
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ Array = NDArray[np.float64]
 
 WIDTH, HEIGHT = 380, 230
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 12, 46, 38
+_RIGHT_EDGE = WIDTH - _RIGHT
 _MOST_POINTS = 240
 
 
@@ -35,7 +37,7 @@ def ticks(low: float, high: float, count: int = 5) -> list[float]:
 
 
 def thin(x: Array, y: Array, most: int = _MOST_POINTS) -> tuple[Array, Array]:
-    """Means over at most `most` consecutive groups, so that long runs stay small; groups without values are left out."""
+    """Means over at most `most` consecutive groups, so that long runs stay small; NaN is left out."""
     keep = np.isfinite(x) & np.isfinite(y)
     x, y = x[keep], y[keep]
     if len(x) <= most:
@@ -103,21 +105,15 @@ def line_chart(
     if zone is not None:
         top, bottom = py(zone[1]), py(zone[0])
         parts.append(
-            f'<rect class="zone" x="{_LEFT}" y="{top:.1f}" width="{WIDTH - _LEFT - _RIGHT}" height="{bottom - top:.1f}"/>'
+            f'<rect class="zone" x="{_LEFT}" y="{top:.1f}" width="{_RIGHT_EDGE - _LEFT}" height="{bottom - top:.1f}"/>'
         )
     for value in ticks(y_low, y_high):
         y = py(value)
-        parts.append(f'<line class="grid" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        parts.append(
-            f'<text class="tick" x="{_LEFT - 6}" y="{y + 3.5:.1f}" text-anchor="end">{value:.6g}</text>'
-        )
+        parts.append(f'<line class="grid" x1="{_LEFT}" x2="{_RIGHT_EDGE}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        parts.append(_text(_LEFT - 6, y + 3.5, f"{value:.6g}", "end"))
     for value in ticks(x_low, x_high, 6):
-        parts.append(
-            f'<text class="tick" x="{px(value):.1f}" y="{HEIGHT - _BOTTOM + 14}" text-anchor="middle">{value:.6g}</text>'
-        )
-    parts.append(
-        f'<text class="tick" x="{(_LEFT + WIDTH - _RIGHT) / 2}" y="{HEIGHT - 7}" text-anchor="middle">{html.escape(x_label)}</text>'
-    )
+        parts.append(_text(px(value), HEIGHT - _BOTTOM + 14, f"{value:.6g}", "middle"))
+    parts.append(_text((_LEFT + _RIGHT_EDGE) / 2, HEIGHT - 7, x_label, "middle"))
     for index, (_, xs, ys, spread) in enumerate(curves):
         if spread is not None and len(spread) == len(ys):
             edge_x = np.concatenate([xs, xs[::-1]])
@@ -136,6 +132,10 @@ def _padded(
     bottom = fixed_low if fixed_low is not None else low - margin
     top = fixed_high if fixed_high is not None else high + margin
     return bottom, max(top, bottom + 1e-9)
+
+
+def _text(x: Any, y: Any, text: str, anchor: str) -> str:
+    return f'<text class="tick" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{html.escape(text)}</text>'
 
 
 def _points(xs: Array | float, ys: Array | float) -> str:

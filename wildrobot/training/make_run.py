@@ -19,12 +19,14 @@ from wildrobot.video import video_available
 SPEED_TOLERANCE_M_S = 0.05
 HEADING_TOLERANCE_RAD = 0.5
 CLEARANCE_M = 0.015
+FELL = 1
+"""Exit code of wildrobot-run after a fall: the figures are there and tell of it."""
 PACKAGE = Path(__file__).resolve().parents[1]
 
 
 @dataclass
 class MakeRunConfig:
-    """Everything in one go: reference motion, training, export, evaluation, 20 s of walking with video, report.
+    """Everything in one go: reference motion, training, export, evaluation, 20 s of walking, report.
 
     Interrupted, the same command continues where it was; finished, it does nothing again.
 
@@ -87,10 +89,17 @@ def stages(config: MakeRunConfig, can_film: bool) -> tuple[Stage, ...]:
         "about 4 min",
         (*python, "reference", "build", "--out", str(reference)),
         (reference,),
-        robot,
+        inputs=robot,
     )
-    walk = [*python, "run", str(policy), "--robot", "sim", "--fast", "--vx", str(config.speed)]
-    walk += ["--duration", str(config.duration), "--log", str(out / "walk.lcmlog"), "--json", str(out / "walk.json")]
+    walk = [*python, "run", str(policy), "--robot", "sim", "--fast", "--speed", str(config.speed)]
+    walk += [
+        "--duration",
+        str(config.duration),
+        "--log",
+        str(out / "walk.lcmlog"),
+        "--json",
+        str(out / "walk.json"),
+    ]
     if can_film:
         walk += ["--video", str(out / "walk.mp4")]
     rest = (
@@ -98,9 +107,19 @@ def stages(config: MakeRunConfig, can_film: bool) -> tuple[Stage, ...]:
             "train",
             f"preset {config.preset}: PPO for the task, AMP for the style",
             "about 15 min",
-            (*python, "train", "--preset", config.preset, "--run-dir", str(out), "--reference", str(reference), "--resume"),
+            (
+                *python,
+                "train",
+                "--preset",
+                config.preset,
+                "--run-dir",
+                str(out),
+                "--reference",
+                str(reference),
+                "--resume",
+            ),
             (out / "checkpoint.pt", out / "metrics.jsonl"),
-            (*robot, preset),
+            inputs=(*robot, preset),
         ),
         Stage(
             "export",
@@ -122,6 +141,7 @@ def stages(config: MakeRunConfig, can_film: bool) -> tuple[Stage, ...]:
             "about 1 min" if can_film else "about 10 s",
             tuple(walk),
             (out / "walk.json", *((out / "walk.mp4",) if can_film else ())),
+            fine=(0, FELL),
         ),
     )
     return rest if config.reference else (build, *rest)
@@ -130,7 +150,10 @@ def stages(config: MakeRunConfig, can_film: bool) -> tuple[Stage, ...]:
 def plan(config: MakeRunConfig, pipeline: Pipeline, why_no_video: str) -> str:
     """The first thing on the screen: what will happen and how long it takes."""
     finished = pipeline.finished()
-    lines = [f"WildRobot: from nothing to a walking robot, into {config.out}. About 20 minutes on two cores.", ""]
+    lines = [
+        f"WildRobot: from nothing to a walking robot, into {config.out}. About 20 minutes on two cores.",
+        "",
+    ]
     for index, stage in enumerate(pipeline.stages):
         when = "done before" if index < finished else stage.estimate
         lines.append(f"  {index + 1}. {stage.name:<10} {when:<13} {stage.summary}")
@@ -178,7 +201,9 @@ def judge(walk: Mapping[str, Any], config: MakeRunConfig) -> list[dict[str, Any]
     return rows
 
 
-def summary(config: MakeRunConfig, pipeline: Pipeline, verdict: list[dict[str, Any]], why_no_video: str) -> str:
+def summary(
+    config: MakeRunConfig, pipeline: Pipeline, verdict: list[dict[str, Any]], why_no_video: str
+) -> str:
     """What stands on the screen at the end."""
     lines = ["", "Result"]
     for row in verdict:
@@ -191,8 +216,13 @@ def summary(config: MakeRunConfig, pipeline: Pipeline, verdict: list[dict[str, A
     files.append(("walk.mp4", why_no_video or "20 s of walking"))
     files.append(("walk.lcmlog", "its log, for `wildrobot replay`"))
     for name, meaning in files:
-        lines.append(f"  {config.out / name!s:<32} {meaning if (config.out / name).exists() else 'not made: ' + meaning}")
-    lines += ["", f"Again, by hand: wildrobot-run {config.out / 'policy.onnx'} --robot sim --vx {config.speed:g}"]
+        lines.append(
+            f"  {config.out / name!s:<32} {'' if (config.out / name).exists() else 'not made: '}{meaning}"
+        )
+    lines += [
+        "",
+        f"Again, by hand: wildrobot-run {config.out / 'policy.onnx'} --robot sim --speed {config.speed:g}",
+    ]
     return "\n".join(lines)
 
 
@@ -204,7 +234,9 @@ def _read_walk(path: Path) -> dict[str, Any]:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise UserError(f"cannot read the walk's figures in {path} ({error}). Delete it and run again.") from error
+        raise UserError(
+            f"cannot read the walk's figures in {path} ({error}). Delete it and run again."
+        ) from error
     if not isinstance(data, dict):
         raise UserError(f"{path} holds a {type(data).__name__}, expected an object. Delete it and run again.")
     return data

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from wildrobot import __version__
 from wildrobot.errors import EXIT_INTERRUPTED, UserError
 from wildrobot.files import write_text
 
@@ -26,15 +27,17 @@ class Stage:
     command: tuple[str, ...]
     outputs: tuple[Path, ...]
     """Files that exist when it is done."""
+    fine: tuple[int, ...] = (0,)
+    """Exit codes that count as done."""
     inputs: tuple[Path, ...] = ()
-    """Files that came with the program and decide the result: a change of their content makes the stage run again."""
+    """Files of the program that decide the result: when their content changes, the stage runs again."""
 
 
 class Pipeline:
     """Runs stages in order; a stamp per finished stage holds the key of everything that it was made from.
 
-    A stage's key covers its command, the content of its inputs and the key of the stage before, so a change anywhere
-    makes that stage and all later ones run again. Stamps are written atomically, after the outputs exist.
+    A stage's key covers the program's version, its command, the content of its inputs and the key of the stage
+    before, so a change anywhere makes that stage and all later ones run again. Stamps are written atomically, after the outputs exist.
     """
 
     def __init__(self, stages: Sequence[Stage], stamps: Path, say: Callable[[str], None] = print) -> None:
@@ -43,7 +46,7 @@ class Pipeline:
         self._say = say
         self._keys: list[str] = []
         for stage in self.stages:
-            digest = hashlib.sha256("\0".join((*self._keys[-1:], *stage.command)).encode())
+            digest = hashlib.sha256("\0".join((__version__, *self._keys[-1:], *stage.command)).encode())
             for path in stage.inputs:
                 digest.update(path.read_bytes())
             self._keys.append(digest.hexdigest())
@@ -84,14 +87,16 @@ class Pipeline:
             if code == EXIT_INTERRUPTED:
                 self._say(f"interrupted in '{stage.name}'; the same command goes on from here")
                 return code
-            if code:
+            if code not in stage.fine:
                 self._say(f"'{stage.name}' failed with exit code {code}; what it said stands above")
                 return code
             missing = [str(path) for path in stage.outputs if not path.exists()]
             if missing:
                 raise UserError(f"stage '{stage.name}' ended well but did not write {', '.join(missing)}.")
             seconds = time.monotonic() - started
-            write_text(self._stamp(stage), json.dumps({"key": self._keys[index], "seconds": round(seconds, 1)}))
+            write_text(
+                self._stamp(stage), json.dumps({"key": self._keys[index], "seconds": round(seconds, 1)})
+            )
             self._say(f"[{index + 1}/{total}] {stage.name}: done in {duration(seconds)}")
         return 0
 
@@ -110,7 +115,7 @@ class Pipeline:
 def run_command(command: Sequence[str]) -> int:
     """Run a command on this terminal and return its exit code.
 
-    Ctrl-C reaches the command too, as a member of the same foreground group: it gets the time to end in its own way.
+    Ctrl-C reaches the command too, as a member of the same foreground group: it may end in its own way.
     """
     with subprocess.Popen(list(command)) as process:
         interrupted = False

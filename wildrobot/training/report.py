@@ -1,4 +1,4 @@
-"""`wildrobot report RUN`: one self-contained HTML page about a training run. It loads nothing from a network."""
+"""`wildrobot report RUN`: one HTML page about a training run that loads nothing from a network."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ class ReportConfig:
     """
 
     run: Annotated[Path, tyro.conf.Positional]
-    """Run folder: metrics.jsonl, config.yaml, environment.json; optionally evaluation.json, ablation.json, walk.json, walk.mp4."""
+    """Run folder, of `wildrobot train`; evaluation.json, walk.json and walk.mp4 are taken up if there."""
 
     out: Path | None = None
     """Page to write. Default: RUN/report.html."""
 
     ablation: Path | None = None
-    """Ablation table (JSON). Default: RUN/ablation.json, else policies/ablation.json in the present folder."""
+    """Ablation table (JSON). Default: RUN/ablation.json, else policies/ablation.json here."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -64,8 +64,8 @@ def main(argv: Sequence[str]) -> int:
 
 
 def read_metrics(path: Path) -> dict[str, Any]:
-    """Columns of a metrics.jsonl: name -> (T,) array, NaN where a line has no number; other values stay under their
-    name with the last line's value. A last line cut short by a crash is ignored.
+    """Columns of a metrics.jsonl: name -> (T,) array, NaN where a line has no number; of other values the
+    last one there is stays under its name. A last line cut short by a crash is ignored.
 
     Raises:
         UserError: the file is missing, empty, or broken elsewhere than at its end.
@@ -74,7 +74,8 @@ def read_metrics(path: Path) -> dict[str, Any]:
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError as error:
         raise UserError(
-            f"cannot read {path}: {error.strerror or error}. Give the folder of a run that `wildrobot train` has made."
+            f"cannot read {path}: {error.strerror or error}. "
+            "Give the folder of a run made by `wildrobot train`."
         ) from error
     rows: list[dict[str, Any]] = []
     for number, line in enumerate(lines, 1):
@@ -90,12 +91,14 @@ def read_metrics(path: Path) -> dict[str, Any]:
     columns: dict[str, Any] = {}
     for name in dict.fromkeys(key for row in rows for key in row):
         values = [row.get(name) for row in rows]
+        if all(value is None for value in values):
+            continue
         if any(_is_number(value) for value in values):
             columns[name] = np.array(
                 [value if _is_number(value) else math.nan for value in values], dtype=float
             )
         else:
-            columns[name] = values[-1]
+            columns[name] = next(value for value in reversed(values) if value is not None)
     return columns
 
 
@@ -265,9 +268,8 @@ def _discriminator(metrics: Mapping[str, Any]) -> str:
     ):
         pairs = metrics.get(key)
         if isinstance(pairs, list) and pairs and all(isinstance(p, list) and len(p) == 2 for p in pairs):
-            tables.append(
-                f'<div><p class="faint">{title}</p>{_table([{"feature": n, "value": v} for n, v in pairs])}</div>'
-            )
+            table = _table([{"feature": name, "value": value} for name, value in pairs])
+            tables.append(f'<div><p class="faint">{title}</p>{table}</div>')
     return f'<div class="two">{"".join(tables)}</div>' if tables else ""
 
 

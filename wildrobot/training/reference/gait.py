@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wildrobot.robot_description import RobotSpec
-from wildrobot.runtime.rotations import quat_conjugate, quat_from_yaw, quat_multiply, quat_to_matrix
+from wildrobot.runtime.rotations import quat_conjugate, quat_from_rotvec, quat_from_yaw, quat_multiply, quat_to_matrix
 from wildrobot.training.reference.clip import PlannedClip
 from wildrobot.training.reference.leg_ik import LegIK
 from wildrobot.training.reference.lipm import GRAVITY, Carry, pendulum_motion
@@ -23,7 +23,7 @@ from wildrobot.training.reference.whole_body import WholeBody
 Array = NDArray[np.float64]
 LEFT, RIGHT = 0, 1
 _SIDE = (1.0, -1.0)
-_DYNAMICS_ITERATIONS = 6
+_DYNAMICS_ITERATIONS = 15
 _LEG_MASS_FACTOR = 1.2  # the pelvis must move further than the centre of mass: a third of the mass is in the legs
 _PAD = 2  # ticks planned beyond both ends of a periodic motion, for the derivatives
 
@@ -50,6 +50,12 @@ class GaitLibraryConfig:
     """How far before the sole point the ZMP lies in the middle of a stance."""
     toe_down_rad_per_m_s: float = 0.3
     """Pitch of the swing foot, toes down, soon after it has left the floor, per forward speed."""
+    roll_amplitude_rad: float = 0.0
+    """Lean of the pelvis towards the stance foot."""
+    edge_m: float = 0.038
+    """Distance of the sole's edges from its middle."""
+    edge_tilt_rad: float = 0.02
+    """Sideways tilt of the sole at which it bears on one edge only."""
     swing_ramp: float = 0.35
     """Share of the swing spent on speeding up, and again on slowing down, of the foot's forward motion."""
     hip_height_m: float = 0.395
@@ -65,6 +71,20 @@ class Step:
     foot: int
     lift: int
     land: int
+
+
+@dataclass
+class _Feet:
+    """Planned feet: sole points (N, 2, 3) with z the height of the lowest point, sole pitch (N, 2) rad, the share of
+    the weight each carries (N, 2), and whether it is in the air (N, 2)."""
+
+    sole: Array
+    pitch: Array
+    load: Array
+    airborne: NDArray[np.bool_]
+
+    def part(self, ticks: slice) -> _Feet:
+        return _Feet(self.sole[ticks], self.pitch[ticks], self.load[ticks], self.airborne[ticks])
 
 
 class GaitPlanner:
@@ -125,33 +145,38 @@ class GaitPlanner:
         path = np.stack(
             [_integrate(command[:, 0] * np.cos(yaw), dt), _integrate(command[:, 0] * np.sin(yaw), dt)], axis=-1
         )
-        sole, pitch, zmp, airborne = self._feet(path, yaw, steps, clearance, standing=period is None)
+        feet = self._feet(path, yaw, steps, clearance, standing=period is None)
         phase = self._phase(len(command), steps)
+        roll = self._roll(phase, steps)
+        origin = path[0]
         carry, still = None, None
         if period is not None:
             first, last = period
             turn = _rotation(yaw[last] - yaw[first])
             carry = Carry(turn, path[last] - turn @ path[first])
             still = Carry(turn, np.zeros(2))
-            zmp = zmp[first : last + 1]
+            origin = path[first]
             around = slice(first - _PAD, last + _PAD + 1)
-            sole, pitch, yaw, airborne, phase, command = (
-                x[around] for x in (sole, pitch, yaw, airborne, phase, command)
-            )
+            feet = feet.part(around)
+            yaw, roll, phase, command = (x[around] for x in (yaw, roll, phase, command))
         count = len(command)
         share = min(1.0, (np.max(np.abs(command[:, 0])) / max(config.speeds_m_s)) ** 2)
         hip = config.hip_height_m + share * (config.fast_hip_height_m - config.hip_height_m)
         height = np.full((count, 1), hip + self.spec.leg.hip_drop)
-        quat = quat_from_yaw(yaw)
+        quat = quat_multiply(quat_from_yaw(yaw), quat_from_rotvec(roll[:, None] * np.array([1.0, 0.0, 0.0])))
         omega = math.sqrt(GRAVITY / self.body.com_height)
-        centre, _ = pendulum_motion(zmp, omega, dt, carry)
+        unpad = slice(None) if period is None else slice(_PAD, -_PAD)
+        bearing = np.full((count, 2), config.zmp_inset_m)
+        centre, _ = pendulum_motion(self._zmp(feet, yaw, bearing)[unpad], omega, dt, carry)
         for _ in range(_DYNAMICS_ITERATIONS):
             position = np.concatenate([centre if carry is None else carry.pad(centre, _PAD), height], axis=-1)
-            q = self._joints(name, position, quat, sole, pitch)
-            actual = self.body.zmp(position, quat, q)
-            error = zmp - (actual if carry is None else actual[_PAD:-_PAD])
+            q = self._joints(name, position, quat, feet)
+            bearing = 0.6 * bearing + 0.4 * self._bearing(quat, q)
+            error = (self._zmp(feet, yaw, bearing) - self.body.zmp(position, quat, q))[unpad]
             correction, _ = pendulum_motion(error, omega, dt, still)
             centre = centre + _LEG_MASS_FACTOR * correction
+        self.residual = error
+        self.tilt_bearing = bearing
         inside = slice(None) if period is None else slice(_PAD, -_PAD - 1)
         clip = PlannedClip(
             name=name,
@@ -161,69 +186,79 @@ class GaitPlanner:
             root_quaternion=quat[inside],
             root_linear_velocity=_central(position, dt)[inside],
             root_angular_velocity=_angular_velocity(quat, dt)[inside],
-            contact=np.repeat(~airborne, 2, axis=1)[inside],
+            contact=np.repeat(~feet.airborne, 2, axis=1)[inside],
             command=command[inside],
             phase=phase[inside],
             moving=np.ones(count, dtype=bool)[inside],
             loop=period is not None,
             source=f"gait library: {name}",
         )
-        clip.root_position[:, :2] -= clip.root_position[0, :2].copy()
+        clip.root_position[:, :2] -= origin
         return clip
 
-    def _feet(
-        self, path: Array, yaw: Array, steps: list[Step], clearance: float, standing: bool
-    ) -> tuple[Array, Array, Array, NDArray[np.bool_]]:
-        """Sole points (N, 2, 3) with z the height of the lowest point, pitch (N, 2), ZMP (N, 2), airborne (N, 2)."""
+    def _feet(self, path: Array, yaw: Array, steps: list[Step], clearance: float, standing: bool) -> _Feet:
+        """Footholds beside the path, swings between them."""
         config, count = self.config, len(path)
 
-        def foothold(foot: int, tick: float, half_width: float, forward: float = 0.0) -> Array:
+        def foothold(foot: int, tick: float, half_width: float) -> Array:
             ticks = np.arange(count)
             centre = np.array([np.interp(tick, ticks, path[:, i]) for i in range(2)])
-            angle = float(np.interp(tick, ticks, yaw))
-            return centre + _turn(angle, np.array([forward, _SIDE[foot] * half_width]))
+            return centre + _rotation(float(np.interp(tick, ticks, yaw))) @ np.array([0.0, _SIDE[foot] * half_width])
 
         width = self.home_half_width if standing else config.half_width_m
-        place = [foothold(foot, 0.0, width) for foot in (LEFT, RIGHT)]
         sole = np.zeros((count, 2, 3))
-        sole[:, :, :2] = np.array(place)
+        sole[:, :, :2] = np.array([foothold(foot, 0.0, width) for foot in (LEFT, RIGHT)])
         pitch = np.zeros((count, 2))
         airborne = np.zeros((count, 2), dtype=bool)
-        knots: list[tuple[float, Array]] = []
+        knots: list[tuple[float, float]] = []
         for i, step in enumerate(steps):
             other = steps[i + 1] if i + 1 < len(steps) else None
             middle = 0.5 * (other.lift + other.land) if other else step.lift + 1.5 * (step.land - step.lift)
             target = foothold(step.foot, min(middle, count - 1), config.half_width_m)
             start = sole[step.lift, step.foot, :2].copy()
-            u = np.arange(step.land - step.lift + 1) / (step.land - step.lift)
-            moved = start + _trapezoid(u, config.swing_ramp)[:, None] * (target - start)
             stop = min(step.land + 1, count)
-            span = stop - step.lift
-            sole[step.lift : stop, step.foot, :2] = moved[:span]
-            sole[step.lift : stop, step.foot, 2] = clearance * np.sin(np.pi * u[:span]) ** 2
+            u = np.arange(stop - step.lift) / (step.land - step.lift)
+            sole[step.lift : stop, step.foot, :2] = start + _trapezoid(u, config.swing_ramp)[:, None] * (target - start)
+            sole[step.lift : stop, step.foot, 2] = clearance * np.sin(np.pi * u) ** 2
             sole[stop:, step.foot, :2] = target
             # early in the swing, when the leg is still behind and the ankle most bent
             bump = np.sin(np.pi * np.minimum(2.2 * u, 1.0)) ** 2
             swing_speed = np.linalg.norm(target - start) / (self.dt * (step.land - step.lift)) * 0.5
-            pitch[step.lift : stop, step.foot] = (config.toe_down_rad_per_m_s * swing_speed * bump)[:span]
+            pitch[step.lift : stop, step.foot] = config.toe_down_rad_per_m_s * swing_speed * bump
             airborne[step.lift + 1 : step.land, step.foot] = True
-            stance = 1 - step.foot
-            now = 0.5 * (step.lift + step.land)
-            angle = float(np.interp(now, np.arange(count), yaw))
-            offset = _turn(angle, np.array([config.zmp_forward_m, -_SIDE[stance] * config.zmp_inset_m]))
-            knots += [(tick, sole[step.lift, stance, :2] + offset) for tick in (step.lift, step.land)]
-        ticks = np.array([tick for tick, _ in knots])
-        points = np.array([point for _, point in knots])
-        zmp = np.stack([np.interp(np.arange(count), ticks, points[:, i]) for i in range(2)], axis=-1)
-        return sole, pitch, zmp, airborne
+            knots += [(step.lift, float(step.foot)), (step.land, float(step.foot))]
+        right_swings = np.interp(np.arange(count), [tick for tick, _ in knots], [foot for _, foot in knots])
+        return _Feet(sole, pitch, np.stack([right_swings, 1.0 - right_swings], axis=-1), airborne)
 
-    def _joints(self, name: str, position: Array, quat: Array, sole: Array, pitch: Array) -> Array:
+    def _zmp(self, feet: _Feet, yaw: Array, inset: Array) -> Array:
+        """ZMP (N, 2): each foot's bearing point, `inset` (N, 2) inward of its sole point, by the load it carries."""
+        point = feet.sole[..., :2].copy()
+        for foot in (LEFT, RIGHT):
+            forward, left = self.config.zmp_forward_m, -_SIDE[foot] * inset[:, foot]
+            point[:, foot, 0] += np.cos(yaw) * forward - np.sin(yaw) * left
+            point[:, foot, 1] += np.sin(yaw) * forward + np.cos(yaw) * left
+        return np.sum(feet.load[..., None] * point, axis=1)
+
+    def _bearing(self, quat: Array, q: Array) -> Array:
+        """How far inward of its sole point (N, 2) each foot bears on the floor: its lower edge, or between if level."""
+        _, foot = self.spec.kinematics.sole_frames(q)
+        tilt = (quat_to_matrix(quat)[:, None] @ foot)[..., 2, 1]  # rise of the foot's left edge
+        inner_low = tilt * np.array(_SIDE)
+        edge = self.config.edge_m * np.tanh(inner_low / self.config.edge_tilt_rad)
+        return edge + 0.0
+
+    def _roll(self, phase: Array, steps: list[Step]) -> Array:
+        """Roll of the pelvis (N,), towards the stance foot in the middle of a swing."""
+        middle = np.pi * 0.5 * (steps[0].land - steps[0].lift) / (steps[1].lift - steps[0].lift)
+        return self.config.roll_amplitude_rad * np.cos(phase - middle)
+
+    def _joints(self, name: str, position: Array, quat: Array, feet: _Feet) -> Array:
         """Joint positions (N, n) with each foot's lowest point at the height sole[..., 2]."""
         rotation = quat_to_matrix(quat)
-        target = sole.copy()
+        target = feet.sole.copy()
         for _ in range(4):
-            q = self.ik.solve(position, rotation, target, pitch, name)
-            target[..., 2] += sole[..., 2] - self.body.lowest_points(position, rotation, q)
+            q = self.ik.solve(position, rotation, target, feet.pitch, name)
+            target[..., 2] += feet.sole[..., 2] - self.body.lowest_points(position, rotation, q)
         return q
 
     def _phase(self, count: int, steps: list[Step]) -> Array:
@@ -254,10 +289,6 @@ def build_gait_library(spec: RobotSpec, config: GaitLibraryConfig | None = None)
 def _rotation(angle: float) -> Array:
     cos, sin = math.cos(angle), math.sin(angle)
     return np.array([[cos, -sin], [sin, cos]])
-
-
-def _turn(angle: float, vector: Array) -> Array:
-    return _rotation(angle) @ vector
 
 
 def _trapezoid(u: Array, ramp: float) -> Array:

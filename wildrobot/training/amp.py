@@ -1,0 +1,220 @@
+"""Adversarial motion prior (Peng et al. 2021): a discriminator between reference and policy windows of features.
+
+LSGAN with the gradient penalty R1 at real samples (Mescheder et al. 2018), on normalised inputs. The style reward of a
+rollout is computed with the discriminator as it was when the samples were collected, before its update.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from wildrobot.training.networks import Discriminator
+
+
+@dataclass(frozen=True)
+class AMPConfig:
+    """Hyperparameters of the motion prior."""
+
+    frames: int = 2
+    """Window length, 1 to 3 frames."""
+    hidden: tuple[int, ...] = (512, 256)
+    learning_rate: float = 1e-4
+    updates: int = 3
+    batch: int = 256
+    r1: float = 5.0
+    """Weight gamma of the gradient penalty."""
+    input_noise: float = 0.02
+    """Standard deviation added to normalised inputs while the discriminator trains, and only then."""
+    replay_rollouts: int = 30
+    """How many past rollouts the replay buffer remembers; half of each batch of policy windows comes from it."""
+    replay_share: int = 2048
+    """Windows kept of each rollout."""
+    reward: Literal["clip", "sigmoid", "quadratic"] = "clip"
+    """clip(D, 0, 1); sigmoid(D); the former max(0, 1 - (D-1)^2 / 4), which pays 0.75 for D = 0."""
+    reward_before_update: bool = True
+    """Reward from the discriminator that the samples were collected under; False is for ablation."""
+    held_out: float = 0.1
+    """Share of the reference rollouts kept away from training, for `disc_acc_heldout`."""
+
+
+def style_reward(logit: Tensor, kind: str) -> Tensor:
+    """Reward (b,) of logits D (b,)."""
+    if kind == "clip":
+        return logit.clamp(0.0, 1.0)
+    if kind == "sigmoid":
+        return torch.sigmoid(logit)
+    return (1.0 - 0.25 * (logit - 1.0).square()).clamp(min=0.0)
+
+
+class ReplayBuffer:
+    """Windows of the last `rollouts` rollouts, `share` of each: a ring of equal slots."""
+
+    def __init__(self, rollouts: int, share: int, size: int) -> None:
+        self.windows = torch.zeros(rollouts, share, size)
+        self.filled = 0
+        self.next = 0
+
+    def add(self, windows: Tensor, generator: torch.Generator) -> None:
+        """Remember `share` windows drawn (with repetition when there are fewer) from (b, size)."""
+        rows = torch.randint(len(windows), (self.windows.shape[1],), generator=generator)
+        self.windows[self.next] = windows[rows]
+        self.next = (self.next + 1) % len(self.windows)
+        self.filled = min(self.filled + 1, len(self.windows))
+
+    def sample(self, count: int, generator: torch.Generator) -> Tensor:
+        """(count, size) windows from all remembered rollouts."""
+        flat = self.windows[: self.filled].flatten(0, 1)
+        return flat[torch.randint(len(flat), (count,), generator=generator)]
+
+
+class AMP:
+    """Discriminator, its own optimiser and replay buffer. PPO knows it as a style reward and an `update(batch)`.
+
+    `reference` and `held_out` are windows (k, frames * F) of executed reference motion.
+    """
+
+    def __init__(self, reference: Tensor, held_out: Tensor, config: AMPConfig, device: Any = "cpu") -> None:
+        self.config, self.device = config, device
+        self.reference, self.held_out = reference.to(device), held_out.to(device)
+        size = reference.shape[1]
+        self.discriminator = Discriminator(size, config.hidden).to(device)
+        self.discriminator.normalizer.update(self.reference)
+        self.optimizer = torch.optim.Adam(self.discriminator.parameters(), lr=config.learning_rate)
+        self.replay = ReplayBuffer(config.replay_rollouts, config.replay_share, size)
+
+    @torch.no_grad()
+    def reward(self, windows: Tensor) -> Tensor:
+        """Style reward (b,) of raw windows (b, size), with the present discriminator."""
+        return style_reward(self.discriminator(windows), self.config.reward)
+
+    def update(self, windows: Tensor, generator: torch.Generator) -> dict[str, float]:
+        """Train on fresh policy windows (b, size) against the reference; returns figures of before the update."""
+        figures = self.figures(windows, generator)
+        config, d = self.config, self.discriminator
+        if self.replay.filled == 0:
+            self.replay.add(windows, generator)
+        for _ in range(config.updates):
+            real = self._draw(self.reference, config.batch, generator)
+            half = config.batch // 2
+            fake = torch.cat(
+                [self._draw(windows, half, generator), self.replay.sample(config.batch - half, generator)]
+            )
+            loss, _ = self.loss(real, fake, generator)
+            self.optimizer.zero_grad()
+            loss.backward()
+            self.optimizer.step()
+        self.replay.add(windows, generator)
+        return figures | {"disc_loss": float(loss.detach()), "disc_norm": _norm(d)}
+
+    def loss(self, real: Tensor, fake: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """LSGAN + R1 loss and the penalty alone, of raw windows (b, size) each.
+
+        1/2 (mean (D(real) - 1)^2 + mean D(fake)^2) + r1/2 mean |dD/dx|^2 at normalised real samples x.
+        """
+        d = self.discriminator
+        real, fake = d.normalizer(real), d.normalizer(fake)
+        if self.config.input_noise > 0.0:
+            real = real + self.config.input_noise * torch.randn(real.shape, generator=generator)
+            fake = fake + self.config.input_noise * torch.randn(fake.shape, generator=generator)
+        real = real.detach().requires_grad_(True)
+        d_real, d_fake = d.logit(real), d.logit(fake)
+        (gradient,) = torch.autograd.grad(d_real.sum(), real, create_graph=True)
+        penalty = gradient.square().sum(dim=-1).mean()
+        lsgan = 0.5 * ((d_real - 1.0).square().mean() + d_fake.square().mean())
+        return lsgan + 0.5 * self.config.r1 * penalty, penalty
+
+    @torch.no_grad()
+    def figures(self, windows: Tensor, generator: torch.Generator) -> dict[str, float]:
+        """Accuracy (threshold midway, 1/2), means, deviations and clipped shares, on up to 2048 windows a side."""
+        count = 2048
+        d = self.discriminator
+        real = d(self._draw(self.reference, count, generator))
+        fake = d(self._draw(windows, count, generator))
+        unseen = d(self._draw(self.held_out, count, generator)) if len(self.held_out) else real
+        reward = style_reward(fake, self.config.reward)
+        right_fake = float((fake < 0.5).float().mean())
+        return {
+            "disc_acc": 0.5 * (float((real > 0.5).float().mean()) + right_fake),
+            "disc_acc_heldout": 0.5 * (float((unseen > 0.5).float().mean()) + right_fake),
+            "disc_real_mean": float(real.mean()),
+            "disc_fake_mean": float(fake.mean()),
+            "disc_real_std": float(real.std()),
+            "disc_fake_std": float(fake.std()),
+            "style_reward_mean": float(reward.mean()),
+            "style_reward_std": float(reward.std()),
+            "style_clipped_low": float((fake <= 0.0).float().mean()),
+            "style_clipped_high": float((fake >= 1.0).float().mean()),
+        }
+
+    def _draw(self, windows: Tensor, count: int, generator: torch.Generator) -> Tensor:
+        return windows[torch.randint(len(windows), (count,), generator=generator)]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Discriminator with its normaliser, optimiser and replay buffer."""
+        return {
+            "discriminator": self.discriminator.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "replay": {"windows": self.replay.windows.clone(), "filled": self.replay.filled, "next": self.replay.next},
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Inverse of `state_dict`."""
+        self.discriminator.load_state_dict(state["discriminator"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        replay = state["replay"]
+        self.replay.windows, self.replay.filled, self.replay.next = (
+            replay["windows"].clone(),
+            replay["filled"],
+            replay["next"],
+        )
+
+
+def _norm(module: torch.nn.Module) -> float:
+    return float(sum(p.detach().square().sum() for p in module.parameters()) ** 0.5)
+
+
+def feature_auc(reference: Any, policy: Any) -> Any:
+    """Area under the ROC curve (F,) of each feature alone, folded to 0.5 .. 1: 0.5 cannot tell the two sides apart.
+
+    Rank statistic of Mann and Whitney, ties averaged. reference (a, F), policy (b, F).
+    """
+    both = np.concatenate([reference, policy])
+    area = np.empty(both.shape[1])
+    for i in range(both.shape[1]):
+        _, inverse, counts = np.unique(both[:, i], return_inverse=True, return_counts=True)
+        ends = np.cumsum(counts)
+        ranks = (ends - 0.5 * (counts - 1))[inverse]
+        a, b = len(reference), len(policy)
+        u = ranks[:a].sum() - a * (a + 1) / 2.0
+        area[i] = u / (a * b)
+    return np.maximum(area, 1.0 - area)
+
+
+def logistic_auc(reference: Any, policy: Any, seed: int = 0) -> float:
+    """AUC on unseen halves of a logistic classifier of standardised features (a, F) against (b, F)."""
+    rng = np.random.default_rng(seed)
+    sides = [side[rng.permutation(len(side))] for side in (np.asarray(reference), np.asarray(policy))]
+    train = [side[: len(side) // 2] for side in sides]
+    test = [side[len(side) // 2 :] for side in sides]
+    mean, std = np.mean(np.concatenate(train), axis=0), np.std(np.concatenate(train), axis=0) + 1e-6
+    x = torch.as_tensor((np.concatenate(train) - mean) / std)
+    y = torch.cat([torch.ones(len(train[0])), torch.zeros(len(train[1]))]).double()
+    weight = torch.zeros(x.shape[1], dtype=torch.float64, requires_grad=True)
+    bias = torch.zeros((), dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.LBFGS([weight, bias], max_iter=50)
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(x @ weight + bias, y) + 1e-3 * weight.square().sum()
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)  # type: ignore[no-untyped-call]
+    direction = weight.detach().numpy()
+    scores = [((side - mean) / std @ direction)[:, None] for side in test]
+    return float(feature_auc(scores[0], scores[1])[0])

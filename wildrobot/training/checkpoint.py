@@ -1,0 +1,64 @@
+"""Checkpoints: tensors and plain data only, written atomically, read with `weights_only=True`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from wildrobot.errors import UserError
+from wildrobot.files import atomic_write
+
+_NUMPY = "__numpy__"
+
+
+def _to_torch(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return {_NUMPY: torch.from_numpy(np.ascontiguousarray(value)).clone()}
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, dict):
+        return {key: _to_torch(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_to_torch(item) for item in value)
+    return value
+
+
+def _from_torch(value: Any) -> Any:
+    if isinstance(value, dict):
+        if set(value) == {_NUMPY}:
+            return value[_NUMPY].numpy().copy()
+        return {key: _from_torch(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_from_torch(item) for item in value)
+    return value
+
+
+def save_checkpoint(path: str | Path, state: dict[str, Any]) -> None:
+    """Write nested dicts of tensors, numpy arrays, numbers and strings."""
+    with atomic_write(path) as temporary:
+        torch.save(_to_torch(state), temporary)
+
+
+def load_checkpoint(path: str | Path) -> dict[str, Any]:
+    """Read what `save_checkpoint` wrote.
+
+    Raises:
+        UserError: the file is missing, truncated or something else.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"no checkpoint at {path}. Give a run folder that `wildrobot train` has written to.")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many types for a broken file
+        raise UserError(
+            f"{path} is not a whole checkpoint ({type(error).__name__}: {str(error).splitlines()[0][:120]}). "
+            "It may be truncated; use an older copy or train again."
+        ) from error
+    if not isinstance(state, dict) or "iteration" not in state:
+        raise UserError(f"{path} is not a checkpoint of this project: it has no 'iteration'.")
+    result: dict[str, Any] = _from_torch(state)
+    return result

@@ -1,0 +1,195 @@
+"""The vectorized environment: a simulator, the signal path of the robot, and a task that sets goals and pays.
+
+A row that ended is not stepped on: its next tick carries the reset, and that tick is marked invalid. So every tick has
+one observation, the terminal one is real, and nothing spans a reset.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wildrobot.robot_description import RobotSpec
+from wildrobot.runtime.observation import Layout, layout_size
+from wildrobot.runtime.rotations import heading_split, quat_to_matrix, rotate_heading
+from wildrobot.runtime.signal_path import Signal, SignalPath
+from wildrobot.runtime.simulation import Simulation, Truth
+from wildrobot.runtime.window import FeatureWindow
+from wildrobot.state import Stateful
+
+Array = NDArray[np.float64]
+
+
+@dataclass
+class Start:
+    """Where rows begin: qpos (k, nq), qvel (k, nv), clock phase (k,) rad and heading error (k,) rad."""
+
+    qpos: Array
+    qvel: Array
+    phase: Array
+    heading_error: Array
+
+
+@dataclass
+class Motion:
+    """Truth in the pelvis's heading frame, (N, ...): what rewards are written in."""
+
+    yaw: Array
+    rotation: Array
+    """heading <- pelvis."""
+    velocity: Array
+    """m/s."""
+    angular_velocity: Array
+    """rad/s."""
+    up: Array
+    """(N, 3) up in the pelvis frame."""
+    height: Array
+    """Pelvis origin over the floor, m."""
+
+
+def motion_of(truth: Truth) -> Motion:
+    """Express the simulator's truth in the heading frame."""
+    rotation = quat_to_matrix(truth.pelvis_quaternion)
+    yaw, tilt = heading_split(rotation)
+    return Motion(
+        yaw=yaw,
+        rotation=tilt,
+        velocity=rotate_heading(yaw, truth.pelvis_linear_velocity, inverse=True),
+        angular_velocity=(tilt @ truth.pelvis_angular_velocity[..., None])[..., 0],
+        up=rotation[..., 2, :],
+        height=truth.pelvis_position[..., 2],
+    )
+
+
+class Task(Protocol):
+    """What the robots are to do. Arrays are numpy, rows are environments."""
+
+    extra_size: int
+    heading_hold: bool
+    figures: dict[str, Array]
+    """Unweighted figures of the last tick, (N,), NaN where they do not apply."""
+
+    def start(self, rows: NDArray[np.int64]) -> Start: ...
+
+    def command(self) -> Array: ...
+
+    def to_action(self, action: Array) -> Array: ...
+
+    def extra(self, truth: Truth, motion: Motion) -> Array: ...
+
+    def advance(
+        self, signal: Signal, truth: Truth, motion: Motion, action: Array, fresh: NDArray[np.bool_]
+    ) -> tuple[dict[str, Array], NDArray[np.bool_], NDArray[np.bool_]]: ...
+
+    def critic_extra(self) -> Array: ...
+
+
+@dataclass
+class Step:
+    """One tick of all rows, after it was taken."""
+
+    obs: NDArray[np.float32]
+    critic_obs: NDArray[np.float32]
+    reward: Array
+    terms: dict[str, Array]
+    """Weighted reward terms (N,), zero in invalid rows."""
+    terminated: NDArray[np.bool_]
+    """Fell: no value beyond."""
+    ended: NDArray[np.bool_]
+    """Fell or timed out: the next tick carries the reset."""
+    valid: NDArray[np.bool_]
+    """False where this tick was the reset."""
+    features: Array
+    window: Array
+    window_valid: NDArray[np.bool_]
+    signal: Signal
+    truth: Truth
+
+
+class Environment(Stateful):
+    """N robots in parallel. `step(action)` (N, n) in, `Step` out."""
+
+    state_fields = ("sim", "path", "task", "window", "age", "ended", "_filtered")
+
+    def __init__(
+        self, spec: RobotSpec, sim: Simulation, task: Any, layout: Layout, window_frames: int, episode_s: float = 20.0
+    ) -> None:
+        self.spec, self.sim, self.task, self.layout = spec, sim, task, layout
+        self.num_envs = sim.num_envs
+        self.path = SignalPath(spec, layout, heading_hold=task.heading_hold)
+        self.window = FeatureWindow(window_frames)
+        self.max_age = round(episode_s * spec.control_hz)
+        self.age = np.zeros(self.num_envs, dtype=np.int64)
+        self.ended = np.ones(self.num_envs, dtype=bool)
+        self._weight = spec.total_mass * 9.81
+        self._filtered = np.zeros((self.num_envs, 4))
+        self.obs_size = layout_size(layout) + task.extra_size
+        self.critic_size = self.obs_size + 3 + 3 + 1 + 3 + 4 + 2 * spec.num_feet + task.critic_extra().shape[1]
+
+    def start(self, random_age: NDArray[np.int64] | None = None) -> Step:
+        """Reset every row; `random_age` (N,) ticks spreads the time-outs. Returns the first (invalid) tick."""
+        self.ended[:] = True
+        step = self.step(np.zeros((self.num_envs, self.spec.num_joints)))
+        if random_age is not None:
+            self.age[:] = random_age
+        return step
+
+    def step(self, action: Any) -> Step:
+        """One control tick with the policy's action (N, n)."""
+        fresh = self.ended
+        action = self.task.to_action(np.asarray(action, dtype=np.float64))
+        if self.path.previous_target is not None:
+            self.sim.step(self.path.act(action))
+        if fresh.any():
+            rows = np.flatnonzero(fresh)
+            start = self.task.start(rows)
+            self.sim.reset(rows, start.qpos, start.qvel)
+            self.age[rows] = 0
+        frame = self.sim.frame()
+        if fresh.any():
+            phase, error = np.zeros(self.num_envs), np.zeros(self.num_envs)
+            phase[rows], error[rows] = start.phase, start.heading_error
+            self.path.reset(frame, fresh, phase, error)
+        signal = self.path.observe(frame, self.task.command())
+        truth = self.sim.truth()
+        motion = motion_of(truth)
+        window, window_valid = self.window.push(signal.features, fresh)
+        terms, terminated, timeout = self.task.advance(signal, truth, motion, action, fresh)
+        valid = ~fresh
+        self.age += valid
+        terminated = terminated & valid
+        ended = (terminated | timeout | (self.age >= self.max_age)) & valid
+        terms = {name: np.where(valid, value, 0.0) for name, value in terms.items()}
+        self.ended = ended
+        extra = self.task.extra(truth, motion)
+        obs = np.concatenate([signal.observation, extra], axis=-1, dtype=np.float32, casting="unsafe")
+        critic_obs = np.concatenate(
+            [
+                obs,
+                motion.velocity,
+                motion.angular_velocity,
+                motion.height[:, None],
+                motion.up,
+                self._filter(motion, fresh),
+                truth.foot_force / self._weight,
+                truth.foot_position[:, :, 2],
+                self.task.critic_extra(),
+            ],
+            axis=-1,
+            dtype=np.float32,
+            casting="unsafe",
+        )
+        reward = sum(terms.values(), np.zeros(self.num_envs))
+        return Step(
+            obs, critic_obs, reward, terms, terminated, ended, valid, signal.features, window, window_valid, signal, truth
+        )
+
+    def _filter(self, motion: Motion, fresh: NDArray[np.bool_]) -> Array:
+        """Velocity (3) and yaw rate (1) averaged over about half a stride; starts over at a reset."""
+        now = np.concatenate([motion.velocity, motion.angular_velocity[:, 2:]], axis=-1)
+        share = self.spec.control_dt / 0.36
+        self._filtered = np.where(fresh[:, None], now, self._filtered + share * (now - self._filtered))
+        return self._filtered

@@ -1,0 +1,66 @@
+"""Parity of the reference with the code that will judge the policy: checked before the first iteration."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from wildrobot.errors import UserError
+from wildrobot.robot_description import RobotSpec
+from wildrobot.runtime.estimator import StateEstimator
+from wildrobot.runtime.features import compute_features, feature_names
+from wildrobot.runtime.sensor_frame import SensorFrame
+from wildrobot.training.amp import feature_auc, logistic_auc
+from wildrobot.training.reference.dataset import SENSOR_FIELDS, ReferenceDataset
+
+WARM_UP_TICKS = 25
+LIMIT = 0.6
+
+
+def replay_features(spec: RobotSpec, dataset: ReferenceDataset, rollout: int) -> np.ndarray:
+    """Features (T, F) of one rollout, computed anew from its stored SensorFrames."""
+    arrays = {name: dataset.rollout(rollout, name).astype(np.float64) for name in SENSOR_FIELDS}
+    ticks, dt = len(arrays["joint_position"]), spec.control_dt
+    estimator, result = StateEstimator(spec), []
+    yes = np.ones((), dtype=bool)
+    for k in range(ticks):
+        now = np.asarray(k * dt)
+        frame = SensorFrame(
+            time_s=now,
+            joint_time_s=np.full(spec.num_joints, k * dt),
+            joint_valid=np.ones(spec.num_joints, dtype=bool),
+            imu_time_s=now,
+            imu_valid=yes,
+            foot_time_s=now,
+            foot_valid=yes,
+            **{name: values[k] for name, values in arrays.items()},
+        )
+        if k == 0:
+            estimator.reset(frame)
+        result.append(compute_features(frame, estimator.update(frame)))
+    return np.stack(result)
+
+
+def check_parity(spec: RobotSpec, dataset: ReferenceDataset, rollouts: int = 24) -> str:
+    """Reference against its own replay; a sentence for the log.
+
+    Raises:
+        UserError: a logistic classifier, or one feature alone, tells the stored features from those computed now.
+    """
+    chosen = np.linspace(0, dataset.num_rollouts - 1, min(rollouts, dataset.num_rollouts)).astype(int)
+    stored, replayed = [], []
+    for rollout in chosen:
+        features = replay_features(spec, dataset, int(rollout))
+        # a recording may begin in the middle of a motion: the estimator needs a moment to know its velocity again
+        stored.append(dataset.rollout(int(rollout), "features")[WARM_UP_TICKS:])
+        replayed.append(features[WARM_UP_TICKS:])
+    a, b = np.concatenate(stored).astype(np.float64), np.concatenate(replayed)
+    names, area = feature_names(spec), feature_auc(a, b)
+    joint = logistic_auc(a, b)
+    worst = np.argsort(-area)[:5]
+    top = ", ".join(f"{names[i]} {area[i]:.3f}" for i in worst)
+    if joint > LIMIT or area[worst[0]] > LIMIT:
+        raise UserError(
+            f"the reference's features differ from what this code computes from its own sensor frames: "
+            f"AUC {joint:.3f} together; alone: {top}. Expected about 0.5: build the reference again."
+        )
+    return f"parity: AUC of reference against its own replay {joint:.3f}; highest single features: {top}"

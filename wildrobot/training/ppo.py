@@ -1,0 +1,179 @@
+"""Proximal policy optimisation (Schulman et al. 2017) with generalised advantage estimation, on CPU or GPU."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+LOG_2PI = 1.8378770664093453
+
+
+@dataclass(frozen=True)
+class PPOConfig:
+    """Hyperparameters of one update."""
+
+    gamma: float = 0.99
+    lam: float = 0.95
+    clip: float = 0.2
+    entropy: float = 0.0
+    value_weight: float = 1.0
+    epochs: int = 4
+    minibatches: int = 4
+    learning_rate: float = 3e-4
+    learning_rate_range: tuple[float, float] = (1e-5, 1e-3)
+    target_kl: float = 0.01
+    max_grad_norm: float = 1.0
+    init_std: float = 0.12
+    min_std: float = 0.05
+    bound_weight: float = 0.001
+    """Penalty on mean actions beyond +-3, where the clip would hide the gradient."""
+
+
+class Rollout:
+    """Storage (T, N, ...) of one iteration. `valid` is False for the tick that carried a reset."""
+
+    def __init__(self, steps: int, num_envs: int, obs: int, critic_obs: int, actions: int, device: Any) -> None:
+        def zeros(*shape: int) -> Tensor:
+            return torch.zeros(steps, num_envs, *shape, device=device)
+
+        self.obs, self.critic_obs = zeros(obs), zeros(critic_obs)
+        self.actions, self.means, self.log_prob = zeros(actions), zeros(actions), zeros()
+        self.rewards, self.values, self.next_values = zeros(), zeros(), zeros()
+        self.terminated, self.ended = zeros(), zeros()
+        self.valid = zeros().bool()
+
+    def advantages(self, gamma: float, lam: float) -> tuple[Tensor, Tensor]:
+        """GAE and returns, (T, N) each; an episode's end (terminated or timed out) cuts the chain.
+
+        `next_values` hold V of the state that followed the action, before any reset: a time limit bootstraps from it,
+        a fall does not.
+        """
+        advantage = torch.zeros_like(self.rewards)
+        running = torch.zeros_like(self.rewards[0])
+        for t in reversed(range(len(self.rewards))):
+            delta = self.rewards[t] + gamma * self.next_values[t] * (1.0 - self.terminated[t]) - self.values[t]
+            running = delta + gamma * lam * (1.0 - self.ended[t]) * running
+            advantage[t] = running
+        return advantage, advantage + self.values
+
+
+def log_prob(mean: Tensor, log_std: Tensor, action: Tensor) -> Tensor:
+    """Log density (b,) of a diagonal Gaussian."""
+    scaled = (action - mean) * torch.exp(-log_std)
+    return (-0.5 * scaled.square() - log_std - 0.5 * LOG_2PI).sum(dim=-1)
+
+
+class PPO:
+    """Actor, critic and their optimiser."""
+
+    def __init__(self, actor: Any, critic: nn.Module, config: PPOConfig) -> None:
+        self.actor, self.critic, self.config = actor, critic, config
+        self.optimizer = torch.optim.Adam([*actor.parameters(), *critic.parameters()], lr=config.learning_rate)
+
+    @property
+    def learning_rate(self) -> float:
+        """Present step size."""
+        return float(self.optimizer.param_groups[0]["lr"])
+
+    @torch.no_grad()
+    def act(self, obs: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Sampled action, its mean and log density for obs (N, D)."""
+        mean = self.actor(obs)
+        noise = torch.randn(mean.shape, generator=generator, device=mean.device)
+        action = mean + torch.exp(self.actor.log_std) * noise
+        return action, mean, log_prob(mean, self.actor.log_std, action)
+
+    def update(self, rollout: Rollout, generator: torch.Generator) -> dict[str, float]:
+        """One iteration's learning; returns figures (means over all minibatches)."""
+        config = self.config
+        advantage, returns = rollout.advantages(config.gamma, config.lam)
+        keep = rollout.valid.flatten().nonzero()[:, 0]
+
+        def flat(x: Tensor) -> Tensor:
+            return x.flatten(0, 1)[keep]
+
+        obs, critic_obs, actions, means = map(
+            flat, (rollout.obs, rollout.critic_obs, rollout.actions, rollout.means)
+        )
+        old_log_prob, returns, advantage = map(flat, (rollout.log_prob, returns, advantage))
+        advantage = (advantage - advantage.mean()) / (advantage.std() + 1e-8)
+        old_std = torch.exp(self.actor.log_std.detach()).clone()
+        totals = torch.zeros(4)
+        count = 0
+        for _ in range(config.epochs):
+            order = torch.randperm(len(keep), generator=generator, device=keep.device)
+            for rows in order.chunk(config.minibatches):
+                mean = self.actor(obs[rows])
+                log_std = self.actor.log_std
+                new_log_prob = log_prob(mean, log_std, actions[rows])
+
+                # step size from the KL divergence between old and new policy, as in the adaptive schedule of RSL-RL
+                with torch.no_grad():
+                    std = torch.exp(log_std)
+                    kl = (
+                        torch.log(std / old_std)
+                        + (old_std.square() + (means[rows] - mean).square()) / (2.0 * std.square())
+                        - 0.5
+                    ).sum(dim=-1).mean()
+                self._adapt(float(kl))
+
+                # clipped surrogate
+                ratio = torch.exp(new_log_prob - old_log_prob[rows])
+                gain = advantage[rows]
+                clipped = torch.clamp(ratio, 1.0 - config.clip, 1.0 + config.clip)
+                policy_loss = -torch.minimum(ratio * gain, clipped * gain).mean()
+
+                value_loss = (self.critic(critic_obs[rows]) - returns[rows]).square().mean()
+
+                entropy = (log_std + 0.5 * (LOG_2PI + 1.0)).sum()
+                beyond = (mean.abs() - 3.0).clamp(min=0.0).square().sum(dim=-1).mean()
+                loss = (
+                    policy_loss
+                    + config.value_weight * value_loss
+                    - config.entropy * entropy
+                    + config.bound_weight * beyond
+                )
+                self.optimizer.zero_grad()
+                loss.backward()
+                nn.utils.clip_grad_norm_([*self.actor.parameters(), *self.critic.parameters()], config.max_grad_norm)
+                self.optimizer.step()
+                with torch.no_grad():
+                    self.actor.log_std.clamp_(min=float(torch.log(torch.tensor(config.min_std))))
+                totals += torch.tensor([policy_loss.item(), value_loss.item(), kl.item(), entropy.item()])
+                count += 1
+        # statistics change only between iterations, so that old and new densities are of one policy
+        self.actor.normalizer.update(obs)
+        self.critic.normalizer.update(critic_obs)  # type: ignore[operator,union-attr]
+        figures = (totals / count).tolist()
+        names = ("policy_loss", "value_loss", "kl", "entropy")
+        return dict(zip(names, figures, strict=True)) | {
+            "learning_rate": self.learning_rate,
+            "action_std": float(torch.exp(self.actor.log_std).mean()),
+        }
+
+    def _adapt(self, kl: float) -> None:
+        low, high = self.config.learning_rate_range
+        rate = self.learning_rate
+        if kl > 2.0 * self.config.target_kl:
+            rate = max(low, rate / 1.5)
+        elif 0.0 < kl < 0.5 * self.config.target_kl:
+            rate = min(high, rate * 1.5)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+
+    def state_dict(self) -> dict[str, Any]:
+        """Networks and optimiser."""
+        return {
+            "actor": self.actor.state_dict(),
+            "critic": self.critic.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Inverse of `state_dict`."""
+        self.actor.load_state_dict(state["actor"])
+        self.critic.load_state_dict(state["critic"])
+        self.optimizer.load_state_dict(state["optimizer"])

@@ -1,0 +1,133 @@
+"""`wildrobot reference build`: plan, execute, judge and store the reference motion."""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import tyro
+from rich.console import Console
+
+from wildrobot.config import from_dict, load_yaml, to_dict
+from wildrobot.errors import UserError, run_main
+from wildrobot.files import write_text
+from wildrobot.robot_description import RobotSpec, load_robot
+from wildrobot.training.reference.clip import PlannedClip
+from wildrobot.training.reference.dataset import ReferenceDataset
+from wildrobot.training.reference.gait import GaitLibraryConfig, build_gait_library
+from wildrobot.training.reference.track import TrackConfig, record, train_tracker
+
+PRESETS = Path(__file__).parent.parent / "presets"
+EPILOG = """examples:
+  wildrobot reference build                                  # the generated gait library
+  wildrobot reference build --bvh walk.bvh --output runs/walk/reference.npz
+  wildrobot reference show runs/reference/reference.npz --video reference.mp4"""
+
+
+@dataclass(frozen=True)
+class BuildConfig:
+    """Plan motions (generated gaits, or motion capture), execute them in simulation, keep what passes."""
+
+    output: Path = Path("runs/reference/reference.npz")
+    """Where the reference goes; the tracker's checkpoint is kept beside it, so that an interrupted build resumes."""
+    bvh: tuple[Path, ...] = ()
+    """BVH motion capture files to retarget instead of the generated library."""
+    amass: tuple[Path, ...] = ()
+    """AMASS .npz files to retarget instead of the generated library."""
+    with_library: bool = False
+    """Add the generated library to the motion capture."""
+    kinematic: bool = False
+    """Record the plan itself, unexecuted: for ablation only, the discriminator sees through it at once."""
+    seed: int = 0
+    robot: Path | None = None
+    """Another robot's robot.yaml."""
+    gaits: GaitLibraryConfig = GaitLibraryConfig()
+    track: TrackConfig = field(default_factory=TrackConfig)
+
+
+def plan_clips(spec: RobotSpec, config: BuildConfig) -> tuple[list[PlannedClip], list[dict[str, Any]]]:
+    """The planned clips and the rejected segments of motion capture, as table entries."""
+    clips: list[PlannedClip] = []
+    rejected: list[dict[str, Any]] = []
+    if config.bvh or config.amass:
+        from wildrobot.training.reference.amass import load_amass
+        from wildrobot.training.reference.bvh import load_bvh
+        from wildrobot.training.reference.retarget import retarget
+
+        for loader, paths in ((load_bvh, config.bvh), (load_amass, config.amass)):
+            for path in paths:
+                found, failed = retarget(spec, loader(path))
+                clips += found
+                rejected += [
+                    {
+                        "name": item.name, "source": str(path), "frames": 0, "loop": False, "command": [0.0, 0.0],
+                        "accepted": False, "figures": {item.figure: item.value},
+                        "reason": f"{item.figure} {item.value:.4g} against a limit of {item.limit:.4g}",
+                    }
+                    for item in failed
+                ]  # fmt: skip
+        if not clips:
+            reasons = "; ".join(f"{entry['name']}: {entry['reason']}" for entry in rejected)
+            raise UserError(f"no usable segment in the motion capture: {reasons or 'nothing found'}.")
+    if not clips or config.with_library:
+        clips += build_gait_library(spec, config.gaits)
+    return clips, rejected
+
+
+def build(config: BuildConfig) -> ReferenceDataset:
+    """Build and store the reference; returns it."""
+    console = Console(stderr=True)
+    spec = load_robot(config.robot)
+    clips, rejected = plan_clips(spec, config)
+    console.print(f"{len(clips)} planned clips, {len(rejected)} segments left out; executing them in simulation")
+    began = time.time()
+    checkpoint = config.output.with_suffix(".tracker.pt")
+    actor = train_tracker(spec, clips, config.track, config.seed, checkpoint)
+    dataset = record(spec, clips, actor, config.track, config.seed)
+    dataset.meta["clips"] += rejected
+    dataset.meta["provenance"] = {
+        "seed": config.seed,
+        "config": to_dict(config),
+        "built": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "build_s": round(time.time() - began, 1),
+        "machine": platform.machine(),
+    }
+    dataset.save(config.output)
+    accepted = sum(entry["accepted"] for entry in dataset.clips)
+    summary = {"clips": len(dataset.clips), "accepted": accepted, "rollouts": dataset.num_rollouts,
+               "frames": len(dataset.features)}  # fmt: skip
+    write_text(config.output.with_suffix(".json"), json.dumps(summary | {"table": dataset.clips}, indent=1) + "\n")
+    console.print(f"{accepted} of {len(dataset.clips)} clips accepted, {summary['frames']} frames -> {config.output}")
+    for entry in dataset.clips:
+        if not entry["accepted"]:
+            console.print(f"  rejected {entry['name']}: {entry['reason']}")
+    return dataset
+
+
+def _main(argv: Sequence[str]) -> int:
+    argv = list(argv)
+    base = BuildConfig()
+    for i, item in enumerate(argv):
+        if item == "--preset" and i + 1 < len(argv):
+            path = PRESETS / f"{argv[i + 1]}.yaml"
+            if not path.exists():
+                known = ", ".join(sorted(p.stem for p in PRESETS.glob("*.yaml")))
+                raise UserError(f"no preset '{argv[i + 1]}'; known presets: {known}.")
+            base = from_dict(BuildConfig, load_yaml(path).get("reference", {}), base, str(path))
+            del argv[i : i + 2]
+            break
+    config = tyro.cli(
+        BuildConfig, prog="wildrobot reference build", args=argv, default=base, description=BuildConfig.__doc__
+    )
+    build(config)
+    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry of `wildrobot reference build`."""
+    return run_main(_main, argv)

@@ -1,0 +1,181 @@
+"""The training loop: collect, reward, update; for a tracker (task reward only) and for AMP alike."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from wildrobot.training.amp import AMP, feature_auc
+from wildrobot.training.environment import Environment, Step
+from wildrobot.training.ppo import PPO, Rollout
+
+
+@dataclass(frozen=True)
+class Mix:
+    """How task and style rewards add up, per control tick."""
+
+    task: float = 0.5
+    style: float = 1.0
+    ramp: tuple[int, int] = (0, 0)
+    """Iterations between which the task's weight rises from a tenth of its value to all of it."""
+    scale: float = 0.05
+    """Common factor, so that returns are of order one for the critic."""
+
+    def task_weight(self, iteration: int) -> float:
+        """Weight of the task reward at an iteration."""
+        begin, end = self.ramp
+        if iteration >= end:
+            return self.task
+        share = 0.0 if iteration <= begin else (iteration - begin) / (end - begin)
+        return self.task * (0.1 + 0.9 * share)
+
+
+class Runner:
+    """Environment, learner and optional motion prior, one iteration at a time."""
+
+    def __init__(self, env: Environment, ppo: PPO, amp: AMP | None, steps: int, mix: Mix, seed: int) -> None:
+        self.env, self.ppo, self.amp, self.steps, self.mix = env, ppo, amp, steps, mix
+        self.generator = torch.Generator().manual_seed(seed)
+        self.iteration = 0
+        self.total_steps = 0
+        self._rng = np.random.default_rng(seed)
+        n = env.spec.num_joints
+        self.rollout = Rollout(steps, env.num_envs, env.obs_size, env.critic_size, n, "cpu")
+        self._step: Step | None = None
+        self._obs = torch.zeros(env.num_envs, env.obs_size)
+        self._critic_obs = torch.zeros(env.num_envs, env.critic_size)
+        self.physics_s = 0.0
+
+    def start(self) -> None:
+        """Reset all rows and spread their ages, so that time-outs do not come together."""
+        age = self._rng.integers(self.env.max_age, size=self.env.num_envs)
+        self._remember(self.env.start(age))
+        self.ppo.actor.normalizer.update(self._obs)
+        self.ppo.critic.normalizer.update(self._critic_obs)  # type: ignore[operator,union-attr]
+
+    def _remember(self, step: Step) -> None:
+        self._obs, self._critic_obs = torch.from_numpy(step.obs), torch.from_numpy(step.critic_obs)
+
+    def iterate(self) -> dict[str, Any]:
+        """Collect one rollout, learn from it; returns this iteration's figures."""
+        began = time.perf_counter()
+        env, rollout = self.env, self.rollout
+        features, windows, window_ok, sums = [], [], [], {}
+        tallies: dict[str, tuple[float, int]] = {}
+        falls = ends = 0
+        lengths = []
+        for t in range(self.steps):
+            with torch.no_grad():
+                action, mean, log_prob = self.ppo.act(self._obs, self.generator)
+                rollout.obs[t], rollout.critic_obs[t] = self._obs, self._critic_obs
+                rollout.values[t] = self.ppo.critic(self._critic_obs)
+            rollout.actions[t], rollout.means[t], rollout.log_prob[t] = action, mean, log_prob
+            step = env.step(action.numpy())
+            self._remember(step)
+            rollout.rewards[t] = torch.from_numpy(step.reward)
+            rollout.terminated[t] = torch.from_numpy(step.terminated)
+            # a tick that carried the reset cuts the chain too: it is nobody's next state
+            rollout.ended[t] = torch.from_numpy(step.ended | ~step.valid)
+            rollout.valid[t] = torch.from_numpy(step.valid)
+            features.append(step.features)
+            windows.append(torch.from_numpy(step.window).float())
+            window_ok.append(torch.from_numpy(step.valid & step.window_valid))
+            for name, value in step.terms.items():
+                sums[name] = sums.get(name, 0.0) + float(value.sum())
+            for name, value in env.task.figures.items():
+                known = value[step.valid & np.isfinite(value)]
+                seen = tallies.get(name, (0.0, 0))
+                tallies[name] = (seen[0] + float(known.sum()), seen[1] + len(known))
+            falls += int(step.terminated.sum())
+            ends += int(step.ended.sum())
+            lengths.extend(env.age[step.ended].tolist())
+        collected = time.perf_counter() - began
+        with torch.no_grad():
+            # the next state's value: that of the following tick's observation, which is the terminal one at an end
+            rollout.next_values[:-1] = rollout.values[1:]
+            rollout.next_values[-1] = self.ppo.critic(self._critic_obs)
+        count = max(1, int(rollout.valid.sum()))
+        metrics: dict[str, Any] = {f"reward/{name}": total / count for name, total in sums.items()}
+        metrics |= {name: value / seen if seen else float("nan") for name, (value, seen) in tallies.items()}
+        task_reward = rollout.rewards.clone()
+        metrics["task_reward_mean"] = float(task_reward.sum()) / count
+        total = self.mix.task_weight(self.iteration) * task_reward
+        if self.amp is not None:
+            total = total + self.mix.style * self._style(windows, window_ok, metrics)
+            if self.iteration % 10 == 0:
+                self._feature_figures(np.concatenate(features), metrics)
+        rollout.rewards.copy_(total * self.mix.scale * rollout.valid)
+        metrics |= self.ppo.update(rollout, self.generator)
+        self.iteration += 1
+        self.total_steps += rollout.valid.numel()
+        elapsed = time.perf_counter() - began
+        metrics |= {
+            "iteration": self.iteration,
+            "steps": self.total_steps,
+            "steps_per_s": rollout.valid.numel() / elapsed,
+            "collect_s": collected,
+            "iteration_s": elapsed,
+            "return_mean": float(total.sum()) / count,
+            "episode_length": float(np.mean(lengths)) if lengths else float("nan"),
+            "survival": 1.0 - falls / max(1, ends) if ends else float("nan"),
+            "falls_per_1000_steps": 1000.0 * falls / count,
+        }
+        return metrics
+
+    def _style(self, windows: list[Any], window_ok: list[Any], metrics: dict[str, Any]) -> Any:
+        assert self.amp is not None
+        stacked, ok = torch.stack(windows), torch.stack(window_ok)
+        flat = stacked.flatten(0, 1)
+        fresh = flat[ok.flatten()]
+        if self.amp.config.reward_before_update:
+            reward = self.amp.reward(flat)
+            metrics |= self.amp.update(fresh, self.generator)
+        else:
+            metrics |= self.amp.update(fresh, self.generator)
+            reward = self.amp.reward(flat)
+        return reward.reshape(ok.shape) * ok
+
+    def _feature_figures(self, features: Any, metrics: dict[str, Any]) -> None:
+        """What the discriminator sees: separability of single features and ratios of standard deviations."""
+        assert self.amp is not None
+        from wildrobot.runtime.features import feature_names
+
+        names = feature_names(self.env.spec)
+        size = len(names)
+        rng = np.random.default_rng(self.iteration)
+        reference = self.amp.reference[:, -size:].numpy()
+        reference = reference[rng.integers(len(reference), size=1500)]
+        policy = features[rng.integers(len(features), size=1500)]
+        area = feature_auc(reference, policy)
+        top = np.argsort(-area)[:6]
+        metrics["auc_top"] = [[names[i], round(float(area[i]), 3)] for i in top]
+        ratio = policy.std(axis=0) / np.maximum(reference.std(axis=0), 1e-3)
+        far = np.argsort(-np.abs(np.log(np.maximum(ratio, 1e-3))))[:6]
+        metrics["std_ratio_top"] = [[names[i], round(float(ratio[i]), 2)] for i in far]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that a bit-for-bit continuation needs."""
+        return {
+            "ppo": self.ppo.state_dict(),
+            "amp": None if self.amp is None else self.amp.state_dict(),
+            "env": self.env.state_dict(),
+            "generator": self.generator.get_state(),
+            "obs": self._obs.clone(),
+            "critic_obs": self._critic_obs.clone(),
+            "iteration": self.iteration,
+            "total_steps": self.total_steps,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Inverse of `state_dict`."""
+        self.ppo.load_state_dict(state["ppo"])
+        if self.amp is not None:
+            self.amp.load_state_dict(state["amp"])
+        self.env.load_state_dict(state["env"])
+        self.generator.set_state(state["generator"])
+        self._obs, self._critic_obs = state["obs"].clone(), state["critic_obs"].clone()
+        self.iteration, self.total_steps = state["iteration"], state["total_steps"]

@@ -1,0 +1,245 @@
+"""Tracking task: execute planned clips in simulation (DeepMimic, Peng et al. 2018, reference-state initialisation)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wildrobot.robot_description import RobotSpec
+from wildrobot.runtime.observation import Layout, make_layout
+from wildrobot.runtime.rotations import (
+    heading_split,
+    quat_from_yaw,
+    quat_multiply,
+    quat_to_matrix,
+    rotate_heading,
+    rotate_inverse,
+    wrap_angle,
+)
+from wildrobot.runtime.signal_path import Signal
+from wildrobot.runtime.simulation import Simulation, Truth
+from wildrobot.state import Stateful
+from wildrobot.training.environment import Motion, Start
+from wildrobot.training.reference.clip import PlannedClip
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class TrackingWeights:
+    """Weight of each reward term; the positive ones add up to one."""
+
+    pose: float = 0.35
+    velocity: float = 0.1
+    root_velocity: float = 0.2
+    root_position: float = 0.1
+    upright: float = 0.1
+    contact: float = 0.15
+    action_rate: float = -0.02
+    saturation: float = -0.2
+
+
+def tracking_layout(spec: RobotSpec) -> Layout:
+    """What the tracker sees of the robot; the rest of its observation is the plan."""
+    frames = {"features": 1, "projected_gravity": 1, "linear_velocity": 1, "previous_action": 1}
+    return make_layout(spec, frames)
+
+
+def unroll(clip: PlannedClip, frames: int) -> PlannedClip:
+    """A periodic clip repeated to at least `frames` frames, the root carried on by its motion over a period."""
+    if not clip.loop or len(clip) >= frames:
+        return clip
+    count = -(-frames // len(clip))
+    yaw = heading_split(quat_to_matrix(clip.root_quaternion))[0]
+    # net motion over one period: from frame 0 to the frame that would follow the last
+    net = 2.0 * clip.root_position[-1] - clip.root_position[-2] - clip.root_position[0]
+    net_yaw = float(wrap_angle(2.0 * yaw[-1] - yaw[-2] - yaw[0]))
+    net[2] = 0.0
+    positions, quaternions, linear, angular = [], [], [], []
+    origin, turn = np.zeros(3), 0.0
+    for _ in range(count):
+        angle = np.full(len(clip), turn)
+        positions.append(origin + rotate_heading(angle, clip.root_position - clip.root_position[0] * [1, 1, 0]))
+        quaternions.append(quat_multiply(quat_from_yaw(angle), clip.root_quaternion))
+        linear.append(rotate_heading(angle, clip.root_linear_velocity))
+        angular.append(rotate_heading(angle, clip.root_angular_velocity))
+        origin = origin + rotate_heading(np.asarray(turn), net)
+        turn += net_yaw
+
+    def repeat(values: Any) -> Any:
+        return np.concatenate([values] * count)
+
+    return PlannedClip(
+        name=clip.name,
+        joint_position=repeat(clip.joint_position),
+        joint_velocity=repeat(clip.joint_velocity),
+        root_position=np.concatenate(positions),
+        root_quaternion=np.concatenate(quaternions),
+        root_linear_velocity=np.concatenate(linear),
+        root_angular_velocity=np.concatenate(angular),
+        contact=repeat(clip.contact),
+        command=repeat(clip.command),
+        phase=repeat(clip.phase),
+        moving=repeat(clip.moving),
+        loop=False,
+        source=clip.source,
+    )
+
+
+class ClipLibrary:
+    """Clips laid end to end: arrays (total, ...), first frame `begin` (c,) and length `length` (c,)."""
+
+    def __init__(self, spec: RobotSpec, clips: list[PlannedClip], min_frames: int) -> None:
+        for clip in clips:
+            clip.check(spec)
+        self.clips = [unroll(clip, min_frames) for clip in clips]
+        self.length = np.array([len(clip) for clip in self.clips])
+        self.begin = np.concatenate([[0], np.cumsum(self.length)[:-1]])
+
+        def stack(name: str) -> Any:
+            return np.concatenate([getattr(clip, name) for clip in self.clips])
+
+        self.joint_position, self.joint_velocity = stack("joint_position"), stack("joint_velocity")
+        self.root_position, self.root_quaternion = stack("root_position"), stack("root_quaternion")
+        self.contact, self.command = stack("contact").astype(np.float64), stack("command")
+        self.phase, self.moving = stack("phase"), stack("moving")
+        rotation = quat_to_matrix(self.root_quaternion)
+        self.yaw, _ = heading_split(rotation)
+        self.up = rotation[:, 2, :]
+        velocity, rate = stack("root_linear_velocity"), stack("root_angular_velocity")
+        self.root_velocity = velocity
+        self.root_rate_pelvis = rotate_inverse(rotation, rate)
+        self.velocity_heading = rotate_heading(self.yaw, velocity, inverse=True)
+        self.yaw_rate = rate[:, 2]
+        self.clock = np.stack([np.sin(self.phase), np.cos(self.phase)], axis=-1) * self.moving[:, None]
+
+
+class TrackingTask(Stateful):
+    """Follow a clip from a random frame of it; the policy's action is a correction to the plan's next pose."""
+
+    state_fields = ("_rng", "clip", "frame", "_last_action")
+    heading_hold = False
+
+    def __init__(
+        self,
+        spec: RobotSpec,
+        library: ClipLibrary,
+        sim: Simulation,
+        seed: int,
+        weights: TrackingWeights = TrackingWeights(),
+        from_start: bool = False,
+    ) -> None:
+        self.spec, self.library, self.sim, self.weights = spec, library, sim, weights
+        self.from_start = from_start
+        self._rng = np.random.default_rng(seed)
+        num_envs = sim.num_envs
+        self.clip = np.arange(num_envs) % len(library.clips)
+        self.frame = np.zeros(num_envs, dtype=np.int64)
+        self._last_action = np.zeros((num_envs, spec.num_joints))
+        self.figures: dict[str, Array] = {}
+        n = spec.num_joints
+        self.extra_size = 2 * n + 2 + 2 + 1 + 1 + 3 + 1 + 3
+
+    def mirror_extra(self) -> tuple[Any, Any]:
+        """Index and sign of `extra`'s mirror image."""
+        n, mirror = self.spec.num_joints, self.spec.mirror
+        tail = [-1.0, -1.0, 1.0, -1.0, -1.0, 1.0, 1.0, -1.0, 1.0, -1.0, 1.0, -1.0, 1.0]
+        index = np.concatenate([mirror.joint_index, n + mirror.joint_index, 2 * n + np.arange(len(tail))])
+        return index, np.concatenate([mirror.joint_sign, mirror.joint_sign, tail])
+
+    def _at(self, offset: int = 0) -> NDArray[np.int64]:
+        frame = np.minimum(self.frame + offset, self.library.length[self.clip] - 1)
+        at: NDArray[np.int64] = self.library.begin[self.clip] + frame
+        return at
+
+    def start(self, rows: NDArray[np.int64]) -> Start:
+        """Random clip and frame (or each row's own clip from its first frame), with a little noise."""
+        library, rng = self.library, self._rng
+        if self.from_start:
+            self.frame[rows] = 0
+        else:
+            self.clip[rows] = rng.integers(len(library.clips), size=len(rows))
+            self.frame[rows] = rng.integers(np.maximum(1, library.length[self.clip[rows]] - 25))
+        at = self._at()[rows]
+        qpos, qvel = self.sim.home(len(rows))
+        qpos[:, :3], qpos[:, 3:7] = library.root_position[at], library.root_quaternion[at]
+        qpos[:, self.sim.joint_qpos] = library.joint_position[at]
+        qvel[:, :3], qvel[:, 3:6] = library.root_velocity[at], library.root_rate_pelvis[at]
+        qvel[:, self.sim.joint_qvel] = library.joint_velocity[at]
+        qpos[:, self.sim.joint_qpos] += rng.normal(0.0, 0.01, (len(rows), self.spec.num_joints))
+        self._last_action[rows] = 0.0
+        return Start(qpos, qvel, np.zeros(len(rows)), np.zeros(len(rows)))
+
+    def command(self) -> Array:
+        """The clip's own command at this frame."""
+        value: Array = self.library.command[self._at()]
+        return value
+
+    def to_action(self, action: Array) -> Array:
+        """The tracker's correction, added to the plan's next pose, in the units of a policy's action."""
+        plan = self.library.joint_position[self._at(1)]
+        value: Array = (plan - self.spec.default_joint_pos) / self.spec.action_scale + action
+        return value
+
+    def extra(self, truth: Truth, motion: Motion) -> Array:
+        """The plan's next pose, and where the robot is against the plan."""
+        library, at, following = self.library, self._at(), self._at(1)
+        error = rotate_heading(motion.yaw, library.root_position[at] - truth.pelvis_position, inverse=True)
+        return np.concatenate(
+            [
+                library.joint_position[following] - self.spec.default_joint_pos,
+                0.1 * library.joint_velocity[following],
+                library.clock[at],
+                np.clip(error[:, :2], -0.3, 0.3),
+                np.clip(wrap_angle(library.yaw[at] - motion.yaw), -0.5, 0.5)[:, None],
+                error[:, 2:],
+                library.velocity_heading[at],
+                library.yaw_rate[at][:, None],
+                motion.velocity,
+            ],
+            axis=-1,
+        )
+
+    def critic_extra(self) -> Array:
+        """Time left in the clip, s (capped)."""
+        left = (self.library.length[self.clip] - self.frame) * self.spec.control_dt
+        return np.minimum(left, 1.0)[:, None]
+
+    def advance(
+        self, signal: Signal, truth: Truth, motion: Motion, action: Array, fresh: NDArray[np.bool_]
+    ) -> tuple[dict[str, Array], NDArray[np.bool_], NDArray[np.bool_]]:
+        """Move on by one frame and pay for being where the plan is."""
+        self.frame = np.where(fresh, self.frame, self.frame + 1)
+        library, at, w = self.library, self._at(), self.weights
+        pose = truth.joint_position - library.joint_position[at]
+        rate = truth.joint_velocity - library.joint_velocity[at]
+        drift = truth.pelvis_position - library.root_position[at]
+        velocity = motion.velocity - library.velocity_heading[at]
+        turn = motion.angular_velocity[:, 2] - library.yaw_rate[at]
+        yaw = wrap_angle(motion.yaw - library.yaw[at])
+        tilt = motion.up - library.up[at]
+        contact = np.mean((truth.foot_force > self.spec.foot_switch.on_n) == (library.contact[at] > 0.5), axis=-1)
+        change = np.where(fresh[:, None], 0.0, action - self._last_action)
+        self._last_action = action
+        self.figures = {
+            "joint_rmse_rad": np.sqrt(np.mean(pose**2, axis=-1)),
+            "saturation": np.mean(truth.saturated, axis=-1),
+        }
+        terms = {
+            "pose": w.pose * np.exp(-4.0 * np.sum(pose**2, axis=-1)),
+            "velocity": w.velocity * np.exp(-0.03 * np.sum(rate**2, axis=-1)),
+            "root_velocity": w.root_velocity * np.exp(-8.0 * np.sum(velocity**2, axis=-1) - turn**2),
+            "root_position": w.root_position
+            * np.exp(-20.0 * np.sum(drift[:, :2] ** 2, axis=-1) - 200.0 * drift[:, 2] ** 2 - 4.0 * yaw**2),
+            "upright": w.upright * np.exp(-20.0 * np.sum(tilt**2, axis=-1)),
+            "contact": w.contact * contact,
+            "action_rate": w.action_rate * np.sum(change**2, axis=-1),
+            "saturation": w.saturation * np.mean(truth.saturated, axis=-1),
+        }
+        lost = np.sum(drift[:, :2] ** 2, axis=-1) > 0.4**2
+        fallen = (motion.height < 0.6 * self.spec.standing_height) | (motion.up[:, 2] < 0.6)
+        timeout = self.frame >= library.length[self.clip] - 1
+        return terms, fallen | lost, timeout
