@@ -37,8 +37,8 @@ def write_run(run: Path, iterations: int = 30) -> Path:
                 "auc_top": [["left_toe contact", 0.75]],
             }
             file.write(json.dumps(row) + "\n")
-    (run / "config.yaml").write_text("preset: quick <&>\n")
-    (run / "environment.json").write_text(json.dumps({"seed": 7, "packages": {"torch": "2.13.0"}}))
+    (run / "config.yaml").write_text('preset: quick\nseed: 7\nwhat: "<&>"\n')
+    (run / "environment.json").write_text(json.dumps({"packages": {"torch": "2.13.0"}}))
     return run
 
 
@@ -58,7 +58,9 @@ def test_the_page_holds_every_part_of_the_run(tmp_path: Path) -> None:
         "97.5%",
         "0.291",
         "quadratic reward",
-        "quick &lt;&amp;&gt;",
+        "&lt;&amp;&gt;",
+        "preset quick",
+        "seed 7",
         "torch 2.13.0",
         "left_toe contact",
         "upright",

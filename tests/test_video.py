@@ -70,12 +70,14 @@ def test_the_camera_follows_the_body_and_the_picture_is_upright() -> None:
 @needs_rendering
 def test_an_error_while_rendering_leaves_no_file(tmp_path: Path) -> None:
     model, data = scene()
-    with (
-        pytest.raises(RuntimeError, match="lost"),
-        video.VideoWriter(tmp_path / "x.mp4", model, width=64, height=48) as writer,
-    ):
-        writer.add(data)
-        raise RuntimeError("simulation lost")
+
+    def film() -> None:
+        with video.VideoWriter(tmp_path / "x.mp4", model, width=64, height=48) as writer:
+            writer.add(data)
+            raise RuntimeError("simulation lost")
+
+    with pytest.raises(RuntimeError, match="lost"):
+        film()
     assert list(tmp_path.iterdir()) == []
 
 

@@ -1,7 +1,7 @@
 """The command line: `wildrobot` and its sub-commands, `wildrobot-run` and `train`.
 
-Only the module of the chosen sub-command is imported, so that help and the runtime start fast and need neither torch
-nor mujoco.
+Only the module of the chosen sub-command is imported, so that help and the runtime start fast and need
+neither torch nor mujoco.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ COMMANDS = (
         ("reference", "build"),
         "wildrobot.training.reference.build",
         "plan a motion library (gaits or motion capture), execute it in simulation, keep what is good",
-        "wildrobot reference build --out references/gaits.npz",
+        "wildrobot reference build --preset quick",
         "train",
     ),
     Command(
         ("reference", "show"),
         "wildrobot.training.reference.show",
         "print the clips of a reference with their figures; render them to a video",
-        "wildrobot reference show references/gaits.npz --video gaits.mp4",
+        "wildrobot reference show runs/reference/reference.npz --video reference.mp4",
         "train",
     ),
     Command(
@@ -71,7 +71,7 @@ COMMANDS = (
         ("run",),
         "wildrobot.runtime.run",
         "run a policy at 50 Hz on a robot: simulated or real",
-        "wildrobot run policies/wildrobot_walk.onnx --robot sim --vx 0.3 --duration 20",
+        "wildrobot run policies/wildrobot_walk.onnx --robot sim --speed 0.3 --duration 20",
     ),
     Command(
         ("replay",),

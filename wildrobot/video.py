@@ -1,7 +1,8 @@
 """Offscreen video of a MuJoCo scene: EGL or OSMesa for the picture, PyAV for H.264.
 
-Needs the extra `sim` and a system library for rendering; `video_available()` says whether both are there, and if not,
-which line installs what is missing. Nothing here is imported by the runtime unless a video was asked for.
+Needs the extra `sim` and a system library for rendering; `video_available()` says whether both are there, and
+if not, which line installs what is missing. Nothing here is imported by the runtime unless a video was asked
+for.
 """
 
 from __future__ import annotations
@@ -39,8 +40,8 @@ mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
 def rendering_backend() -> str | None:
     """Name of the GL backend that works here, "egl" or "osmesa", or None.
 
-    Each is tried in a process of its own: PyOpenGL binds to one platform when it is first imported, and a failed
-    attempt would spoil the next. `MUJOCO_GL` narrows the choice to the one it names.
+    Each is tried in a process of its own: PyOpenGL binds to one platform when it is first imported, and a
+    failed attempt would spoil the next. `MUJOCO_GL` narrows the choice to the one it names.
     """
     wanted = os.environ.get("MUJOCO_GL", "").strip().lower()
     for backend in (wanted,) if wanted in _BACKENDS else _BACKENDS:

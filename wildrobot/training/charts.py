@@ -105,7 +105,8 @@ def line_chart(
     if zone is not None:
         top, bottom = py(zone[1]), py(zone[0])
         parts.append(
-            f'<rect class="zone" x="{_LEFT}" y="{top:.1f}" width="{_RIGHT_EDGE - _LEFT}" height="{bottom - top:.1f}"/>'
+            f'<rect class="zone" x="{_LEFT}" y="{top:.1f}" width="{_RIGHT_EDGE - _LEFT}" '
+            f'height="{bottom - top:.1f}"/>'
         )
     for value in ticks(y_low, y_high):
         y = py(value)

@@ -53,9 +53,9 @@ def main(argv: Sequence[str]) -> int:
     config = tyro.cli(MakeRunConfig, args=list(argv))
     can_film, why_not = video_available()
     pipeline = Pipeline(stages(config, can_film), config.out / ".stages")
-    if pipeline.begun_from_something_else():
-        aside = _move_aside(config.out)
-        print(f"{config.out} was begun with other settings or another version: moved to {aside}")
+    if pipeline.half_done_from_something_else():
+        aside = move_aside(config.out, pipeline)
+        print(f"what {config.out} held was made with other settings or another version: moved to {aside}")
     print(plan(config, pipeline, why_not))
     code = pipeline.run()
     if code:
@@ -87,9 +87,10 @@ def stages(config: MakeRunConfig, can_film: bool) -> tuple[Stage, ...]:
         "reference",
         "plan a gait library, execute it in simulation, keep the clips that pass",
         "about 4 min",
-        (*python, "reference", "build", "--out", str(reference)),
+        (*python, "reference", "build", "--preset", config.preset, "--output", str(reference)),
         (reference,),
-        inputs=robot,
+        resumes=True,
+        inputs=(*robot, preset),
     )
     walk = [*python, "run", str(policy), "--robot", "sim", "--fast", "--speed", str(config.speed)]
     walk += [
@@ -116,9 +117,11 @@ def stages(config: MakeRunConfig, can_film: bool) -> tuple[Stage, ...]:
                 str(out),
                 "--reference",
                 str(reference),
-                "--resume",
             ),
-            (out / "checkpoint.pt", out / "metrics.jsonl"),
+            tuple(
+                out / name for name in ("checkpoint.pt", "metrics.jsonl", "config.yaml", "environment.json")
+            ),
+            resumes=True,
             inputs=(*robot, preset),
         ),
         Stage(
@@ -242,10 +245,17 @@ def _read_walk(path: Path) -> dict[str, Any]:
     return data
 
 
-def _move_aside(folder: Path) -> Path:
-    """Rename `folder` to the first free `folder-N` and return that name; nobody's training is deleted."""
+def move_aside(folder: Path, pipeline: Pipeline) -> Path:
+    """Move what does not belong to a finished stage from `folder` to the first free `folder-N`.
+
+    Nobody's training is deleted. Returns the new folder.
+    """
     number = 1
     while (aside := folder.with_name(f"{folder.name}-{number}")).exists():
         number += 1
-    folder.rename(aside)
+    aside.mkdir()
+    kept = {path for stage in pipeline.stages[: pipeline.finished()] for path in stage.outputs}
+    for path in sorted(folder.iterdir()):
+        if path not in kept and path != pipeline.stamps:
+            path.rename(aside / path.name)
     return aside

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from wildrobot import __version__
 from wildrobot.errors import EXIT_INTERRUPTED, UserError
@@ -27,6 +28,8 @@ class Stage:
     command: tuple[str, ...]
     outputs: tuple[Path, ...]
     """Files that exist when it is done."""
+    resumes: bool = False
+    """It goes on from what an interrupted attempt left, and so must not find that of another one."""
     fine: tuple[int, ...] = (0,)
     """Exit codes that count as done."""
     inputs: tuple[Path, ...] = ()
@@ -36,13 +39,14 @@ class Stage:
 class Pipeline:
     """Runs stages in order; a stamp per finished stage holds the key of everything that it was made from.
 
-    A stage's key covers the program's version, its command, the content of its inputs and the key of the stage
-    before, so a change anywhere makes that stage and all later ones run again. Stamps are written atomically, after the outputs exist.
+    A stage's key covers the program's version, its command, the content of its inputs and the key of the
+    stage before, so a change anywhere makes that stage and all later ones run again. Stamps are written
+    atomically, after the outputs exist.
     """
 
     def __init__(self, stages: Sequence[Stage], stamps: Path, say: Callable[[str], None] = print) -> None:
         self.stages = tuple(stages)
-        self._stamps = stamps
+        self.stamps = stamps
         self._say = say
         self._keys: list[str] = []
         for stage in self.stages:
@@ -59,10 +63,10 @@ class Pipeline:
                 return index
         return len(self.stages)
 
-    def begun_from_something_else(self) -> bool:
-        """Whether the next stage to run was begun before, with another command or other inputs."""
+    def half_done_from_something_else(self) -> bool:
+        """Whether the next stage would resume an attempt that had another command or other inputs."""
         index = self.finished()
-        if index == len(self.stages):
+        if index == len(self.stages) or not self.stages[index].resumes:
             return False
         begun = _read(self._begun(self.stages[index])).get("key")
         return begun not in (None, self._keys[index])
@@ -106,10 +110,10 @@ class Pipeline:
         return {name: float(stamp["seconds"]) for name, stamp in stamps.items() if "seconds" in stamp}
 
     def _stamp(self, stage: Stage) -> Path:
-        return self._stamps / f"{stage.name}.json"
+        return self.stamps / f"{stage.name}.json"
 
     def _begun(self, stage: Stage) -> Path:
-        return self._stamps / f"{stage.name}.begun.json"
+        return self.stamps / f"{stage.name}.begun.json"
 
 
 def run_command(command: Sequence[str]) -> int:
@@ -133,7 +137,7 @@ def duration(seconds: float) -> str:
     return f"{whole} s" if whole < 60 else f"{whole // 60} min {whole % 60} s"
 
 
-def _read(path: Path) -> dict[str, object]:
+def _read(path: Path) -> dict[str, Any]:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -15,25 +15,15 @@ import numpy as np
 import tyro
 from numpy.typing import NDArray
 
+from wildrobot.config import load_yaml
 from wildrobot.errors import UserError
 from wildrobot.files import write_text
 from wildrobot.training.charts import Series, line_chart
+from wildrobot.training.html_tables import facts_table, find_rows, table
 
 Array = NDArray[np.float64]
 
 HEALTHY_BAND = (0.55, 0.80, "healthy 0.55–0.80")
-_LABELS = {
-    "command": "commanded (m/s)",
-    "speed": "speed (m/s)",
-    "speed_mean": "mean speed (m/s)",
-    "mean_speed": "mean speed (m/s)",
-    "speed_error": "speed error (m/s)",
-    "lateral_drift": "lateral drift (m)",
-    "yaw_drift": "yaw drift (rad)",
-    "foot_slip": "foot slip (m/s)",
-    "disc_acc": "disc_acc",
-}
-_PERCENT = ("survival", "saturation", "torque_saturation", "success")
 
 
 @dataclass
@@ -115,9 +105,10 @@ def build_page(run: Path, ablation: Path | None = None) -> str:
     candidates = [ablation] if ablation else [run / "ablation.json", Path("policies/ablation.json")]
     ablations = next((table for path in candidates if (table := _read_json(path)) is not None), None)
     config = run / "config.yaml"
+    settings = load_yaml(config) if config.exists() else {}
     body = [
         f"<h1>WildRobot · {html.escape(run.resolve().name)}</h1>",
-        f'<p class="faint">{_subtitle(metrics, environment)}</p>',
+        f'<p class="faint">{_subtitle(metrics, {**settings, **environment})}</p>',
         f'<div class="top">{_video(run / "walk.mp4")}<div>{_walk_table(walk)}'
         f'<div class="tiles">{_tiles(metrics)}</div></div></div>',
         _section("Evaluation of the exported policy", _evaluation(evaluation)),
@@ -125,7 +116,7 @@ def build_page(run: Path, ablation: Path | None = None) -> str:
         _section("Reward terms at the end, per step", _reward_terms(metrics)),
         _section("What the discriminator sees at the end", _discriminator(metrics)),
         _section("Ablation", _ablation(ablations)),
-        _section("Versions", _plain_table(environment)),
+        _section("Versions", facts_table(environment)),
     ]
     if config.exists():
         text = html.escape(config.read_text(encoding="utf-8"))
@@ -242,22 +233,22 @@ def _walk_table(walk: Any) -> str:
 
 
 def _evaluation(evaluation: Any) -> str:
-    rows = _rows(evaluation)
+    rows = find_rows(evaluation)
     if not rows:
         return ""
     protocol = ""
     if isinstance(evaluation, Mapping):
         facts = [f"{key.replace('_', ' ')} {value}" for key, value in evaluation.items() if _is_number(value)]
         protocol = f'<p class="faint">{html.escape(" · ".join(facts[:8]))}</p>'
-    return protocol + _table(rows)
+    return protocol + table(rows)
 
 
 def _ablation(ablation: Any) -> str:
-    rows = _rows(ablation)
+    rows = find_rows(ablation)
     if not rows:
         return ""
     note = str(ablation.get("note", "")) if isinstance(ablation, Mapping) else ""
-    return (f"<p>{html.escape(note)}</p>" if note else "") + _table(rows)
+    return (f"<p>{html.escape(note)}</p>" if note else "") + table(rows)
 
 
 def _discriminator(metrics: Mapping[str, Any]) -> str:
@@ -268,8 +259,8 @@ def _discriminator(metrics: Mapping[str, Any]) -> str:
     ):
         pairs = metrics.get(key)
         if isinstance(pairs, list) and pairs and all(isinstance(p, list) and len(p) == 2 for p in pairs):
-            table = _table([{"feature": name, "value": value} for name, value in pairs])
-            tables.append(f'<div><p class="faint">{title}</p>{table}</div>')
+            rows = table([{"feature": name, "value": value} for name, value in pairs])
+            tables.append(f'<div><p class="faint">{title}</p>{rows}</div>')
     return f'<div class="two">{"".join(tables)}</div>' if tables else ""
 
 
@@ -277,52 +268,7 @@ def _reward_terms(metrics: Mapping[str, Any]) -> str:
     prefix = "reward/"
     terms = {key.removeprefix(prefix): _recent(metrics, key) for key in metrics if key.startswith(prefix)}
     rows = [{"term": name, "value": value} for name, value in terms.items() if value is not None]
-    return f'<div class="two">{_table(rows)}</div>' if rows else ""
-
-
-def _rows(document: Any) -> list[dict[str, Any]]:
-    """The table in a JSON document: itself when it is a list of objects, else its first value that is one."""
-    lists = [document, *document.values()] if isinstance(document, Mapping) else [document]
-    for value in lists:
-        if isinstance(value, list) and value and all(isinstance(row, dict) for row in value):
-            return value
-    return []
-
-
-def _table(rows: list[dict[str, Any]]) -> str:
-    """Scalar columns of `rows`, in the order of their first appearance."""
-    names = [
-        name
-        for name in dict.fromkeys(key for row in rows for key in row)
-        if all(not isinstance(row.get(name), (list, dict)) for row in rows)
-    ]
-    head = "".join(f"<th>{html.escape(_LABELS.get(name, name.replace('_', ' ')))}</th>" for name in names)
-    lines = "".join(
-        "<tr>" + "".join(f"<td>{html.escape(_cell(name, row.get(name)))}</td>" for name in names) + "</tr>"
-        for row in rows
-    )
-    return f'<div class="scroll"><table><tr>{head}</tr>{lines}</table></div>'
-
-
-def _cell(name: str, value: Any) -> str:
-    if value is None:
-        return "–"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        if any(name == key or name.startswith(f"{key}_") for key in _PERCENT):
-            return f"{value:.1%}"
-        return f"{value:.3f}" if abs(value) < 100 else f"{value:,.0f}"
-    return str(value)
-
-
-def _plain_table(values: Mapping[str, Any]) -> str:
-    """Names and values; a mapping inside is one line of `name value` pairs."""
-    lines = []
-    for key, value in values.items():
-        text = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, Mapping) else str(value)
-        lines.append(f"<tr><td>{html.escape(key.replace('_', ' '))}</td><td>{html.escape(text)}</td></tr>")
-    return f'<div class="scroll"><table class="plain">{"".join(lines)}</table></div>' if lines else ""
+    return f'<div class="two">{table(rows)}</div>' if rows else ""
 
 
 def _section(title: str, content: str) -> str:

@@ -1,0 +1,72 @@
+"""The robot's computer has neither torch nor mujoco: what runs there must import without them."""
+
+from __future__ import annotations
+
+import pkgutil
+import subprocess
+import sys
+
+import pytest
+
+import wildrobot.firmware_bridge
+import wildrobot.robot_description
+import wildrobot.runtime
+
+# What drives the simulator; chosen by `--robot sim`, never imported otherwise.
+NEEDS_MUJOCO = {"wildrobot.runtime.simulation", "wildrobot.runtime.robots.sim"}
+
+BLOCK = """
+import importlib, sys
+
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.split('.')[0] in ('torch', 'mujoco', 'onnx', 'onnxscript', 'av', 'tensorboard', 'scipy'):
+            raise ModuleNotFoundError(f'{name} is not part of the base install', name=name)
+
+sys.meta_path.insert(0, Blocked())
+"""
+
+
+def modules() -> list[str]:
+    names = ["wildrobot.cli"]
+    for part in (wildrobot.robot_description, wildrobot.firmware_bridge, wildrobot.runtime):
+        names += [info.name for info in pkgutil.walk_packages(part.__path__, part.__name__ + ".")]
+    return [name for name in names if name not in NEEDS_MUJOCO]
+
+
+def run(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", BLOCK + code], capture_output=True, text=True, timeout=60)
+
+
+def test_the_block_itself_works() -> None:
+    assert "not part of the base install" in run("import torch").stderr
+    assert "not part of the base install" in run("import mujoco").stderr
+
+
+def test_everything_that_runs_on_the_robot_imports_without_torch_and_mujoco() -> None:
+    names = modules()
+    assert {"wildrobot.runtime.run", "wildrobot.runtime.replay", "wildrobot.runtime.policy"} <= set(names)
+    code = f"""
+failed = []
+for name in {names!r}:
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        failed.append(f'{{name}}: {{error}}')
+sys.exit('; '.join(failed))
+"""
+    result = run(code)
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize("command", ["run", "replay"])
+def test_help_of_the_robot_s_commands_needs_the_base_install_only(command: str) -> None:
+    result = run(f"from wildrobot import cli; cli.main([{command!r}, '--help'])")
+    assert result.returncode == 0, result.stderr
+    assert "usage: " in result.stdout
+
+
+def test_asking_for_what_is_not_installed_names_the_extra() -> None:
+    result = run("from wildrobot import cli, errors; sys.exit(errors.run_main(cli.main, ['train']))")
+    assert result.returncode == 2
+    assert "pip install 'wildrobot[train]'" in result.stderr

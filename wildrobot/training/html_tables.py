@@ -1,0 +1,65 @@
+"""HTML tables from plain data, with readable names and figures."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping
+from typing import Any
+
+_LABELS = {
+    "command": "commanded (m/s)",
+    "speed": "speed (m/s)",
+    "speed_mean": "mean speed (m/s)",
+    "mean_speed": "mean speed (m/s)",
+    "speed_error": "speed error (m/s)",
+    "lateral_drift": "lateral drift (m)",
+    "yaw_drift": "yaw drift (rad)",
+    "foot_slip": "foot slip (m/s)",
+    "disc_acc": "disc_acc",
+}
+_PERCENT = ("survival", "saturation", "torque_saturation", "success")
+
+
+def find_rows(document: Any) -> list[dict[str, Any]]:
+    """The table in a JSON document: itself when it is a list of objects, else its first value that is one."""
+    lists = [document, *document.values()] if isinstance(document, Mapping) else [document]
+    for value in lists:
+        if isinstance(value, list) and value and all(isinstance(row, dict) for row in value):
+            return value
+    return []
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Scalar columns of `rows`, in the order of their first appearance."""
+    names = [
+        name
+        for name in dict.fromkeys(key for row in rows for key in row)
+        if all(not isinstance(row.get(name), (list, dict)) for row in rows)
+    ]
+    head = "".join(f"<th>{html.escape(_LABELS.get(name, name.replace('_', ' ')))}</th>" for name in names)
+    lines = "".join(
+        "<tr>" + "".join(f"<td>{html.escape(_cell(name, row.get(name)))}</td>" for name in names) + "</tr>"
+        for row in rows
+    )
+    return f'<div class="scroll"><table><tr>{head}</tr>{lines}</table></div>'
+
+
+def _cell(name: str, value: Any) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        if any(name == key or name.startswith(f"{key}_") for key in _PERCENT):
+            return f"{value:.1%}"
+        return f"{value:.3f}" if abs(value) < 100 else f"{value:,.0f}"
+    return str(value)
+
+
+def facts_table(values: Mapping[str, Any]) -> str:
+    """Names and values; a mapping inside is one line of `name value` pairs."""
+    lines = []
+    for key, value in values.items():
+        text = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, Mapping) else str(value)
+        lines.append(f"<tr><td>{html.escape(key.replace('_', ' '))}</td><td>{html.escape(text)}</td></tr>")
+    return f'<div class="scroll"><table class="plain">{"".join(lines)}</table></div>' if lines else ""
