@@ -1,25 +1,37 @@
-"""Positions and velocities of marked points relative to the floating base, for large batches, on any array library.
+"""Positions and velocities of marked points relative to the floating base, for large batches.
 
-The same results as `Kinematics`, several times faster: points are carried from the tip of their chain to the base, with
-the batch as the *last* dimensions and every zero of a rotation about a coordinate axis left out.
+The same results as `Kinematics`, several times faster: points are carried from the tip of their chain to the base,
+with the batch as the *last* dimensions, and every zero of a rotation about a coordinate axis is left out.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from array_api_compat import array_namespace
 
-from wildrobot.robot_description.mjcf import BodyTree
+from wildrobot.robot_description.mjcf import Body, BodyTree
 
-# Entries of (c,) constants: a float where all chains agree, else an array.
 _Entries = dict[tuple[int, int], Any]
+"""Entries of one 3x3 matrix per chain that are not zero everywhere: a float where all chains agree, else (c,)."""
 
 
-def _skew(axis: Any) -> Any:
-    x, y, z = axis
-    return np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
+@dataclass
+class _Level:
+    """Constants of the hinges that are equally far from the tips of their chains."""
+
+    skew: _Entries
+    skew_squared: _Entries
+    fixed: _Entries | None
+    """Rotation of the body in its parent; None: the identity."""
+    before: list[Any]
+    """Added to each coordinate of the points before the hinge turns them, (c, m+k), or None: nothing to add."""
+    after: list[Any]
+    """After the hinge has turned them: the anchor again, and without a fixed rotation the offset, too."""
+    offset: list[Any]
+    """After the fixed rotation."""
 
 
 class PointMotion:
@@ -30,7 +42,7 @@ class PointMotion:
         joint_names: policy order of the joints.
         tips: body index of each chain's tip.
         points: (c, m, 3) positions in the frame of the tip, m.
-        directions: (c, k, 3) vectors fixed to the tip that are turned but not moved (appended to the points).
+        directions: (c, k, 3) vectors fixed to the tip, turned but not moved; they follow the points in the results.
     """
 
     def __init__(
@@ -41,138 +53,158 @@ class PointMotion:
         points: Any,
         directions: Any = None,
     ) -> None:
-        paths: list[list[Any]] = []
-        for tip in tips:
-            path, body = [], tip
-            while body > 0:
-                path.append(tree.bodies[body])
-                body = tree.bodies[body].parent
-            paths.append(path)  # tip first
-        if len({len(path) for path in paths}) > 1 or any(
-            body.joint is None for path in paths for body in path
-        ):
+        paths = [_path(tree, tip) for tip in tips]
+        hinged = all(body.joint is not None for path in paths for body in path)
+        if len({len(path) for path in paths}) > 1 or not hinged:
             raise ValueError("chains must have equal length and one hinge per body")
         levels = list(zip(*paths, strict=True))
-        self._joints = [[joint_names.index(body.joint.name) for body in level] for level in levels]
-        self._points = np.moveaxis(np.asarray(points, dtype=np.float64), -1, 0)  # (3, c, m)
-        self._num_points = self._points.shape[-1]
+        self._joints = np.array([[joint_names.index(b.joint.name) for b in level] for level in levels])
+        start = np.moveaxis(np.asarray(points, dtype=np.float64), -1, 0)  # (3, c, m)
+        moved = np.ones(start.shape[-1])
         if directions is not None:
             turned = np.moveaxis(np.asarray(directions, dtype=np.float64), -1, 0)
-            self._points = np.concatenate([self._points, turned], axis=-1)
-        self._offset = [self._shifts(np.array([body.pos for body in level])) for level in levels]
-        self._anchor = [self._shifts(np.array([body.joint.anchor for body in level])) for level in levels]
-        fixed = [np.array([_matrix(body.quat) for body in level]) for level in levels]
-        skew = [np.array([_skew(body.joint.axis) for body in level]) for level in levels]
-        self._fixed: list[_Entries | None] = [None if np.all(f == np.eye(3)) else _entries(f) for f in fixed]
-        self._axis = [_entries(np.array([body.joint.axis for body in level])[:, :, None]) for level in levels]
-        self._skew = [_entries(k) for k in skew]
-        self._skew2 = [_entries(k @ k) for k in skew]
+            start = np.concatenate([start, turned], axis=-1)
+            moved = np.concatenate([moved, np.zeros(turned.shape[-1])])
+        self._start = list(start)
+        self._levels = [_level(level, moved) for level in levels]
+        self._prepared: dict[Any, Any] = {}
 
-    def __call__(self, q: Any, qd: Any) -> tuple[Any, Any, Any]:
+    def __call__(self, q: Any, qd: Any) -> tuple[list[Any], list[Any]]:
         """Motion of the points relative to the base for joints q, qd (n, ...), rad and rad/s.
 
         Returns:
-            positions (3, c, m+k, ...) m, velocities (3, c, m+k, ...) m/s, and the tips' angular velocities
-            (3, c, ...) rad/s; all in the base's frame.
+            positions m and velocities m/s in the base's frame, each as a list x, y, z of (c, m+k, ...) arrays.
         """
         xp = array_namespace(q)
-        batch = q.ndim - 1
-        angle = xp.stack([q[j] for level in self._joints for j in level])
-        rate = xp.stack([qd[j] for level in self._joints for j in level])
-        sine, versine = xp.sin(angle), 1.0 - xp.cos(angle)
-        count = len(self._joints[0])
-        start = _like(xp, q, self._points, batch)
-        zero = xp.zeros((*self._points.shape[1:], *q.shape[1:]), dtype=q.dtype)
-        position = [start[i] + zero for i in range(3)]
-        velocity = [zero, zero, zero]
-        omega = [xp.zeros((count, *q.shape[1:]), dtype=q.dtype)] * 3
-        for level in range(len(self._joints)):
-            rows = slice(level * count, (level + 1) * count)
-            hinge = self._hinge(xp, level, sine[rows], versine[rows])
-            spread = {key: entry[:, None] for key, entry in hinge.items()}
-            position = _shift(xp, position, self._anchor[level], -1.0)
-            position, omega = _turn(position, spread), _turn(omega, hinge)
-            velocity = _turn(velocity, spread) if level else velocity
-            w = rate[rows]
-            for (i, _), value in self._axis[level].items():
-                omega[i] = omega[i] + _const(xp, value, w) * w
-            for (i, j), value in self._skew[level].items():
-                velocity[i] = velocity[i] + (_const(xp, value, w) * w)[:, None] * position[j]
-            position = _shift(xp, position, self._anchor[level], 1.0)
-            fixed = self._fixed[level]
-            if fixed is not None:
-                position, velocity = _fixed_turn(xp, position, fixed), _fixed_turn(xp, velocity, fixed)
-                omega = _fixed_turn(xp, omega, fixed)
-            position = _shift(xp, position, self._offset[level], 1.0)
-        return xp.stack(position), xp.stack(velocity), xp.stack(omega)
+        joints, start, levels = self._constants(xp, q)
+        angle, rate = xp.take(q, joints, axis=0), xp.take(qd, joints, axis=0)
+        shape = (len(levels), -1, *q.shape[1:])
+        sine, versine = xp.reshape(xp.sin(angle), shape), xp.reshape(1.0 - xp.cos(angle), shape)
+        rate = xp.reshape(rate, shape)
+        position = list(start)
+        velocity: list[Any] = [0.0, 0.0, 0.0]
+        for i, level in enumerate(levels):
+            hinge = {key: value[:, None] for key, value in _hinge(level, sine[i], versine[i]).items()}
+            position = _turn(_shift(position, level.before), hinge)
+            velocity = _turn(velocity, hinge) if i else velocity
+            spin = rate[i][:, None]
+            for (row, column), value in level.skew.items():
+                velocity[row] = velocity[row] + (value * spin) * position[column]
+            position = _shift(position, level.after)
+            if level.fixed is not None:
+                fixed = {key: value[:, None] for key, value in level.fixed.items()}
+                position, velocity = _shift(_turn(position, fixed), level.offset), _turn(velocity, fixed)
+        zero = 0.0 * spin * start[0]
+        return [_filled(p, zero) for p in position], [_filled(v, zero) for v in velocity]
 
-    def _shifts(self, by: Any) -> list[Any]:
-        """What adding `by` (c, 3) does to each coordinate of points and directions: (c, m+k), or None where nothing."""
-        moved = np.zeros((3, by.shape[0], self._points.shape[-1]))
-        moved[:, :, : self._num_points] = by.T[:, :, None]
-        return [m if np.any(m) else None for m in moved]
+    def _constants(self, xp: Any, like: Any) -> tuple[Any, list[Any], list[_Level]]:
+        """Joint indices, start and levels as arrays of the library, type and number of dimensions of `like`."""
+        key = (xp.__name__, str(like.dtype), str(getattr(like, "device", "")), like.ndim)
+        if key not in self._prepared:
+            device = getattr(like, "device", None)
 
-    def _hinge(self, xp: Any, level: int, sine: Any, versine: Any) -> _Entries:
-        """Rodrigues: 1 + sin K + (1 - cos) K^2, the entries that are not those of the identity, (c, ...) each."""
-        skew, skew2 = self._skew[level], self._skew2[level]
-        entries: _Entries = {key: _const(xp, value, sine) * sine for key, value in skew.items()}
-        for key, value in skew2.items():
-            square = _const(xp, value, versine) * versine
-            square = square + entries[key] if key in entries else square
-            entries[key] = 1.0 + square if key[0] == key[1] else square
-        return entries
+            def array(value: Any, lead: int) -> Any:
+                if value is None or isinstance(value, float):
+                    return value
+                shape = value.shape + (1,) * (like.ndim - 1 + lead)
+                return xp.asarray(value.reshape(shape), dtype=like.dtype, device=device)
+
+            def entries(values: _Entries) -> _Entries:
+                return {k: array(v, 0) for k, v in values.items()}
+
+            def fixed(values: _Entries) -> _Entries:
+                one = np.ones(len(self._joints[0]))
+                return {k: array(one * v, 0) for k, v in values.items()}
+
+            levels = [
+                _Level(
+                    skew=entries(level.skew),
+                    skew_squared=entries(level.skew_squared),
+                    fixed=None if level.fixed is None else fixed(level.fixed),
+                    before=[array(v, 0) for v in level.before],
+                    after=[array(v, 0) for v in level.after],
+                    offset=[array(v, 0) for v in level.offset],
+                )
+                for level in self._levels
+            ]
+            joints = xp.asarray(self._joints.reshape(-1), device=device)
+            self._prepared[key] = (joints, [array(v, 0) for v in self._start], levels)
+        return self._prepared[key]
+
+
+def _path(tree: BodyTree, tip: int) -> list[Body]:
+    """Bodies from the tip to the one below the base."""
+    path, body = [], tip
+    while body > 0:
+        path.append(tree.bodies[body])
+        body = tree.bodies[body].parent
+    return path
+
+
+def _level(bodies: tuple[Any, ...], moved: Any) -> _Level:
+    def shifts(by: Any) -> list[Any]:
+        steps = [value[:, None] * moved for value in by.T]
+        return [step if np.any(step) else None for step in steps]
+
+    anchor = np.array([body.joint.anchor for body in bodies])
+    offset = np.array([body.pos for body in bodies])
+    fixed = np.array([_matrix(body.quat) for body in bodies])
+    plain = bool(np.all(fixed == np.eye(3)))
+    skew = np.array([_skew(body.joint.axis) for body in bodies])
+    return _Level(
+        skew=_entries(skew),
+        skew_squared=_entries(skew @ skew),
+        fixed=None if plain else _entries(fixed),
+        before=shifts(-anchor),
+        after=shifts(anchor + offset if plain else anchor),
+        offset=shifts(offset),
+    )
+
+
+def _skew(axis: Any) -> Any:
+    x, y, z = axis
+    return np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
 
 
 def _matrix(quat: Any) -> Any:
-    w, x, y, z = quat
-    k = _skew((x, y, z))
-    return np.eye(3) + 2.0 * (w * k + k @ k)
+    k = _skew(quat[1:])
+    return np.eye(3) + 2.0 * (quat[0] * k + k @ k)
 
 
 def _entries(matrices: Any) -> _Entries:
-    """Entries of (c, r, s) matrices that are not zero in every chain."""
     found: _Entries = {}
-    for i in range(matrices.shape[1]):
-        for j in range(matrices.shape[2]):
-            values = matrices[:, i, j]
-            if np.any(values):
-                found[i, j] = float(values[0]) if np.all(values == values[0]) else values
+    for i, j in zip(*np.nonzero(np.any(matrices != 0.0, axis=0)), strict=True):
+        values = matrices[:, i, j]
+        found[int(i), int(j)] = float(values[0]) if np.all(values == values[0]) else values
     return found
 
 
-def _like(xp: Any, like: Any, value: Any, batch: int) -> Any:
-    """Constant with `batch` dimensions of one appended, of the library of `like`."""
-    return xp.asarray(value.reshape(value.shape + (1,) * batch), dtype=like.dtype)
-
-
-def _const(xp: Any, value: Any, like: Any) -> Any:
-    """A factor for arrays (c, ...): a float, or one per chain."""
-    return value if isinstance(value, float) else _like(xp, like, value, like.ndim - 1)
+def _hinge(level: _Level, sine: Any, versine: Any) -> _Entries:
+    """Rodrigues: 1 + sin K + (1 - cos) K^2, where it is not the identity; entries are (c, ...)."""
+    entries: _Entries = {key: value * sine for key, value in level.skew.items()}
+    for key, value in level.skew_squared.items():
+        square = value * versine
+        square = square + entries[key] if key in entries else square
+        entries[key] = 1.0 + square if key[0] == key[1] else square
+    return entries
 
 
 def _turn(vector: list[Any], matrix: _Entries) -> list[Any]:
-    """Matrix times vector by components; a row without entries is a row of the identity."""
+    """Matrix times vector by coordinates; a row without entries is a row of the identity."""
     result = []
     for i in range(3):
-        row: Any = None
-        for j in range(3):
-            if (i, j) in matrix:
-                term = matrix[i, j] * vector[j]
-                row = term if row is None else row + term
-        result.append(vector[i] if row is None else row)
+        terms = [matrix[i, j] * vector[j] for j in range(3) if (i, j) in matrix]
+        row = terms[0] if terms else vector[i]
+        for term in terms[1:]:
+            row = row + term
+        result.append(row)
     return result
 
 
-def _shift(xp: Any, position: list[Any], by: list[Any], sign: float) -> list[Any]:
-    return [
-        p if b is None else p + sign * _like(xp, p, b, p.ndim - 2) for p, b in zip(position, by, strict=True)
-    ]
+def _shift(position: list[Any], by: list[Any]) -> list[Any]:
+    return [p if b is None else p + b for p, b in zip(position, by, strict=True)]
 
 
-def _fixed_turn(xp: Any, vector: list[Any], matrix: _Entries) -> list[Any]:
-    """Constant rotation (one matrix per chain) of components (c, ...)."""
-    rows = [
-        [_const(xp, matrix[i, j], vector[j]) * vector[j] for j in range(3) if (i, j) in matrix]
-        for i in range(3)
-    ]
-    return [sum(row[1:], row[0]) for row in rows]
+def _filled(value: Any, zero: Any) -> Any:
+    """A coordinate that nothing has moved still gets the shape of the batch."""
+    return value if getattr(value, "shape", None) == zero.shape else value + zero

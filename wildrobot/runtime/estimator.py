@@ -1,12 +1,13 @@
-"""State estimation: velocity and height of the pelvis from legs, IMU and foot switches. One robot or thousands.
+"""State estimation: velocity and height of the pelvis from legs, IMU and foot switches, for any batch of robots.
 
-A Kalman filter on the velocity of the IMU's own point in the IMU's world frame. The accelerometer carries it from tick
-to tick; every foot in contact says how fast the IMU moves over a point at rest (leg odometry). A foot that has just
-landed, or contradicts the rest (it slips), counts for less: its noise is scaled by a Student-t weight of its innovation.
-Both feet are weighed against the same prediction, so that left and right are exchangeable. The IMU's point, because an
-accelerometer knows its own acceleration, and not the pelvis's, without differentiating the gyroscope.
+A Kalman filter on the velocity of the IMU's own point in the IMU's world frame. The accelerometer carries it from
+tick to tick; every foot in contact says how fast the IMU moves over a point at rest (leg odometry). A foot that has
+just landed, or contradicts the rest because it slips, counts for less: its noise is scaled by the Student-t weight of
+its innovation. Both feet are weighed against the same prediction, so that left and right are exchangeable. The state
+is the IMU's velocity and not the pelvis's, because the accelerometer's own acceleration needs no derivative of the
+gyroscope.
 
-Inside, vectors are (3, ...) and matrices (3, 3, ...), batch last: that is what makes large batches cheap.
+Inside, vectors are (3, ...) and matrices (3, 3, ...), batch last: that makes large batches cheap.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from array_api_compat import array_namespace
 
 from wildrobot.robot_description import RobotSpec
 from wildrobot.robot_description.point_motion import PointMotion
-from wildrobot.runtime.rotations import heading_split, quat_to_matrix
+from wildrobot.runtime.rotations import heading_split, quat_to_matrix, rotate_heading
 from wildrobot.runtime.sensor_frame import SensorFrame
 from wildrobot.state import Stateful
 
@@ -52,7 +53,10 @@ class EstimatorConfig:
 
 @dataclass
 class Estimate:
-    """What the estimator knows after a tick. Heading frame: origin at the pelvis, z up, x its forward axis on the ground."""
+    """What the estimator knows after a tick.
+
+    Heading frame: origin at the pelvis, z against gravity, x along the pelvis's forward axis projected on the ground.
+    """
 
     linear_velocity: Any
     """(..., 3) m/s, of the pelvis origin, heading frame."""
@@ -71,10 +75,10 @@ class Estimate:
 
 
 class StateEstimator(Stateful):
-    """Batched filter; `reset` fixes the batch shape, rows are independent of each other.
+    """Batched filter; a full `reset` fixes the batch shape, rows are independent of each other.
 
-    Values marked invalid in a frame must be the last valid ones (`sensor_frame.hold_invalid`): they are used for the
-    pose, but neither as a measurement of the velocity nor of the height.
+    Values marked invalid in a frame must be the last valid ones (`sensor_frame.hold_invalid`). They still give the
+    pose, but measure neither velocity nor height: those are carried on.
     """
 
     state_fields = ("_velocity", "_variance", "_acceleration", "_stance_time", "_height", "_time", "_fresh")
@@ -84,14 +88,15 @@ class StateEstimator(Stateful):
         self.config = config or EstimatorConfig()
         tree = spec.tree
         sites = [tree.sites[name] for name in spec.foot_names]
-        feet = list(dict.fromkeys(site.body for site in sites))
-        self._members = [[i for i, site in enumerate(sites) if site.body == foot] for foot in feet]
-        points = np.array([[sites[i].pos for i in members] for members in self._members])
-        self._feet = PointMotion(tree, spec.joint_names, feet, points)
+        bodies = list(dict.fromkeys(site.body for site in sites))
+        # foot switches by foot, (feet, points)
+        self._switches = np.array([[i for i, s in enumerate(sites) if s.body == body] for body in bodies])
+        points = np.array([[sites[i].pos for i in row] for row in self._switches])
+        self._legs = PointMotion(tree, spec.joint_names, bodies, points)
         imu = tree.sites[spec.config.imu_site]
-        # the torso's axes travel with the IMU point: they are the rotation pelvis <- torso
-        self._torso = PointMotion(tree, spec.joint_names, [imu.body], [[imu.pos]], np.eye(3)[None])
-        self._mount = quat_to_matrix(spec.imu_mount)
+        # the IMU's axes travel with its point: together they are the rotation pelvis <- IMU
+        axes = np.array(quat_to_matrix(spec.imu_mount)).T
+        self._torso = PointMotion(tree, spec.joint_names, [imu.body], [[imu.pos]], axes[None])
         self._velocity: Any = None
         self._variance: Any = None
         self._acceleration: Any = None
@@ -101,69 +106,64 @@ class StateEstimator(Stateful):
         self._fresh: Any = None
 
     def reset(self, frame: SensorFrame, mask: Any = None) -> None:
-        """Start rows where `mask` (...) bool (None: all) afresh; the other rows stay as they are, bit for bit.
+        """Start rows where `mask` (...) bool (None: all) afresh; the others stay as they are, bit for bit.
 
-        The next `update` of a fresh row takes its velocity from the legs in contact, or zero without contact, and its
-        height from the soles: nothing of what was before enters.
+        The next `update` of a fresh row takes its velocity from the feet in contact, or zero where there is none, and
+        its height from the soles: nothing of what was before enters.
         """
         like = frame.joint_position
         xp = array_namespace(like)
-        shape = tuple(frame.time_s.shape) if hasattr(frame.time_s, "shape") else ()
-        if mask is None or self._fresh is None:
-            self._velocity = xp.zeros((3, *shape), dtype=like.dtype)
-            self._variance = xp.ones((3, *shape), dtype=like.dtype)
-            self._acceleration = xp.zeros((3, *shape), dtype=like.dtype)
-            self._stance_time = xp.zeros((len(self._members), *shape), dtype=like.dtype)
-            self._height = xp.zeros(shape, dtype=like.dtype)
-            self._time = xp.asarray(frame.time_s, dtype=like.dtype)
-            self._fresh = xp.ones(shape, dtype=xp.bool)
-        else:
-            self._fresh = self._fresh | xp.asarray(mask)
+        if mask is not None and self._fresh is not None:
+            self._fresh = self._fresh | mask
+            return
+        shape = tuple(like.shape[:-1])
+        zero = xp.zeros((3, *shape), dtype=like.dtype)
+        self._velocity, self._variance, self._acceleration = zero, zero, zero
+        self._stance_time = xp.zeros((len(self._switches), *shape), dtype=like.dtype)
+        self._height, self._time = xp.zeros(shape, dtype=like.dtype), xp.zeros(shape, dtype=like.dtype)
+        self._fresh = xp.ones(shape, dtype=xp.bool)
 
     def update(self, frame: SensorFrame) -> Estimate:
-        """One control tick: `frame` has the batch shape of the last full `reset`."""
+        """One control tick; `frame` has the batch shape of the last full `reset`."""
         if self._fresh is None:
             self.reset(frame)
         xp = array_namespace(frame.joint_position)
-        q, qd = _first(xp, frame.joint_position), _first(xp, frame.joint_velocity)
-        points, point_velocity, _ = self._feet(q, qd)
-        torso, torso_velocity, waist_rate = self._torso(q, qd)
-        pelvis_from_imu = _times_constant(torso[:, 0, 1:], self._mount)
-        world_from_imu = _matrix(xp, _first(xp, frame.imu_quaternion))
+        points, point_velocity = self._legs(
+            _first(xp, frame.joint_position), _first(xp, frame.joint_velocity)
+        )
+        torso, torso_velocity = self._torso(
+            _first(xp, frame.joint_position), _first(xp, frame.joint_velocity)
+        )
+        imu_point, imu_velocity = [p[0, 0] for p in torso], [v[0, 0] for v in torso_velocity]
+        pelvis_from_imu = xp.stack([p[0, 1:] for p in torso])
+        world_from_imu = _first(xp, quat_to_matrix(frame.imu_quaternion), 2)
         world_from_pelvis = _times_transposed(world_from_imu, pelvis_from_imu)
-        rate = _apply(pelvis_from_imu, _first(xp, frame.imu_angular_velocity)) - waist_rate[:, 0]
-        # what the IMU point moves faster than the pelvis origin, pelvis frame
-        lead = _cross(xp, rate, torso[:, 0, 0]) + torso_velocity[:, 0, 0]
-
-        now = xp.asarray(frame.time_s, dtype=q.dtype)
-        dt = xp.where(self._fresh, xp.zeros_like(now), xp.clip(now - self._time, 0.0, self.config.max_gap_s))
+        gyro = _first(xp, frame.imu_angular_velocity)
+        rate = _apply(pelvis_from_imu, gyro) - _spin(xp, pelvis_from_imu, [v[0, 1:] for v in torso_velocity])
+        acceleration = _apply(world_from_imu, _first(xp, frame.imu_acceleration)) - _up(xp, gyro)
+        # by how much the IMU's point is faster than the pelvis's origin, pelvis frame
+        lead = _sum(_cross(rate, imu_point), imu_velocity)
+        point_velocity = _sum(_cross([r[None, None] for r in rate], points), point_velocity)
         switches = _first(xp, frame.foot_contact)
-        contact = xp.stack([xp.stack([switches[i] for i in members]) for members in self._members])
+        contact = xp.stack([xp.stack([switches[int(i)] for i in row]) for row in self._switches])
+        depth = -_apply(world_from_pelvis[2:, :, None, None], points)[0]
         trusted = xp.all(frame.joint_valid, axis=-1) & frame.imu_valid & frame.foot_valid
 
-        self._predict(xp, frame, world_from_imu, dt)
-        # odometry of each foot: the mean of its points in contact, (3, feet, ...)
-        count = xp.sum(contact, axis=1)
-        share = contact / xp.clip(count, 1.0, None)[:, None]
-        relative = point_velocity + _cross(xp, rate[:, None, None], points)
-        odometry = lead[:, None] - xp.sum(share * relative, axis=2)
-        self._correct(xp, _apply(world_from_pelvis[:, :, None], odometry), (count > 0.0) & trusted, dt)
-
+        if bool(xp.any(self._fresh)):
+            self._start(xp, frame, acceleration, xp.max(xp.max(depth, axis=0), axis=0))
+        dt = xp.clip(frame.time_s - self._time, 0.0, self.config.max_gap_s)
+        self._predict(xp, acceleration, frame.imu_valid, dt)
+        odometry, standing = _odometry(xp, contact, point_velocity, lead)
+        self._correct(xp, _apply(world_from_pelvis[:, :, None], odometry), standing & trusted, dt)
         velocity = self._velocity - _apply(world_from_pelvis, lead)
-        depth = -_apply(world_from_pelvis[2:, :, None, None], points)[0]
-        self._update_height(xp, depth, contact > 0.0, trusted, velocity[2], dt)
-        self._time = now
+        self._follow_height(xp, depth, contact > 0.0, trusted, velocity[2], dt)
+        self._time = frame.time_s + 0.0
         self._fresh = xp.zeros_like(self._fresh)
 
         yaw, tilt = heading_split(_last(xp, world_from_pelvis, 2))
-        cos, sin = xp.cos(yaw), xp.sin(yaw)
-        tilted = _first(xp, tilt, 2)
         return Estimate(
-            linear_velocity=xp.stack(
-                [cos * velocity[0] + sin * velocity[1], cos * velocity[1] - sin * velocity[0], velocity[2]],
-                axis=-1,
-            ),
-            angular_velocity=_last(xp, _apply(tilted, rate)),
+            linear_velocity=rotate_heading(yaw, _last(xp, velocity), inverse=True),
+            angular_velocity=_last(xp, _apply(_first(xp, tilt, 2), rate)),
             projected_gravity=_last(xp, -world_from_pelvis[2]),
             pelvis_rotation=tilt,
             yaw=yaw,
@@ -171,55 +171,62 @@ class StateEstimator(Stateful):
             contacts=frame.foot_contact,
         )
 
-    def _predict(self, xp: Any, frame: SensorFrame, world_from_imu: Any, dt: Any) -> None:
-        """Carry the velocity over dt with the mean of the accelerations at its two ends."""
-        config, fresh, seen = self.config, self._fresh, frame.imu_valid
-        acceleration = _apply(world_from_imu, _first(xp, frame.imu_acceleration))
-        acceleration = xp.stack([acceleration[0], acceleration[1], acceleration[2] - GRAVITY])
-        mean = 0.5 * (acceleration + xp.where(fresh, acceleration, self._acceleration))
-        velocity = xp.where(fresh, 0.0 * mean, self._velocity) + xp.where(seen, dt, 0.0 * dt) * mean
-        noise = (
-            xp.where(
-                seen, 0.0 * dt + config.acceleration_noise_m_s2, 0.0 * dt + config.blind_acceleration_m_s2
-            )
-            * dt
-        )
-        initial = 0.0 * mean + config.initial_speed_m_s**2
-        self._velocity = velocity
-        self._variance = xp.where(fresh, initial, self._variance + noise * noise)
+    def _start(self, xp: Any, frame: SensorFrame, acceleration: Any, depth: Any) -> None:
+        """Fresh rows: a wide prior around zero, which the first feet in contact replace; they have stood for long."""
+        fresh, zero = self._fresh, xp.zeros_like(self._velocity)
+        self._velocity = xp.where(fresh, zero, self._velocity)
+        self._variance = xp.where(fresh, zero + self.config.initial_speed_m_s**2, self._variance)
+        self._acceleration = xp.where(fresh, acceleration, self._acceleration)
+        self._stance_time = xp.where(fresh, xp.ones_like(self._stance_time), self._stance_time)
+        self._height = xp.where(fresh, depth, self._height)
+        self._time = xp.where(fresh, frame.time_s + 0.0, self._time)
+
+    def _predict(self, xp: Any, acceleration: Any, seen: Any, dt: Any) -> None:
+        """Carry the velocity over `dt` s with the mean of the accelerations (3, ...) at its two ends, m/s^2, world."""
+        config = self.config
+        noise = xp.where(seen, config.acceleration_noise_m_s2 * dt, config.blind_acceleration_m_s2 * dt)
+        gain = 0.5 * dt * (self._acceleration + acceleration)
+        self._velocity = self._velocity + xp.where(seen, gain, xp.zeros_like(gain))
+        self._variance = self._variance + noise * noise
         self._acceleration = xp.where(seen, acceleration, self._acceleration)
 
     def _correct(self, xp: Any, measured: Any, used: Any, dt: Any) -> None:
-        """Weigh each foot's odometry (3, feet, ...) m/s, world, against the prediction; feet `used` (feet, ...) only."""
+        """Weigh each foot's odometry (3, feet, ...) m/s, world, against the prediction; feet `used` (feet, ...)."""
         config = self.config
-        # a foot that stands when a row starts has stood for long
-        settled = 0.0 * self._stance_time + 1.0
-        stance = xp.where(self._fresh, settled, self._stance_time + dt)
-        self._stance_time = xp.where(used, stance, 0.0 * stance)
-        landing = 1.0 + (config.landing_factor - 1.0) * xp.exp(-self._stance_time / config.landing_time_s)
+        stance = self._stance_time + dt
+        self._stance_time = xp.where(used, stance, xp.zeros_like(stance))
+        landing = 1.0 + (config.landing_factor - 1.0) * xp.exp(
+            self._stance_time * (-1.0 / config.landing_time_s)
+        )
         noise = (config.leg_noise_m_s * landing) ** 2
         innovation = measured - self._velocity[:, None]
-        surprise = xp.sum(innovation**2 / (self._variance[:, None] + noise), axis=0)
+        surprise = xp.sum(innovation * innovation / (self._variance[:, None] + noise), axis=0)
         freedom = config.outlier_freedom
-        information = xp.where(used, (freedom + 3.0) / (freedom + surprise) / noise, 0.0 * noise)
-        prior = 1.0 / self._variance
-        total = prior + xp.sum(information, axis=0)
+        information = xp.where(used, (freedom + 3.0) / ((freedom + surprise) * noise), xp.zeros_like(noise))
+        total = 1.0 / self._variance + xp.sum(information, axis=0)
         self._velocity = self._velocity + xp.sum(information * innovation, axis=1) / total
         self._variance = 1.0 / total
 
-    def _update_height(self, xp: Any, depth: Any, contact: Any, trusted: Any, climb: Any, dt: Any) -> None:
-        """Height from `depth` (feet, points, ...) m below the pelvis of the lowest sole in contact; else carried on."""
-        any_contact = xp.any(xp.any(contact, axis=0), axis=0)
-        lowest = xp.max(xp.max(depth, axis=0), axis=0)
-        stance = xp.max(xp.max(xp.where(contact, depth, -xp.ones_like(depth)), axis=0), axis=0)
+    def _follow_height(self, xp: Any, depth: Any, contact: Any, trusted: Any, climb: Any, dt: Any) -> None:
+        """Height from the `depth` (feet, points, ...) m of the lowest sole in contact; without, carried by `climb`."""
+        lowest = xp.max(xp.max(xp.where(contact, depth, -xp.ones_like(depth)), axis=0), axis=0)
+        measured = xp.any(xp.any(contact, axis=0), axis=0) & trusted
         carried = self._height + climb * dt
-        followed = carried + self.config.height_gain * (stance - carried)
-        height = xp.where(any_contact & trusted, followed, carried)
-        self._height = xp.where(self._fresh, xp.where(any_contact, stance, lowest), height)
+        self._height = xp.where(measured, carried + self.config.height_gain * (lowest - carried), carried)
+
+
+def _odometry(xp: Any, contact: Any, point_velocity: list[Any], lead: list[Any]) -> tuple[Any, Any]:
+    """Velocity of the IMU over each foot (list of three (feet, ...), pelvis frame), and which feet stand.
+
+    The points of one foot share its joints' errors, so they count once: as the mean of those in contact.
+    """
+    count = xp.sum(contact, axis=1)
+    share = contact / xp.where(count > 0.0, count, xp.ones_like(count))[:, None]
+    return [a - xp.sum(share * v, axis=1) for a, v in zip(lead, point_velocity, strict=True)], count > 0.0
 
 
 def _first(xp: Any, array: Any, count: int = 1) -> Any:
-    """(..., 3) to (3, ...), and (..., 3, 3) to (3, 3, ...) with `count` 2."""
+    """(..., 3) to (3, ...), or with `count` 2 (..., 3, 3) to (3, 3, ...)."""
     if array.ndim == count:
         return array
     return xp.moveaxis(array, tuple(range(-count, 0)), tuple(range(count)))
@@ -232,8 +239,9 @@ def _last(xp: Any, array: Any, count: int = 1) -> Any:
     return xp.moveaxis(array, tuple(range(count)), tuple(range(-count, 0)))
 
 
-def _matrix(xp: Any, quat: Any) -> Any:
-    return _first(xp, quat_to_matrix(_last(xp, quat)), 2)
+def _up(xp: Any, like: Any) -> Any:
+    """The specific force of standing still, world, (3, 1...)."""
+    return xp.reshape(xp.asarray([0.0, 0.0, GRAVITY], dtype=like.dtype), (3,) + (1,) * (like.ndim - 1))
 
 
 def _apply(matrix: Any, vector: Any) -> Any:
@@ -241,21 +249,20 @@ def _apply(matrix: Any, vector: Any) -> Any:
     return matrix[:, 0] * vector[0] + matrix[:, 1] * vector[1] + matrix[:, 2] * vector[2]
 
 
-def _times_constant(matrix: Any, constant: Any) -> Any:
-    """(3, 3, ...) times a constant (3, 3)."""
-    if np.array_equal(constant, np.eye(3)):
-        return matrix
-    shape = (1, 3) + (1,) * (matrix.ndim - 2)
-    xp = array_namespace(matrix)
-    rows = [xp.reshape(xp.asarray(constant[j], dtype=matrix.dtype), shape) for j in range(3)]
-    return matrix[:, 0:1] * rows[0] + matrix[:, 1:2] * rows[1] + matrix[:, 2:3] * rows[2]
-
-
 def _times_transposed(a: Any, b: Any) -> Any:
     """(3, 3, ...) times the transpose of (3, 3, ...)."""
     return a[:, None, 0] * b[None, :, 0] + a[:, None, 1] * b[None, :, 1] + a[:, None, 2] * b[None, :, 2]
 
 
-def _cross(xp: Any, a: Any, b: Any) -> Any:
-    """Cross product along the first dimension."""
-    return xp.stack([a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]])
+def _cross(a: Any, b: Any) -> list[Any]:
+    """Cross product of three coordinates each."""
+    return [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]]
+
+
+def _sum(a: list[Any], b: list[Any]) -> list[Any]:
+    return [x + y for x, y in zip(a, b, strict=True)]
+
+
+def _spin(xp: Any, axes: Any, velocity: list[Any]) -> Any:
+    """Angular velocity (3, ...) of a frame with the given axes (its columns) and their velocities."""
+    return 0.5 * xp.sum(xp.stack(_cross(axes, velocity)), axis=1)
