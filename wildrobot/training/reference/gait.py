@@ -38,29 +38,36 @@ class GaitLibraryConfig:
     """Durations of one step, in control ticks; the first one is used for starts, stops and turns."""
     clearances_m: tuple[float, ...] = (0.030, 0.038)
     """Heights of the swing foot's lowest point at mid-swing."""
-    longest_step_m: float = 0.217
+    longest_step_m: float = 0.2
     """Steady gaits with longer steps than this are left out: the leg is too short for them."""
     double_support: float = 0.15
     """Share of a step during which both feet carry."""
-    half_width_m: float = 0.092
+    half_width_m: float = 0.07
     """Distance of the walking footholds from the heading path."""
     zmp_inset_m: float = 0.03
     """How far towards the other foot the ZMP lies from the stance foot's sole point."""
-    zmp_forward_m: float = 0.01
+    zmp_forward_m: float = 0.015
     """How far before the sole point the ZMP lies in the middle of a stance."""
-    toe_down_rad_per_m_s: float = 0.3
+    toe_down_rad_per_m_s: float = 0.35
     """Pitch of the swing foot, toes down, soon after it has left the floor, per forward speed."""
-    roll_amplitude_rad: float = 0.0
+    zmp_travel: float = 0.9
+    """Way of the ZMP along the stance foot, heel to toe, as a share of the step length."""
+    longest_zmp_travel_m: float = 0.07
+    """Limit of that way, so that the ZMP stays on the sole."""
+    roll_amplitude_rad: float = 0.05
     """Lean of the pelvis towards the stance foot."""
     edge_m: float = 0.038
     """Distance of the sole's edges from its middle."""
     edge_tilt_rad: float = 0.02
     """Sideways tilt of the sole at which it bears on one edge only."""
-    swing_ramp: float = 0.35
+    swing_ramp: float = 0.36
     """Share of the swing spent on speeding up, and again on slowing down, of the foot's forward motion."""
-    hip_height_m: float = 0.395
+    toe_rate: float = 2.5
+    lift_exponent: float = 1.16
+    """Below 1 the swing foot is highest before the middle of its swing."""
+    hip_height_m: float = 0.39
     """Hip pitch axis over the floor while walking slowly."""
-    fast_hip_height_m: float = 0.390
+    fast_hip_height_m: float = 0.39
     """The same at the highest speed; between, in proportion to the square of the speed."""
 
 
@@ -76,15 +83,16 @@ class Step:
 @dataclass
 class _Feet:
     """Planned feet: sole points (N, 2, 3) with z the height of the lowest point, sole pitch (N, 2) rad, the share of
-    the weight each carries (N, 2), and whether it is in the air (N, 2)."""
+    the weight each carries (N, 2), where along the foot it bears (N, 2) m, and whether it is in the air (N, 2)."""
 
     sole: Array
     pitch: Array
     load: Array
+    forward: Array
     airborne: NDArray[np.bool_]
 
     def part(self, ticks: slice) -> _Feet:
-        return _Feet(self.sole[ticks], self.pitch[ticks], self.load[ticks], self.airborne[ticks])
+        return _Feet(self.sole[ticks], self.pitch[ticks], self.load[ticks], self.forward[ticks], self.airborne[ticks])
 
 
 class GaitPlanner:
@@ -211,6 +219,7 @@ class GaitPlanner:
         pitch = np.zeros((count, 2))
         airborne = np.zeros((count, 2), dtype=bool)
         knots: list[tuple[float, float]] = []
+        bearing: tuple[list[tuple[float, float]], ...] = ([(0.0, 0.0)], [(0.0, 0.0)])
         for i, step in enumerate(steps):
             other = steps[i + 1] if i + 1 < len(steps) else None
             middle = 0.5 * (other.lift + other.land) if other else step.lift + 1.5 * (step.land - step.lift)
@@ -219,22 +228,26 @@ class GaitPlanner:
             stop = min(step.land + 1, count)
             u = np.arange(stop - step.lift) / (step.land - step.lift)
             sole[step.lift : stop, step.foot, :2] = start + _trapezoid(u, config.swing_ramp)[:, None] * (target - start)
-            sole[step.lift : stop, step.foot, 2] = clearance * np.sin(np.pi * u) ** 2
+            sole[step.lift : stop, step.foot, 2] = clearance * np.sin(np.pi * u**config.lift_exponent) ** 2
             sole[stop:, step.foot, :2] = target
             # early in the swing, when the leg is still behind and the ankle most bent
-            bump = np.sin(np.pi * np.minimum(2.2 * u, 1.0)) ** 2
+            bump = np.sin(np.pi * np.minimum(config.toe_rate * u, 1.0)) ** 2
             swing_speed = np.linalg.norm(target - start) / (self.dt * (step.land - step.lift)) * 0.5
             pitch[step.lift : stop, step.foot] = config.toe_down_rad_per_m_s * swing_speed * bump
             airborne[step.lift + 1 : step.land, step.foot] = True
             knots += [(step.lift, float(step.foot)), (step.land, float(step.foot))]
+            travel = min(config.zmp_travel * 0.5 * float(np.linalg.norm(target - start)), config.longest_zmp_travel_m)
+            bearing[1 - step.foot].extend([(step.lift, -0.5 * travel), (step.land, 0.5 * travel)])
+        forward = np.stack([np.interp(np.arange(count), *np.array(b).T) for b in bearing], axis=-1)
         right_swings = np.interp(np.arange(count), [tick for tick, _ in knots], [foot for _, foot in knots])
-        return _Feet(sole, pitch, np.stack([right_swings, 1.0 - right_swings], axis=-1), airborne)
+        return _Feet(sole, pitch, np.stack([right_swings, 1.0 - right_swings], axis=-1), forward, airborne)
 
     def _zmp(self, feet: _Feet, yaw: Array, inset: Array) -> Array:
         """ZMP (N, 2): each foot's bearing point, `inset` (N, 2) inward of its sole point, by the load it carries."""
         point = feet.sole[..., :2].copy()
         for foot in (LEFT, RIGHT):
-            forward, left = self.config.zmp_forward_m, -_SIDE[foot] * inset[:, foot]
+            forward = self.config.zmp_forward_m + feet.forward[:, foot]
+            left = -_SIDE[foot] * inset[:, foot]
             point[:, foot, 0] += np.cos(yaw) * forward - np.sin(yaw) * left
             point[:, foot, 1] += np.sin(yaw) * forward + np.cos(yaw) * left
         return np.sum(feet.load[..., None] * point, axis=1)
