@@ -1,7 +1,7 @@
 """Positions and velocities of marked points relative to the floating base, for large batches.
 
-The same results as `Kinematics`, several times faster: points are carried from the tip of their chain to the base,
-with the batch as the *last* dimensions, and every zero of a rotation about a coordinate axis is left out.
+The same results as `Kinematics`, several times faster: points are carried from the tip of their chain to the
+base, with the batch as the *last* dimensions, and every zero of a rotation about a coordinate axis left out.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from array_api_compat import array_namespace
 from wildrobot.robot_description.mjcf import Body, BodyTree
 
 _Entries = dict[tuple[int, int], Any]
-"""Entries of one 3x3 matrix per chain that are not zero everywhere: a float where all chains agree, else (c,)."""
+"""Entries of one 3x3 matrix per chain, not zero everywhere: a float where all chains agree, else (c,)."""
 
 
 @dataclass
@@ -27,7 +27,7 @@ class _Level:
     fixed: _Entries | None
     """Rotation of the body in its parent; None: the identity."""
     before: list[Any]
-    """Added to each coordinate of the points before the hinge turns them, (c, m+k), or None: nothing to add."""
+    """Added to each coordinate of the points before the hinge turns them, (c, m+k), or None: nothing."""
     after: list[Any]
     """After the hinge has turned them: the anchor again, and without a fixed rotation the offset, too."""
     offset: list[Any]
@@ -42,7 +42,7 @@ class PointMotion:
         joint_names: policy order of the joints.
         tips: body index of each chain's tip.
         points: (c, m, 3) positions in the frame of the tip, m.
-        directions: (c, k, 3) vectors fixed to the tip, turned but not moved; they follow the points in the results.
+        directions: (c, k, 3) vectors fixed to the tip, turned but not moved; last in the results.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class PointMotion:
         """Motion of the points relative to the base for joints q, qd (n, ...), rad and rad/s.
 
         Returns:
-            positions m and velocities m/s in the base's frame, each as a list x, y, z of (c, m+k, ...) arrays.
+            positions m and velocities m/s in the base's frame, each a list x, y, z of (c, m+k, ...)
         """
         xp = array_namespace(q)
         joints, start, levels = self._constants(xp, q)
@@ -98,7 +98,7 @@ class PointMotion:
         return [_filled(p, zero) for p in position], [_filled(v, zero) for v in velocity]
 
     def _constants(self, xp: Any, like: Any) -> tuple[Any, list[Any], list[_Level]]:
-        """Joint indices, start and levels as arrays of the library, type and number of dimensions of `like`."""
+        """Joint indices, start and levels as arrays of the library, type and dimensions of `like`."""
         key = (xp.__name__, str(like.dtype), str(getattr(like, "device", "")), like.ndim)
         if key not in self._prepared:
             device = getattr(like, "device", None)

@@ -1,11 +1,11 @@
-"""State estimation: velocity and height of the pelvis from legs, IMU and foot switches, for any batch of robots.
+"""State estimation: velocity and height of the pelvis from legs, IMU and foot switches, batched.
 
-A Kalman filter on the velocity of the IMU's own point in the IMU's world frame. The accelerometer carries it from
-tick to tick; every foot in contact says how fast the IMU moves over a point at rest (leg odometry). A foot that has
-just landed, or contradicts the rest because it slips, counts for less: its noise is scaled by the Student-t weight of
-its innovation. Both feet are weighed against the same prediction, so that left and right are exchangeable. The state
-is the IMU's velocity and not the pelvis's, because the accelerometer's own acceleration needs no derivative of the
-gyroscope.
+A Kalman filter on the velocity of the IMU's own point in the IMU's world frame. The accelerometer carries it
+from tick to tick; every foot in contact says how fast the IMU moves over a point at rest (leg odometry). A
+foot that has just landed, or contradicts the rest because it slips, counts for less: its noise is scaled by
+the Student-t weight of its innovation. Both feet are weighed against the same prediction, so that left and
+right are exchangeable. The state is the IMU's velocity and not the pelvis's, because the accelerometer's own
+acceleration needs no derivative of the gyroscope.
 
 Inside, vectors are (3, ...) and matrices (3, 3, ...), batch last: that makes large batches cheap.
 """
@@ -31,19 +31,19 @@ GRAVITY = 9.81
 class EstimatorConfig:
     """Noise figures of the filter."""
 
-    acceleration_noise_m_s2: float = 4.0
+    acceleration_noise_m_s2: float = 4.5
     """Standard deviation of what the sampled accelerometer says of the mean acceleration over one tick."""
     blind_acceleration_m_s2: float = 10.0
     """The same while the IMU gives no sample and the velocity is merely held."""
-    leg_noise_m_s: float = 0.06
+    leg_noise_m_s: float = 0.05
     """Standard deviation of one foot's odometry, settled in stance."""
-    landing_factor: float = 3.0
+    landing_factor: float = 5.0
     """How much larger that standard deviation is at the moment of touchdown."""
-    landing_time_s: float = 0.03
+    landing_time_s: float = 0.04
     """Time constant with which the landing noise decays."""
-    outlier_freedom: float = 4.0
+    outlier_freedom: float = 2.0
     """Degrees of freedom of the Student-t distribution of a foot's odometry: fewer distrust outliers more."""
-    initial_speed_m_s: float = 2.0
+    initial_speed_m_s: float = 5.0
     """Standard deviation of the velocity before the first measurement."""
     height_gain: float = 0.6
     """Share of the difference to the measured height that one tick in contact takes over."""
@@ -55,7 +55,7 @@ class EstimatorConfig:
 class Estimate:
     """What the estimator knows after a tick.
 
-    Heading frame: origin at the pelvis, z against gravity, x along the pelvis's forward axis projected on the ground.
+    Heading frame: origin at the pelvis, z against gravity, x the pelvis's forward axis projected on the ground.
     """
 
     linear_velocity: Any
@@ -77,8 +77,8 @@ class Estimate:
 class StateEstimator(Stateful):
     """Batched filter; a full `reset` fixes the batch shape, rows are independent of each other.
 
-    Values marked invalid in a frame must be the last valid ones (`sensor_frame.hold_invalid`). They still give the
-    pose, but measure neither velocity nor height: those are carried on.
+    Values marked invalid in a frame must be the last valid ones (`sensor_frame.hold_invalid`). They still
+    give the pose, but measure neither velocity nor height: those are carried on.
     """
 
     state_fields = ("_velocity", "_variance", "_acceleration", "_stance_time", "_height", "_time", "_fresh")
@@ -108,8 +108,8 @@ class StateEstimator(Stateful):
     def reset(self, frame: SensorFrame, mask: Any = None) -> None:
         """Start rows where `mask` (...) bool (None: all) afresh; the others stay as they are, bit for bit.
 
-        The next `update` of a fresh row takes its velocity from the feet in contact, or zero where there is none, and
-        its height from the soles: nothing of what was before enters.
+        The next `update` of a fresh row takes its velocity from the feet in contact, or zero where there is
+        none, and its height from the soles: nothing of what was before enters.
         """
         like = frame.joint_position
         xp = array_namespace(like)
@@ -172,7 +172,7 @@ class StateEstimator(Stateful):
         )
 
     def _start(self, xp: Any, frame: SensorFrame, acceleration: Any, depth: Any) -> None:
-        """Fresh rows: a wide prior around zero, which the first feet in contact replace; they have stood for long."""
+        """Fresh rows: a wide prior around zero, for the feet in contact to replace; they have stood for long."""
         fresh, zero = self._fresh, xp.zeros_like(self._velocity)
         self._velocity = xp.where(fresh, zero, self._velocity)
         self._variance = xp.where(fresh, zero + self.config.initial_speed_m_s**2, self._variance)
@@ -182,7 +182,7 @@ class StateEstimator(Stateful):
         self._time = xp.where(fresh, frame.time_s + 0.0, self._time)
 
     def _predict(self, xp: Any, acceleration: Any, seen: Any, dt: Any) -> None:
-        """Carry the velocity over `dt` s with the mean of the accelerations (3, ...) at its two ends, m/s^2, world."""
+        """Carry the velocity over `dt` s with the mean of the accelerations (3, ...) at its two ends, world."""
         config = self.config
         noise = xp.where(seen, config.acceleration_noise_m_s2 * dt, config.blind_acceleration_m_s2 * dt)
         gain = 0.5 * dt * (self._acceleration + acceleration)
@@ -191,7 +191,7 @@ class StateEstimator(Stateful):
         self._acceleration = xp.where(seen, acceleration, self._acceleration)
 
     def _correct(self, xp: Any, measured: Any, used: Any, dt: Any) -> None:
-        """Weigh each foot's odometry (3, feet, ...) m/s, world, against the prediction; feet `used` (feet, ...)."""
+        """Weigh the odometry (3, feet, ...) m/s, world, of the feet `used` (feet, ...) against the prediction."""
         config = self.config
         stance = self._stance_time + dt
         self._stance_time = xp.where(used, stance, xp.zeros_like(stance))
@@ -208,7 +208,7 @@ class StateEstimator(Stateful):
         self._variance = 1.0 / total
 
     def _follow_height(self, xp: Any, depth: Any, contact: Any, trusted: Any, climb: Any, dt: Any) -> None:
-        """Height from the `depth` (feet, points, ...) m of the lowest sole in contact; without, carried by `climb`."""
+        """Height from the `depth` (feet, points, ...) m of the lowest sole in contact; else carried by `climb`."""
         lowest = xp.max(xp.max(xp.where(contact, depth, -xp.ones_like(depth)), axis=0), axis=0)
         measured = xp.any(xp.any(contact, axis=0), axis=0) & trusted
         carried = self._height + climb * dt
@@ -229,14 +229,15 @@ def _first(xp: Any, array: Any, count: int = 1) -> Any:
     """(..., 3) to (3, ...), or with `count` 2 (..., 3, 3) to (3, 3, ...)."""
     if array.ndim == count:
         return array
-    return xp.moveaxis(array, tuple(range(-count, 0)), tuple(range(count)))
+    lead = array.ndim - count
+    return xp.permute_dims(array, (*range(lead, array.ndim), *range(lead)))
 
 
 def _last(xp: Any, array: Any, count: int = 1) -> Any:
     """Inverse of `_first`."""
     if array.ndim == count:
         return array
-    return xp.moveaxis(array, tuple(range(count)), tuple(range(-count, 0)))
+    return xp.permute_dims(array, (*range(count, array.ndim), *range(count)))
 
 
 def _up(xp: Any, like: Any) -> Any:
