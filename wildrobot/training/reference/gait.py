@@ -38,7 +38,7 @@ class GaitLibraryConfig:
     """Durations of one step, in control ticks; the first one is used for starts, stops and turns."""
     clearances_m: tuple[float, ...] = (0.030, 0.038)
     """Heights of the swing foot's lowest point at mid-swing."""
-    longest_step_m: float = 0.2
+    longest_step_m: float = 0.199
     """Steady gaits with longer steps than this are left out: the leg is too short for them."""
     double_support: float = 0.15
     """Share of a step during which both feet carry."""
