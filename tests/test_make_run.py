@@ -226,5 +226,12 @@ def test_training_begun_with_other_settings_is_moved_aside_and_what_is_still_goo
     assert not (out / "order").exists()  # the reference was not built again
 
 
+def test_a_stage_with_shared_outputs_is_not_repeated_by_another_pipeline(tmp_path: Path) -> None:
+    shared = stage(tmp_path, "reference", stamps=tmp_path / "shared")
+    assert Pipeline([shared], tmp_path / "one", say=lambda text: None).run() == 0
+    assert Pipeline([shared], tmp_path / "two", say=lambda text: None).run() == 0
+    assert order(tmp_path) == ["reference"]
+
+
 def test_durations_are_words() -> None:
     assert (duration(12.4), duration(90)) == ("12 s", "1 min 30 s")

@@ -21,6 +21,7 @@ HEADING_TOLERANCE_RAD = 0.5
 CLEARANCE_M = 0.015
 FELL = 1
 """Exit code of wildrobot-run after a fall: the figures are there and tell of it."""
+REFERENCE = Path("runs/reference/reference.npz")
 PACKAGE = Path(__file__).resolve().parents[1]
 
 
@@ -40,7 +41,7 @@ class MakeRunConfig:
     """Training preset."""
 
     reference: Path | None = None
-    """Use this reference motion instead of building the default library."""
+    """Use this reference motion as it is. Default: the gait library, built into runs/reference and kept there."""
 
     speed: float = 0.3
     """Commanded forward speed of the walk, m/s."""
@@ -77,7 +78,7 @@ def stages(config: MakeRunConfig, can_film: bool) -> tuple[Stage, ...]:
     python = (sys.executable, "-m", "wildrobot")
     description = PACKAGE / "robot_description"
     robot = (description / "robot.yaml", description / "wildrobot.xml")
-    reference = config.reference or out / "reference.npz"
+    reference = config.reference or REFERENCE
     policy = out / "policy.onnx"
     preset = PACKAGE / "training" / "presets" / f"{config.preset}.yaml"
     if not preset.exists():
@@ -89,7 +90,7 @@ def stages(config: MakeRunConfig, can_film: bool) -> tuple[Stage, ...]:
         "about 4 min",
         (*python, "reference", "build", "--preset", config.preset, "--output", str(reference)),
         (reference,),
-        resumes=True,
+        stamps=reference.parent / ".stages",
         inputs=(*robot, preset),
     )
     walk = [*python, "run", str(policy), "--robot", "sim", "--fast", "--speed", str(config.speed)]

@@ -28,6 +28,8 @@ class Stage:
     command: tuple[str, ...]
     outputs: tuple[Path, ...]
     """Files that exist when it is done."""
+    stamps: Path | None = None
+    """Folder for its stamps, when its outputs are shared with other pipelines; None: the pipeline's own."""
     resumes: bool = False
     """It goes on from what an interrupted attempt left, and so must not find that of another one."""
     fine: tuple[int, ...] = (0,)
@@ -110,10 +112,10 @@ class Pipeline:
         return {name: float(stamp["seconds"]) for name, stamp in stamps.items() if "seconds" in stamp}
 
     def _stamp(self, stage: Stage) -> Path:
-        return self.stamps / f"{stage.name}.json"
+        return (stage.stamps or self.stamps) / f"{stage.name}.json"
 
     def _begun(self, stage: Stage) -> Path:
-        return self.stamps / f"{stage.name}.begun.json"
+        return (stage.stamps or self.stamps) / f"{stage.name}.begun.json"
 
 
 def run_command(command: Sequence[str]) -> int:
