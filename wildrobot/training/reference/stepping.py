@@ -25,6 +25,8 @@ _DYNAMICS_ITERATIONS = 6
 _LEG_MASS_FACTOR = 1.2  # the pelvis must move further than the centre of mass: a third of the mass is in the legs
 _PAD = 2  # ticks planned beyond both ends of a periodic motion, for the derivatives
 _FLOOR_ITERATIONS = 4
+_REST_TRANSITION = 0.3
+"""Time in which the zero-moment point leaves or reaches its place between the feet, as a share of a swing."""
 
 
 @dataclass(frozen=True)
@@ -150,9 +152,9 @@ class StepPlanner:
             inset = rotation_2d(angle) @ np.array([self.zmp.forward_m, -SIDE[stance] * self.zmp.inset_m])
             ticks += [step.lift, step.land]
             points += [sole[step.lift, stance, :2] + inset] * 2
-        settle = round((steps[-1].land - steps[-1].lift) if steps else 1)
         if steps:
-            # At rest the ZMP lies between the feet; it moves there and away within about a step.
+            # At rest the ZMP lies between the feet. It leaves there late: the longer it dwells, the wider the sway.
+            settle = max(round(_REST_TRANSITION * (steps[-1].land - steps[-1].lift)), 2)
             ticks.insert(1, max(steps[0].lift - settle, 1))
             points.insert(1, points[0])
             ticks.append(steps[-1].land + settle)
