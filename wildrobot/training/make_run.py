@@ -41,7 +41,7 @@ class MakeRunConfig:
     """Training preset."""
 
     reference: Path | None = None
-    """Use this reference motion as it is. Default: the gait library, built into runs/reference and kept there."""
+    """Use this reference as it is. Default: the gait library, built into runs/reference and kept there."""
 
     speed: float = 0.3
     """Commanded forward speed of the walk, m/s."""
