@@ -112,7 +112,7 @@ def print_figures(figures: dict[str, Any]) -> None:
         ("heading drift", shown(figures["heading_drift_rad"], "rad at the end")),
         ("", shown(figures["heading_drift_max_rad"], "rad at most")),
         ("falls", str(figures["falls"])),
-        ("stopped by", figures["fault"] or "nothing"),
+        ("stopped by", figures["fault"] or ("a fall" if figures["falls"] else "its command")),
     ]
     if figures["measured_by"] == "simulator":
         for side, clearance in figures["swing_clearance_m"].items():

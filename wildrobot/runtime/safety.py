@@ -130,13 +130,13 @@ class SafetySupervisor:
         return {
             "tilt_rad": tilt(self._spec, frame),
             "tracking_error_rad": error,
-            "joint_velocity_rad_s": float(np.max(np.abs(frame.joint_velocity[0]))),
+            "joint_velocity_rad_s": _finite_or_inf(np.max(np.abs(frame.joint_velocity[0]))),
             "current_a": _worst(np.abs(health.current_a), np.max),
             "temperature_c": _worst(health.temperature_c, np.max),
             "voltage_low_v": _worst(health.voltage_v, np.min),
             "voltage_high_v": _worst(health.voltage_v, np.max),
             "sample_age_s": max(now - float(np.min(frame.joint_time_s[0])), self._imu_age(frame, now)),
-            "quaternion_norm_error": abs(float(np.linalg.norm(frame.imu_quaternion[0])) - 1.0),
+            "quaternion_norm_error": _finite_or_inf(abs(np.linalg.norm(frame.imu_quaternion[0]) - 1.0)),
             "missed_ticks_in_a_row": float(missed),
         }
 
@@ -188,3 +188,8 @@ class SafetySupervisor:
 def _worst(values: Any, pick: Any) -> float:
     known = np.asarray(values)[np.isfinite(values)]
     return float(pick(known)) if known.size else float("nan")
+
+
+def _finite_or_inf(value: Any) -> float:
+    """A measurement that is not a number is as bad as can be, where NaN would pass for "not measured"."""
+    return float(value) if np.isfinite(value) else float("inf")

@@ -1,0 +1,74 @@
+"""Small stand-ins shared by the runtime's tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from wildrobot.robot_description import RobotSpec, load_robot
+from wildrobot.runtime import run
+from wildrobot.runtime.observation import default_layout, layout_size, layout_to_dicts
+from wildrobot.runtime.safety import Health
+from wildrobot.runtime.sensor_frame import SensorFrame
+
+SPEC = load_robot()
+
+
+def frame_at(time_s: float = 0.0, position: Any = None, quaternion: Any = None, jitter: int = 0) -> SensorFrame:
+    """A valid frame (1, ...) of the robot at rest; `jitter` makes the IMU's sample another one."""
+    n = SPEC.num_joints
+    q = SPEC.default_joint_pos if position is None else np.asarray(position, dtype=float)
+    return SensorFrame(
+        time_s=np.array([time_s]),
+        joint_position=q[None].copy(),
+        joint_velocity=np.zeros((1, n)),
+        joint_time_s=np.full((1, n), time_s),
+        joint_valid=np.ones((1, n), dtype=bool),
+        imu_quaternion=np.array([SPEC.imu_mount if quaternion is None else quaternion], dtype=float),
+        imu_angular_velocity=np.array([[1e-6 * jitter, 0.0, 0.0]]),
+        imu_acceleration=np.array([[0.0, 0.0, 9.81]]),
+        imu_time_s=np.array([time_s]),
+        imu_valid=np.ones(1, dtype=bool),
+        foot_contact=np.ones((1, 4)),
+        foot_time_s=np.array([time_s]),
+        foot_valid=np.ones(1, dtype=bool),
+    )
+
+
+def no_health() -> Health:
+    """A robot that reports nothing beside motion."""
+    unknown = np.full(SPEC.num_joints, np.nan)
+    return Health(unknown, unknown, unknown)
+
+
+class SmallPolicy:
+    """Stands: small answers that depend on every value of the observation, so that a replay has something to miss."""
+
+    def __init__(self, spec: RobotSpec, gain: float = 0.002, after: Any = None) -> None:
+        layout = default_layout(spec)
+        self.contract = {"observation": layout_to_dicts(layout)}
+        random = np.random.default_rng(0)
+        self._weights = random.normal(0.0, gain, (layout_size(layout), spec.num_joints)).astype(np.float32)
+        self._calls = 0
+        self._after = after or {}
+
+    def __call__(self, observation: Any) -> Any:
+        self._calls += 1
+        action = observation @ self._weights
+        if self._calls in self._after:
+            action = np.full_like(action, self._after[self._calls])
+        return action
+
+
+def run_small_policy(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, *flags: str, policy: SmallPolicy | None = None, lcm: bool = False
+) -> int:
+    """`wildrobot-run` in simulation with `SmallPolicy`; returns the exit code."""
+    file = folder / "policy.onnx"
+    file.write_bytes(b"small policy")
+    monkeypatch.setattr(run, "load_policy", lambda path, spec: policy or SmallPolicy(spec))
+    network = () if lcm else ("--no-lcm",)
+    return run.main([str(file), "--robot", "sim", "--fast", *network, *flags])

@@ -1,0 +1,198 @@
+"""The safety supervisor: what it sees, when it stops, and what it lets through to the servos."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+from runtime_helpers import SPEC, frame_at, no_health
+
+from wildrobot.errors import UserError
+from wildrobot.runtime.rotations import quat_from_rotvec, quat_multiply
+from wildrobot.runtime.safety import (
+    COAST_TICKS,
+    DEBOUNCE_TICKS,
+    UNTRUSTED_SENSORS,
+    Health,
+    Level,
+    SafetySupervisor,
+    tilt,
+)
+
+HOME = SPEC.default_joint_pos[None]
+
+
+def tilted(angle_rad: float, axis: int, waist: float = 0.0, **kwargs: Any) -> Any:
+    """A frame of the robot whose pelvis is turned about one axis, with the torso twisted by `waist`."""
+    vector = np.zeros(3)
+    vector[axis] = angle_rad
+    position = SPEC.default_joint_pos.copy()
+    position[SPEC.waist_joints[0]] = waist
+    torso = quat_multiply(quat_from_rotvec(vector), quat_from_rotvec(np.array([0.0, 0.0, waist])))
+    return frame_at(position=position, quaternion=quat_multiply(torso, SPEC.imu_mount), **kwargs)
+
+
+def watch(frames: list[Any], health: Health | None = None, missed: int = 0) -> list[list[str]]:
+    """Names at their stop level, tick by tick."""
+    safety = SafetySupervisor(SPEC)
+    safety.reset(HOME)
+    return [safety.check(frame, health or no_health(), missed, driven=True)[1] for frame in frames]
+
+
+def still(ticks: int) -> list[Any]:
+    return [frame_at(0.02 * i, jitter=i) for i in range(ticks)]
+
+
+@pytest.mark.parametrize("waist", [-0.5, 0.0, 0.4])
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("angle", [0.0, 0.3, -0.7, 1.4, -2.6])
+def test_tilt_is_the_angle_of_the_pelvis_whatever_the_waist_does(angle: float, axis: int, waist: float) -> None:
+    assert tilt(SPEC, tilted(angle, axis, waist)) == pytest.approx(abs(angle), abs=1e-9)
+
+
+def test_tilt_does_not_depend_on_north() -> None:
+    assert tilt(SPEC, tilted(2.0, axis=2)) == pytest.approx(0.0, abs=1e-7)
+
+
+def test_upside_down_is_a_fall() -> None:
+    frames = [tilted(np.pi, 0, time_s=0.02 * i, jitter=i) for i in range(DEBOUNCE_TICKS)]
+    assert watch(frames)[-1] == ["tilt_rad"]
+
+
+def test_a_fall_needs_several_ticks_in_a_row() -> None:
+    down = [tilted(1.3, 1, time_s=0.02 * i, jitter=i) for i in range(DEBOUNCE_TICKS)]
+    assert [bool(names) for names in watch(down)] == [False] * (DEBOUNCE_TICKS - 1) + [True]
+    broken = [*down[:-1], frame_at(0.08, jitter=50), tilted(1.3, 1, time_s=0.1, jitter=51)]
+    assert not any(watch(broken))
+
+
+def test_a_robot_at_rest_trips_nothing() -> None:
+    safety = SafetySupervisor(SPEC)
+    safety.reset(HOME)
+    for frame in still(20):
+        readings, stopping = safety.check(frame, no_health(), 0, driven=True)
+        assert stopping == []
+        assert {reading.level for reading in readings} == {Level.FINE}
+
+
+def test_a_stale_joint_stops_the_robot_and_distrusts_the_policy() -> None:
+    frames = still(12)
+    for frame in frames[3:]:
+        frame.joint_time_s[0, 4] = 0.04  # the value of tick 2, with its own time
+        frame.joint_valid[0, 4] = False
+    stops = watch(frames)
+    assert stops[2] == []
+    assert stops[-1] == ["sample_age_s"]
+    assert "sample_age_s" in UNTRUSTED_SENSORS
+
+
+def test_a_frozen_imu_is_stale_although_its_time_goes_on() -> None:
+    assert watch([frame_at(0.02 * i, jitter=0) for i in range(10)])[-1] == ["sample_age_s"]
+
+
+@pytest.mark.parametrize("quaternion", [[0.9, 0.0, 0.0, 0.0], [np.nan, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]])
+def test_a_quaternion_that_is_not_one_stops_the_robot(quaternion: list[float]) -> None:
+    frames = [frame_at(0.02 * i, quaternion=quaternion, jitter=i) for i in range(DEBOUNCE_TICKS)]
+    assert watch(frames)[-1] == ["quaternion_norm_error"]
+
+
+def test_a_joint_velocity_that_is_not_a_number_stops_the_robot() -> None:
+    frames = still(DEBOUNCE_TICKS)
+    for frame in frames:
+        frame.joint_velocity[0, 1] = np.nan
+    assert watch(frames)[-1] == ["joint_velocity_rad_s"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "guard"),
+    [
+        ("voltage_v", 9.0, "voltage_low_v"),
+        ("voltage_v", 15.5, "voltage_high_v"),
+        ("temperature_c", 90.0, "temperature_c"),
+        ("current_a", -2.9, "current_a"),
+    ],
+)
+def test_servo_health_stops_the_robot(field: str, value: float, guard: str) -> None:
+    values = np.full(SPEC.num_joints, np.nan)
+    values[3] = value
+    health = dataclasses.replace(no_health(), **{field: values})
+    assert watch(still(DEBOUNCE_TICKS), health)[-1] == [guard]
+
+
+def test_missed_ticks_in_a_row_stop_the_robot() -> None:
+    assert watch(still(1), missed=3) == [[]]
+    assert watch(still(1), missed=6) == [["missed_ticks_in_a_row"]]
+
+
+def test_a_tracking_error_counts_only_under_torque() -> None:
+    safety = SafetySupervisor(SPEC)
+    safety.reset(np.zeros_like(HOME))
+    far = np.clip(SPEC.default_joint_pos + 1.0, SPEC.joint_lower, SPEC.joint_upper)
+    limp = driven = [""]
+    for i in range(DEBOUNCE_TICKS):
+        limp = safety.check(frame_at(0.02 * i, position=far, jitter=i), no_health(), 0, driven=False)[1]
+    for i in range(DEBOUNCE_TICKS):
+        driven = safety.check(frame_at(0.02 * i, position=far, jitter=i), no_health(), 0, driven=True)[1]
+    assert limp == []
+    assert driven == ["tracking_error_rad"]
+
+
+def test_an_unknown_guard_is_refused() -> None:
+    class Wrong:
+        guards = {"tilt_degrees": None}
+        path = "robot.yaml"
+
+    with pytest.raises(UserError, match="tilt_degrees"):
+        SafetySupervisor(Wrong())  # type: ignore[arg-type]
+
+
+def supervisor() -> SafetySupervisor:
+    safety = SafetySupervisor(SPEC)
+    safety.reset(HOME)
+    return safety
+
+
+def test_a_target_within_reach_passes_untouched() -> None:
+    wanted = HOME + 0.01
+    applied = supervisor().apply(wanted)
+    np.testing.assert_array_equal(applied.target, wanted)
+    assert applied.limited_by == ()
+
+
+def test_a_jump_is_limited_to_the_servo_s_speed() -> None:
+    applied = supervisor().apply(HOME + 0.5)
+    np.testing.assert_allclose(applied.target - HOME, [SPEC.target_rate_limit * SPEC.control_dt])
+    np.testing.assert_array_equal(applied.requested, HOME + 0.5)
+    assert applied.limited_by == ("target_rate",)
+
+
+def test_targets_stay_inside_the_joint_limits() -> None:
+    safety = supervisor()
+    for _ in range(100):
+        applied = safety.apply(np.full_like(HOME, 5.0))
+    np.testing.assert_array_equal(applied.target, [SPEC.joint_upper])
+    assert applied.limited_by == ("target_rate", "joint_limits")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_target_that_is_not_finite_holds_the_last_one(value: float) -> None:
+    safety = supervisor()
+    last = safety.apply(HOME + 0.02).target
+    wanted = HOME.copy()
+    wanted[0, 2] = value
+    applied = safety.apply(wanted)
+    np.testing.assert_array_equal(applied.target, last)
+    assert applied.limited_by == ("not_finite",)
+
+
+def test_dropped_reads_are_bridged_and_then_the_target_is_held() -> None:
+    safety = supervisor()
+    moved = []
+    for i in range(COAST_TICKS + 2):
+        frame = frame_at(0.02 * i, jitter=i)
+        frame.joint_valid[:] = False
+        safety.check(frame, no_health(), 0, driven=True)
+        moved.append(safety.apply(HOME + 0.01 * (i + 1)).limited_by)
+    assert moved == [()] * COAST_TICKS + [("stale_samples",)] * 2
