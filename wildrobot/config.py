@@ -36,7 +36,7 @@ def from_dict(cls: type[T], data: dict[str, Any], base: T | None = None, where: 
     """Build dataclass `cls` from a mapping; fields not named keep their value in `base` or their default.
 
     Raises:
-        UserError: an unknown key (the nearest known one is named) or a value of another type.
+        UserError: an unknown key (the nearest known one is named), a missing one, or a value of another type.
     """
     hints = typing.get_type_hints(cls)
     names = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
@@ -49,6 +49,15 @@ def from_dict(cls: type[T], data: dict[str, Any], base: T | None = None, where: 
             hint = f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(names)}."
             raise UserError(f"unknown key '{key}' in {where} ({cls.__name__}); {hint}")
         values[key] = _convert(hints[key], value, values.get(key), f"{where}.{key}")
+    missing = [
+        field.name
+        for field in dataclasses.fields(cls)  # type: ignore[arg-type]
+        if field.name not in values
+        and field.default is dataclasses.MISSING
+        and field.default_factory is dataclasses.MISSING
+    ]
+    if missing:
+        raise UserError(f"{where} ({cls.__name__}) lacks {', '.join(missing)}; add what is missing.")
     return cls(**values)
 
 
@@ -106,9 +115,15 @@ def _convert(hint: Any, value: Any, current: Any, where: str) -> Any:
             raise UserError(f"{where} has {len(value)} values, expected {len(arguments)}.")
         return tuple(_convert(kind, item, None, where) for kind, item in zip(arguments, value, strict=True))
     if origin is list:
-        return [_convert(get_args(hint)[0], item, None, where) for item in value]
+        if not isinstance(value, (list, tuple)):
+            raise UserError(f"{where} is {value!r}, expected a list.")
+        return [_convert(get_args(hint)[0], item, None, f"{where}[{i}]") for i, item in enumerate(value)]
     if origin is dict:
-        return dict(value)
+        if not isinstance(value, dict):
+            raise UserError(f"{where} is {value!r}, expected a mapping.")
+        return {key: _convert(get_args(hint)[1], item, None, f"{where}.{key}") for key, item in value.items()}
+    if hint is Any:
+        return value
     if hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
         return float(value)
     if hint is Path and isinstance(value, (str, Path)):

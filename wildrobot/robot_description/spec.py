@@ -133,10 +133,18 @@ class RobotSpec:
         self.name = config.name
         self.joint_names = tuple(joint.name for joint in config.joints)
         hinges = {body.joint.name: body.joint for body in self.tree.bodies if body.joint is not None}
-        if set(hinges) != set(self.joint_names):
+        if sorted(hinges) != sorted(self.joint_names):
             raise UserError(
                 f"{path} lists the joints {sorted(self.joint_names)}, but {self.mjcf_path} has {sorted(hinges)}: "
                 "both must name the same joints."
+            )
+        for place in (config.pelvis_body, config.torso_body):
+            self.tree.body_index(place)
+        lacking = [name for name in (config.imu_site, *config.feet) if name not in self.tree.sites]
+        if lacking:
+            raise UserError(
+                f"{path} names the sites {lacking}, but {self.mjcf_path} has {sorted(self.tree.sites)}: "
+                "correct the names, or add the sites to the MJCF."
             )
         models = {key: from_dict(ServoModel, value, where=f"{path}.{key}") for key, value in config.servo_models.items()}
         unknown = sorted({joint.servo for joint in config.joints} - set(models))
