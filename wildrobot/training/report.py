@@ -153,7 +153,7 @@ def _charts(metrics: Mapping[str, Any]) -> str:
         return found
 
     charts = [
-        line_chart("Return per episode", x, series(("return_mean", "")), label),
+        line_chart("Reward per step, task and style", x, series(("return_mean", "")), label),
         line_chart("Speed error (m/s)", x, series(("speed_error", "")), label, (0.0, None)),
         line_chart("Survival (share of episodes)", x, series(("survival", "")), label, (0.0, 1.0)),
         line_chart(
