@@ -18,9 +18,11 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     The temporary file keeps the suffix of `path`, for writers that look at it.
 
     Raises:
-        UserError: the folder cannot be made or written to.
+        UserError: the folder cannot be made or written to, or `path` itself is a folder.
     """
     path = Path(path)
+    if path.is_dir():
+        raise UserError(f"cannot write {path}: a folder has this name. Choose another name for the file.")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)

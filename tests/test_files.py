@@ -1,0 +1,72 @@
+"""Files are whole or not there."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from wildrobot.errors import UserError
+from wildrobot.files import atomic_write, write_text
+
+
+def test_the_file_appears_with_its_whole_content(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "deep" / "a.txt"
+    write_text(path, "whole")
+    assert path.read_text() == "whole"
+    assert [item.name for item in path.parent.iterdir()] == ["a.txt"]
+
+
+def test_nothing_is_at_the_path_before_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    with atomic_write(path) as temporary:
+        temporary.write_text("half")
+        assert not path.exists()
+        assert temporary.parent == path.parent
+        assert temporary.suffix == ".txt"
+    assert path.read_text() == "half"
+
+
+def test_an_error_leaves_the_old_file_and_no_rest(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+
+    def interrupted() -> None:
+        with atomic_write(path) as temporary:
+            temporary.write_text("new, but cut sh")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_the_file_has_the_rights_of_any_new_file(tmp_path: Path) -> None:
+    (tmp_path / "plain").touch()
+    write_text(tmp_path / "atomic", "")
+    assert (tmp_path / "atomic").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"cannot write .*file/inside/a\.txt: .*Choose a folder"):
+        write_text(tmp_path / "file" / "inside" / "a.txt", "")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_without_the_right_to_write_is_named(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    try:
+        with pytest.raises(UserError, match="Permission denied"):
+            write_text(tmp_path / "a.txt", "")
+    finally:
+        tmp_path.chmod(0o700)
+
+
+def test_a_folder_at_the_path_is_not_a_traceback(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    with pytest.raises(UserError, match="cannot write"):
+        write_text(tmp_path / "a", "")
+    assert os.listdir(tmp_path) == ["a"]
