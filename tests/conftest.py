@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from wildrobot.robot_description import RobotSpec, load_robot
+from wildrobot.training.reference.clip import PlannedClip
 
 
 @pytest.fixture(autouse=True)
@@ -27,3 +28,30 @@ def _one_thread_and_fixed_seeds() -> None:
 def spec() -> RobotSpec:
     """WildRobot."""
     return load_robot()
+
+
+@pytest.fixture(scope="session")
+def squat(spec: RobotSpec) -> PlannedClip:
+    """One second of slow knee bends in place, feet on the floor, as a planned clip that repeats."""
+    time = np.arange(50) * spec.control_dt
+    bend, rate = 0.1 * np.sin(2 * np.pi * time), 0.2 * np.pi * np.cos(2 * np.pi * time)
+    leg = np.array([-1.0, 0.0, 2.0, -1.0])  # the shank and thigh are nearly equal: the sole stays level
+    direction = np.concatenate([[0.0], leg, leg])
+    position = spec.default_joint_pos + bend[:, None] * direction
+    height = -spec.kinematics.foot_points(position)[..., 2].min(axis=-1)
+    root = np.stack([0.0 * time, 0.0 * time, height], axis=-1)
+    return PlannedClip(
+        name="squat",
+        joint_position=position,
+        joint_velocity=rate[:, None] * direction,
+        root_position=root,
+        root_quaternion=np.tile([1.0, 0.0, 0.0, 0.0], (50, 1)),
+        root_linear_velocity=np.gradient(root, spec.control_dt, axis=0),
+        root_angular_velocity=np.zeros((50, 3)),
+        contact=np.ones((50, spec.num_feet), dtype=bool),
+        command=np.zeros((50, 2)),
+        phase=np.zeros(50),
+        moving=np.zeros(50, dtype=bool),
+        loop=True,
+        source="tests",
+    )

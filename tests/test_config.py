@@ -39,7 +39,7 @@ class Outer:
 
 
 def test_an_unknown_key_is_refused_and_the_nearest_known_one_named() -> None:
-    with pytest.raises(UserError, match="'cuont'.*did you mean 'count'"):
+    with pytest.raises(UserError, match=r"'cuont'.*did you mean 'count'"):
         from_dict(Outer, {"cuont": 3})
 
 
@@ -142,7 +142,7 @@ def test_flags_win_over_the_preset_and_the_preset_over_the_defaults() -> None:
 
 
 def test_an_unknown_preset_is_answered_with_the_known_ones() -> None:
-    with pytest.raises(UserError, match="no preset 'quik'; known presets: .*quick"):
+    with pytest.raises(UserError, match=r"no preset 'quik'; known presets: .*quick"):
         parse(["--preset", "quik"])
 
 
