@@ -45,14 +45,18 @@ class _Lines:
     def take(self, expected: str) -> list[str]:
         """Words of the next line; an error that says what was `expected` at the end of the file."""
         if self._next >= len(self._lines):
-            raise UserError(f"{self.path} ends after line {self.number}, expected {expected}; the file is truncated.")
+            raise UserError(
+                f"{self.path} ends after line {self.number}, expected {expected}; the file is truncated."
+            )
         self.number, words = self._lines[self._next]
         self._next += 1
         return words
 
     def fail(self, expected: str, words: list[str]) -> UserError:
         found = " ".join(words)[:60]
-        return UserError(f"{self.path}, line {self.number}: found '{found}', expected {expected}. Mend or export it again.")
+        return UserError(
+            f"{self.path}, line {self.number}: found '{found}', expected {expected}. Mend or export it again."
+        )
 
     def numbers(self, words: list[str], count: int, expected: str) -> list[float]:
         try:
@@ -74,7 +78,9 @@ def load_bvh(path: str | Path) -> HumanMotion:
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}. Give a BVH file that exists.") from error
+        raise UserError(
+            f"cannot read {path}: {error.strerror or error}. Give a BVH file that exists."
+        ) from error
     lines = _Lines(path, text)
     words = lines.take("the word HIERARCHY")
     if words[0].upper() != "HIERARCHY":

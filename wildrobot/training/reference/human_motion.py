@@ -27,6 +27,8 @@ class HumanMotion:
     """(T, J, 3, 3) world <- joint."""
     source: str
     """File that it comes from."""
+    up: int | None = None
+    """Axis that points upward, where the format says it; None: found by `z_up`."""
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -36,7 +38,9 @@ class HumanMotion:
         if len(self) < 2:
             raise UserError(f"{self.source} has {len(self)} frames; a motion needs at least 2.")
         if not (np.isfinite(self.fps) and self.fps > 0.0):
-            raise UserError(f"{self.source}: the frame rate is {self.fps}; expected a positive number of frames per second.")
+            raise UserError(
+                f"{self.source}: the frame rate is {self.fps}; expected a positive number of frames per second."
+            )
         bad = np.argwhere(~np.isfinite(self.positions))
         if len(bad):
             frame, joint = int(bad[0][0]), int(bad[0][1])
@@ -59,15 +63,19 @@ class HumanMotion:
         A body is longest along the vertical, and its lowest point stays on the floor while the others move, so the
         vertical is the axis with a large extent and a steady lowest point. Files count upwards.
         """
+        if self.up is not None:
+            return self._with_up(self.up)
         extent = np.mean(np.ptp(self.positions, axis=1), axis=0)
         floor_wander = np.std(np.min(self.positions, axis=1), axis=0)
         score = extent - 2.0 * floor_wander
-        axis = int(np.argmax(score))
+        return self._with_up(int(np.argmax(score)))
+
+    def _with_up(self, axis: int) -> HumanMotion:
         if axis == 2:
-            return self
+            return replace(self, up=2)
         # A cyclic change of names keeps the frame right-handed: y up -> (z, x, y), x up -> (y, z, x).
         order = [2, 0, 1] if axis == 1 else [1, 2, 0]
-        return self.turned(np.eye(3)[order])
+        return replace(self.turned(np.eye(3)[order]), up=2)
 
 
 def forward_kinematics(
@@ -89,6 +97,8 @@ def forward_kinematics(
             positions[:, joint] = offsets[:, joint] + translation
             rotations[:, joint] = local[:, joint]
         else:
-            positions[:, joint] = positions[:, parent] + (rotations[:, parent] @ offsets[:, joint, :, None])[..., 0]
+            positions[:, joint] = (
+                positions[:, parent] + (rotations[:, parent] @ offsets[:, joint, :, None])[..., 0]
+            )
             rotations[:, joint] = rotations[:, parent] @ local[:, joint]
     return positions, rotations

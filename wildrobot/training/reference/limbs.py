@@ -46,7 +46,9 @@ class LimbFigure:
         self.swings, self.contact = find_swings(body)
         cos, sin = np.cos(self.yaw), np.sin(self.yaw)
         self._heading = np.stack([np.stack([cos, sin], -1), np.stack([-sin, cos], -1)], axis=-2)[:, None]
-        hip, knee, ankle, ball = (smooth(body.path(part), self.fps, _SMOOTHING_S) for part in ("hip", "knee", "ankle", "ball"))
+        hip, knee, ankle, ball = (
+            smooth(body.path(part), self.fps, _SMOOTHING_S) for part in ("hip", "knee", "ankle", "ball")
+        )
         foot = ball - ankle
         middle = np.mean(hip, axis=1, keepdims=True)
         self.ball = (
@@ -125,7 +127,10 @@ class LimbFigure:
 def mean_shape(shapes: list[SwingShape]) -> SwingShape:
     """Average course of several swings."""
     return SwingShape(
-        *(np.mean([getattr(shape, key) for shape in shapes], axis=0) for key in ("progress", "rise", "pitch")),
+        *(
+            np.mean([getattr(shape, key) for shape in shapes], axis=0)
+            for key in ("progress", "rise", "pitch")
+        ),
         float(np.mean([shape.height for shape in shapes])),
     )
 

@@ -174,7 +174,9 @@ def find_bouts(body: HumanBody, config: SegmentConfig, name: str) -> tuple[list[
             continue
         last = groups[-1][-1] if groups[-1] else None
         if last is not None and (
-            swing.foot == last.foot or swing.lift - last.land > config.max_pause_s * fps or swing.lift < last.land
+            swing.foot == last.foot
+            or swing.lift - last.land > config.max_pause_s * fps
+            or swing.lift < last.land
         ):
             groups.append([])
         groups[-1].append(swing)

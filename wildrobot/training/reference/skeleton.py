@@ -6,7 +6,7 @@ the floor. The feet and the knees say which way the body faces; up x forward say
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,13 @@ Array = NDArray[np.float64]
 ADULT_LEG_M = 0.80
 """Hip to ankle of an adult of about 1.7 m (D. A. Winter, Biomechanics and Motor Control of Human Movement, ch. 4)."""
 _PLAUSIBLE_LEG_M = (0.55, 1.10)
-_UNITS = {"metres": 1.0, "centimetres": 0.01, "millimetres": 0.001, "inches": 0.0254, "CMU units": 0.0254 / 0.45}
+_UNITS = {
+    "metres": 1.0,
+    "centimetres": 0.01,
+    "millimetres": 0.001,
+    "inches": 0.0254,
+    "CMU units": 0.0254 / 0.45,
+}
 _CHAIN_TOLERANCE = 0.2
 
 
@@ -72,21 +78,13 @@ def find_body(motion: HumanMotion) -> HumanBody:
     factor, notes = _unit(length, motion.source)
     motion = motion.scaled(factor)
     lowest = motion.positions[..., 2].min(axis=1)
-    motion = motion_shifted(motion, -float(np.median(lowest)))
+    motion = replace(motion, positions=motion.positions - [0.0, 0.0, float(np.median(lowest))])
     if _left_is_second(motion, legs):
         legs.reverse()
     shoulders = tree.shoulder_pair(pair)
     if shoulders is not None and _facing_sign(motion, shoulders, legs) < 0:
         shoulders = shoulders[::-1]
     return HumanBody(motion, (legs[0], legs[1]), shoulders, length * factor, tuple(notes))
-
-
-def motion_shifted(motion: HumanMotion, height: float) -> HumanMotion:
-    """The same motion, `height` m higher."""
-    return HumanMotion(
-        motion.fps, motion.joint_names, motion.parents, motion.positions + [0.0, 0.0, height], motion.rotations,
-        motion.source,
-    )  # fmt: skip
 
 
 class _Tree:
@@ -123,7 +121,9 @@ class _Tree:
         return ways[0], ways[1]
 
     def distance(self, a: int, b: int) -> float:
-        return float(np.mean(np.linalg.norm(self.motion.positions[:, a] - self.motion.positions[:, b], axis=-1)))
+        return float(
+            np.mean(np.linalg.norm(self.motion.positions[:, a] - self.motion.positions[:, b], axis=-1))
+        )
 
     def chain_length(self, chain: list[int]) -> float:
         return sum(self.distance(a, b) for a, b in zip(chain[:-1], chain[1:], strict=True))
@@ -164,7 +164,9 @@ class _Tree:
                     if best is None or cost < best[0]:
                         best = cost, h, i, j
         if best is None:
-            raise self.no_legs(f"the chain {[self.motion.joint_names[j] for j in chain]} has no rigid thigh and shank")
+            raise self.no_legs(
+                f"the chain {[self.motion.joint_names[j] for j in chain]} has no rigid thigh and shank"
+            )
         _, h, i, j = best
         foot = chain[j:]
         return Leg(chain[h], chain[i], chain[j], foot[min(1, len(foot) - 1)], foot[-1])
@@ -182,9 +184,15 @@ class _Tree:
             for b in free[:i]:
                 one, other = self.chains(a, b)
                 lengths = self.chain_length(one), self.chain_length(other)
-                if min(len(one), len(other)) < 2 or abs(lengths[0] - lengths[1]) > _CHAIN_TOLERANCE * max(lengths):
+                if min(len(one), len(other)) < 2 or abs(lengths[0] - lengths[1]) > _CHAIN_TOLERANCE * max(
+                    lengths
+                ):
                     continue
-                wide = [pair for pair in zip(one, other, strict=False) if self.distance(*pair) > 0.12 * self.extent]
+                wide = [
+                    pair
+                    for pair in zip(one, other, strict=False)
+                    if self.distance(*pair) > 0.12 * self.extent
+                ]
                 if wide and (best is None or sum(lengths) > best[0]):
                     best = sum(lengths), *wide[0]
         return None if best is None else (best[1], best[2])
@@ -192,7 +200,10 @@ class _Tree:
 
 def _length(motion: HumanMotion, leg: Leg) -> float:
     parts = ((leg.hip, leg.knee), (leg.knee, leg.ankle))
-    return sum(float(np.mean(np.linalg.norm(motion.positions[:, a] - motion.positions[:, b], axis=-1))) for a, b in parts)
+    return sum(
+        float(np.mean(np.linalg.norm(motion.positions[:, a] - motion.positions[:, b], axis=-1)))
+        for a, b in parts
+    )
 
 
 def _unit(length: float, source: str) -> tuple[float, list[str]]:
@@ -204,7 +215,9 @@ def _unit(length: float, source: str) -> tuple[float, list[str]]:
     if low <= length * factor <= high:
         return factor, [f"{source}: the leg is {length:.4g} units long; taken as {name} ({factor:.5g} m)"]
     factor = ADULT_LEG_M / length
-    return factor, [f"{source}: the leg is {length:.4g} units long, in no known unit; taken as {ADULT_LEG_M} m"]
+    return factor, [
+        f"{source}: the leg is {length:.4g} units long, in no known unit; taken as {ADULT_LEG_M} m"
+    ]
 
 
 def _facing(motion: HumanMotion, legs: list[Leg]) -> Array:

@@ -22,7 +22,9 @@ Array = NDArray[np.float64]
 SIDE = (1.0, -1.0)
 """Left, right."""
 _DYNAMICS_ITERATIONS = 6
-_LEG_MASS_FACTOR = 1.2  # the pelvis must move further than the centre of mass: a third of the mass is in the legs
+_LEG_MASS_FACTOR = (
+    1.2  # the pelvis must move further than the centre of mass: a third of the mass is in the legs
+)
 _PAD = 2  # ticks planned beyond both ends of a periodic motion, for the derivatives
 _FLOOR_ITERATIONS = 4
 _REST_TRANSITION = 0.3
@@ -106,7 +108,9 @@ class StepPlanner:
             carry, still = Carry(turn, middle[1] - turn @ middle[0]), Carry(turn, np.zeros(2))
             zmp = zmp[first : last + 1]
             around = slice(first - _PAD, last + _PAD + 1)
-            sole, pitch, yaw, height, waist, airborne = (x[around] for x in (sole, pitch, yaw, height, waist, airborne))
+            sole, pitch, yaw, height, waist, airborne = (
+                x[around] for x in (sole, pitch, yaw, height, waist, airborne)
+            )
         quat = quat_from_yaw(yaw)
         rotation = quat_to_matrix(quat)
         omega = math.sqrt(GRAVITY / self.body.com_height)
@@ -163,7 +167,9 @@ class StepPlanner:
         zmp = np.stack([np.interp(clock, ticks, np.array(points)[:, i]) for i in range(2)], axis=-1)
         return sole, pitch, zmp, airborne
 
-    def _joints(self, name: str, position: Array, rotation: Array, sole: Array, pitch: Array, waist: Array) -> Array:
+    def _joints(
+        self, name: str, position: Array, rotation: Array, sole: Array, pitch: Array, waist: Array
+    ) -> Array:
         """Joint positions (N, n) with each foot's lowest point at the height sole[..., 2]."""
         target = sole.copy()
         for _ in range(_FLOOR_ITERATIONS):

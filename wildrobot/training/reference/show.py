@@ -1,0 +1,135 @@
+"""`wildrobot reference show`: the clips of a reference with their figures, and a video of what was recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from wildrobot.errors import UserError, run_main
+from wildrobot.robot_description import RobotSpec, load_robot
+from wildrobot.training.reference.dataset import ReferenceDataset
+from wildrobot.video import VideoWriter
+
+_FPS = 25
+
+
+@dataclass(frozen=True)
+class ShowConfig:
+    """Print a reference's clips with their figures; render recorded clips to a video."""
+
+    file: Annotated[Path, tyro.conf.Positional]
+    """Reference .npz that `wildrobot reference build` has made."""
+    video: Path | None = None
+    """Render to this .mp4 file."""
+    clip: str | None = None
+    """Show this clip only, the whole recording; without it the video shows several clips."""
+    seconds: float = 3.0
+    """Time of each clip in a video of several."""
+    max_clips: int = 12
+    """Clips in a video of several, evenly chosen among the accepted ones."""
+    robot: Path | None = None
+    """Another robot's robot.yaml."""
+
+
+def clip_table(clips: Sequence[dict[str, Any]]) -> Table:
+    """One row per clip; figures in the order in which they first appear."""
+    names = list(dict.fromkeys(name for entry in clips for name in entry.get("figures", {})))
+    shared = [name for name in names if sum(name in entry.get("figures", {}) for entry in clips) > 1 or len(clips) == 1]
+    table = Table(title=f"{sum(bool(entry['accepted']) for entry in clips)} of {len(clips)} clips accepted")
+    table.add_column("clip", overflow="fold")
+    for title in ("frames", "m/s", "rad/s", *shared):
+        table.add_column(title, justify="right")
+    table.add_column("verdict", overflow="fold")
+    for entry in clips:
+        figures = entry.get("figures", {})
+        forward, turn = (*entry.get("command", (0.0, 0.0)), 0.0, 0.0)[:2]
+        table.add_row(
+            entry["name"] + (" (loop)" if entry.get("loop") else ""),
+            str(entry.get("frames", "")),
+            f"{forward:.2f}",
+            f"{turn:.2f}",
+            *(f"{figures[name]:.3g}" if name in figures else "-" for name in shared),
+            "accepted" if entry["accepted"] else f"rejected: {entry.get('reason', '')}",
+            style=None if entry["accepted"] else "dim",
+        )
+    return table
+
+
+def choose_rollouts(dataset: ReferenceDataset, config: ShowConfig) -> list[tuple[str, int]]:
+    """Clip names and the recorded rollouts to render.
+
+    Raises:
+        UserError: the clip is unknown or has no recording.
+    """
+    clip_of = [int(index) for index in dataset.meta["rollout_clip"]]
+    first = {dataset.clips[index]["name"]: clip_of.index(index) for index in sorted(set(clip_of))}
+    if config.clip is None:
+        names = list(first)
+        count = min(len(names), max(config.max_clips, 1))
+        chosen = [names[round(i)] for i in np.linspace(0, len(names) - 1, count)]
+        return [(name, first[name]) for name in chosen]
+    if config.clip in first:
+        return [(config.clip, first[config.clip])]
+    entry = next((entry for entry in dataset.clips if entry["name"] == config.clip), None)
+    if entry is not None:
+        raise UserError(f"clip '{config.clip}' was rejected ({entry.get('reason', '')}): nothing of it is recorded.")
+    raise UserError(f"{config.file} has no clip '{config.clip}'; it has: {', '.join(first)}.")
+
+
+def render(spec: RobotSpec, dataset: ReferenceDataset, config: ShowConfig, path: Path) -> None:
+    """Write the video: recorded poses, no simulation."""
+    import mujoco
+
+    from wildrobot.runtime.simulation import compile_model
+
+    model = compile_model(spec)
+    data = mujoco.MjData(model)
+    chosen = choose_rollouts(dataset, config)
+    with VideoWriter(path, model, fps=_FPS) as writer:
+        elapsed = 0.0
+        for name, rollout in chosen:
+            poses = dataset.rollout(rollout, "qpos")
+            commands = dataset.rollout(rollout, "command")
+            limit = len(poses) if config.clip else min(len(poses), round(config.seconds / spec.control_dt))
+            for k in range(limit):
+                if writer.due(elapsed + k * spec.control_dt):
+                    data.qpos[:] = poses[k]
+                    mujoco.mj_forward(model, data)
+                    writer.add(data, f"{name}   {commands[k, 0]:.2f} m/s   {commands[k, 1]:+.2f} rad/s")
+            elapsed += limit * spec.control_dt
+
+
+def show(config: ShowConfig) -> None:
+    """Print the table, then render if asked."""
+    spec = load_robot(config.robot)
+    dataset = ReferenceDataset.load(config.file, spec)
+    clips = [entry for entry in dataset.clips if config.clip in (None, entry["name"])]
+    console = Console()
+    if clips:
+        console.print(clip_table(clips))
+    for entry in clips if config.clip else []:
+        console.print(f"source: {entry['source']}")
+    console.print(f"{dataset.num_rollouts} rollouts, {len(dataset.features)} frames at {spec.control_hz:g} Hz")
+    if config.clip is not None:
+        choose_rollouts(dataset, config)
+    if config.video is not None:
+        render(spec, dataset, config, config.video)
+        console.print(f"video: {config.video}")
+
+
+def _main(argv: Sequence[str]) -> int:
+    config = tyro.cli(ShowConfig, prog="wildrobot reference show", args=list(argv), description=ShowConfig.__doc__)
+    show(config)
+    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry of `wildrobot reference show`."""
+    return run_main(_main, argv)
