@@ -17,7 +17,9 @@ from wildrobot.runtime.sensor_frame import SensorFrame
 SPEC = load_robot()
 
 
-def frame_at(time_s: float = 0.0, position: Any = None, quaternion: Any = None, jitter: int = 0) -> SensorFrame:
+def frame_at(
+    time_s: float = 0.0, position: Any = None, quaternion: Any = None, jitter: int = 0
+) -> SensorFrame:
     """A valid frame (1, ...) of the robot at rest; `jitter` makes the IMU's sample another one."""
     n = SPEC.num_joints
     q = SPEC.default_joint_pos if position is None else np.asarray(position, dtype=float)
@@ -45,7 +47,7 @@ def no_health() -> Health:
 
 
 class SmallPolicy:
-    """Stands: small answers that depend on every value of the observation, so that a replay has something to miss."""
+    """Stands, with small answers that depend on every value of the observation."""
 
     def __init__(self, spec: RobotSpec, gain: float = 0.002, after: Any = None) -> None:
         layout = default_layout(spec)
@@ -64,7 +66,11 @@ class SmallPolicy:
 
 
 def run_small_policy(
-    monkeypatch: pytest.MonkeyPatch, folder: Path, *flags: str, policy: SmallPolicy | None = None, lcm: bool = False
+    monkeypatch: pytest.MonkeyPatch,
+    folder: Path,
+    *flags: str,
+    policy: SmallPolicy | None = None,
+    lcm: bool = False,
 ) -> int:
     """`wildrobot-run` in simulation with `SmallPolicy`; returns the exit code."""
     file = folder / "policy.onnx"

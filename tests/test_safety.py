@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -48,7 +49,9 @@ def still(ticks: int) -> list[Any]:
 @pytest.mark.parametrize("waist", [-0.5, 0.0, 0.4])
 @pytest.mark.parametrize("axis", [0, 1])
 @pytest.mark.parametrize("angle", [0.0, 0.3, -0.7, 1.4, -2.6])
-def test_tilt_is_the_angle_of_the_pelvis_whatever_the_waist_does(angle: float, axis: int, waist: float) -> None:
+def test_tilt_is_the_angle_of_the_pelvis_whatever_the_waist_does(
+    angle: float, axis: int, waist: float
+) -> None:
     assert tilt(SPEC, tilted(angle, axis, waist)) == pytest.approx(abs(angle), abs=1e-9)
 
 
@@ -140,12 +143,9 @@ def test_a_tracking_error_counts_only_under_torque() -> None:
 
 
 def test_an_unknown_guard_is_refused() -> None:
-    class Wrong:
-        guards = {"tilt_degrees": None}
-        path = "robot.yaml"
-
+    wrong: Any = SimpleNamespace(guards={"tilt_degrees": None}, path="robot.yaml")
     with pytest.raises(UserError, match="tilt_degrees"):
-        SafetySupervisor(Wrong())  # type: ignore[arg-type]
+        SafetySupervisor(wrong)
 
 
 def supervisor() -> SafetySupervisor:

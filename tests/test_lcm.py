@@ -1,0 +1,346 @@
+"""LCM: types in step with their sources, messages without loss, commands that age, logs for LCM's tools."""
+
+from __future__ import annotations
+
+import filecmp
+import math
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import lcm
+import numpy as np
+import pytest
+from runtime_helpers import SPEC, frame_at, run_small_policy
+
+from wildrobot.errors import UserError
+from wildrobot.runtime import telemetry
+from wildrobot.runtime.commands_input import LcmCommand
+from wildrobot.runtime.eventlog import Event, LogWriter, read_log
+from wildrobot.runtime.lcm_types import CHANNEL_TYPES, robot_event_t, velocity_command_t
+from wildrobot.runtime.lcm_types.generate import PACKAGE, SOURCES, find_lcm_tool, generate
+from wildrobot.runtime.messages import frame_from_message, frame_to_message
+from wildrobot.runtime.state_machine import State
+from wildrobot.runtime.telemetry import MULTICAST_FIX, Telemetry
+
+NS = 1_000_000_000
+LOGGED_PER_TICK = set(CHANNEL_TYPES) - {"run_configuration", "velocity_command"}
+
+
+def event_message(timestamp_us: int = 7, text: str = "") -> robot_event_t:
+    message = robot_event_t()
+    message.timestamp_us, message.text = timestamp_us, text
+    return message
+
+
+# ---------------------------------------------------------------------- types
+
+
+def test_generated_types_are_those_of_the_sources(tmp_path: Path) -> None:
+    fresh = generate(tmp_path)
+    names = sorted(path.name for path in fresh.glob("*.py"))
+    assert names == sorted(path.name for path in (SOURCES / PACKAGE).glob("*.py"))
+    _, different, missing = filecmp.cmpfiles(fresh, SOURCES / PACKAGE, names, shallow=False)
+    assert different == missing == [], "run: python -m wildrobot.runtime.lcm_types.generate"
+
+
+def test_every_channel_is_snake_case_and_every_type_has_an_integer_timestamp() -> None:
+    for channel, kind in CHANNEL_TYPES.items():
+        assert channel == channel.lower()
+        assert kind.__name__ == f"{channel}_t"
+        where = kind.__slots__.index("timestamp_us")
+        assert kind.__typenames__[where] == "int64_t"
+
+
+def test_a_frame_survives_its_message_to_the_last_bit() -> None:
+    rng = np.random.default_rng(1)
+    frame = frame_at(1234.000000001)
+    for name in ("joint_position", "joint_velocity", "joint_time_s", "imu_quaternion", "imu_acceleration"):
+        setattr(frame, name, rng.normal(size=np.shape(getattr(frame, name))))
+    frame.joint_valid[0, 3] = False
+    frame.imu_valid[0] = False
+    data = frame_to_message(frame, 1, 2, "walking").encode()
+    back = frame_from_message(CHANNEL_TYPES["robot_state"].decode(data))
+    for name, value in vars(frame).items():
+        read = getattr(back, name)
+        assert (read.dtype, read.shape) == (value.dtype, value.shape), name
+        assert read.tobytes() == value.tobytes(), name
+
+
+# ---------------------------------------------------------------------- log files
+
+
+def test_lcm_reads_our_log_and_we_read_lcm_s(tmp_path: Path) -> None:
+    events = [Event(10 + i, "channel", bytes([i]) * i) for i in range(5)]
+    writer = LogWriter(tmp_path / "ours")
+    writer.write(events[:2])
+    writer.write(events[2:])
+    writer.close()
+    theirs = lcm.EventLog(str(tmp_path / "ours"))
+    assert [(e.timestamp, e.channel, e.data) for e in theirs] == [
+        (e.timestamp_us, e.channel, e.data) for e in events
+    ]
+    log = lcm.EventLog(str(tmp_path / "theirs"), "w")
+    for event in events:
+        log.write_event(event.timestamp_us, event.channel, event.data)
+    log.close()
+    assert list(read_log(tmp_path / "theirs")) == events
+
+
+def test_a_log_cut_short_ends_where_it_was_cut(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    writer = LogWriter(path)
+    writer.write([Event(1, "a", b"x" * 100), Event(2, "a", b"y" * 100)])
+    writer.close()
+    whole = path.read_bytes()
+    for size in (len(whole) - 1, len(whole) // 2 + 10, len(whole) // 2 + 40):
+        path.write_bytes(whole[:size])
+        assert [event.timestamp_us for event in read_log(path)] == [1]
+
+
+@pytest.mark.parametrize("content", [b"name: no log at all, but long enough for a header", b"short"])
+def test_another_file_is_refused_as_a_log(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "log"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="not an LCM event log at byte 0"):
+        list(read_log(path))
+
+
+def test_a_log_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot write the log"):
+        LogWriter(tmp_path / "file" / "log")
+
+
+# ---------------------------------------------------------------------- telemetry
+
+
+def test_what_is_published_arrives(capfd: pytest.CaptureFixture[str]) -> None:
+    sender = Telemetry(None, "memq://")
+    received: list[bytes] = []
+    sender._lcm.subscribe("robot_event", lambda _, data: received.append(data))
+    sender.put("robot_event", event_message(text="hello"))
+    sender.close()
+    assert sender._lcm.handle_timeout(1000) > 0
+    assert robot_event_t.decode(received[0]).text == "hello"
+
+
+def test_file_url_records_through_lcm(tmp_path: Path) -> None:
+    sender = Telemetry(None, f"file://{tmp_path}/log?mode=w")
+    sender.put("robot_event", event_message(text="kept"))
+    sender.close()
+    del sender._lcm
+    assert [robot_event_t.decode(event.data).text for event in read_log(tmp_path / "log")] == ["kept"]
+
+
+def test_a_full_queue_drops_and_counts_instead_of_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(telemetry, "_CAPACITY", 4)
+    monkeypatch.setattr(Telemetry, "_work", lambda self: time.sleep(0.5))
+    sender = Telemetry(None, None)
+    began = time.monotonic()
+    for _ in range(10):
+        sender.put("robot_event", event_message())
+    assert sender.dropped == 6
+    assert time.monotonic() - began < 0.4
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
+def test_a_full_disk_ends_the_log_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
+    sender = Telemetry(Path("/dev/full"), "memq://")
+    received: list[bytes] = []
+    sender._lcm.subscribe("robot_event", lambda _, data: received.append(data))
+    sender.put("robot_event", event_message())
+    sender.close()
+    assert sender.log_error is not None
+    assert "No space left" in sender.log_error
+    assert "the run goes on" in capsys.readouterr().err
+    sender._lcm.handle_timeout(1000)
+    assert len(received) == 1
+
+
+def test_without_lcm_the_two_commands_that_mend_it_are_named(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(url: str) -> Any:
+        raise RuntimeError("Couldn't create LCM")
+
+    monkeypatch.setattr(lcm, "LCM", refuse)
+    sender = Telemetry(None, telemetry.DEFAULT_LCM_URL)
+    sender.close()
+    assert not sender.has_lcm
+    printed = capfd.readouterr().err
+    assert all(command in printed for command in MULTICAST_FIX)
+
+
+def test_an_unknown_url_is_named_and_the_c_library_is_kept_quiet(capfd: pytest.CaptureFixture[str]) -> None:
+    assert telemetry.open_lcm("nonsense://x") is None
+    printed = capfd.readouterr().err
+    assert "nonsense://x" in printed
+    assert "provider" not in printed
+    with pytest.raises(UserError, match="--speed or --keyboard"):
+        telemetry.require_lcm("nonsense://x")
+
+
+def test_the_network_is_this_machine_unless_somebody_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LCM_DEFAULT_URL", raising=False)
+    assert telemetry.lcm_url(None).endswith("?ttl=0")
+    monkeypatch.setenv("LCM_DEFAULT_URL", "memq://")
+    assert telemetry.lcm_url(None) == "memq://"
+    assert telemetry.lcm_url("file:///x") == "file:///x"
+
+
+# ---------------------------------------------------------------------- commands
+
+
+class Commander:
+    """Sends velocity commands over memq and polls them as the loop does."""
+
+    def __init__(self) -> None:
+        self.connection = lcm.LCM("memq://")
+        self.source = LcmCommand(SPEC, self.connection)
+        self.stamp = 0
+
+    def send(self, speed: float = 0.0, request: int = velocity_command_t.NONE, newer: bool = True) -> None:
+        self.stamp += int(newer)
+        message = velocity_command_t()
+        message.timestamp_us, message.linear_velocity_x, message.request = self.stamp, speed, request
+        self.connection.publish("velocity_command", message.encode())
+
+    def speed(self, seconds: float) -> float:
+        return self.source.poll(round(seconds * NS), State.WALKING).linear_velocity_x
+
+
+def test_every_poll_drains_the_queue_and_takes_the_newest() -> None:
+    commander = Commander()
+    for i in range(10):
+        commander.send(0.01 * i)
+    assert commander.speed(1.0) == pytest.approx(0.09)
+    commander.send(0.3)
+    assert commander.speed(1.02) == pytest.approx(0.3)
+
+
+def test_a_command_older_than_half_a_second_is_zero() -> None:
+    commander = Commander()
+    commander.send(0.3)
+    assert [commander.speed(t) for t in (1.0, 1.5, 1.52)] == pytest.approx([0.3, 0.3, 0.0])
+
+
+def test_a_repeated_message_does_not_keep_a_command_alive() -> None:
+    commander = Commander()
+    commander.send(0.3)
+    commander.speed(1.0)
+    commander.send(0.3, newer=False)
+    commander.speed(1.4)
+    assert commander.speed(1.52) == 0.0
+    commander.send(0.2, newer=False)  # a commander that started anew, its clock behind
+    assert commander.speed(1.6) == pytest.approx(0.2)
+
+
+def test_requests_count_once() -> None:
+    commander = Commander()
+    commander.send(request=velocity_command_t.STAND)
+    assert commander.source.poll(0, State.LIMP).stand
+    assert not commander.source.poll(1, State.LIMP).stand
+    commander.send(request=velocity_command_t.ESTOP)
+    commander.send(request=velocity_command_t.STAND)
+    assert commander.source.poll(2, State.LIMP).estop
+
+
+@pytest.mark.parametrize("speed", [math.nan, math.inf])
+def test_a_command_that_is_not_finite_is_zero(speed: float) -> None:
+    commander = Commander()
+    commander.send(speed)
+    assert commander.speed(1.0) == 0.0
+
+
+def test_commands_stay_in_the_robot_s_range_and_foreign_packets_do_no_harm() -> None:
+    commander = Commander()
+    commander.connection.publish("velocity_command", b"something else")
+    commander.send(9.0)
+    assert commander.speed(1.0) == SPEC.command.linear_velocity_x[1]
+    assert commander.source.undecodable == 1
+
+
+# ---------------------------------------------------------------------- LCM's own tools, over the network
+
+
+def multicast_works(url: str) -> bool:
+    if telemetry.open_lcm(url) is None:
+        return False
+    sender, receiver, got = lcm.LCM(url), lcm.LCM(url), []
+    receiver.subscribe("probe", lambda *_: got.append(1))
+    sender.publish("probe", b"1")
+    return receiver.handle_timeout(1000) > 0
+
+
+def test_lcm_logger_records_a_run_and_lcm_logplayer_plays_every_channel(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"udpm://239.255.76.67:{20000 + os.getpid() % 20000}?ttl=0"
+    if not multicast_works(url):
+        pytest.skip("no multicast route on this machine")
+    recorded = tmp_path / "recorded"
+    logger = subprocess.Popen([find_lcm_tool("lcm-logger"), "--quiet", f"--lcm-url={url}", str(recorded)])
+    try:
+        time.sleep(0.5)
+        own = tmp_path / "own"
+        flags = ("--speed", "0.2", "--duration", "1", "--lcm-url", url, "--log", str(own))
+        assert run_small_policy(monkeypatch, tmp_path, *flags, lcm=True) == 0
+        # lcm-logger writes out what it has when a message comes after 0.1 s, not when it ends.
+        time.sleep(0.3)
+        lcm.LCM(url).publish("after_the_run", b"")
+        time.sleep(0.3)
+    finally:
+        logger.send_signal(signal.SIGINT)
+        logger.wait(10)
+    sent = [event for event in read_log(own) if event.channel in LOGGED_PER_TICK]
+    seen = [event for event in read_log(recorded) if event.channel in LOGGED_PER_TICK]
+    assert [(e.channel, e.data) for e in seen] == [(e.channel, e.data) for e in sent]
+
+    receiver, decoded = lcm.LCM(url), dict.fromkeys(CHANNEL_TYPES, 0)
+
+    def receive(channel: str, data: bytes) -> None:
+        CHANNEL_TYPES[channel].decode(data)
+        decoded[channel] += 1
+
+    receiver.subscribe("|".join(CHANNEL_TYPES), receive).set_queue_capacity(0)
+    player = subprocess.Popen(
+        [find_lcm_tool("lcm-logplayer"), "--speed=4", f"--lcm-url={url}", str(recorded)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        while receiver.handle_timeout(1000) > 0:
+            pass
+    finally:
+        player.terminate()
+        player.wait(10)
+    assert {channel for channel, count in decoded.items() if count} == set(CHANNEL_TYPES) - {
+        "velocity_command"
+    }
+    assert decoded["robot_state"] == sum(event.channel == "robot_state" for event in sent)
+
+
+@pytest.mark.skipif(
+    shutil.which("unshare") is None or os.geteuid() != 0, reason="needs root for a network without routes"
+)
+def test_a_run_without_a_multicast_route_warns_and_still_logs(tmp_path: Path) -> None:
+    script = (
+        "import sys\nfrom pathlib import Path\n"
+        "from wildrobot.runtime.telemetry import Telemetry, lcm_url\n"
+        "from wildrobot.runtime.lcm_types import robot_event_t\n"
+        "t = Telemetry(Path(sys.argv[1]), lcm_url(None))\nt.put('robot_event', robot_event_t())\nt.close()\n"
+    )
+    environment = {key: value for key, value in os.environ.items() if key != "LCM_DEFAULT_URL"}
+    command = ["unshare", "-n", sys.executable, "-c", script, str(tmp_path / "log")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)
+    if "unshare" in done.stderr:
+        pytest.skip(f"cannot make a network namespace: {done.stderr.strip()}")
+    assert done.returncode == 0, done.stderr
+    assert all(fix in done.stderr for fix in MULTICAST_FIX)
+    assert [event.channel for event in read_log(tmp_path / "log")] == ["robot_event"]

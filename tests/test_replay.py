@@ -1,0 +1,199 @@
+"""Replay: a recorded run gives the same answers again, and where it does not, the first place is named."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from runtime_helpers import SPEC, SmallPolicy, run_small_policy
+
+from wildrobot.errors import UserError
+from wildrobot.runtime import replay
+from wildrobot.runtime.eventlog import Event, LogWriter, read_log
+from wildrobot.runtime.lcm_types import CHANNEL_TYPES
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A log with noisy sensors, so that no two ticks are alike."""
+    folder = tmp_path_factory.mktemp("recording")
+    with pytest.MonkeyPatch.context() as patch:
+        flags = ("--speed", "0.2", "--duration", "1.5", "--randomize", "--log", str(folder / "log"))
+        run_small_policy(patch, folder, *flags)
+    return folder / "log"
+
+
+@pytest.fixture
+def replayed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """`wildrobot replay` with the small policy, behind the same check of its SHA-256."""
+    checked = replay.open_policy
+
+    def open_policy(path: Path, sha256: str, spec: Any) -> Any:
+        with pytest.MonkeyPatch.context() as patch:
+            module = type(sys)("wildrobot.runtime.policy")
+            module.OnnxPolicy = lambda path, spec: SmallPolicy(spec)  # type: ignore[attr-defined]
+            patch.setitem(sys.modules, "wildrobot.runtime.policy", module)
+            return checked(path, sha256, spec)
+
+    monkeypatch.setattr(replay, "open_policy", open_policy)
+    return lambda *argv: replay.main([str(value) for value in argv])
+
+
+def rewrite(source: Path, target: Path, change: Callable[[str, Any], Any]) -> Path:
+    """Copy a log; `change(channel, message)` alters a message in place, or returns False to leave it out."""
+    writer = LogWriter(target)
+    for event in read_log(source):
+        message = CHANNEL_TYPES[event.channel].decode(event.data)
+        if change(event.channel, message) is not False:
+            writer.write([Event(event.timestamp_us, event.channel, message.encode())])
+    writer.close()
+    return target
+
+
+def test_a_recorded_run_replays_to_the_last_bit(
+    recording: Path, replayed: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert replayed(recording) == 0
+    ticks = sum(event.channel == "policy_state" for event in read_log(recording))
+    assert ticks > 100
+    assert f"{ticks} ticks" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("field", "index", "name"),
+    [
+        ("features", 10, "joint_velocity/left_hip_pitch"),
+        ("action", 3, "left_knee_pitch"),
+        ("joint_target", 0, "waist_yaw"),
+    ],
+)
+def test_one_changed_bit_is_found_and_named(
+    recording: Path,
+    replayed: Callable[..., int],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    field: str,
+    index: int,
+    name: str,
+) -> None:
+    ticks: list[int] = []
+
+    def change(channel: str, message: Any) -> None:
+        if channel == "policy_state":
+            ticks.append(message.tick)
+            if len(ticks) == 41:
+                values = list(getattr(message, field))
+                kind = np.float32 if field == "action" else np.float64
+                values[index] = float(np.nextafter(kind(values[index]), kind(9.0)))
+                setattr(message, field, values)
+
+    log = rewrite(recording, tmp_path / "changed", change)
+    assert replayed(log) == 1
+    printed = capsys.readouterr().out
+    assert f"tick {ticks[40]}, {field}, {name}:" in printed
+    assert "40 ticks the same" in printed
+    assert replayed(log, "--tolerance", "1e-6") == 0
+
+
+def test_a_changed_sensor_value_shows_in_the_features(
+    recording: Path, replayed: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def change(channel: str, message: Any) -> None:
+        if channel == "robot_state" and message.tick == 100:
+            message.joint_position = [message.joint_position[0] + 1e-3, *message.joint_position[1:]]
+
+    assert replayed(rewrite(recording, tmp_path / "changed", change)) == 1
+    assert "tick 100, features" in capsys.readouterr().out
+
+
+def test_a_lost_tick_is_an_error_and_not_a_difference(
+    recording: Path, replayed: Callable[..., int], tmp_path: Path
+) -> None:
+    def lose(channels: tuple[str, ...]) -> Path:
+        return rewrite(
+            recording, tmp_path / "lost", lambda channel, m: not (channel in channels and m.tick == 120)
+        )
+
+    with pytest.raises(UserError, match="no sensor frame for tick 120"):
+        replayed(lose(("robot_state",)))
+    with pytest.raises(UserError, match="lacks the ticks 120 to 120"):
+        replayed(lose(("robot_state", "policy_state")))
+
+
+def test_a_log_killed_in_the_middle_replays_as_far_as_it_goes(
+    recording: Path, replayed: Callable[..., int], tmp_path: Path
+) -> None:
+    data = recording.read_bytes()
+    (tmp_path / "cut").write_bytes(data[: 2 * len(data) // 3])
+    assert replayed(tmp_path / "cut") == 0
+
+
+def test_the_policy_must_be_the_recorded_one(
+    recording: Path, replayed: Callable[..., int], tmp_path: Path
+) -> None:
+    other = tmp_path / "other.onnx"
+    other.write_bytes(b"another policy")
+    with pytest.raises(UserError, match="is not the policy of this log"):
+        replayed(recording, "--policy", other)
+    with pytest.raises(UserError, match="Say where it is with --policy"):
+        replayed(recording, "--policy", tmp_path / "missing.onnx")
+    other.write_bytes(b"small policy")
+    assert replayed(recording, "--policy", other) == 0
+
+
+def test_another_robot_is_refused(recording: Path, replayed: Callable[..., int], tmp_path: Path) -> None:
+    def change(channel: str, message: Any) -> None:
+        if channel == "run_configuration":
+            message.robot_hash = "0" * 64
+
+    with pytest.raises(UserError, match="another robot description"):
+        replayed(rewrite(recording, tmp_path / "changed", change))
+
+
+def test_logs_that_say_too_little_are_refused(
+    recording: Path, replayed: Callable[..., int], tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match="Give a log that exists"):
+        replayed(tmp_path / "missing")
+    log = rewrite(recording, tmp_path / "log", lambda channel, _: channel != "run_configuration")
+    with pytest.raises(UserError, match="no message on channel run_configuration"):
+        replayed(log)
+    log = rewrite(recording, tmp_path / "log", lambda channel, _: channel != "policy_state")
+    with pytest.raises(UserError, match="nothing to compare"):
+        replayed(log)
+
+
+def test_replay_needs_neither_torch_nor_mujoco(recording: Path) -> None:
+    script = f"""
+import sys
+sys.modules["torch"] = sys.modules["mujoco"] = None
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from pathlib import Path
+from wildrobot.robot_description import load_robot
+from wildrobot.runtime import replay
+from wildrobot.runtime.observation import default_layout
+from runtime_helpers import SmallPolicy
+count, difference = replay.compare(Path({str(recording)!r}), load_robot(), SmallPolicy(load_robot()), 0.0)
+assert count > 100 and difference is None, difference
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+def test_names_cover_every_value(recording: Path) -> None:
+    layout = replay_layout()
+    names = replay.field_names(SPEC, layout)
+    first = next(replay.policy_ticks(recording)).policy
+    for field, list_of_names in names.items():
+        assert len(list_of_names) == len(getattr(first, field)), field
+
+
+def replay_layout() -> Any:
+    from wildrobot.runtime.observation import default_layout
+
+    return default_layout(SPEC)
