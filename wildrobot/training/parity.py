@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from wildrobot.errors import UserError
@@ -16,17 +18,15 @@ WARM_UP_TICKS = 25
 LIMIT = 0.6
 
 
-def replay_features(spec: RobotSpec, dataset: ReferenceDataset, rollout: int) -> np.ndarray:
-    """Features (T, F) of one rollout, computed anew from its stored SensorFrames."""
+def stored_frames(spec: RobotSpec, dataset: ReferenceDataset, rollout: int) -> Iterator[SensorFrame]:
+    """The SensorFrames of one rollout, without batch dimensions; times start at zero, every sample is valid."""
     arrays = {name: dataset.rollout(rollout, name).astype(np.float64) for name in SENSOR_FIELDS}
-    ticks, dt = len(arrays["joint_position"]), spec.control_dt
-    estimator, result = StateEstimator(spec), []
     yes = np.ones((), dtype=bool)
-    for k in range(ticks):
-        now = np.asarray(k * dt)
-        frame = SensorFrame(
+    for k in range(len(arrays["joint_position"])):
+        now = np.asarray(k * spec.control_dt)
+        yield SensorFrame(
             time_s=now,
-            joint_time_s=np.full(spec.num_joints, k * dt),
+            joint_time_s=np.full(spec.num_joints, now),
             joint_valid=np.ones(spec.num_joints, dtype=bool),
             imu_time_s=now,
             imu_valid=yes,
@@ -34,10 +34,13 @@ def replay_features(spec: RobotSpec, dataset: ReferenceDataset, rollout: int) ->
             foot_valid=yes,
             **{name: values[k] for name, values in arrays.items()},
         )
-        if k == 0:
-            estimator.reset(frame)
-        result.append(compute_features(frame, estimator.update(frame)))
-    return np.stack(result)
+
+
+def replay_features(spec: RobotSpec, dataset: ReferenceDataset, rollout: int) -> np.ndarray:
+    """Features (T, F) of one rollout, computed anew from its stored SensorFrames."""
+    estimator = StateEstimator(spec)
+    # the first update of a new estimator starts it afresh
+    return np.stack([compute_features(f, estimator.update(f)) for f in stored_frames(spec, dataset, rollout)])
 
 
 def check_parity(spec: RobotSpec, dataset: ReferenceDataset, rollouts: int = 24) -> str:
