@@ -87,14 +87,13 @@ class PointMotion:
             hinge = {key: value[:, None] for key, value in _hinge(level, sine[i], versine[i]).items()}
             position = _turn(_shift(position, level.before), hinge)
             velocity = _turn(velocity, hinge) if i else velocity
-            spin = rate[i][:, None]
             for (row, column), value in level.skew.items():
-                velocity[row] = velocity[row] + (value * spin) * position[column]
+                velocity[row] = velocity[row] + (value * rate[i])[:, None] * position[column]
             position = _shift(position, level.after)
             if level.fixed is not None:
                 fixed = {key: value[:, None] for key, value in level.fixed.items()}
                 position, velocity = _shift(_turn(position, fixed), level.offset), _turn(velocity, fixed)
-        zero = 0.0 * spin * start[0]
+        zero = 0.0 * rate[-1][:, None] * start[0]
         return [_filled(p, zero) for p in position], [_filled(v, zero) for v in velocity]
 
     def _constants(self, xp: Any, like: Any) -> tuple[Any, list[Any], list[_Level]]:

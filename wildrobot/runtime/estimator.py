@@ -31,11 +31,13 @@ GRAVITY = 9.81
 class EstimatorConfig:
     """Noise figures of the filter."""
 
-    acceleration_noise_m_s2: float = 4.5
-    """Standard deviation of what the sampled accelerometer says of the mean acceleration over one tick."""
+    acceleration_noise_m_s2: float = 1.5
+    """Standard deviation of the mean acceleration over one tick, from two samples that agree."""
+    acceleration_change: float = 0.5
+    """What two samples that differ add to it, as a share of the difference: an impact hides between them."""
     blind_acceleration_m_s2: float = 10.0
     """The same while the IMU gives no sample and the velocity is merely held."""
-    leg_noise_m_s: float = 0.05
+    leg_noise_m_s: float = 0.045
     """Standard deviation of one foot's odometry, settled in stance."""
     landing_factor: float = 5.0
     """How much larger that standard deviation is at the moment of touchdown."""
@@ -55,7 +57,7 @@ class EstimatorConfig:
 class Estimate:
     """What the estimator knows after a tick.
 
-    Heading frame: origin at the pelvis, z against gravity, x the pelvis's forward axis projected on the ground.
+    Heading frame: origin at the pelvis, z against gravity, x the pelvis's forward axis on the ground.
     """
 
     linear_velocity: Any
@@ -172,7 +174,7 @@ class StateEstimator(Stateful):
         )
 
     def _start(self, xp: Any, frame: SensorFrame, acceleration: Any, depth: Any) -> None:
-        """Fresh rows: a wide prior around zero, for the feet in contact to replace; they have stood for long."""
+        """Fresh rows: a wide prior around zero, which feet in contact replace; they have stood for long."""
         fresh, zero = self._fresh, xp.zeros_like(self._velocity)
         self._velocity = xp.where(fresh, zero, self._velocity)
         self._variance = xp.where(fresh, zero + self.config.initial_speed_m_s**2, self._variance)
@@ -182,16 +184,18 @@ class StateEstimator(Stateful):
         self._time = xp.where(fresh, frame.time_s + 0.0, self._time)
 
     def _predict(self, xp: Any, acceleration: Any, seen: Any, dt: Any) -> None:
-        """Carry the velocity over `dt` s with the mean of the accelerations (3, ...) at its two ends, world."""
+        """Carry the velocity over `dt` s with the mean acceleration (3, ...) of its ends, m/s^2, world."""
         config = self.config
-        noise = xp.where(seen, config.acceleration_noise_m_s2 * dt, config.blind_acceleration_m_s2 * dt)
+        change = config.acceleration_change * (acceleration - self._acceleration)
+        variance = change * change + config.acceleration_noise_m_s2**2
+        blind = xp.zeros_like(variance) + config.blind_acceleration_m_s2**2
         gain = 0.5 * dt * (self._acceleration + acceleration)
         self._velocity = self._velocity + xp.where(seen, gain, xp.zeros_like(gain))
-        self._variance = self._variance + noise * noise
+        self._variance = self._variance + dt * dt * xp.where(seen, variance, blind)
         self._acceleration = xp.where(seen, acceleration, self._acceleration)
 
     def _correct(self, xp: Any, measured: Any, used: Any, dt: Any) -> None:
-        """Weigh the odometry (3, feet, ...) m/s, world, of the feet `used` (feet, ...) against the prediction."""
+        """Weigh the odometry (3, feet, ...) m/s, world, of the feet `used` against the prediction."""
         config = self.config
         stance = self._stance_time + dt
         self._stance_time = xp.where(used, stance, xp.zeros_like(stance))
@@ -208,7 +212,7 @@ class StateEstimator(Stateful):
         self._variance = 1.0 / total
 
     def _follow_height(self, xp: Any, depth: Any, contact: Any, trusted: Any, climb: Any, dt: Any) -> None:
-        """Height from the `depth` (feet, points, ...) m of the lowest sole in contact; else carried by `climb`."""
+        """Height from the `depth` (feet, points, ...) m of the lowest sole in contact, or by `climb`."""
         lowest = xp.max(xp.max(xp.where(contact, depth, -xp.ones_like(depth)), axis=0), axis=0)
         measured = xp.any(xp.any(contact, axis=0), axis=0) & trusted
         carried = self._height + climb * dt
