@@ -19,7 +19,7 @@ LIMIT = 0.6
 
 
 def stored_frames(spec: RobotSpec, dataset: ReferenceDataset, rollout: int) -> Iterator[SensorFrame]:
-    """The SensorFrames of one rollout, without batch dimensions; times start at zero, every sample is valid."""
+    """The SensorFrames of one rollout, without batch dimensions; times start at zero, all samples are valid."""
     arrays = {name: dataset.rollout(rollout, name).astype(np.float64) for name in SENSOR_FIELDS}
     yes = np.ones((), dtype=bool)
     for k in range(len(arrays["joint_position"])):

@@ -28,6 +28,8 @@ class PPOConfig:
     max_grad_norm: float = 1.0
     init_std: float = 0.12
     min_std: float = 0.05
+    critic_warmup: int = 0
+    """First iterations in which only the critic learns, for a policy that can do something already."""
     bound_weight: float = 0.001
     """Penalty on mean actions beyond +-3, where the clip would hide the gradient."""
 
@@ -71,6 +73,7 @@ class PPO:
 
     def __init__(self, actor: Any, critic: nn.Module, config: PPOConfig) -> None:
         self.actor, self.critic, self.config = actor, critic, config
+        self.updates = 0
         self.optimizer = torch.optim.Adam([*actor.parameters(), *critic.parameters()], lr=config.learning_rate)
 
     @property
@@ -118,7 +121,8 @@ class PPO:
                         + (old_std.square() + (means[rows] - mean).square()) / (2.0 * std.square())
                         - 0.5
                     ).sum(dim=-1).mean()
-                self._adapt(float(kl))
+                if self.updates >= config.critic_warmup:
+                    self._adapt(float(kl))
 
                 # clipped surrogate
                 ratio = torch.exp(new_log_prob - old_log_prob[rows])
@@ -130,12 +134,9 @@ class PPO:
 
                 entropy = (log_std + 0.5 * (LOG_2PI + 1.0)).sum()
                 beyond = (mean.abs() - 3.0).clamp(min=0.0).square().sum(dim=-1).mean()
-                loss = (
-                    policy_loss
-                    + config.value_weight * value_loss
-                    - config.entropy * entropy
-                    + config.bound_weight * beyond
-                )
+                loss = config.value_weight * value_loss
+                if self.updates >= config.critic_warmup:
+                    loss = loss + policy_loss - config.entropy * entropy + config.bound_weight * beyond
                 self.optimizer.zero_grad()
                 loss.backward()
                 nn.utils.clip_grad_norm_([*self.actor.parameters(), *self.critic.parameters()], config.max_grad_norm)
@@ -144,6 +145,7 @@ class PPO:
                     self.actor.log_std.clamp_(min=float(torch.log(torch.tensor(config.min_std))))
                 totals += torch.tensor([policy_loss.item(), value_loss.item(), kl.item(), entropy.item()])
                 count += 1
+        self.updates += 1
         # statistics change only between iterations, so that old and new densities are of one policy
         self.actor.normalizer.update(obs)
         self.critic.normalizer.update(critic_obs)  # type: ignore[operator,union-attr]
@@ -151,7 +153,7 @@ class PPO:
         names = ("policy_loss", "value_loss", "kl", "entropy")
         return dict(zip(names, figures, strict=True)) | {
             "learning_rate": self.learning_rate,
-            "action_std": float(torch.exp(self.actor.log_std).mean()),
+            "action_std": torch.exp(self.actor.log_std).mean().item(),
         }
 
     def _adapt(self, kl: float) -> None:
@@ -170,6 +172,7 @@ class PPO:
             "actor": self.actor.state_dict(),
             "critic": self.critic.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "updates": self.updates,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -177,3 +180,4 @@ class PPO:
         self.actor.load_state_dict(state["actor"])
         self.critic.load_state_dict(state["critic"])
         self.optimizer.load_state_dict(state["optimizer"])
+        self.updates = state["updates"]

@@ -29,6 +29,7 @@ from wildrobot.runtime.observation import layout_to_dicts, make_layout
 from wildrobot.runtime.randomization import BASIC, Randomization
 from wildrobot.runtime.simulation import Simulation
 from wildrobot.training.amp import AMP, AMPConfig
+from wildrobot.training.cloning import CloningConfig, clone
 from wildrobot.training.checkpoint import load_checkpoint, save_checkpoint
 from wildrobot.training.environment import Environment
 from wildrobot.training.networks import Critic, SymmetricActor
@@ -78,11 +79,12 @@ class TrainConfig:
     mix: Mix = Mix(task=1.0, style=1.0, ramp=(0, 0))
     walking: WalkingConfig = WalkingConfig()
     randomization: Randomization = BASIC
+    cloning: CloningConfig = CloningConfig()
 
 
 def split_reference(dataset: ReferenceDataset, amp: AMPConfig, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Windows to train the discriminator on and, from other rollouts, windows held out."""
-    order = np.random.default_rng(seed).permutation(dataset.num_rollouts)
+    order = np.random.default_rng(seed).permutation(dataset.undisturbed)
     held = order[: int(round(amp.held_out * len(order)))]
     rest = order[len(held) :]
     parts = [torch.as_tensor(dataset.windows(amp.frames, rows), dtype=torch.float32) for rows in (rest, held)]
@@ -174,6 +176,8 @@ def train(config: TrainConfig) -> Path:
         console.print(check_parity(spec, dataset))
     runner = make_runner(spec, config, dataset)
     if saved is None:
+        if config.cloning.updates:
+            console.print(clone(spec, dataset, runner.ppo.actor, runner.env.layout, config.cloning, config.seed))
         runner.start()
     else:
         runner.load_state_dict(saved["runner"])

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tyro
 from rich.console import Console
 
@@ -41,8 +42,8 @@ class BuildConfig:
     """AMASS .npz files to retarget instead of the generated library."""
     with_library: bool = False
     """Add the generated library to the motion capture."""
-    kinematic: bool = False
-    """Record the plan itself, unexecuted: for ablation only, the discriminator sees through it at once."""
+    max_joint_rate: float = 6.5
+    """Planned clips with a faster joint (rad/s) are left out before tracking: the servos cannot execute them."""
     seed: int = 0
     robot: Path | None = None
     """Another robot's robot.yaml."""
@@ -64,19 +65,32 @@ def plan_clips(spec: RobotSpec, config: BuildConfig) -> tuple[list[PlannedClip],
                 found, failed = retarget(spec, loader(path))
                 clips += found
                 rejected += [
-                    {
-                        "name": item.name, "source": str(path), "frames": 0, "loop": False, "command": [0.0, 0.0],
-                        "accepted": False, "figures": {item.figure: item.value},
-                        "reason": f"{item.figure} {item.value:.4g} against a limit of {item.limit:.4g}",
-                    }
-                    for item in failed
-                ]  # fmt: skip
+                    _rejected(item.name, str(path), item.figure, item.value, item.limit) for item in failed
+                ]
         if not clips:
             reasons = "; ".join(f"{entry['name']}: {entry['reason']}" for entry in rejected)
             raise UserError(f"no usable segment in the motion capture: {reasons or 'nothing found'}.")
     if not clips or config.with_library:
         clips += build_gait_library(spec, config.gaits)
-    return clips, rejected
+    slow = []
+    for clip in clips:
+        rate = float(np.max(np.abs(clip.joint_velocity)))
+        if rate <= config.max_joint_rate:
+            slow.append(clip)
+        else:
+            rejected.append(_rejected(clip.name, clip.source, "planned joint rate (rad/s)", rate, config.max_joint_rate))
+    if not slow:
+        raise UserError(
+            f"all {len(clips)} planned clips move a joint faster than {config.max_joint_rate} rad/s; slow the motion down."
+        )
+    return slow, rejected
+
+
+def _rejected(name: str, source: str, figure: str, value: float, limit: float) -> dict[str, Any]:
+    return {
+        "name": name, "source": source, "frames": 0, "loop": False, "command": [0.0, 0.0], "accepted": False,
+        "figures": {figure: value}, "reason": f"{figure} {value:.4g} against a limit of {limit:.4g}",
+    }  # fmt: skip
 
 
 def build(config: BuildConfig) -> ReferenceDataset:

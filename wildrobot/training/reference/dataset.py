@@ -20,7 +20,7 @@ FORMAT = "wildrobot-reference-1"
 SENSOR_FIELDS = (
     "joint_position", "joint_velocity", "imu_quaternion", "imu_angular_velocity", "imu_acceleration", "foot_contact",
 )  # fmt: skip
-ARRAYS = (*SENSOR_FIELDS, "features", "qpos", "qvel", "command", "phase", "moving")
+ARRAYS = (*SENSOR_FIELDS, "features", "qpos", "qvel", "command", "phase", "moving", "previous_action", "action")
 
 
 @dataclass
@@ -28,7 +28,10 @@ class ReferenceDataset:
     """Recorded rollouts laid end to end, (T, ...) each; rollout r is frames begin[r] .. begin[r+1].
 
     `meta` holds: format, robot, robot_hash, feature_names, control_hz, provenance, clips (a list with name, source,
-    frames, rollouts, accepted, figures, reason) and rollout_clip (index into clips for every rollout).
+    frames, rollouts, accepted, figures, reason), rollout_clip (index into clips for every rollout) and rollout_noisy
+    (was this rollout disturbed by action noise? Such rollouts show recovery; they are not style).
+
+    `action` is the tracker's answer in units of a policy's action, `previous_action` what was executed a tick before.
     """
 
     arrays: dict[str, NDArray[Any]]
@@ -52,6 +55,11 @@ class ReferenceDataset:
         """Recorded rollouts."""
         return len(self.begin) - 1
 
+    @property
+    def undisturbed(self) -> NDArray[np.int64]:
+        """Indices of the rollouts without action noise."""
+        return np.flatnonzero(~np.asarray(self.meta["rollout_noisy"], dtype=bool))
+
     def rollout(self, index: int, name: str) -> NDArray[Any]:
         """Array `name` of one rollout."""
         return self.arrays[name][self.begin[index] : self.begin[index + 1]]
@@ -61,8 +69,8 @@ class ReferenceDataset:
         return rng.integers(len(self.arrays["qpos"]), size=count)
 
     def windows(self, frames: int, rollouts: Any = None) -> NDArray[Any]:
-        """All feature windows (k, frames * F) of the given rollouts (None: all); none spans two rollouts."""
-        chosen = range(self.num_rollouts) if rollouts is None else rollouts
+        """All feature windows (k, frames * F) of the given rollouts (None: all undisturbed); none spans two rollouts."""
+        chosen = self.undisturbed if rollouts is None else rollouts
         parts = [windows_of(self.rollout(int(r), "features"), frames) for r in chosen]
         return np.concatenate(parts) if parts else np.zeros((0, frames * self.arrays["features"].shape[1]))
 

@@ -34,7 +34,7 @@ class Limits:
 
     joint_rmse_rad: float = 0.10
     saturation: float = 0.05
-    survival: float = 0.9
+    survival: float = 0.5
     sole_depth_m: float = 0.004
     """Deepest 99th percentile of the soles under the floor."""
     weight_error: float = 0.1
@@ -54,6 +54,11 @@ class TrackConfig:
     episode_s: float = 8.0
     """Length to which periodic clips are unrolled."""
     rollouts_per_clip: int = 4
+    """Rollouts of the tracker's own motion: what the discriminator takes for real."""
+    noisy_rollouts_per_clip: int = 4
+    """More rollouts, disturbed by action noise, to show how the tracker recovers: for cloning only."""
+    action_noise: float = 0.2
+    """Standard deviation of that noise, in units of action."""
     settle_s: float = 0.6
     """Start of a periodic clip's recording that is left out."""
     ppo: PPOConfig = field(default_factory=lambda: PPOConfig(gamma=0.97, learning_rate=5e-4, init_std=0.15))
@@ -115,12 +120,15 @@ def record(
     spec: RobotSpec, clips: list[PlannedClip], actor: Callable[[Any], Any], config: TrackConfig, seed: int
 ) -> ReferenceDataset:
     """Run the tracker's mean action through every clip, judge the clips, keep the accepted ones' rollouts."""
-    per, frames = config.rollouts_per_clip, round(config.episode_s * spec.control_hz)
+    per = config.rollouts_per_clip + config.noisy_rollouts_per_clip
+    frames = round(config.episode_s * spec.control_hz)
     library = ClipLibrary(spec, clips, frames)
     count = len(clips) * per
     sim = Simulation(spec, count, seed + 100, _randomization(pushes=False))
     task = TrackingTask(spec, library, sim, seed + 101, from_start=True)
     task.clip = np.repeat(np.arange(len(clips)), per)
+    noisy = np.tile(np.arange(per) >= config.rollouts_per_clip, len(clips))
+    rng = np.random.default_rng(seed + 102)
     env = Environment(spec, sim, task, tracking_layout(spec), 1, 1e6)
     step = env.start()
     ticks = int(library.length.max())
@@ -146,11 +154,14 @@ def record(
             alive &= ~step.ended
             with torch.no_grad():
                 action = actor(torch.from_numpy(step.obs)).numpy()
-            step = env.step(action)
+            noise = config.action_noise * noisy[:, None] * rng.standard_normal(action.shape)
+            log["previous_action"].append(env.path.previous_action.astype(np.float32))
+            log["action"].append(task.to_action(action).astype(np.float32))
+            step = env.step(action + noise)
             bar.advance()
     stacked = {name: np.stack(values) for name, values in log.items()}
     survived = length >= library.length[task.clip] - 1
-    return _judge(spec, clips, config, sim, task.clip, stacked, length, survived)
+    return _judge(spec, clips, config, sim, task.clip, noisy, stacked, length, survived)
 
 
 def _judge(
@@ -159,15 +170,16 @@ def _judge(
     config: TrackConfig,
     sim: Simulation,
     clip_of: Any,
+    noisy: Any,
     log: dict[str, Any],
     length: Any,
     survived: Any,
 ) -> ReferenceDataset:
     limits, weight = config.limits, spec.total_mass * 9.81
     settle = round(config.settle_s * spec.control_hz)
-    table, pieces, rollout_clip = [], [], []
+    table, pieces, rollout_clip, rollout_noisy = [], [], [], []
     for index, clip in enumerate(clips):
-        rows = np.flatnonzero(clip_of == index)
+        rows = np.flatnonzero((clip_of == index) & ~noisy)
         skip = settle if clip.loop else 0
         spans = [(row, slice(skip, length[row])) for row in rows if length[row] > skip + 5]
         figures = {"survival": float(np.mean(survived[rows]))}
@@ -204,8 +216,10 @@ def _judge(
         )
         if accepted:
             kept = [(row, span) for row, span in spans if survived[row]]
+            kept += [(row, slice(skip, length[row])) for row in np.flatnonzero((clip_of == index) & noisy & survived)]
             pieces += kept
             rollout_clip += [index] * len(kept)
+            rollout_noisy += [bool(noisy[row]) for row, _ in kept]
     if not pieces:
         raise UserError(
             "no clip was accepted: "
@@ -223,6 +237,7 @@ def _judge(
         "feature_names": list(feature_names(spec)),
         "clips": table,
         "rollout_clip": rollout_clip,
+        "rollout_noisy": rollout_noisy,
     }
     return ReferenceDataset(arrays, np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64), meta)
 
