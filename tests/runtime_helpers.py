@@ -71,10 +71,11 @@ def run_small_policy(
     *flags: str,
     policy: SmallPolicy | None = None,
     lcm: bool = False,
+    fast: bool = True,
 ) -> int:
     """`wildrobot-run` in simulation with `SmallPolicy`; returns the exit code."""
     file = folder / "policy.onnx"
     file.write_bytes(b"small policy")
     monkeypatch.setattr(run, "load_policy", lambda path, spec: policy or SmallPolicy(spec))
-    network = () if lcm else ("--no-lcm",)
-    return run.main([str(file), "--robot", "sim", "--fast", *network, *flags])
+    switches = [flag for flag, on in (("--no-lcm", not lcm), ("--fast", fast)) if on]
+    return run.main([str(file), "--robot", "sim", *switches, *flags])

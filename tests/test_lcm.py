@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import filecmp
 import math
 import os
@@ -10,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -278,26 +280,42 @@ def multicast_works(url: str) -> bool:
     return receiver.handle_timeout(1000) > 0
 
 
+@contextlib.contextmanager
+def lcm_program(name: str, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A program of the lcm wheel. Its script starts the real one as a child, so both are ended as a group."""
+    command = [find_lcm_tool(name), *arguments]
+    null = subprocess.DEVNULL
+    process = subprocess.Popen(command, stdout=null, stderr=null, start_new_session=True)
+    try:
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+        process.wait(20)
+
+
+def publish_until(url: str, channel: str, done: Callable[[], bool]) -> None:
+    """Send empty messages until something has come of it: lcm-logger writes to the disk as messages come."""
+    sender, give_up = lcm.LCM(url), time.monotonic() + 60.0
+    while not done():
+        assert time.monotonic() < give_up, f"nothing came of {channel}"
+        sender.publish(channel, b"")
+        time.sleep(0.2)
+
+
 def test_lcm_logger_records_a_run_and_lcm_logplayer_plays_every_channel(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = f"udpm://239.255.76.67:{20000 + os.getpid() % 20000}?ttl=0"
     if not multicast_works(url):
         pytest.skip("no multicast route on this machine")
-    recorded = tmp_path / "recorded"
-    logger = subprocess.Popen([find_lcm_tool("lcm-logger"), "--quiet", f"--lcm-url={url}", str(recorded)])
-    try:
-        time.sleep(0.5)
-        own = tmp_path / "own"
-        flags = ("--speed", "0.2", "--duration", "1", "--lcm-url", url, "--log", str(own))
-        assert run_small_policy(monkeypatch, tmp_path, *flags, lcm=True) == 0
-        # lcm-logger writes out what it has when a message comes after 0.1 s, not when it ends.
-        time.sleep(0.3)
-        lcm.LCM(url).publish("after_the_run", b"")
-        time.sleep(0.3)
-    finally:
-        logger.send_signal(signal.SIGINT)
-        logger.wait(10)
+    own, recorded = tmp_path / "own", tmp_path / "recorded"
+    with lcm_program("lcm-logger", "--quiet", f"--lcm-url={url}", str(recorded)):
+        publish_until(url, "before", lambda: recorded.exists() and recorded.stat().st_size > 0)
+        flags = ("--speed", "0.2", "--duration", "0.5", "--lcm-url", url, "--log", str(own))
+        # In real time, because a burst may overrun the buffers of a network that guarantees nothing.
+        assert run_small_policy(monkeypatch, tmp_path, *flags, lcm=True, fast=False) == 0
+        publish_until(url, "after", lambda: any(event.channel == "after" for event in read_log(recorded)))
     sent = [event for event in read_log(own) if event.channel in LOGGED_PER_TICK]
     seen = [event for event in read_log(recorded) if event.channel in LOGGED_PER_TICK]
     assert [(e.channel, e.data) for e in seen] == [(e.channel, e.data) for e in sent]
@@ -309,17 +327,9 @@ def test_lcm_logger_records_a_run_and_lcm_logplayer_plays_every_channel(
         decoded[channel] += 1
 
     receiver.subscribe("|".join(CHANNEL_TYPES), receive).set_queue_capacity(0)
-    player = subprocess.Popen(
-        [find_lcm_tool("lcm-logplayer"), "--speed=4", f"--lcm-url={url}", str(recorded)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        while receiver.handle_timeout(1000) > 0:
-            pass
-    finally:
-        player.terminate()
-        player.wait(10)
+    with lcm_program("lcm-logplayer", "--speed=2", f"--lcm-url={url}", str(recorded)) as player:
+        while player.poll() is None or receiver.handle_timeout(200) > 0:
+            receiver.handle_timeout(200)
     assert {channel for channel, count in decoded.items() if count} == set(CHANNEL_TYPES) - {
         "velocity_command"
     }
