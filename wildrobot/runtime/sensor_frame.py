@@ -78,6 +78,15 @@ def hold_invalid(frame: SensorFrame, last: SensorFrame) -> SensorFrame:
     )
 
 
+def select_rows(mask: Any, chosen: SensorFrame, other: SensorFrame) -> SensorFrame:
+    """Rows of `chosen` where `mask` (...) is True, of `other` elsewhere."""
+    mask, values = np.asarray(mask), {}
+    for field in dataclasses.fields(SensorFrame):
+        a, b = getattr(chosen, field.name), getattr(other, field.name)
+        values[field.name] = np.where(mask.reshape(mask.shape + (1,) * (np.ndim(a) - mask.ndim)), a, b)
+    return SensorFrame(**values)
+
+
 class FootSwitches:
     """Contacts from forces with hysteresis: closes above `on_n`, opens below `off_n` (newtons), per row of a batch."""
 

@@ -16,7 +16,7 @@ from wildrobot.runtime.command import GaitClock, HeadingHold
 from wildrobot.runtime.estimator import Estimate, StateEstimator
 from wildrobot.runtime.features import compute_features
 from wildrobot.runtime.observation import Layout, ObservationBuilder, default_layout
-from wildrobot.runtime.sensor_frame import SensorFrame, hold_invalid
+from wildrobot.runtime.sensor_frame import SensorFrame, hold_invalid, select_rows
 from wildrobot.state import Stateful
 
 
@@ -74,6 +74,8 @@ class SignalPath(Stateful):
             self.previous_action = np.where(rows, self._action_of(position), self.previous_action)
             self.previous_target = np.where(rows, position, self.previous_target)
             self._fresh = self._fresh | mask
+            assert self._last is not None
+            self._last = select_rows(mask, frame, self._last)
         self.estimator.reset(frame, mask)
         self.clock.reset(shape, mask, phase)
         if self.hold is not None:
