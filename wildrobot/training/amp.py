@@ -38,6 +38,8 @@ class AMPConfig:
     """clip(D, 0, 1); sigmoid(D); the former max(0, 1 - (D-1)^2 / 4), which pays 0.75 for D = 0."""
     reward_before_update: bool = True
     """Reward from the discriminator that the samples were collected under; False is for ablation."""
+    stand_share: float = 0.2
+    """Share of standing windows in the reference, by repetition."""
     held_out: float = 0.1
     """Share of the reference rollouts kept away from training, for `disc_acc_heldout`."""
 

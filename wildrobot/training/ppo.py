@@ -26,9 +26,9 @@ class PPOConfig:
     learning_rate_range: tuple[float, float] = (1e-5, 1e-3)
     target_kl: float = 0.01
     max_grad_norm: float = 1.0
-    init_std: float = 0.12
-    min_std: float = 0.05
-    critic_warmup: int = 0
+    init_std: float = 0.08
+    min_std: float = 0.03
+    critic_warmup: int = 8
     """First iterations in which only the critic learns, for a policy that can do something already."""
     bound_weight: float = 0.001
     """Penalty on mean actions beyond +-3, where the clip would hide the gradient."""

@@ -28,6 +28,7 @@ from wildrobot.robot_description import RobotSpec, load_robot
 from wildrobot.runtime.observation import layout_to_dicts, make_layout
 from wildrobot.runtime.randomization import BASIC, Randomization
 from wildrobot.runtime.simulation import Simulation
+from wildrobot.runtime.window import windows_of
 from wildrobot.training.amp import AMP, AMPConfig
 from wildrobot.training.cloning import CloningConfig, clone
 from wildrobot.training.checkpoint import load_checkpoint, save_checkpoint
@@ -83,11 +84,23 @@ class TrainConfig:
 
 
 def split_reference(dataset: ReferenceDataset, amp: AMPConfig, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Windows to train the discriminator on and, from other rollouts, windows held out."""
+    """Windows to train the discriminator on and, from other rollouts, windows held out.
+
+    Standing windows are repeated until they are `amp.stand_share` of all, about as often as the policy is commanded to
+    stand: otherwise standing itself would look like a fake.
+    """
     order = np.random.default_rng(seed).permutation(dataset.undisturbed)
     held = order[: int(round(amp.held_out * len(order)))]
     rest = order[len(held) :]
-    parts = [torch.as_tensor(dataset.windows(amp.frames, rows), dtype=torch.float32) for rows in (rest, held)]
+    parts = []
+    for rows in (rest, held):
+        windows = torch.as_tensor(dataset.windows(amp.frames, rows), dtype=torch.float32)
+        moving = [windows_of(dataset.rollout(int(r), "moving")[:, None], amp.frames) for r in rows]
+        still = ~np.concatenate([part.any(axis=-1) for part in moving]) if moving else np.zeros(0, dtype=bool)
+        wanted = amp.stand_share / (1.0 - amp.stand_share) * float(np.sum(~still))
+        standing = windows[torch.from_numpy(np.flatnonzero(still))]
+        copies = round(wanted / max(1, len(standing))) - 1
+        parts.append(torch.cat([windows, *[standing] * max(0, copies)]))
     return parts[0], parts[1]
 
 

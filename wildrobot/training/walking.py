@@ -45,18 +45,18 @@ class WalkingWeights:
 class WalkingConfig:
     """Commands, resets and rewards."""
 
-    speed: tuple[float, float] = (0.06, 0.5)
+    speed: tuple[float, float] = (0.06, 0.4)
     """Commanded forward speed while walking, m/s."""
-    yaw_rate: tuple[float, float] = (-0.3, 0.3)
+    yaw_rate: tuple[float, float] = (-0.25, 0.25)
     stand_share: float = 0.15
     """Share of commands that are exactly zero."""
-    turn_share: float = 0.2
+    turn_share: float = 0.15
     """Share of walking commands with a yaw rate of their own; the others hold their heading."""
     command_s: tuple[float, float] = (3.0, 7.0)
     """Time until the next command."""
     reference_resets: float = 0.75
     """Share of episodes that begin in a state of the reference; the others stand at home, commanded to stand."""
-    heading_error_rad: float = 0.5
+    heading_error_rad: float = 0.25
     """Largest heading error to be corrected at the start of an episode."""
     weights: WalkingWeights = WalkingWeights()
 
