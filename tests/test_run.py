@@ -357,6 +357,20 @@ def test_torque_off_lets_the_simulated_robot_sink_and_torque_on_holds_it() -> No
     assert height[0.0] < height[1.0] - 0.01
 
 
+def test_a_simulated_robot_waits_on_its_stand_until_the_torque_comes_on() -> None:
+    robot: Any = open_robot("sim", SPEC, RobotOptions())
+    robot.set_torque_gain(0.0)
+    for _ in range(100):
+        robot.write(np.zeros((1, SPEC.num_joints)))
+    np.testing.assert_allclose(robot.read().joint_position[0], SPEC.default_joint_pos, atol=0.05)
+    robot.set_torque_gain(0.01)
+    robot.set_torque_gain(0.0)
+    for _ in range(100):
+        robot.write(SPEC.default_joint_pos[None])
+    assert robot.truth().pelvis_position[0, 2] < SPEC.standing_height - 0.02
+    robot.close()
+
+
 def test_real_time_is_kept_and_a_signal_stops_softly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = threading.Timer(1.5, lambda: os.kill(os.getpid(), signal.SIGTERM))
     files = ("--log", str(tmp_path / "log"), "--json", str(tmp_path / "figures.json"))

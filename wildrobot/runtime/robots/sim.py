@@ -16,7 +16,11 @@ from wildrobot.runtime.simulation import Simulation, Truth
 
 
 class SimRobot:
-    """A batch of one. Time moves by one control period with every `write`."""
+    """A batch of one. Time moves by one control period with every `write`.
+
+    Until the torque first comes on, the robot stands as it was put there, as if on its stand: a limp robot
+    that waits for the word to stand up would otherwise have sunk to the floor by then.
+    """
 
     lockstep = True
 
@@ -30,6 +34,8 @@ class SimRobot:
         self._gain = batch.expand("actuator_gainprm")
         self._bias = batch.expand("actuator_biasprm")
         self._full_gain, self._full_bias = np.array(self._gain), np.array(self._bias)
+        self._on_stand = True
+        self._start_pose = np.array(self.simulation.truth().joint_position)
         self._unknown = np.full(spec.num_joints, np.nan)
 
     def read(self) -> SensorFrame:
@@ -39,9 +45,12 @@ class SimRobot:
         return Health(self._unknown, self._unknown, self._unknown)
 
     def write(self, joint_target: Any) -> None:
-        self.simulation.step(joint_target)
+        self.simulation.step(self._start_pose if self._on_stand else joint_target)
 
     def set_torque_gain(self, gain: float) -> None:
+        if self._on_stand and gain <= 0.0:
+            return
+        self._on_stand = False
         self._gain[:] = gain * self._full_gain
         self._bias[:] = gain * self._full_bias
 
