@@ -51,15 +51,16 @@ class SmallPolicy:
 
     def __init__(self, spec: RobotSpec, gain: float = 0.002, after: Any = None) -> None:
         layout = default_layout(spec)
+        self.layout = layout
         self.contract = {"observation": layout_to_dicts(layout)}
         random = np.random.default_rng(0)
-        self._weights = random.normal(0.0, gain, (layout_size(layout), spec.num_joints)).astype(np.float32)
+        self.weights = random.normal(0.0, gain, (layout_size(layout), spec.num_joints)).astype(np.float32)
         self._calls = 0
         self._after = after or {}
 
     def __call__(self, observation: Any) -> Any:
         self._calls += 1
-        action = observation @ self._weights
+        action = observation @ self.weights
         if self._calls in self._after:
             action = np.full_like(action, self._after[self._calls])
         return action
@@ -79,3 +80,30 @@ def run_small_policy(
     monkeypatch.setattr(run, "load_policy", lambda path, spec: policy or SmallPolicy(spec))
     switches = [flag for flag, on in (("--no-lcm", not lcm), ("--fast", fast)) if on]
     return run.main([str(file), "--robot", "sim", *switches, *flags])
+
+
+def write_small_onnx(path: Path) -> Path:
+    """`SmallPolicy` as a real policy file, with the robot's contract and golden vectors."""
+    import json
+
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    from wildrobot.runtime.contract import METADATA_KEY, robot_contract
+
+    small = SmallPolicy(SPEC)
+    size, n = small.weights.shape
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["obs", "weights"], ["actions"])],
+        "small_policy",
+        [helper.make_tensor_value_info("obs", TensorProto.FLOAT, ["batch", size])],
+        [helper.make_tensor_value_info("actions", TensorProto.FLOAT, ["batch", n])],
+        [numpy_helper.from_array(small.weights, "weights")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    golden = np.random.default_rng(1).normal(size=(4, size)).astype(np.float32)
+    answers = {"obs": golden.tolist(), "actions": (golden @ small.weights).tolist()}
+    contract = robot_contract(SPEC, default_layout(SPEC)) | {"golden": answers}
+    helper.set_model_props(model, {METADATA_KEY: json.dumps(contract)})
+    onnx.save(model, str(path))
+    return path

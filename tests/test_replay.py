@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from runtime_helpers import SPEC, SmallPolicy, run_small_policy
+from runtime_helpers import SPEC, SmallPolicy, run_small_policy, write_small_onnx
 
 from wildrobot.errors import UserError
-from wildrobot.runtime import replay
+from wildrobot.runtime import replay, run
 from wildrobot.runtime.eventlog import Event, LogWriter, read_log
 from wildrobot.runtime.lcm_types import CHANNEL_TYPES
 
@@ -175,7 +175,7 @@ sys.modules["torch"] = sys.modules["mujoco"] = None
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 from pathlib import Path
 from wildrobot.robot_description import load_robot
-from wildrobot.runtime import replay
+from wildrobot.runtime import replay, run
 from wildrobot.runtime.observation import default_layout
 from runtime_helpers import SmallPolicy
 count, difference = replay.compare(Path({str(recording)!r}), load_robot(), SmallPolicy(load_robot()), 0.0)
@@ -197,3 +197,27 @@ def replay_layout() -> Any:
     from wildrobot.runtime.observation import default_layout
 
     return default_layout(SPEC)
+
+
+def test_a_real_policy_file_runs_and_replays_without_torch_and_mujoco(tmp_path: Path) -> None:
+    policy, log = write_small_onnx(tmp_path / "policy.onnx"), tmp_path / "log"
+    flags = ("--fast", "--no-lcm", "--speed", "0.2", "--duration", "1", "--log", str(log))
+    assert run.main([str(policy), "--robot", "sim", *flags]) == 0
+    script = f"""
+import sys
+sys.modules["torch"] = sys.modules["mujoco"] = None
+from wildrobot.runtime.replay import main
+sys.exit(main([{str(log)!r}]))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "the same to the last bit" in done.stdout
+
+
+def test_a_policy_for_another_joint_order_is_refused(tmp_path: Path) -> None:
+    policy = write_small_onnx(tmp_path / "policy.onnx")
+    names = [name.encode() for name in SPEC.joint_names]
+    swapped = policy.read_bytes().replace(names[1], b"@" * len(names[1])).replace(names[2], names[1])
+    policy.write_bytes(swapped.replace(b"@" * len(names[1]), names[2]))
+    with pytest.raises(UserError, match="joint_names"):
+        run.main([str(policy), "--no-lcm"])

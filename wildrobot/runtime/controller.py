@@ -27,7 +27,7 @@ REFUSAL_S = 2.0
 class Policy(Protocol):
     """Observation (1, D) float32 to action (1, n) float32."""
 
-    def __call__(self, observation: Any) -> Any: ...
+    def __call__(self, observation: Any, /) -> Any: ...
 
 
 @dataclass

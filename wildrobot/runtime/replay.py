@@ -157,10 +157,9 @@ def compare(
     path: Path, spec: RobotSpec, policy: OnnxPolicy, tolerance: float
 ) -> tuple[int, Difference | None]:
     """Replay until the first difference; returns (ticks that agreed, that difference or None)."""
-    from wildrobot.runtime.observation import layout_from_dicts
     from wildrobot.runtime.signal_path import SignalPath
 
-    layout = layout_from_dicts(policy.contract["observation"])
+    layout = policy.layout
     signal_path = SignalPath(spec, layout)
     names = field_names(spec, layout)
     count, previous = 0, -1

@@ -127,7 +127,8 @@ def load_policy(path: Path, spec: RobotSpec) -> OnnxPolicy:
     from wildrobot.runtime.policy import OnnxPolicy
 
     policy = OnnxPolicy(path, spec)
-    policy.verify_golden()
+    if policy.note:
+        print(f"note: {policy.note}", file=sys.stderr)
     return policy
 
 
@@ -138,7 +139,6 @@ def run(options: RunOptions) -> int:
     from wildrobot.runtime.controller import STAGES, Controller
     from wildrobot.runtime.figures import print_figures
     from wildrobot.runtime.loop import NS_PER_S, DeadlineClock, SteppedClock, TickTimer
-    from wildrobot.runtime.observation import layout_from_dicts
     from wildrobot.runtime.publisher import Publisher
     from wildrobot.runtime.robots import RobotOptions, open_robot
     from wildrobot.runtime.signal_path import SignalPath
@@ -147,7 +147,7 @@ def run(options: RunOptions) -> int:
     spec = load_robot(options.robot_file)
     check_command(spec, options)
     policy = load_policy(options.policy, spec)
-    layout = layout_from_dicts(policy.contract["observation"])
+    layout = policy.layout
     with contextlib.ExitStack() as stack:
         robot = open_robot(options.robot, spec, RobotOptions(options.seed, options.push, options.randomize))
         stack.callback(robot.close)
