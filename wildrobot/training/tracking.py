@@ -239,7 +239,6 @@ class TrackingTask(Stateful):
             "action_rate": w.action_rate * np.sum(change**2, axis=-1),
             "saturation": w.saturation * np.mean(truth.saturated, axis=-1),
         }
-        lost = np.sum(drift[:, :2] ** 2, axis=-1) > 0.4**2
         fallen = (motion.height < 0.6 * self.spec.standing_height) | (motion.up[:, 2] < 0.6)
         timeout = self.frame >= library.length[self.clip] - 1
-        return terms, fallen | lost, timeout
+        return terms, fallen, timeout
