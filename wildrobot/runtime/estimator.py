@@ -1,11 +1,12 @@
 """State estimation: velocity and height of the pelvis from legs, IMU and foot switches, batched.
 
 A Kalman filter on the velocity of the IMU's own point in the IMU's world frame. The accelerometer carries it
-from tick to tick; every foot in contact says how fast the IMU moves over a point at rest (leg odometry). A
-foot that has just landed, or contradicts the rest because it slips, counts for less: its noise is scaled by
-the Student-t weight of its innovation. Both feet are weighed against the same prediction, so that left and
-right are exchangeable. The state is the IMU's velocity and not the pelvis's, because the accelerometer's own
-acceleration needs no derivative of the gyroscope.
+from tick to tick; every foot in contact says how fast the IMU moves over a point at rest (leg odometry): by
+its joint velocities, which a servo may report late, and by the way since the last tick, which is an average
+but on time. A foot that has just landed, or contradicts the rest because it slips, counts for less: its noise
+is scaled by the Student-t weight of its innovation. Both feet are weighed against the same prediction, so that
+left and right are exchangeable. The state is the IMU's velocity and not the pelvis's, because the
+accelerometer's own acceleration needs no derivative of the gyroscope.
 
 Inside, vectors are (3, ...) and matrices (3, 3, ...), batch last: that makes large batches cheap.
 """
@@ -39,6 +40,8 @@ class EstimatorConfig:
     """The same while the IMU gives no sample and the velocity is merely held."""
     leg_noise_m_s: float = 0.045
     """Standard deviation of one foot's odometry, settled in stance."""
+    displacement_share: float = 0.5
+    """Weight of the way that a foot came since the last tick against its joint velocities."""
     landing_factor: float = 5.0
     """How much larger that standard deviation is at the moment of touchdown."""
     landing_time_s: float = 0.04
@@ -83,7 +86,10 @@ class StateEstimator(Stateful):
     give the pose, but measure neither velocity nor height: those are carried on.
     """
 
-    state_fields = ("_velocity", "_variance", "_acceleration", "_stance_time", "_height", "_time", "_fresh")
+    state_fields = (
+        "_velocity", "_variance", "_acceleration", "_stance_time", "_reach", "_stood", "_height", "_time",
+        "_fresh",
+    )  # fmt: skip
 
     def __init__(self, spec: RobotSpec, config: EstimatorConfig | None = None) -> None:
         self.spec = spec
@@ -103,6 +109,8 @@ class StateEstimator(Stateful):
         self._variance: Any = None
         self._acceleration: Any = None
         self._stance_time: Any = None
+        self._reach: Any = None
+        self._stood: Any = None
         self._height: Any = None
         self._time: Any = None
         self._fresh: Any = None
@@ -121,7 +129,9 @@ class StateEstimator(Stateful):
         shape = tuple(like.shape[:-1])
         zero = xp.zeros((3, *shape), dtype=like.dtype)
         self._velocity, self._variance, self._acceleration = zero, zero, zero
-        self._stance_time = xp.zeros((len(self._switches), *shape), dtype=like.dtype)
+        self._stood = xp.zeros((*self._switches.shape, *shape), dtype=like.dtype)
+        self._stance_time = self._stood[:, 0]
+        self._reach = xp.zeros((3, *self._switches.shape, *shape), dtype=like.dtype)
         self._height, self._time = xp.zeros(shape, dtype=like.dtype), xp.zeros(shape, dtype=like.dtype)
         self._fresh = xp.ones(shape, dtype=xp.bool)
 
@@ -148,17 +158,26 @@ class StateEstimator(Stateful):
         point_velocity = _sum(_cross([r[None, None] for r in rate], points), point_velocity)
         switches = _first(xp, frame.foot_contact)
         contact = xp.stack([xp.stack([switches[int(i)] for i in row]) for row in self._switches])
-        depth = -_apply(world_from_pelvis[2:, :, None, None], points)[0]
+        soles = _apply(world_from_pelvis[:, :, None, None], points)
+        reach = _apply(world_from_pelvis, imu_point)[:, None, None] - soles
         trusted = xp.all(frame.joint_valid, axis=-1) & frame.imu_valid & frame.foot_valid
 
         if bool(xp.any(self._fresh)):
-            self._start(xp, frame, acceleration, xp.max(xp.max(depth, axis=0), axis=0))
-        dt = xp.clip(frame.time_s - self._time, 0.0, self.config.max_gap_s)
-        self._predict(xp, acceleration, frame.imu_valid, dt)
-        odometry, standing = _odometry(xp, contact, point_velocity, lead)
-        self._correct(xp, _apply(world_from_pelvis[:, :, None], odometry), standing & trusted, dt)
+            self._start(xp, frame, acceleration, reach, -xp.min(xp.min(soles[2], axis=0), axis=0))
+        elapsed = frame.time_s - self._time
+        dt = xp.clip(elapsed, 0.0, self.config.max_gap_s)
+        gain = self._predict(xp, acceleration, frame.imu_valid, dt)
+        # by joint velocities: the mean of each foot's points in contact
+        share, standing = _shares(xp, contact)
+        odometry = [a - xp.sum(share * v, axis=1) for a, v in zip(lead, point_velocity, strict=True)]
+        measured = _apply(world_from_pelvis[:, :, None], odometry)
+        step = xp.where(dt == elapsed, dt, xp.zeros_like(dt))
+        measured = self._with_displacement(
+            xp, measured, reach, contact * _number(xp, trusted, dt), gain, step
+        )
+        self._correct(xp, measured, standing & trusted, dt)
         velocity = self._velocity - _apply(world_from_pelvis, lead)
-        self._follow_height(xp, depth, contact > 0.0, trusted, velocity[2], dt)
+        self._follow_height(xp, -soles[2], contact > 0.0, trusted, velocity[2], dt)
         self._time = frame.time_s + 0.0
         self._fresh = xp.zeros_like(self._fresh)
 
@@ -173,26 +192,45 @@ class StateEstimator(Stateful):
             contacts=frame.foot_contact,
         )
 
-    def _start(self, xp: Any, frame: SensorFrame, acceleration: Any, depth: Any) -> None:
+    def _start(self, xp: Any, frame: SensorFrame, acceleration: Any, reach: Any, depth: Any) -> None:
         """Fresh rows: a wide prior around zero, which feet in contact replace; they have stood for long."""
         fresh, zero = self._fresh, xp.zeros_like(self._velocity)
         self._velocity = xp.where(fresh, zero, self._velocity)
         self._variance = xp.where(fresh, zero + self.config.initial_speed_m_s**2, self._variance)
         self._acceleration = xp.where(fresh, acceleration, self._acceleration)
         self._stance_time = xp.where(fresh, xp.ones_like(self._stance_time), self._stance_time)
+        self._reach = xp.where(fresh, reach, self._reach)
+        self._stood = xp.where(fresh, xp.zeros_like(self._stood), self._stood)
         self._height = xp.where(fresh, depth, self._height)
         self._time = xp.where(fresh, frame.time_s + 0.0, self._time)
 
-    def _predict(self, xp: Any, acceleration: Any, seen: Any, dt: Any) -> None:
-        """Carry the velocity over `dt` s with the mean acceleration (3, ...) of its ends, m/s^2, world."""
+    def _predict(self, xp: Any, acceleration: Any, seen: Any, dt: Any) -> Any:
+        """Carry the velocity over `dt` s with the mean acceleration (3, ...) of its ends; the gain, m/s."""
         config = self.config
         change = config.acceleration_change * (acceleration - self._acceleration)
         variance = change * change + config.acceleration_noise_m_s2**2
         blind = xp.zeros_like(variance) + config.blind_acceleration_m_s2**2
         gain = 0.5 * dt * (self._acceleration + acceleration)
-        self._velocity = self._velocity + xp.where(seen, gain, xp.zeros_like(gain))
+        gain = xp.where(seen, gain, xp.zeros_like(gain))
+        self._velocity = self._velocity + gain
         self._variance = self._variance + dt * dt * xp.where(seen, variance, blind)
         self._acceleration = xp.where(seen, acceleration, self._acceleration)
+        return gain
+
+    def _with_displacement(
+        self, xp: Any, measured: Any, reach: Any, standing: Any, gain: Any, dt: Any
+    ) -> Any:
+        """Odometry (3, feet, ...) m/s, averaged with the way over points that stood for the whole tick.
+
+        `reach` (3, feet, points, ...) m leads from the points to the IMU, world. Its change over `dt` s gives the
+        mean velocity; half of what the tick gained brings it to the tick's end.
+        """
+        share, stood = _shares(xp, standing * self._stood)
+        stood = stood & (dt > 0.0)
+        way = xp.sum(share * (reach - self._reach), axis=2)
+        moved = way / xp.where(dt > 0.0, dt, xp.ones_like(dt)) + 0.5 * gain[:, None]
+        self._reach, self._stood = reach, standing
+        return measured + self.config.displacement_share * _number(xp, stood, dt) * (moved - measured)
 
     def _correct(self, xp: Any, measured: Any, used: Any, dt: Any) -> None:
         """Weigh the odometry (3, feet, ...) m/s, world, of the feet `used` against the prediction."""
@@ -219,14 +257,17 @@ class StateEstimator(Stateful):
         self._height = xp.where(measured, carried + self.config.height_gain * (lowest - carried), carried)
 
 
-def _odometry(xp: Any, contact: Any, point_velocity: list[Any], lead: list[Any]) -> tuple[Any, Any]:
-    """Velocity of the IMU over each foot (list of three (feet, ...), pelvis frame), and which feet stand.
+def _shares(xp: Any, contact: Any) -> tuple[Any, Any]:
+    """Weights (feet, points, ...) of the mean over each foot's points in contact, and whether it has any.
 
-    The points of one foot share its joints' errors, so they count once: as the mean of those in contact.
+    The points of one foot share the errors of its joints, so they count once.
     """
     count = xp.sum(contact, axis=1)
-    share = contact / xp.where(count > 0.0, count, xp.ones_like(count))[:, None]
-    return [a - xp.sum(share * v, axis=1) for a, v in zip(lead, point_velocity, strict=True)], count > 0.0
+    return contact / xp.where(count > 0.0, count, xp.ones_like(count))[:, None], count > 0.0
+
+
+def _number(xp: Any, flag: Any, like: Any) -> Any:
+    return xp.astype(flag, like.dtype)
 
 
 def _first(xp: Any, array: Any, count: int = 1) -> Any:
