@@ -1,0 +1,1 @@
+"""From a training run's checkpoint to ONNX files that anybody can deploy."""
