@@ -33,8 +33,8 @@ POLICY_NAMES = (OnnxPolicy.input_name, OnnxPolicy.output_name)
 STYLE_NAMES = (OnnxStyle.input_name, OnnxStyle.output_name)
 STYLE_FILE = "style.onnx"
 
-DESCRIPTION = """Write a run's policy as one .onnx with its contract and golden vectors, and its discriminator beside it
-as style.onnx. Both are compared with torch on observations of real rollouts first.
+DESCRIPTION = """Write a run's policy as one .onnx with its contract and golden vectors, and its discriminator
+beside it as style.onnx. Both are compared with torch on observations of real rollouts first.
 
 examples:
   wildrobot export runs/first --onnx
@@ -80,8 +80,8 @@ def export(
     Both files appear whole, after everything was checked, or not at all.
 
     Raises:
-        UserError: no or a broken checkpoint, another robot description than it was trained with, a difference between
-            torch and ONNX Runtime above the tolerance, or a place that cannot be written to.
+        UserError: no or a broken checkpoint, another robot description than it was trained with, a difference
+            between torch and ONNX Runtime above the tolerance, or a place that cannot be written to.
     """
     checkpoint = load_checkpoint(run / "checkpoint.pt")
     config = _config_of(checkpoint, run)
@@ -122,7 +122,9 @@ def export(
     add_metadata(style_model, style, {"run_path": run.resolve().name})
     beside = output.with_name(STYLE_FILE)
     if beside == output:
-        raise UserError(f"{output} is the name of the discriminator's file. Choose another name for the policy.")
+        raise UserError(
+            f"{output} is the name of the discriminator's file. Choose another name for the policy."
+        )
     with atomic_write(beside) as temporary:
         onnx.save(style_model, str(temporary))
         OnnxStyle(temporary, spec)
@@ -152,9 +154,9 @@ def _config_of(checkpoint: dict[str, Any], run: Path) -> dict[str, Any]:
 def _same_robot(checkpoint: dict[str, Any], spec: RobotSpec, run: Path) -> None:
     if checkpoint["robot_hash"] != spec.robot_hash:
         raise UserError(
-            f"{run} was trained with another robot description (hash {str(checkpoint['robot_hash'])[:12]}, {spec.path} "
-            f"has {spec.robot_hash[:12]}): the contract would be wrong. Give that robot.yaml with --robot; the commit "
-            f"that holds it stands in {run / 'environment.json'}."
+            f"{run} was trained with another robot description (hash {str(checkpoint['robot_hash'])[:12]}, "
+            f"{spec.path} has {spec.robot_hash[:12]}): the contract would be wrong. Give that robot.yaml with "
+            f"--robot; the commit that holds it stands in {run / 'environment.json'}."
         )
 
 

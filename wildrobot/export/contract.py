@@ -1,4 +1,4 @@
-"""Metadata of an exported policy: the comma strings of this ecosystem and the JSON contract in full precision."""
+"""Metadata of an exported policy: comma strings for other tools and the JSON contract in full precision."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ GOLDEN_VECTORS = 8
 
 
 def comma_strings(spec: RobotSpec, layout: Layout, run_path: str) -> dict[str, str]:
-    """The keys that deployment tools of robot-learning frameworks look for; rounded, for people and those tools."""
+    """The keys that deployment tools of robot-learning frameworks look for, rounded."""
 
     def joined(values: Iterable[Any]) -> str:
         return ",".join(value if isinstance(value, str) else f"{value:.6g}" for value in values)
@@ -38,8 +38,10 @@ def comma_strings(spec: RobotSpec, layout: Layout, run_path: str) -> dict[str, s
     }
 
 
-def golden_vectors(inputs: Any, answers: Any, names: tuple[str, str], count: int = GOLDEN_VECTORS) -> dict[str, Any]:
-    """`count` pairs of input and answer, evenly spread over inputs (k, D) and answers (k, ...), exact in JSON."""
+def golden_vectors(
+    inputs: Any, answers: Any, names: tuple[str, str], count: int = GOLDEN_VECTORS
+) -> dict[str, Any]:
+    """`count` pairs, evenly spread over inputs (k, D) and answers (k, ...), exact in JSON."""
     rows = np.unique(np.linspace(0, len(inputs) - 1, count).astype(int))
     # float32 to float64 loses nothing, and JSON keeps every digit of a float64
     pairs = zip(names, (inputs, answers), strict=True)
@@ -55,7 +57,9 @@ def network_sha256(state: Mapping[str, torch.Tensor]) -> str:
     return digest.hexdigest()
 
 
-def training_provenance(run: Path, checkpoint: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
+def training_provenance(
+    run: Path, checkpoint: Mapping[str, Any], config: Mapping[str, Any]
+) -> dict[str, Any]:
     """Where the network comes from: commit, preset, seed and steps; what the run does not say is None."""
     environment = read_json(run / "environment.json") or {}
     return {
@@ -80,7 +84,9 @@ def read_json(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError) as error:
         raise UserError(f"{path} is not readable JSON ({error}). Delete it or write it again.") from error
     if not isinstance(data, dict):
-        raise UserError(f"{path} holds a {type(data).__name__}, expected an object. Delete it or write it again.")
+        raise UserError(
+            f"{path} holds a {type(data).__name__}, expected an object. Delete it or write it again."
+        )
     return data
 
 

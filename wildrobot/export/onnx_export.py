@@ -57,12 +57,12 @@ def to_onnx(module: nn.Module, size: int, names: tuple[str, str]) -> onnx.ModelP
     buffer = io.BytesIO()
     module.eval()
     with warnings.catch_warnings():
-        # The tracing exporter gives the small graph of plain operators in a second; torch.export takes half a minute.
+        # Tracing gives the small graph of plain operators in a second; torch.export takes half a minute.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             module,
             (torch.zeros(2, size),),
-            buffer,
+            buffer,  # type: ignore[arg-type]
             dynamo=False,
             opset_version=OPSET,
             input_names=[names[0]],
@@ -88,8 +88,8 @@ def compare(
     found = open_session(model.SerializeToString()).run([names[1]], {names[0]: inputs})[0]
     if not np.all(np.isfinite(wanted)):
         raise UserError(
-            f"the network answers {int(np.sum(~np.isfinite(wanted)))} values of '{names[1]}' with NaN or infinity on "
-            "observations of its own rollouts. The training diverged: export an older checkpoint or train again."
+            f"{int(np.sum(~np.isfinite(wanted)))} values of '{names[1]}' are NaN or infinite on observations of the "
+            "network's own rollouts. The training diverged: export an older checkpoint or train again."
         )
     difference = np.abs(found.astype(np.float64) - wanted.astype(np.float64))
     figures = {
@@ -101,9 +101,9 @@ def compare(
     }
     if not figures["max_abs_difference"] <= TOLERANCE:  # also true of NaN
         raise UserError(
-            f"ONNX Runtime and torch differ by {figures['max_abs_difference']:.3g} in '{names[1]}' on {len(inputs)} "
-            f"observations of real rollouts, allowed {TOLERANCE:g}. Nothing was written; this is a defect of the "
-            "exporter or of the installed torch or onnxruntime: try other versions of them."
+            f"ONNX Runtime and torch differ by {figures['max_abs_difference']:.3g} in '{names[1]}' on "
+            f"{len(inputs)} inputs from real rollouts, allowed {TOLERANCE:g}. Nothing was written; this is a "
+            "defect of the exporter or of the installed torch or onnxruntime: try other versions of them."
         )
     return figures, wanted
 
@@ -111,9 +111,10 @@ def compare(
 def rollout(
     spec: RobotSpec, layout: Layout, actor: nn.Module, frames: int, seed: int = 0, threads: int = 0
 ) -> tuple[Floats, Floats]:
-    """Observations (k, D) and feature windows (k, frames * F) of the policy walking, through the runtime's own path.
+    """Observations (k, D) and feature windows (k, frames * F) of the walking policy, by the runtime's own path.
 
-    Robots differ, their sensors are noisy, they are pushed, and their commands cover the command ranges, standing included.
+    Robots differ, their sensors are noisy, they are pushed, and their commands cover the command ranges,
+    standing included.
     """
     sim = Simulation(spec, ROLLOUT_ENVS, seed, BASIC, threads)
     path, memory = SignalPath(spec, layout), FeatureWindow(frames)
@@ -157,7 +158,7 @@ def load_networks(
     except (KeyError, RuntimeError, TypeError) as error:
         reason = " ".join(str(error).split())[:300]
         raise UserError(
-            f"the checkpoint does not fit the networks of its own configuration ({type(error).__name__}: {reason}). "
-            "It was written by another release: export it with that one, or train again."
+            f"the checkpoint does not fit the networks of its own configuration "
+            f"({type(error).__name__}: {reason}). It was written by another release: export it with that one, or train again."
         ) from error
     return actor.eval(), discriminator.eval() if discriminator is not None else None

@@ -1,7 +1,7 @@
 """What a policy file and a robot must agree on, as plain data, and every place where they do not.
 
-`robot_contract` is written into the file by the exporter and computed again on the robot: the same lines on both
-sides, from `robot.yaml` and the MJCF alone.
+`robot_contract` is written into the file by the exporter and computed again on the robot: the same lines on
+both sides, from `robot.yaml` and the MJCF alone.
 """
 
 from __future__ import annotations
@@ -20,15 +20,16 @@ CONTRACT_VERSION = 1
 METADATA_KEY = "wildrobot"
 HISTORY_ORDER = "oldest first"
 ACTION_KIND = "joint_position_target"
-# Numbers are stored in full precision; this allows for the rounding of whoever computes them on another machine.
+# Numbers are stored in full precision; this allows for the rounding of another machine.
 NUMBER_TOLERANCE = 1e-9
 
 
 def robot_contract(spec: RobotSpec, layout: Layout) -> dict[str, Any]:
     """The robot's side of the contract: JSON data, SI units, joints in policy order.
 
-    With it the signal path can be rebuilt: target = default + scale * clip(action), limited to `target_rate_limit`
-    per second and to the joint limits; the observation's slices; gait clock, heading hold and foot switches.
+    With it the signal path can be rebuilt: target = default + scale * clip(action), limited to
+    `target_rate_limit` per second and to the joint limits; the observation's slices; gait clock, heading hold
+    and foot switches.
     """
     gait, switch = spec.gait, spec.foot_switch
     hold = inspect.signature(HeadingHold).parameters
@@ -75,11 +76,13 @@ def style_contract(spec: RobotSpec, frames: int, reward: str) -> dict[str, Any]:
     }
 
 
-def contract_differences(contract: dict[str, Any], spec: RobotSpec, layout: Layout | None = None) -> list[str]:
+def contract_differences(
+    contract: dict[str, Any], spec: RobotSpec, layout: Layout | None = None
+) -> list[str]:
     """Every difference between a policy's contract and the robot, one line each; empty: they agree.
 
-    Without `layout` any observation made of known slices will do. The hash is no difference of its own: servo ids,
-    calibration and guard levels may differ from robot to robot (see `hash_note`).
+    Without `layout` any observation made of known slices will do. The hash is no difference of its own: servo
+    ids, calibration and guard levels may differ from robot to robot (see `hash_note`).
     """
     expected = robot_contract(spec, layout or ())
     if layout is None:
@@ -102,13 +105,13 @@ def style_differences(contract: dict[str, Any], spec: RobotSpec) -> list[str]:
 
 
 def hash_note(contract: dict[str, Any], spec: RobotSpec) -> str | None:
-    """What to tell a person when robot.yaml or the MJCF changed in a way that the contract does not forbid."""
+    """What to tell a person when robot.yaml or the MJCF changed in a way that the contract allows."""
     found = str(contract.get("robot_hash", ""))
     if found == spec.robot_hash:
         return None
     return (
-        f"the robot description is not the one that the policy was trained with (hash {spec.robot_hash[:12]}, "
-        f"trained with {found[:12]}), though joints, limits, gains and layout agree"
+        f"the robot description is not the one that the policy was trained with (hash "
+        f"{spec.robot_hash[:12]}, trained with {found[:12]}), though joints, limits, gains and layout agree"
     )
 
 
@@ -148,14 +151,16 @@ def _difference(key: str, found: Any, wanted: Any, spec: RobotSpec) -> list[str]
             if not _same(a, b)
         ]
         if parts and isinstance(wanted[0], str):
-            parts = [f"{i}: {a} (robot {b})" for i, (a, b) in enumerate(zip(found, wanted, strict=True)) if a != b]
+            pairs = enumerate(zip(found, wanted, strict=True))
+            parts = [f"{i}: {a} (robot {b})" for i, (a, b) in pairs if a != b]
         return [f"{key}: " + ", ".join(parts)] if parts else []
-    return [] if _same(found, wanted) else [f"{key}: the policy has {_short(found)}, the robot {_short(wanted)}"]
+    if _same(found, wanted):
+        return []
+    return [f"{key}: the policy has {_short(found)}, the robot {_short(wanted)}"]
 
 
 def _same(found: Any, wanted: Any) -> bool:
-    number = isinstance(wanted, (int, float)) and isinstance(found, (int, float)) and not isinstance(found, bool)
-    if number:
+    if isinstance(wanted, (int, float)) and isinstance(found, (int, float)) and not isinstance(found, bool):
         return bool(np.isclose(found, wanted, rtol=NUMBER_TOLERANCE, atol=NUMBER_TOLERANCE))
     return bool(found == wanted)
 
@@ -187,7 +192,8 @@ def _unknown_slices(terms: Any, spec: RobotSpec) -> list[str]:
             lines.append(f"observation[{i}]: slice '{term['name']}' is unknown here ({', '.join(sizes)})")
         elif term["size"] != sizes[term["name"]]:
             lines.append(
-                f"observation[{i}]: slice '{term['name']}' has {term['size']} values, here {sizes[term['name']]}"
+                f"observation[{i}]: slice '{term['name']}' has {term['size']} values, "
+                f"here {sizes[term['name']]}"
             )
         elif not isinstance(term["frames"], int) or term["frames"] < 1:
             lines.append(f"observation[{i}]: slice '{term['name']}' has {term['frames']!r} frames")

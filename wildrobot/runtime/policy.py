@@ -1,10 +1,12 @@
 """Exported networks under ONNX Runtime: the policy and the style discriminator, each with its contract.
 
-One thread and no spinning: on a small computer that is faster at the tail than the default and leaves the core free.
+One thread and no spinning: on a small computer that is faster at the tail than the default and leaves the core
+free.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any, ClassVar
@@ -15,7 +17,13 @@ from numpy.typing import NDArray
 
 from wildrobot.errors import UserError
 from wildrobot.robot_description import RobotSpec
-from wildrobot.runtime.contract import METADATA_KEY, contract_differences, hash_note, observation_size, style_differences
+from wildrobot.runtime.contract import (
+    METADATA_KEY,
+    contract_differences,
+    hash_note,
+    observation_size,
+    style_differences,
+)
 from wildrobot.runtime.observation import Layout, layout_from_dicts
 
 GOLDEN_TOLERANCE = 1e-5
@@ -46,9 +54,13 @@ class _Network:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         if not self.path.is_file():
-            raise UserError(f"there is no {self.kind} at {self.path}. Give an .onnx file made by `wildrobot export`.")
+            raise UserError(
+                f"there is no {self.kind} at {self.path}. Give an .onnx file made by `wildrobot export`."
+            )
+        content = self.path.read_bytes()
+        self.sha256 = hashlib.sha256(content).hexdigest()
         try:
-            self._session = open_session(str(self.path))
+            self._session = open_session(content)
         except Exception as error:  # ONNX Runtime raises many types for a broken file
             reason = (str(error).splitlines() or [""])[0][:160]
             raise UserError(
@@ -60,8 +72,8 @@ class _Network:
         outputs = {item.name: item.shape for item in self._session.get_outputs()}
         if set(inputs) != {self.input_name} or self.output_name not in outputs:
             raise UserError(
-                f"{self.path} has the inputs {sorted(inputs)} and outputs {sorted(outputs)}; a {self.kind} has "
-                f"'{self.input_name}' and '{self.output_name}'. Give a file made by `wildrobot export`."
+                f"{self.path} has the inputs {sorted(inputs)} and outputs {sorted(outputs)}; a {self.kind} "
+                f"has '{self.input_name}' and '{self.output_name}'. Give a file made by `wildrobot export`."
             )
         self.input_size = int(inputs[self.input_name][-1])
         self.output_shape = outputs[self.output_name]
@@ -77,10 +89,14 @@ class _Network:
             contract = json.loads(text)
         except json.JSONDecodeError as error:
             raise UserError(
-                f"the contract in {self.path} is not valid JSON ({error}). Write the file anew with `wildrobot export`."
+                f"the contract in {self.path} is not valid JSON ({error}). "
+                "Write the file anew with `wildrobot export`."
             ) from error
         if not isinstance(contract, dict):
-            raise UserError(f"the contract in {self.path} is a {type(contract).__name__}, expected an object.")
+            raise UserError(
+                f"the contract in {self.path} is a {type(contract).__name__}, expected an object. "
+                "Write the file anew with `wildrobot export`."
+            )
         return contract
 
     def __call__(self, values: Any) -> Floats:
@@ -106,19 +122,21 @@ class _Network:
             ) from error
         if inputs.ndim != 2 or len(inputs) == 0 or inputs.shape[1] != self.input_size:
             raise UserError(
-                f"the golden {self.input_name} in {self.path} has shape {inputs.shape}, expected (k, {self.input_size})."
+                f"the golden {self.input_name} in {self.path} has shape {inputs.shape}, expected "
+                f"(k, {self.input_size}). Write the file anew with `wildrobot export`."
             )
-        answer = self(inputs)
+        answer = np.concatenate([self(row[None]) for row in inputs])  # one by one, as on the robot
         if answer.shape != wanted.shape:
             raise UserError(
-                f"{self.path} answers the golden {self.input_name} with shape {answer.shape}, expected {wanted.shape}."
+                f"{self.path} answers the golden {self.input_name} with shape {answer.shape}, expected "
+                f"{wanted.shape}. Write the file anew with `wildrobot export`."
             )
         difference = float(np.max(np.abs(answer - wanted)))
         if not difference <= GOLDEN_TOLERANCE:  # also true of NaN
             raise UserError(
-                f"{self.path} does not reproduce its golden vectors: largest difference {difference:.3g}, allowed "
-                f"{GOLDEN_TOLERANCE:g}. The file was changed or this machine computes otherwise; do not run it. "
-                "Copy it again, or write it anew with `wildrobot export`."
+                f"{self.path} does not reproduce its golden vectors: largest difference {difference:.3g}, "
+                f"allowed {GOLDEN_TOLERANCE:g}. The file was changed or this machine computes otherwise; do not "
+                "run it. Copy it again, or write it anew with `wildrobot export`."
             )
         return difference
 
@@ -135,12 +153,12 @@ class _Network:
 class OnnxPolicy(_Network):
     """Observations (N, D) float32 to actions (N, n) float32; ready (warmed up and verified) once constructed.
 
-    `contract` is the JSON block of its metadata, `layout` the observation it describes, `golden_difference` how far
-    the golden answers were off, and `note` what a person should know about the file, or None.
+    `contract` is the JSON block of its metadata, `layout` the observation it describes, `golden_difference` how
+    far the golden answers were off, and `note` what a person should know about the file, or None.
 
     Raises:
-        UserError: no such file, a broken one, golden vectors that do not reproduce, or, where `spec` is given, a
-            contract that differs from the robot: every difference is listed.
+        UserError: no such file, a broken one, golden vectors that do not reproduce, or, where `spec` is given,
+            a contract that differs from the robot: every difference is listed.
     """
 
     input_name, output_name, kind = "obs", "actions", "policy"
@@ -165,14 +183,19 @@ class OnnxPolicy(_Network):
         if not any(line.startswith("observation") for line in differences):
             size = observation_size(self.contract)
             if size != self.input_size:
-                differences.append(f"obs: the network takes {self.input_size} values, its contract describes {size}")
+                differences.append(
+                    f"obs: the network takes {self.input_size} values, its contract describes {size}"
+                )
         if self.output_shape[-1] != spec.num_joints:
-            differences.append(f"actions: the network gives {self.output_shape[-1]}, the robot has {spec.num_joints} joints")
-        self._refuse(differences)
+            differences.append(
+                f"actions: the network gives {self.output_shape[-1]}, the robot has {spec.num_joints} joints"
+            )
+        note = hash_note(self.contract, spec)
+        self._refuse(differences + ([f"robot_hash: {note}"] if differences and note else []))
 
 
 class OnnxStyle(_Network):
-    """Windows (N, frames * F) of raw features, oldest first, to raw logits (N,): how natural the motion looks.
+    """Windows (N, frames * F) of raw features, oldest first, to raw logits (N,): how natural they look.
 
     Near 1: like the reference; near 0: like a policy that it was trained to tell apart.
     """
@@ -189,3 +212,7 @@ class OnnxStyle(_Network):
     def frames(self) -> int:
         """Length of the window in ticks."""
         return int(self.contract["frames"])
+
+    def score(self, windows: Any) -> Floats:
+        """clip(D, 0, 1) of windows (N, frames * F), (N,): the style reward of training."""
+        return np.clip(self(windows), 0.0, 1.0)
