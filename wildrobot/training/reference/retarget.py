@@ -21,14 +21,21 @@ from wildrobot.robot_description import RobotSpec
 from wildrobot.training.reference.clip import PlannedClip
 from wildrobot.training.reference.human_motion import HumanMotion
 from wildrobot.training.reference.limbs import LimbFigure
-from wildrobot.training.reference.scaling import RetargetConfig, Walk, hann_smooth, mean_stride, scale_walk, unevenness
+from wildrobot.training.reference.scaling import (
+    Ease,
+    RetargetConfig,
+    Walk,
+    hann_smooth,
+    mean_stride,
+    scale_walk,
+    unevenness,
+)
 from wildrobot.training.reference.segment import Bout, Rejection, find_bouts, find_stands
 from wildrobot.training.reference.skeleton import HumanBody, find_body
 from wildrobot.training.reference.walk_plan import PlannedWalk, WalkPlanner
 
 __all__ = ["Rejection", "RetargetConfig", "retarget"]
 _log = logging.getLogger(__name__)
-_STRETCH_STEP = 1.06
 _END_SWINGS = 4
 """Swings of a start or a stop: two strides."""
 _INVENTED_SWINGS = 2
@@ -84,10 +91,9 @@ class _Retargeter:
 
     def _whole(self, tag: str, bout: Bout, walk: Walk) -> None:
         """Start, walk and stop of one bout."""
-        found = self._within_rates(f"{tag}_walk", lambda stretch: self.planner.bout(tag, walk, stretch))
-        if found is None:
+        planned = self._eased(f"{tag}_walk", lambda ease, draft: self.planner.bout(tag, walk, ease, draft))
+        if planned is None:
             return
-        planned, stretch = found
         limit = self.config.max_stagger_m
         rests = []
         for part, rest, lead in (
@@ -111,7 +117,7 @@ class _Retargeter:
             self._reject(f"{tag}_walk", "strides between start and stop", max(strides, 0.0), least)
         if rests[1]:
             pieces.append(("stop", lifts[count - _END_SWINGS] if count > _END_SWINGS else 0, end))
-        source = self._source(bout, stretch, planned.step_factor)
+        source = self._source(bout, planned)
         for kind, begin, stop in pieces:
             self._keep(f"{tag}_{kind}", planned, slice(begin, stop), False, source)
 
@@ -130,13 +136,12 @@ class _Retargeter:
         for speed in (None, *self.config.cycle_speeds_m_s):
             name = f"{tag}_cycle" if speed is None else f"{tag}_cycle_v{speed:.2f}"
 
-            def plan(stretch: float, name: str = name, speed: float | None = speed) -> PlannedWalk:
-                return self.planner.cycle(name, stride, stretch, speed)
+            def plan(ease: Ease, draft: bool, name: str = name, speed: float | None = speed) -> PlannedWalk:
+                return self.planner.cycle(name, stride, speed, ease, draft)
 
-            found = self._within_rates(name, plan)
-            if found is not None:
-                planned, stretch = found
-                source = self._source(bout, stretch, planned.step_factor) + ", mean stride"
+            planned = self._eased(name, plan)
+            if planned is not None:
+                source = self._source(bout, planned) + ", mean stride"
                 self._keep(name, planned, slice(None), True, source)
 
     def _stand(self) -> None:
@@ -168,36 +173,47 @@ class _Retargeter:
     def _reject(self, name: str, figure: str, value: float, limit: float) -> None:
         self.rejected.append(Rejection(name, figure, value, limit))
 
-    def _within_rates(self, name: str, plan: Callable[[float], PlannedWalk]) -> tuple[PlannedWalk, float] | None:
-        """The fastest plan that servos and joint limits allow, and its stretch; None when there is none."""
-        spec, stretch, failure = self.spec, 1.0, ("", 0.0, 0.0)
-        while stretch <= self.config.max_stretch:
-            try:
-                planned = plan(stretch)
-            except UserError as error:
-                self._reject(name, f"stretch of time at which a leg reaches its footholds ({error})", stretch, 0.0)
-                return None
-            q = planned.frames.joint_position
-            rate = np.max(np.abs(planned.frames.joint_velocity), axis=0)
-            beyond = np.max(np.maximum(spec.joint_lower - q, q - spec.joint_upper), axis=0)
-            fast, bent = int(np.argmax(rate / self.rate_limit)), int(np.argmax(beyond))
-            if rate[fast] > self.rate_limit[fast]:
-                figure = f"peak rate of {spec.joint_names[fast]} (rad/s) at {stretch:.2f} x the time"
-                failure = figure, float(rate[fast]), float(self.rate_limit[fast])
-            elif beyond[bent] > 0.0:
-                failure = f"{spec.joint_names[bent]} beyond its limit (rad)", float(beyond[bent]), 0.0
+    def _eased(self, name: str, plan: Callable[[Ease, bool], PlannedWalk]) -> PlannedWalk | None:
+        """The least eased plan that legs, servos and joint limits allow; None, and a rejection, when there is none."""
+        failure = ("", 0.0, 0.0)
+        for k in range(self.config.eases + 1):
+            ease = Ease.times(k, self.config)
+            # A draft is cheap and has nearly the final joint rates.
+            for draft in (True, False):
+                try:
+                    planned = plan(ease, draft)
+                except UserError:
+                    failure = "out of the legs' reach, step length x", ease.steps, 0.0
+                    break
+                found = self._beyond(planned, ease)
+                if found is not None:
+                    failure = found
+                    break
             else:
-                return planned, stretch
-            stretch *= _STRETCH_STEP
+                return planned
         self._reject(name, *failure)
         return None
 
-    def _source(self, bout: Bout, stretch: float, factor: float) -> str:
+    def _beyond(self, planned: PlannedWalk, ease: Ease) -> tuple[str, float, float] | None:
+        """The figure by which a plan asks too much of the joints: name, value, limit."""
+        spec, q = self.spec, planned.frames.joint_position
+        rate = np.max(np.abs(planned.frames.joint_velocity), axis=0)
+        fast = int(np.argmax(rate / self.rate_limit))
+        if rate[fast] > self.rate_limit[fast]:
+            figure = f"peak rate of {spec.joint_names[fast]} (rad/s) at {ease.stretch:.2f} x the time"
+            return figure, float(rate[fast]), float(self.rate_limit[fast])
+        beyond = np.max(np.maximum(spec.joint_lower - q, q - spec.joint_upper), axis=0)
+        bent = int(np.argmax(beyond))
+        if beyond[bent] > 0.0:
+            return f"{spec.joint_names[bent]} beyond its limit (rad)", float(beyond[bent]), 0.0
+        return None
+
+    def _source(self, bout: Bout, planned: PlannedWalk) -> str:
         first, last, froude = bout.swings[0], bout.swings[-1], math.sqrt(self.figure.scale)
         return (
             f"{self.body.motion.source}: steps {first.lift / self.fps:.2f}-{last.land / self.fps:.2f} s, "
-            f"leg ratio {self.figure.scale:.3f}, time x {froude * stretch:.3f} (Froude {froude:.3f}, "
-            f"servos {stretch:.2f}), steps x {factor:.2f}"
+            f"leg ratio {self.figure.scale:.3f}, time x {froude * planned.stretch:.3f} (Froude {froude:.3f}, "
+            f"servos {planned.stretch:.2f}), steps x {planned.step_factor:.2f}"
         )
 
     def _keep(self, name: str, planned: PlannedWalk, part: slice, loop: bool, source: str) -> None:

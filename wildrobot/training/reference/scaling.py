@@ -23,20 +23,29 @@ class RetargetConfig:
     """What counts as walking."""
     half_width_m: float = 0.07
     """Distance of the footholds from the heading line while walking."""
-    hip_height_m: float = 0.39
+    hip_height_m: float = 0.385
     """Hip pitch axis over the floor while walking: lower costs torque, higher costs knee speed."""
-    zmp_forward_m: float = 0.01
-    """How far before the sole point of the stance foot the zero-moment point lies."""
-    zmp_inset_m: float = 0.03
-    """How far from it towards the other foot: a sole leans with its leg and bears on its lower, inner edge."""
+    zmp_inset_m: float = 0.02
+    """How far from the stance foot's middle towards the other foot the zero-moment point lies: the sole leans with
+    the leg and bears on its inner edge while the body stays between the feet."""
+    zmp_forward_m: float = 0.015
+    """How far before the sole point the zero-moment point lies in the middle of a stance."""
+    zmp_travel: float = 0.9
+    """Way of the zero-moment point along the stance foot, heel to toe, as a share of the step length."""
+    longest_zmp_travel_m: float = 0.07
+    """Limit of that way, so that the zero-moment point stays on the sole."""
     max_speed_m_s: float = 0.5
     """Steps are shortened until the mean speed is no higher."""
     cycle_speeds_m_s: tuple[float, ...] = (0.30,)
     """The mean stride is also given at these speeds, its steps lengthened or shortened to them."""
     rate_share: float = 0.9
     """Highest joint rate, as a share of the servo's no-load speed."""
-    max_stretch: float = 1.6
-    """Highest slow-down beyond Froude scaling before a motion is rejected."""
+    eases: int = 12
+    """How often a motion is eased (slower, shorter and lower steps) before it is rejected."""
+    ease_stretch: float = 1.02
+    """Factor on the time in each easing."""
+    ease_steps: float = 0.93
+    """Factor on the length of the steps in each easing."""
     evenness: float = 0.7
     """0: steps follow each other as unevenly as the person's; 1: at equal intervals."""
     double_support: tuple[float, float] = (0.10, 0.15)
@@ -61,6 +70,25 @@ class RetargetConfig:
     """Wander of the heading up to which a bout of steps is taken as straight."""
     max_unevenness: float = 0.4
     """Highest relative standard deviation of the recorded stride times for a bout to be looped."""
+
+
+@dataclass(frozen=True)
+class Ease:
+    """How far a motion is brought down to what the servos can do."""
+
+    stretch: float
+    """Factor on the time, beyond Froude scaling."""
+    steps: float
+    """Factor on the length of the steps."""
+    clearance_m: float
+    """Highest lift of the swing foot."""
+
+    @staticmethod
+    def times(k: int, config: RetargetConfig) -> Ease:
+        """The k-th easing; none for 0. The clearance is at its lowest half-way."""
+        low, high = config.clearance_m
+        lift = high - (high - low) * min(1.0, 2.0 * k / max(config.eases, 1))
+        return Ease(config.ease_stretch**k, config.ease_steps**k, lift)
 
 
 @dataclass(frozen=True)
@@ -152,7 +180,10 @@ def mean_stride(figure: LimbFigure, bout: Bout, walk: Walk, config: RetargetConf
     amplitude = np.linalg.lstsq(columns, twist, rcond=None)[0]
     return MeanStride(
         leads_m=np.array([np.mean(walk.lead_m[chosen]) for chosen in of_foot]),
-        shapes=(mean_shape([walk.shapes[i] for i in of_foot[0]]), mean_shape([walk.shapes[i] for i in of_foot[1]])),
+        shapes=(
+            mean_shape([walk.shapes[i] for i in of_foot[0]]),
+            mean_shape([walk.shapes[i] for i in of_foot[1]]),
+        ),
         step_s=walk.step_s,
         swing_share=float(np.mean(walk.swing_s)) / walk.step_s,
         twist_rad=amplitude * min(1.0, config.max_twist_rad / max(float(np.linalg.norm(amplitude)), 1e-9)),
@@ -166,7 +197,9 @@ def unevenness(bout: Bout) -> float:
     return float(np.std(strides) / np.mean(strides))
 
 
-def swing_course(shape: SwingShape, count: int, config: RetargetConfig) -> tuple[Array, Array, Array]:
+def swing_course(
+    shape: SwingShape, count: int, highest_m: float, config: RetargetConfig
+) -> tuple[Array, Array, Array]:
     """Progress 0 .. 1, height of the lowest point (m) and sole pitch (rad) of a swing over `count` ticks."""
     u, fine = np.linspace(0.0, 1.0, count), np.linspace(0.0, 1.0, len(shape.progress))
     smoothest = trapezoid(u, config.swing_ramp)
@@ -176,8 +209,10 @@ def swing_course(shape: SwingShape, count: int, config: RetargetConfig) -> tuple
     progress = (1.0 - config.profile_share) * smoothest + config.profile_share * theirs
     arch = np.sin(np.pi * u) ** 2
     window = smoothstep(u / 0.25) * smoothstep((1.0 - u) / 0.25)
-    rise = (1.0 - config.profile_share) * arch + config.profile_share * window * np.interp(u, fine, shape.rise)
-    rise *= float(np.clip(shape.height, *config.clearance_m)) / max(float(rise.max()), 1e-6)
+    rise = (1.0 - config.profile_share) * arch + config.profile_share * window * np.interp(
+        u, fine, shape.rise
+    )
+    rise *= float(np.clip(shape.height, config.clearance_m[0], highest_m)) / max(float(rise.max()), 1e-6)
     pitch = config.pitch_share * np.interp(u, fine, shape.pitch)
     return progress, rise, np.clip(pitch, -config.max_pitch_rad, config.max_pitch_rad) * arch
 

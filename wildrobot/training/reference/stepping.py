@@ -13,7 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wildrobot.robot_description import RobotSpec
-from wildrobot.runtime.rotations import quat_conjugate, quat_from_yaw, quat_multiply, quat_to_matrix
+from wildrobot.runtime.rotations import (
+    quat_conjugate,
+    quat_from_yaw,
+    quat_multiply,
+    quat_to_matrix,
+)
 from wildrobot.training.reference.leg_ik import LegIK
 from wildrobot.training.reference.lipm import GRAVITY, Carry, pendulum_motion
 from wildrobot.training.reference.whole_body import WholeBody
@@ -21,14 +26,16 @@ from wildrobot.training.reference.whole_body import WholeBody
 Array = NDArray[np.float64]
 SIDE = (1.0, -1.0)
 """Left, right."""
-_DYNAMICS_ITERATIONS = 6
-_LEG_MASS_FACTOR = (
-    1.2  # the pelvis must move further than the centre of mass: a third of the mass is in the legs
-)
+_DYNAMICS_ITERATIONS = 16
+_CONVERGED_M = 3e-4  # largest distance between the wanted ZMP and that of the planned motion
+# The pelvis must move further than the centre of mass: a third of the mass is in the legs.
+_LEG_MASS_FACTOR = 1.2
 _PAD = 2  # ticks planned beyond both ends of a periodic motion, for the derivatives
 _FLOOR_ITERATIONS = 4
-_REST_TRANSITION = 0.3
-"""Time in which the zero-moment point leaves or reaches its place between the feet, as a share of a swing."""
+_PUSH_S = (0.10, 0.24, 0.30)
+"""Times before the first lifting at which the load has left for the stance foot, has come, and begins to come."""
+_PUSH_SHARE = 0.35
+"""Share of the weight that the foot about to swing carries beyond its half."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +59,47 @@ class PlannedStep:
 class ZmpShape:
     """Where the zero-moment point lies under the stance foot."""
 
-    inset_m: float
-    """From the sole point towards the other foot."""
     forward_m: float
-    """Before the sole point."""
+    """Before the sole point, in the middle of a stance."""
+    travel: float
+    """Way from heel to toe during a stance, as a share of the step length."""
+    longest_travel_m: float
+    """Limit of that way, so that the point stays on the sole."""
+    inset_m: float
+    """From the middle of the sole towards the other foot, while walking."""
+
+
+@dataclass(frozen=True)
+class Posture:
+    """Pelvis and torso of a motion, (N,) each."""
+
+    yaw: Array
+    """Heading of the pelvis, which is also that of the feet, rad."""
+    height: Array
+    """Pelvis origin over the floor, m."""
+    waist: Array
+    """Torso yaw against the pelvis, rad."""
+
+    def part(self, ticks: slice) -> Posture:
+        """Some of the ticks."""
+        return Posture(self.yaw[ticks], self.height[ticks], self.waist[ticks])
+
+
+@dataclass(frozen=True)
+class _Feet:
+    """Planned feet, (N, 2) each: sole points (N, 2, 3) with z the height of the lowest point, pitch rad, share of the
+    weight, where along the foot it bears (m before the sole point), and whether the foot is in the air."""
+
+    sole: Array
+    pitch: Array
+    load: Array
+    forward: Array
+    airborne: NDArray[np.bool_]
+
+    def part(self, ticks: slice) -> _Feet:
+        """Some of the ticks."""
+        values = (self.sole, self.pitch, self.load, self.forward)
+        return _Feet(*(array[ticks] for array in values), airborne=self.airborne[ticks])
 
 
 @dataclass(frozen=True)
@@ -69,8 +113,6 @@ class Frames:
     root_linear_velocity: Array
     root_angular_velocity: Array
     contact: NDArray[np.bool_]
-    floor_gap: Array
-    """(N, 2) height of each foot's lowest point over the floor, m."""
 
 
 class StepPlanner:
@@ -81,46 +123,52 @@ class StepPlanner:
         self.ik, self.body = LegIK(spec), WholeBody(spec)
 
     def plan(
-        self, name: str, steps: list[PlannedStep], places: Array, yaw: Array, height: Array, waist: Array,
+        self,
+        name: str,
+        steps: list[PlannedStep],
+        places: Array,
+        posture: Posture,
         period: tuple[int, int] | None = None,
-    ) -> Frames:  # fmt: skip
+        draft: bool = False,
+    ) -> Frames:
         """Frames of a motion that begins and ends at rest, or of the ticks [begin, end) of one `period`.
 
         Args:
             name: what to call the motion in an error.
             steps: in the order of their lifting.
             places: (2, 2) m, sole points of left and right at the beginning.
-            yaw: (N,) rad, heading of the pelvis, which is also that of the feet.
-            height: (N,) m, pelvis origin over the floor.
-            waist: (N,) rad, torso yaw against the pelvis.
+            posture: (N,) ticks of pelvis and torso.
             period: the motion must repeat itself after these ticks, turned by the change of yaw.
+            draft: leave out the correction by inverse dynamics, which takes most of the time.
 
         Raises:
             UserError: a foothold is out of the leg's reach.
         """
         dt = self.spec.control_dt
-        sole, pitch, zmp, airborne = self._feet(steps, places, yaw)
+        feet = self._feet(steps, places, len(posture.yaw))
         carry, still = None, None
         if period is not None:
             first, last = period
-            turn = rotation_2d(yaw[last] - yaw[first])
-            middle = np.mean(sole[[first, last], :, :2], axis=1)
+            turn = rotation_2d(posture.yaw[last] - posture.yaw[first])
+            middle = np.mean(feet.sole[[first, last], :, :2], axis=1)
             carry, still = Carry(turn, middle[1] - turn @ middle[0]), Carry(turn, np.zeros(2))
-            zmp = zmp[first : last + 1]
             around = slice(first - _PAD, last + _PAD + 1)
-            sole, pitch, yaw, height, waist, airborne = (
-                x[around] for x in (sole, pitch, yaw, height, waist, airborne)
-            )
-        quat = quat_from_yaw(yaw)
+            feet, posture = feet.part(around), posture.part(around)
+        inside = slice(None) if period is None else slice(_PAD, -_PAD)
+        quat = quat_from_yaw(posture.yaw)
         rotation = quat_to_matrix(quat)
         omega = math.sqrt(GRAVITY / self.body.com_height)
-        centre, _ = pendulum_motion(zmp, omega, dt, carry)
-        for _ in range(_DYNAMICS_ITERATIONS):
+        wanted = self._wanted(feet, posture.yaw)
+        centre, _ = pendulum_motion(wanted[inside], omega, dt, carry)
+        for iteration in range(_DYNAMICS_ITERATIONS):
             flat = centre if carry is None else carry.pad(centre, _PAD)
-            position = np.concatenate([flat, height[:, None]], axis=-1)
-            q = self._joints(name, position, rotation, sole, pitch, waist)
-            actual = self.body.zmp(position, quat, q)
-            error = zmp - (actual if carry is None else actual[_PAD:-_PAD])
+            position = np.concatenate([flat, posture.height[:, None]], axis=-1)
+            q = self._joints(name, position, rotation, feet, posture.waist)
+            if draft or iteration == _DYNAMICS_ITERATIONS - 1:
+                break
+            error = (wanted - self.body.zmp(position, quat, q))[inside]
+            if np.max(np.abs(error)) < _CONVERGED_M:
+                break
             centre = centre + _LEG_MASS_FACTOR * pendulum_motion(error, omega, dt, still)[0]
         inside = slice(None) if period is None else slice(_PAD, -_PAD - 1)
         return Frames(
@@ -130,19 +178,19 @@ class StepPlanner:
             root_quaternion=quat[inside],
             root_linear_velocity=_central(position, dt)[inside],
             root_angular_velocity=_angular_velocity(quat, dt)[inside],
-            contact=np.repeat(~airborne, self.spec.num_feet // 2, axis=1)[inside],
-            floor_gap=self.body.lowest_points(position, rotation, q)[inside],
+            contact=np.repeat(~feet.airborne, self.spec.num_feet // 2, axis=1)[inside],
         )
 
-    def _feet(
-        self, steps: list[PlannedStep], places: Array, yaw: Array
-    ) -> tuple[Array, Array, Array, NDArray[np.bool_]]:
-        """Sole points (N, 2, 3) with z the height of the lowest point, pitch (N, 2), ZMP (N, 2), airborne (N, 2)."""
-        count = len(yaw)
+    def _feet(self, steps: list[PlannedStep], places: Array, count: int) -> _Feet:
         sole, pitch = np.zeros((count, 2, 3)), np.zeros((count, 2))
         sole[:, :, :2] = places
         airborne = np.zeros((count, 2), dtype=bool)
-        ticks, points = [0], [places.mean(axis=0)]
+        # Knots (tick, value) of the right swings, which load the left foot, and of the bearing point along each foot.
+        swings: list[tuple[float, float]] = []
+        along: tuple[list[tuple[float, float]], ...] = (
+            [(0.0, self.zmp.forward_m)],
+            [(0.0, self.zmp.forward_m)],
+        )
         for step in steps:
             start = sole[step.lift, step.foot, :2].copy()
             span = slice(step.lift, step.land + 1)
@@ -151,30 +199,43 @@ class StepPlanner:
             sole[step.land + 1 :, step.foot, :2] = step.target
             pitch[span, step.foot] = step.pitch
             airborne[step.lift + 1 : step.land, step.foot] = True
-            stance = 1 - step.foot
-            angle = yaw[(step.lift + step.land) // 2]
-            inset = rotation_2d(angle) @ np.array([self.zmp.forward_m, -SIDE[stance] * self.zmp.inset_m])
-            ticks += [step.lift, step.land]
-            points += [sole[step.lift, stance, :2] + inset] * 2
+            swings += [(step.lift, float(step.foot)), (step.land, float(step.foot))]
+            way = 0.5 * float(np.linalg.norm(step.target - start))
+            travel = 0.5 * min(self.zmp.travel * way, self.zmp.longest_travel_m)
+            knots = along[1 - step.foot]
+            knots += [(step.lift, self.zmp.forward_m - travel), (step.land, self.zmp.forward_m + travel)]
         if steps:
-            # At rest the ZMP lies between the feet. It leaves there late: the longer it dwells, the wider the sway.
-            settle = max(round(_REST_TRANSITION * (steps[-1].land - steps[-1].lift)), 2)
-            ticks.insert(1, max(steps[0].lift - settle, 1))
-            points.insert(1, points[0])
-            ticks.append(steps[-1].land + settle)
-            points.append(sole[-1, :, :2].mean(axis=0))
-        clock = np.arange(count)
-        zmp = np.stack([np.interp(clock, ticks, np.array(points)[:, i]) for i in range(2)], axis=-1)
-        return sole, pitch, zmp, airborne
+            swings = [*self._shift(steps[0], steps[0].lift, -1), *swings, *self._shift(steps[-1], steps[-1].land, 1)]
+        ticks = np.arange(count)
+        right = np.interp(ticks, *np.array(swings or [(0.0, 0.5)]).T)
+        forward = np.stack([np.interp(ticks, *np.array(knots).T) for knots in along], axis=-1)
+        return _Feet(sole, pitch, np.stack([right, 1.0 - right], axis=-1), forward, airborne)
 
-    def _joints(
-        self, name: str, position: Array, rotation: Array, sole: Array, pitch: Array, waist: Array
-    ) -> Array:
+    def _shift(self, step: PlannedStep, tick: int, sign: int) -> list[tuple[float, float]]:
+        """Knots of the load between rest and the `tick` at which the first foot lifts (sign -1) or the last one lands (1).
+
+        The foot that will swing is loaded first: that throws the body towards the other one, which then need not
+        carry it for long (anticipatory adjustment, Y. Breniere and M. C. Do, J. Biomechanics 1986). Stopping is the same
+        backward in time.
+        """
+        loaded = 0.5 - _PUSH_SHARE if step.foot == 1 else 0.5 + _PUSH_SHARE
+        at = [tick + sign * round(s / self.spec.control_dt) for s in _PUSH_S]
+        knots = list(zip(at, (loaded, loaded, 0.5), strict=True))
+        return knots if sign > 0 else knots[::-1]
+
+    def _wanted(self, feet: _Feet, yaw: Array) -> Array:
+        """Zero-moment point (N, 2): each foot's bearing point by the load that the foot carries."""
+        cos, sin = np.cos(yaw)[:, None], np.sin(yaw)[:, None]
+        forward, left = feet.forward, -np.array(SIDE) * self.zmp.inset_m
+        offset = np.stack([cos * forward - sin * left, sin * forward + cos * left], axis=-1)
+        return np.sum(feet.load[..., None] * (feet.sole[..., :2] + offset), axis=1)
+
+    def _joints(self, name: str, position: Array, rotation: Array, feet: _Feet, waist: Array) -> Array:
         """Joint positions (N, n) with each foot's lowest point at the height sole[..., 2]."""
-        target = sole.copy()
+        target = feet.sole.copy()
         for _ in range(_FLOOR_ITERATIONS):
-            q = self.ik.solve(position, rotation, target, pitch, name)
-            target[..., 2] += sole[..., 2] - self.body.lowest_points(position, rotation, q)
+            q = self.ik.solve(position, rotation, target, feet.pitch, name)
+            target[..., 2] += feet.sole[..., 2] - self.body.lowest_points(position, rotation, q)
         q[:, list(self.spec.waist_joints)] = waist[:, None]
         return q
 
