@@ -40,7 +40,8 @@ examples:
   wildrobot export runs/first --onnx
   wildrobot export runs/first --onnx policies/mine.onnx
 
-The figures of `wildrobot eval POLICY.onnx --output RUN` are put in when they are of the same network."""
+Figures that `wildrobot eval POLICY.onnx --out RUN/evaluation.json` measured are put into the file by
+exporting again, if they are of the same network."""
 
 
 @dataclass
@@ -93,7 +94,8 @@ def export(
     observations, windows = rollout(spec, layout, actor, frames, seed, threads)
     provenance = training_provenance(run, checkpoint, config)
     network = network_sha256(actor.state_dict())
-    evaluation, notes = _evaluation_of(run, network)
+    output = output or run / "policy.onnx"
+    evaluation, notes = _evaluation_of(run, network, output)
 
     model = to_onnx(PolicyGraph(actor), observations.shape[1], POLICY_NAMES)
     figures, answers = compare(model, actor, observations, POLICY_NAMES)
@@ -106,7 +108,6 @@ def export(
     }
     add_metadata(model, contract, comma_strings(spec, layout, run.resolve().name))
 
-    output = output or run / "policy.onnx"
     if discriminator is None:
         _write(output, model, spec)
         return Exported(output, None, figures["max_abs_difference"], None, notes)
@@ -160,15 +161,30 @@ def _same_robot(checkpoint: dict[str, Any], spec: RobotSpec, run: Path) -> None:
         )
 
 
-def _evaluation_of(run: Path, network: str) -> tuple[dict[str, Any] | None, tuple[str, ...]]:
-    """The run's evaluation, if it is of this very network, and what to tell a person otherwise."""
+def _evaluation_of(run: Path, network: str, policy: Path) -> tuple[dict[str, Any] | None, tuple[str, ...]]:
+    """The run's evaluation, if it is of this very network, and what to tell a person.
+
+    It is when it names the network's hash, or that of the policy file which this export replaces.
+    """
     path = run / "evaluation.json"
     evaluation = read_json(path)
     if evaluation is None:
         return None, ()
-    if evaluation.get("network_sha256") != network:
-        return None, (f"{path} is of another network than this checkpoint and was left out",)
-    return evaluation, ()
+    if evaluation.get("network_sha256") == network or evaluation.get("policy_sha256") in _hashes(policy, network):
+        return evaluation, (f"the figures of {path} stand in the policy file",)
+    return None, (f"{path} is of another network than this checkpoint and was left out; run `wildrobot eval`",)
+
+
+def _hashes(policy: Path, network: str) -> set[str]:
+    """SHA-256 of the policy file as it is and as it was before its evaluation was put in, if it has this network."""
+    try:
+        present = OnnxPolicy(policy)
+    except UserError:
+        return set()
+    if present.contract.get("network_sha256") != network:
+        return set()
+    evaluation = present.contract.get("evaluation") or {}
+    return {present.sha256, evaluation.get("policy_sha256", present.sha256)}
 
 
 def _with_file_after_onnx(argv: Sequence[str]) -> list[str]:
@@ -193,6 +209,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise UserError(f"say in which form to export: wildrobot export {options.run} --onnx")
     if options.threads:
         torch.set_num_threads(options.threads)
+    print(f"exporting {options.run}: simulated robots walk, then the file is compared with torch", flush=True)
     result = export(options.run, options.output, options.robot, options.seed, options.threads)
     print(f"policy: {result.policy}  (largest difference to torch {result.policy_difference:.2g})")
     if result.style is not None:

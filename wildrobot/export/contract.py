@@ -60,7 +60,7 @@ def network_sha256(state: Mapping[str, torch.Tensor]) -> str:
 def training_provenance(
     run: Path, checkpoint: Mapping[str, Any], config: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Where the network comes from: commit, preset, seed and steps; what the run does not say is None."""
+    """Where the network comes from; what the run does not say is None. Places on the training machine are left out."""
     environment = read_json(run / "environment.json") or {}
     return {
         "commit": environment.get("commit") or None,
@@ -68,6 +68,8 @@ def training_provenance(
         "seed": config.get("seed"),
         "steps": checkpoint.get("steps"),
         "iteration": checkpoint.get("iteration"),
+        "packages": environment.get("packages"),
+        "config": {key: value for key, value in config.items() if key not in ("run_dir", "reference", "robot")},
     }
 
 

@@ -78,20 +78,24 @@ def to_onnx(module: nn.Module, size: int, names: tuple[str, str]) -> onnx.ModelP
 def compare(
     model: onnx.ModelProto, module: nn.Module, inputs: Floats, names: tuple[str, str]
 ) -> tuple[dict[str, Any], Floats]:
-    """Torch against ONNX Runtime on inputs (k, D): figures for the contract, and torch's answers (k, ...).
+    """Torch against ONNX Runtime on inputs (k, D), as one batch and row by row as on the robot.
+
+    Returns figures for the contract, and torch's answers (k, ...).
 
     Raises:
         UserError: an answer is not finite, or they differ by more than `TOLERANCE`.
     """
     with torch.no_grad():
         wanted = module(torch.as_tensor(inputs)).numpy()
-    found = open_session(model.SerializeToString()).run([names[1]], {names[0]: inputs})[0]
+    session = open_session(model.SerializeToString())
+    batch = session.run([names[1]], {names[0]: inputs})[0]
+    rows = np.concatenate([session.run([names[1]], {names[0]: row[None]})[0] for row in inputs])
     if not np.all(np.isfinite(wanted)):
         raise UserError(
             f"{int(np.sum(~np.isfinite(wanted)))} values of '{names[1]}' are NaN or infinite on observations of the "
             "network's own rollouts. The training diverged: export an older checkpoint or train again."
         )
-    difference = np.abs(found.astype(np.float64) - wanted.astype(np.float64))
+    difference = np.maximum(np.abs(batch - wanted), np.abs(rows - wanted)).astype(np.float64)
     figures = {
         "samples": len(inputs),
         "max_abs_difference": float(np.max(difference)),
@@ -158,7 +162,7 @@ def load_networks(
     except (KeyError, RuntimeError, TypeError) as error:
         reason = " ".join(str(error).split())[:300]
         raise UserError(
-            f"the checkpoint does not fit the networks of its own configuration "
-            f"({type(error).__name__}: {reason}). It was written by another release: export it with that one, or train again."
+            f"the checkpoint does not fit the networks of its own configuration ({type(error).__name__}: "
+            f"{reason}). It was written by another release: export it with that one, or train again."
         ) from error
     return actor.eval(), discriminator.eval() if discriminator is not None else None

@@ -111,7 +111,7 @@ def hash_note(contract: dict[str, Any], spec: RobotSpec) -> str | None:
         return None
     return (
         f"the robot description is not the one that the policy was trained with (hash "
-        f"{spec.robot_hash[:12]}, trained with {found[:12]}), though joints, limits, gains and layout agree"
+        f"{spec.robot_hash[:12]}, trained with {found[:12]})"
     )
 
 
@@ -130,8 +130,20 @@ def _compare(contract: dict[str, Any], expected: dict[str, Any], spec: RobotSpec
         elif key == "command_ranges":
             lines += _ranges(contract[key], wanted)
         else:
-            lines += _difference(key, contract[key], wanted, spec)
+            lines += _difference(key, _in_robot_order(key, contract[key], contract, spec), wanted, spec)
     return lines
+
+
+def _in_robot_order(key: str, found: Any, contract: dict[str, Any], spec: RobotSpec) -> Any:
+    """Values per joint in the robot's order: another order alone is not reported once more as other values."""
+    theirs = contract.get("joint_names")
+    if key == "joint_names" or not isinstance(theirs, list) or set(map(str, theirs)) != set(spec.joint_names):
+        return found
+    if isinstance(found, dict):
+        return {name: _in_robot_order(name, value, contract, spec) for name, value in found.items()}
+    if not isinstance(found, list) or len(found) != len(theirs):
+        return found
+    return [found[theirs.index(name)] for name in spec.joint_names]
 
 
 def _difference(key: str, found: Any, wanted: Any, spec: RobotSpec) -> list[str]:
