@@ -4,7 +4,7 @@ A Kalman filter on the velocity of the IMU's own point in the IMU's world frame.
 from tick to tick; every foot in contact says how fast the IMU moves over a point at rest (leg odometry): by
 its joint velocities, which a servo may report late, and by the way since the last tick, which is an average
 but on time. A foot that has just landed, or contradicts the rest because it slips, counts for less: its noise
-is scaled by the Student-t weight of its innovation. Both feet are weighed against the same prediction, so that
+is scaled by the Student-t weight of its innovation. Both feet are weighed against one prediction, so that
 left and right are exchangeable. The state is the IMU's velocity and not the pelvis's, because the
 accelerometer's own acceleration needs no derivative of the gyroscope.
 
@@ -222,8 +222,8 @@ class StateEstimator(Stateful):
     ) -> Any:
         """Odometry (3, feet, ...) m/s, averaged with the way over points that stood for the whole tick.
 
-        `reach` (3, feet, points, ...) m leads from the points to the IMU, world. Its change over `dt` s gives the
-        mean velocity; half of what the tick gained brings it to the tick's end.
+        `reach` (3, feet, points, ...) m leads from the points to the IMU, world; its change over `dt` s gives
+        the mean velocity; half of what the tick gained brings it to the tick's end.
         """
         share, stood = _shares(xp, standing * self._stood)
         stood = stood & (dt > 0.0)
