@@ -18,6 +18,19 @@ from wildrobot.runtime.eventlog import Event, LogWriter, read_log
 from wildrobot.runtime.lcm_types import CHANNEL_TYPES
 
 
+# An environment with the base install only: importing what the extras bring fails.
+BASE_INSTALL = """
+import sys
+
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("torch", "mujoco"):
+            raise ModuleNotFoundError(f"{name} is not part of the base install", name=name)
+
+sys.meta_path.insert(0, Blocked())
+"""
+
+
 @pytest.fixture(scope="module")
 def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A log with noisy sensors, so that no two ticks are alike."""
@@ -169,9 +182,7 @@ def test_logs_that_say_too_little_are_refused(
 
 
 def test_replay_needs_neither_torch_nor_mujoco(recording: Path) -> None:
-    script = f"""
-import sys
-sys.modules["torch"] = sys.modules["mujoco"] = None
+    script = f"""{BASE_INSTALL}
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 from pathlib import Path
 from wildrobot.robot_description import load_robot
@@ -203,9 +214,7 @@ def test_a_real_policy_file_runs_and_replays_without_torch_and_mujoco(tmp_path: 
     policy, log = write_small_onnx(tmp_path / "policy.onnx"), tmp_path / "log"
     flags = ("--fast", "--no-lcm", "--speed", "0.2", "--duration", "1", "--log", str(log))
     assert run.main([str(policy), "--robot", "sim", *flags]) == 0
-    script = f"""
-import sys
-sys.modules["torch"] = sys.modules["mujoco"] = None
+    script = f"""{BASE_INSTALL}
 from wildrobot.runtime.replay import main
 sys.exit(main([{str(log)!r}]))
 """
