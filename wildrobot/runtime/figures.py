@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,26 +12,73 @@ from wildrobot.runtime.rotations import heading_split, quat_to_matrix, rotate_he
 
 FOOT_DOWN_N = 1.0
 MIN_SWING_TICKS = 3
+SIDES = ("left", "right")
+FALLEN_HEIGHT = 0.6
+FALLEN_UP = 0.5
 
 
-@dataclass
-class _Swing:
-    """One foot's swings: peak of the sole's lower point, from the tick it lifts until the tick it lands."""
+def fallen(spec: RobotSpec, truth: Any) -> Any:
+    """(N,) bool: the pelvis below 0.6 of its standing height, or tilted by more than 60 degrees."""
+    up = quat_to_matrix(truth.pelvis_quaternion)[:, 2, 2]
+    return (truth.pelvis_position[:, 2] < FALLEN_HEIGHT * spec.standing_height) | (up < FALLEN_UP)
 
-    ticks: int = -1
-    peak: float = 0.0
-    clearances: list[float] = field(default_factory=list)
 
-    def update(self, down: bool, height: float) -> None:
-        if down:
-            if self.ticks >= MIN_SWING_TICKS:
-                self.clearances.append(self.peak)
-            self.ticks, self.peak = 0, 0.0
-        elif self.ticks >= 0:  # a swing whose beginning was not seen does not count
-            self.ticks, self.peak = self.ticks + 1, max(self.peak, height)
+def heading_and_speed(truth: Any) -> tuple[Any, Any]:
+    """Yaw of the pelvis (N,) rad, world, and its velocity (N, 3) m/s in the heading frame."""
+    heading, _ = heading_split(quat_to_matrix(truth.pelvis_quaternion))
+    return heading, rotate_heading(heading, truth.pelvis_linear_velocity, inverse=True)
+
+
+class SwingFigures:
+    """Swings of the left and the right foot, (N, 2): how many, and how high the sole's lower point went."""
+
+    def __init__(self, rows: int) -> None:
+        self.count = np.zeros((rows, 2), dtype=np.int64)
+        """Swings seen from lift-off to touchdown."""
+        self.height_sum = np.zeros((rows, 2))
+        """m, sum over swings of the largest height of the foot's lower sole point."""
+        self._ticks = np.full((rows, 2), -1)  # a swing whose beginning was not seen does not count
+        self._peak = np.zeros((rows, 2))
+
+    def update(self, down: Any, height: Any, active: Any = True) -> None:
+        """One tick: feet on the floor and heights of their lower sole points (N, 2), rows that count."""
+        down, ticks = np.asarray(down, dtype=bool), self._ticks
+        done = down & (ticks >= MIN_SWING_TICKS) & np.asarray(active)[..., None]
+        self.count += done
+        self.height_sum += np.where(done, self._peak, 0.0)
+        aloft = ~down & (ticks >= 0)
+        self._peak = np.where(aloft, np.maximum(self._peak, height), 0.0)
+        self._ticks = np.where(down, 0, np.where(aloft, ticks + 1, ticks))
+
+    def take(self, spec: RobotSpec, truth: Any, active: Any = True) -> None:
+        """`update` from the simulator's truth."""
+        pads = [[i for i, name in enumerate(spec.foot_names) if name.startswith(side)] for side in SIDES]
+        down = np.any(truth.foot_force[:, pads] > FOOT_DOWN_N, axis=-1)
+        self.update(down, np.min(truth.foot_position[:, pads, 2], axis=-1), active)
 
     def restart(self) -> None:
-        self.ticks, self.peak = -1, 0.0
+        """What comes next does not follow from what came last."""
+        self._ticks[:], self._peak[:] = -1, 0.0
+
+
+class HeadingDrift:
+    """How far rows (N,) have turned from the heading asked for, rad, counted over full turns."""
+
+    def __init__(self, rows: int) -> None:
+        self.drift = np.zeros(rows)
+        self.largest = np.zeros(rows)
+        self._yaw: Any = None
+
+    def update(self, yaw: Any, turned: Any = 0.0, active: Any = True) -> None:
+        """One tick: heading `yaw` (N,) rad, and by how much the command `turned` it since the last one."""
+        if self._yaw is not None:
+            self.drift = self.drift + np.where(active, wrap_angle(yaw - self._yaw) - turned, 0.0)
+            self.largest = np.maximum(self.largest, np.abs(self.drift))
+        self._yaw = np.asarray(yaw, dtype=np.float64)
+
+    def restart(self) -> None:
+        """Go on from the next heading as if it were the last one."""
+        self._yaw = None
 
 
 class WalkFigures:
@@ -40,60 +86,47 @@ class WalkFigures:
 
     def __init__(self, spec: RobotSpec) -> None:
         self._spec = spec
-        self._swings = {"left": _Swing(), "right": _Swing()}
+        self._swings = SwingFigures(1)
+        self._heading = HeadingDrift(1)
         self.from_truth = False
         self.ticks = 0
         self.falls = 0
         self._speed = self._asked_speed = 0.0
-        self._yaw: float | None = None
-        self.heading_drift = self.heading_drift_max = 0.0
 
     def pause(self) -> None:
         """The robot is not walking on this tick."""
-        self._yaw = None
-        for swing in self._swings.values():
-            swing.restart()
+        self._heading.restart()
+        self._swings.restart()
 
     def walking(self, command: Any, estimate: Estimate, truth: Any | None) -> None:
         """One tick of walking under the user's `command` (2,): speed, turning and swings are taken up."""
         self.from_truth = truth is not None
         if truth is None:
-            yaw, speed = float(estimate.yaw[0]), float(estimate.linear_velocity[0, 0])
+            yaw, velocity = estimate.yaw, estimate.linear_velocity
         else:
-            heading, _ = heading_split(quat_to_matrix(truth.pelvis_quaternion))
-            yaw = float(heading[0])
-            speed = float(rotate_heading(heading, truth.pelvis_linear_velocity, inverse=True)[0, 0])
-            self._take_swings(truth)
-        if self._yaw is not None:
-            turned = float(wrap_angle(np.float64(yaw - self._yaw)))
-            self.heading_drift += turned - float(command[1]) * self._spec.control_dt
-            self.heading_drift_max = max(self.heading_drift_max, abs(self.heading_drift))
-        self._yaw = yaw
-        self._speed += speed
+            yaw, velocity = heading_and_speed(truth)
+            self._swings.take(self._spec, truth)
+        self._heading.update(yaw, float(command[1]) * self._spec.control_dt)
+        self._speed += float(velocity[0, 0])
         self._asked_speed += float(command[0])
         self.ticks += 1
-
-    def _take_swings(self, truth: Any) -> None:
-        for side, swing in self._swings.items():
-            pads = [i for i, name in enumerate(self._spec.foot_names) if name.startswith(side)]
-            down = bool(np.any(truth.foot_force[0, pads] > FOOT_DOWN_N))
-            swing.update(down, float(np.min(truth.foot_position[0, pads, 2])))
 
     def summary(self) -> dict[str, Any]:
         """Plain data in SI units; None where nothing was measured."""
         walked = max(self.ticks, 1)
-        swings = {side: swing.clearances for side, swing in self._swings.items()}
+        figures = zip(self._swings.count[0], self._swings.height_sum[0], strict=True)
+        swings = dict(zip(SIDES, figures, strict=True))
         return {
             "walked_s": self.ticks * self._spec.control_dt,
             "commanded_speed_m_s": self._asked_speed / walked if self.ticks else None,
             "mean_speed_m_s": self._speed / walked if self.ticks else None,
-            "heading_drift_rad": self.heading_drift,
-            "heading_drift_max_rad": self.heading_drift_max,
+            "heading_drift_rad": float(self._heading.drift[0]),
+            "heading_drift_max_rad": float(self._heading.largest[0]),
             "falls": self.falls,
             "measured_by": "simulator" if self.from_truth else "estimator",
-            "swings": {side: len(values) for side, values in swings.items()},
+            "swings": {side: int(count) for side, (count, _) in swings.items()},
             "swing_clearance_m": {
-                side: float(np.mean(values)) if values else None for side, values in swings.items()
+                side: float(total / count) if count else None for side, (count, total) in swings.items()
             },
         }
 
