@@ -38,8 +38,6 @@ class AMPConfig:
     """clip(D, 0, 1); sigmoid(D); the former max(0, 1 - (D-1)^2 / 4), which pays 0.75 for D = 0."""
     reward_before_update: bool = True
     """Reward from the discriminator that the samples were collected under; False is for ablation."""
-    stand_share: float = 0.2
-    """Share of standing windows in the reference, by repetition."""
     held_out: float = 0.1
     """Share of the reference rollouts kept away from training, for `disc_acc_heldout`."""
 
@@ -199,8 +197,8 @@ def feature_auc(reference: Any, policy: Any) -> Any:
 
 def logistic_auc(reference: Any, policy: Any, seed: int = 0) -> float:
     """AUC on unseen halves of a logistic classifier of standardised features (a, F) against (b, F)."""
-    rng = np.random.default_rng(seed)
-    sides = [side[rng.permutation(len(side))] for side in (np.asarray(reference), np.asarray(policy))]
+    # one shuffle for both sides: a pair of equal rows lands in the same half, and cannot look like a difference
+    sides = [side[np.random.default_rng(seed).permutation(len(side))] for side in map(np.asarray, (reference, policy))]
     train = [side[: len(side) // 2] for side in sides]
     test = [side[len(side) // 2 :] for side in sides]
     mean, std = np.mean(np.concatenate(train), axis=0), np.std(np.concatenate(train), axis=0) + 1e-6

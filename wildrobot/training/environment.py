@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wildrobot.robot_description import RobotSpec
+from wildrobot.runtime.command import is_moving
 from wildrobot.runtime.observation import Layout, layout_size
 from wildrobot.runtime.rotations import heading_split, quat_to_matrix, rotate_heading
 from wildrobot.runtime.signal_path import Signal, SignalPath
@@ -105,6 +106,7 @@ class Step:
     features: Array
     window: Array
     window_valid: NDArray[np.bool_]
+    """The window holds real frames only, of a robot that was commanded to move all along: style is judged there."""
     signal: Signal
     truth: Truth
 
@@ -112,7 +114,7 @@ class Step:
 class Environment(Stateful):
     """N robots in parallel. `step(action)` (N, n) in, `Step` out."""
 
-    state_fields = ("sim", "path", "task", "window", "age", "ended", "_filtered")
+    state_fields = ("sim", "path", "task", "window", "age", "ended", "_filtered", "_moving_for")
 
     def __init__(
         self, spec: RobotSpec, sim: Simulation, task: Any, layout: Layout, window_frames: int, episode_s: float = 20.0
@@ -126,6 +128,7 @@ class Environment(Stateful):
         self.ended = np.ones(self.num_envs, dtype=bool)
         self._weight = spec.total_mass * 9.81
         self._filtered = np.zeros((self.num_envs, 4))
+        self._moving_for = np.zeros(self.num_envs, dtype=np.int64)
         self.obs_size = layout_size(layout) + task.extra_size
         self.critic_size = self.obs_size + 3 + 3 + 1 + 3 + 4 + 2 * spec.num_feet + task.critic_extra().shape[1]
 
@@ -156,7 +159,10 @@ class Environment(Stateful):
         signal = self.path.observe(frame, self.task.command())
         truth = self.sim.truth()
         motion = motion_of(truth)
+        moving = is_moving(self.spec, signal.command)
+        self._moving_for = np.where(moving & ~fresh, self._moving_for + 1, 0)
         window, window_valid = self.window.push(signal.features, fresh)
+        window_valid = window_valid & (self._moving_for >= self.window.frames)
         terms, terminated, timeout = self.task.advance(signal, truth, motion, action, fresh)
         valid = ~fresh
         self.age += valid

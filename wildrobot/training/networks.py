@@ -84,6 +84,7 @@ class SymmetricActor(nn.Module):
         hidden: Sequence[int],
         init_std: float = 0.12,
         extra: tuple[Any, Any] | None = None,
+        until: float = 1e12,
     ) -> None:
         super().__init__()
         index, sign = (torch.as_tensor(part.copy()) for part in observation_mirror(spec, layout))
@@ -91,7 +92,7 @@ class SymmetricActor(nn.Module):
             index = torch.cat([index, torch.as_tensor(extra[0]) + layout_size(layout)])
             sign = torch.cat([sign, torch.as_tensor(extra[1])])
         n = spec.num_joints
-        self.normalizer = Normalizer(len(index))
+        self.normalizer = Normalizer(len(index), until=until)
         self.net = mlp([len(index), *hidden, n])
         self.log_std = nn.Parameter(torch.full((n,), math.log(init_std)))
         self.register_buffer("obs_index", index, persistent=False)

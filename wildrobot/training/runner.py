@@ -81,7 +81,7 @@ class Runner:
             # a tick that carried the reset cuts the chain too: it is nobody's next state
             rollout.ended[t] = torch.from_numpy(step.ended | ~step.valid)
             rollout.valid[t] = torch.from_numpy(step.valid)
-            features.append(step.features)
+            features.append(step.features[step.window_valid])
             windows.append(torch.from_numpy(step.window).float())
             window_ok.append(torch.from_numpy(step.valid & step.window_valid))
             for name, value in step.terms.items():
@@ -137,13 +137,16 @@ class Runner:
         else:
             metrics |= self.amp.update(fresh, self.generator)
             reward = self.amp.reward(flat)
-        return reward.reshape(ok.shape) * ok
+        # Where style is not judged it pays its mean, so that no command is worth more than another.
+        return torch.where(ok, reward.reshape(ok.shape), torch.tensor(metrics["style_reward_mean"]))
 
     def _feature_figures(self, features: Any, metrics: dict[str, Any]) -> None:
         """What the discriminator sees: separability of single features and ratios of standard deviations."""
         assert self.amp is not None
         from wildrobot.runtime.features import feature_names
 
+        if len(features) == 0:
+            return
         names = feature_names(self.env.spec)
         size = len(names)
         rng = np.random.default_rng(self.iteration)

@@ -42,6 +42,8 @@ from wildrobot.training.runner import Mix, Runner
 from wildrobot.training.walking import WalkingConfig, WalkingTask
 
 PRESETS = Path(__file__).parent / "presets"
+NORMALIZER_SAMPLES = 5e6
+"""Observations after which the normaliser of a policy trained from random weights stops changing."""
 
 
 @dataclass(frozen=True)
@@ -84,23 +86,18 @@ class TrainConfig:
 
 
 def split_reference(dataset: ReferenceDataset, amp: AMPConfig, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Windows to train the discriminator on and, from other rollouts, windows held out.
+    """Walking windows to train the discriminator on and, from other rollouts, windows held out.
 
-    Standing windows are repeated until they are `amp.stand_share` of all, about as often as the policy is commanded to
-    stand: otherwise standing itself would look like a fake.
+    Standing is not judged: were it in the reference, a robot that stands still while it is commanded to walk would
+    pass for real.
     """
     order = np.random.default_rng(seed).permutation(dataset.undisturbed)
     held = order[: int(round(amp.held_out * len(order)))]
-    rest = order[len(held) :]
     parts = []
-    for rows in (rest, held):
-        windows = torch.as_tensor(dataset.windows(amp.frames, rows), dtype=torch.float32)
-        moving = [windows_of(dataset.rollout(int(r), "moving")[:, None], amp.frames) for r in rows]
-        still = ~np.concatenate([part.any(axis=-1) for part in moving]) if moving else np.zeros(0, dtype=bool)
-        wanted = amp.stand_share / (1.0 - amp.stand_share) * float(np.sum(~still))
-        standing = windows[torch.from_numpy(np.flatnonzero(still))]
-        copies = round(wanted / max(1, len(standing))) - 1
-        parts.append(torch.cat([windows, *[standing] * max(0, copies)]))
+    for rows in (order[len(held) :], held):
+        moving = [windows_of(dataset.rollout(int(r), "moving")[:, None], amp.frames).all(axis=-1) for r in rows]
+        windows = dataset.windows(amp.frames, rows)
+        parts.append(torch.as_tensor(windows[np.concatenate(moving)] if moving else windows, dtype=torch.float32))
     return parts[0], parts[1]
 
 
@@ -111,7 +108,9 @@ def make_runner(spec: RobotSpec, config: TrainConfig, dataset: ReferenceDataset)
     layout = make_layout(spec, config.observation)
     env = Environment(spec, sim, task, layout, config.amp.frames, config.episode_s)
     torch.manual_seed(config.seed)
-    actor = SymmetricActor(spec, layout, config.hidden, config.ppo.init_std)
+    # A cloned policy was fitted to its inputs' scales: were they to move on, its feedback gains would, too.
+    until = 1.0 if config.cloning.updates else NORMALIZER_SAMPLES
+    actor = SymmetricActor(spec, layout, config.hidden, config.ppo.init_std, until=until)
     critic = Critic(env.critic_size, config.hidden)
     reference, held_out = split_reference(dataset, config.amp, config.seed)
     amp = AMP(reference, held_out, config.amp)
