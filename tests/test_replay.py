@@ -17,7 +17,6 @@ from wildrobot.runtime import replay, run
 from wildrobot.runtime.eventlog import Event, LogWriter, read_log
 from wildrobot.runtime.lcm_types import CHANNEL_TYPES
 
-
 # An environment with the base install only: importing what the extras bring fails.
 BASE_INSTALL = """
 import sys
