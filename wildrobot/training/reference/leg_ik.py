@@ -51,7 +51,13 @@ class LegIK:
         return pairs[..., 1, :] + self._toe_share * (pairs[..., 0, :] - pairs[..., 1, :])
 
     def solve(
-        self, pelvis_position: Array, pelvis_rotation: Array, sole: Array, pitch: Array, name: str = "pose"
+        self,
+        pelvis_position: Array,
+        pelvis_rotation: Array,
+        sole: Array,
+        pitch: Array,
+        name: str = "pose",
+        guess: Array | None = None,
     ) -> Array:
         """Joint positions (..., n) that put the sole points at `sole`.
 
@@ -61,6 +67,7 @@ class LegIK:
             sole: (..., 2, 3) m, world: left, right.
             pitch: (..., 2) rad, elevation of the sole's heel-to-toe line, positive with the toes down.
             name: what to call this motion in an error.
+            guess: (..., n) joint positions nearby, to start from instead of the closed form.
 
         Joints outside the legs are zero. Joint limits are not looked at.
 
@@ -69,16 +76,23 @@ class LegIK:
         """
         shape = sole.shape[:-2]
         rotation = np.broadcast_to(pelvis_rotation, (*shape, 3, 3)).reshape(-1, 3, 3)
-        target = rotate_inverse(
-            rotation[:, None], (sole - pelvis_position[..., None, :]).reshape(-1, 2, 3)
+        target = rotate_inverse(rotation[:, None], (sole - pelvis_position[..., None, :]).reshape(-1, 2, 3))
+        rise = np.broadcast_to(-np.sin(pitch), (*shape, 2)).reshape(-1, 2) * (
+            self.toe_length + self.heel_length
         )
-        rise = np.broadcast_to(-np.sin(pitch), (*shape, 2)).reshape(-1, 2) * (self.toe_length + self.heel_length)
-        q = self._planar(target, np.broadcast_to(pitch, (*shape, 2)).reshape(-1, 2))
+        if guess is None:
+            q = self._planar(target, np.broadcast_to(pitch, (*shape, 2)).reshape(-1, 2))
+        else:
+            q = guess.reshape(-1, self._spec.num_joints).copy()
         residual = np.full((len(q), 2, 4), np.inf)
         for _ in range(_MAX_ITERATIONS):
             points, jacobians = self._spec.kinematics.foot_points_and_jacobians(q)
-            span = rotate(rotation[:, None], points.reshape(-1, 2, 2, 3)[:, :, 0] - points.reshape(-1, 2, 2, 3)[:, :, 1])
-            residual = np.concatenate([target - self.sole_points(points), (rise - span[..., 2])[..., None]], axis=-1)
+            span = rotate(
+                rotation[:, None], points.reshape(-1, 2, 2, 3)[:, :, 0] - points.reshape(-1, 2, 2, 3)[:, :, 1]
+            )
+            residual = np.concatenate(
+                [target - self.sole_points(points), (rise - span[..., 2])[..., None]], axis=-1
+            )
             if np.max(np.abs(residual), initial=0.0) < _TOLERANCE:
                 break
             pairs = jacobians.reshape(-1, 2, 2, 3, self._spec.num_joints)
@@ -108,13 +122,17 @@ class LegIK:
             roll = np.arctan2(hip_to_sole[:, 1] - self._side_offset[leg], -hip_to_sole[:, 2])
             height = self._spec.leg.ankle_height
             forward = hip_to_sole[:, 0] + height * np.sin(pitch[:, leg])
-            down = np.hypot(hip_to_sole[:, 1] - self._side_offset[leg], hip_to_sole[:, 2]) - height * np.cos(pitch[:, leg])
+            down = np.hypot(hip_to_sole[:, 1] - self._side_offset[leg], hip_to_sole[:, 2]) - height * np.cos(
+                pitch[:, leg]
+            )
             # 1 mm short of a straight leg, where the Jacobian is singular
             reach = np.minimum(np.hypot(forward, down), self._spec.leg.length - 1e-3)
             a, b = self._hip_to_knee, self._knee_to_ankle
             knee = np.pi - np.arccos(np.clip((a * a + b * b - reach**2) / (2 * a * b), -1.0, 1.0))
             at_hip = np.arccos(np.clip((a * a + reach**2 - b * b) / (2 * a * reach), -1.0, 1.0))
             hip = -np.arctan2(forward, down) - at_hip
-            for joint, value in zip(self.joints[leg], (hip, roll, knee, pitch[:, leg] - hip - knee), strict=True):
+            for joint, value in zip(
+                self.joints[leg], (hip, roll, knee, pitch[:, leg] - hip - knee), strict=True
+            ):
                 q[:, joint] = value
         return q

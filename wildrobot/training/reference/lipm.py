@@ -34,7 +34,9 @@ class Carry:
 
     def pad(self, samples: Array, count: int) -> Array:
         """One period of samples (N + 1, k), both ends included, with `count` more before and after."""
-        return np.concatenate([self.back(samples[-1 - count : -1]), samples, self.forth(samples[1 : 1 + count])])
+        return np.concatenate(
+            [self.back(samples[-1 - count : -1]), samples, self.forth(samples[1 : 1 + count])]
+        )
 
 
 def pendulum_motion(zmp: Array, omega: float, dt: float, carry: Carry | None = None) -> tuple[Array, Array]:
@@ -72,7 +74,8 @@ def pendulum_motion(zmp: Array, omega: float, dt: float, carry: Carry | None = N
         first = np.linalg.solve(identity - shrink * carry.rotation, backward(zero)[0] + shrink * carry.shift)
         xi = backward(carry.forth(first))
         last = np.linalg.solve(
-            identity - shrink * carry.rotation.T, forward(zero, xi)[-1] - shrink * carry.rotation.T @ carry.shift
+            identity - shrink * carry.rotation.T,
+            forward(zero, xi)[-1] - shrink * carry.rotation.T @ carry.shift,
         )
         x = forward(carry.back(last), xi)
     return x, omega * (xi - x)

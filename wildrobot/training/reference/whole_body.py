@@ -13,6 +13,7 @@ from wildrobot.runtime.rotations import rotate
 from wildrobot.runtime.simulation import compile_model
 
 Array = NDArray[np.float64]
+_INWARD = np.array([-1.0, 1.0])  # direction of the other leg along y: left, right
 
 
 class WholeBody:
@@ -21,7 +22,14 @@ class WholeBody:
     def __init__(self, spec: RobotSpec) -> None:
         self.spec = spec
         self.model = compile_model(spec)
-        self.model.opt.disableflags |= int(mujoco.mjtDisableBit.mjDSBL_CONTACT | mujoco.mjtDisableBit.mjDSBL_CONSTRAINT)
+        # A plan is for a symmetric robot, so that its mirror image is a plan too: midline bodies balance on the midline.
+        hinges = [self.model.joint(name).bodyid[0] for name in spec.joint_names]
+        sides = [spec.mirror.joint_index[i] for i in range(spec.num_joints)]
+        middle = [1] + [body for i, body in enumerate(hinges) if sides[i] == i]
+        self.model.body_ipos[middle, 1] = 0.0
+        self.model.opt.disableflags |= int(
+            mujoco.mjtDisableBit.mjDSBL_CONTACT | mujoco.mjtDisableBit.mjDSBL_CONSTRAINT
+        )
         self.data = mujoco.MjData(self.model)
         self.joint_qpos = np.array([self.model.joint(name).qposadr[0] for name in spec.joint_names])
         self.joint_qvel = np.array([self.model.joint(name).dofadr[0] for name in spec.joint_names])
@@ -30,7 +38,7 @@ class WholeBody:
         self.data.qpos[2] = spec.standing_height
         self.data.qpos[self.joint_qpos] = spec.default_joint_pos
         mujoco.mj_forward(self.model, self.data)
-        self.com_height = float(self.data.subtree_com[0][2])
+        self.com_forward, _, self.com_height = (float(value) for value in self.data.subtree_com[0])
 
     def _contact_points(self) -> list[tuple[Array, float]]:
         """Per foot: centres (k, 3) of its contact spheres relative to the sole point, foot axes, and their radius."""
@@ -41,8 +49,13 @@ class WholeBody:
         feet = []
         for foot in range(2):
             body = model.site(self.spec.foot_names[2 * foot]).bodyid[0]
-            geoms = [g for g in range(model.ngeom) if model.geom_bodyid[g] == body and model.geom_priority[g] > 0]
-            feet.append((self.data.geom_xpos[geoms] - origin - sole[foot], float(model.geom_size[geoms[0], 0])))
+            geoms = [
+                g for g in range(model.ngeom) if model.geom_bodyid[g] == body and model.geom_priority[g] > 0
+            ]
+            feet.append(
+                (self.data.geom_xpos[geoms] - origin - sole[foot], float(model.geom_size[geoms[0], 0]))
+            )
+        self._half_sole = 0.5 * float(np.ptp(feet[0][0][:, 1]))
         return feet
 
     def lowest_points(self, position: Array, rotation: Array, q: Array) -> Array:
@@ -51,11 +64,23 @@ class WholeBody:
         lowest = []
         for i, (corners, radius) in enumerate(self._corners):
             points = sole[:, i, None] + rotate(foot[:, i, None], corners)
-            lowest.append(np.min((position[:, None] + rotate(rotation[:, None], points))[..., 2], axis=-1) - radius)
+            lowest.append(
+                np.min((position[:, None] + rotate(rotation[:, None], points))[..., 2], axis=-1) - radius
+            )
         return np.stack(lowest, axis=-1)
 
+    def bearing(self, rotation: Array, q: Array, tilt_rad: float) -> Array:
+        """How far inward (towards the other leg) of its middle each sole bears on the floor, (N, 2) m.
+
+        Without an ankle roll the sole leans sideways with the leg: tilted beyond `tilt_rad` it bears on its lower edge,
+        between it bears somewhere between the edges.
+        """
+        _, foot = self.spec.kinematics.sole_frames(q)
+        rise = (rotation[:, None] @ foot)[..., 2, 1] * _INWARD  # of the sole's inner edge
+        return -self._half_sole * np.tanh(rise / tilt_rad)
+
     def root_wrench(self, position: Array, quat: Array, q: Array) -> tuple[Array, Array]:
-        """Force (N, 3) and moment about the world origin (N, 3) that the floor must give; and joint torques (N, n)."""
+        """Force (N, 3) and moment about the world origin (N, 3) that the floor must give."""
         model, data, dt = self.model, self.data, self.spec.control_dt
         qpos = np.tile(model.qpos0, (len(q), 1))
         qpos[:, :3], qpos[:, 3:7], qpos[:, self.joint_qpos] = position, quat, q
