@@ -6,13 +6,19 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy and torch start their pools
 
+import dataclasses
 import sys
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from training_helpers import no_correction
 
 from wildrobot.robot_description import RobotSpec, load_robot
 from wildrobot.training.reference.clip import PlannedClip
+
+if TYPE_CHECKING:
+    from wildrobot.training.reference.dataset import ReferenceDataset
 
 
 @pytest.fixture(autouse=True)
@@ -55,3 +61,20 @@ def squat(spec: RobotSpec) -> PlannedClip:
         loop=True,
         source="tests",
     )
+
+
+@pytest.fixture(scope="session")
+def small_reference(spec: RobotSpec, squat: PlannedClip) -> ReferenceDataset:
+    """Knee bends, executed without any correction; once as standing and once called a walk of 0.2 m/s."""
+    from wildrobot.training.reference.track import TrackConfig, record
+
+    count = len(squat)
+    march = dataclasses.replace(
+        squat,
+        name="march",
+        command=np.tile([0.2, 0.0], (count, 1)),
+        phase=2 * np.pi * np.arange(count) / count,
+        moving=np.ones(count, dtype=bool),
+    )
+    config = TrackConfig(episode_s=1.0, settle_s=0.2, rollouts_per_clip=6, noisy_rollouts_per_clip=2)
+    return record(spec, [squat, march], no_correction, config, seed=0)

@@ -320,6 +320,11 @@ def test_logistic_auc_of_the_same_distribution_is_a_half() -> None:
     assert logistic_auc(rng.normal(size=(1000, 5)), rng.normal(size=(1000, 5))) < 0.56
 
 
+def test_logistic_auc_of_the_same_few_rows_is_a_half() -> None:
+    rows = np.random.default_rng(3).normal(size=(40, 29))
+    assert logistic_auc(rows, rows + 1e-7) == pytest.approx(0.5, abs=0.01)
+
+
 def test_the_discriminator_has_one_raw_logit_layer_norm_and_orthogonal_weights() -> None:
     d = Discriminator(58)
     kinds = [type(layer).__name__ for layer in d.net]

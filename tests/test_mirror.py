@@ -1,4 +1,4 @@
-"""Left and right change places exactly: in the map, in features and observations, in the policy, in the physics."""
+"""Left and right change places exactly: in the map, features and observations, the policy, the physics."""
 
 from __future__ import annotations
 

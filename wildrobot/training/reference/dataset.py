@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import zipfile
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -88,6 +90,8 @@ class ReferenceDataset:
         """
         path = Path(path)
         try:
+            with zipfile.ZipFile(path):
+                pass  # np.load reads other formats, too
             with np.load(path, allow_pickle=False) as data:
                 arrays = {name: data[name] for name in ARRAYS}
                 begin, meta = data["begin"], json.loads(str(data["meta"]))
@@ -95,13 +99,15 @@ class ReferenceDataset:
             raise UserError(
                 f"cannot read the reference {path}: {error.strerror or error}. Make one with: wildrobot reference build"
             ) from error
-        except (KeyError, ValueError, EOFError) as error:
+        except (KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise UserError(
                 f"{path} is not a whole {FORMAT} file ({error}). Build it again with: wildrobot reference build"
             ) from error
         if meta.get("format") != FORMAT:
             raise UserError(f"{path} has format {meta.get('format')!r}, expected {FORMAT!r}. Build it again.")
         for name, values in arrays.items():
+            if len(values) != begin[-1]:
+                raise UserError(f"{path}: '{name}' has {len(values)} frames, expected {begin[-1]}. Build it again.")
             if values.dtype.kind == "f" and not np.all(np.isfinite(values)):
                 frame = int(np.argwhere(~np.isfinite(values))[0][0])
                 raise UserError(f"{path}: '{name}' is not finite at frame {frame}; build the reference again.")
