@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from wildrobot.robot_description import RobotSpec
-from wildrobot.runtime.command import HeadingHold, is_moving
+from wildrobot.runtime.command import is_moving
 from wildrobot.runtime.commands_input import Command, CommandSource, StopSignals
 from wildrobot.runtime.figures import WalkFigures
 from wildrobot.runtime.loop import TickTimer
@@ -56,11 +56,9 @@ class Controller:
         self.source, self.signals, self.publisher, self.timer = source, signals, publisher, timer
         self.machine = StateMachine(spec)
         self.safety = SafetySupervisor(spec)
-        self.heading = HeadingHold(spec)
         self.figures = WalkFigures(spec)
         self.outcome = Outcome()
         self.ended = False
-        self._yaw: Any = np.zeros(1)
         self._target: Any = None
         self._gain = 0.0
         self._policy_fault = False
@@ -161,11 +159,7 @@ class Controller:
         if starts:
             path.reset(frame)
             self._policy_fault = False
-        given = user[None] if starts else self.heading.command(user[None], self._yaw)
-        signal = path.observe(frame, given)
-        if starts:
-            self.heading.reset((1,))
-        self._yaw = signal.estimate.yaw
+        signal = path.observe(frame, user[None])
         self.timer.mark("observe")
         action = self.policy(signal.observation)
         self.timer.mark("policy")

@@ -160,7 +160,8 @@ def compare(
     from wildrobot.runtime.signal_path import SignalPath
 
     layout = policy.layout
-    signal_path = SignalPath(spec, layout)
+    # the log holds the command after heading hold, as the policy saw it
+    signal_path = SignalPath(spec, layout, heading_hold=False)
     names = field_names(spec, layout)
     count, previous = 0, -1
     for tick in policy_ticks(path):
