@@ -194,7 +194,7 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
             run_episodes(spec, policy, layout, speed, config, style, bar)
             for speed in config.chosen_speeds
         ]
-    return document(config, spec, rows)
+    return document(config, spec, rows) | {"network_sha256": policy.contract.get("network_sha256")}
 
 
 def document(config: EvalConfig, spec: RobotSpec, rows: list[dict[str, Any]]) -> dict[str, Any]:

@@ -7,14 +7,18 @@ from collections.abc import Mapping
 from typing import Any
 
 _LABELS = {
-    "command": "commanded (m/s)",
-    "speed": "speed (m/s)",
-    "speed_mean": "mean speed (m/s)",
-    "mean_speed": "mean speed (m/s)",
-    "speed_error": "speed error (m/s)",
-    "lateral_drift": "lateral drift (m)",
-    "yaw_drift": "yaw drift (rad)",
-    "foot_slip": "foot slip (m/s)",
+    "command_m_s": "commanded (m/s)",
+    "mean_speed_m_s": "mean speed (m/s)",
+    "speed_error_m_s": "speed error (m/s)",
+    "lateral_drift_m_s": "lateral drift (m/s)",
+    "yaw_drift_rad": "largest turn, mean (rad)",
+    "yaw_drift_worst_rad": "largest turn (rad)",
+    "saturation": "at the voltage limit",
+    "foot_slip_m_s": "foot slip (m/s)",
+    "clearance_left_mm": "clearance left (mm)",
+    "clearance_right_mm": "clearance right (mm)",
+    "steps_per_s": "steps/s",
+    "steps_standing_per_20_s": "steps in 20 s of standing",
     "disc_acc": "disc_acc",
 }
 _PERCENT = ("survival", "saturation", "torque_saturation", "success")
