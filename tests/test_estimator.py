@@ -365,6 +365,23 @@ def test_reset_rows_forget_and_the_others_do_not_notice(spec: RobotSpec) -> None
                 assert not np.allclose(a.linear_velocity[mask], b.linear_velocity[mask], atol=1e-3)
 
 
+def test_a_reset_row_recovers_from_readings_that_were_not_numbers(spec: RobotSpec) -> None:
+    frames = random_frames(spec, rows=2, ticks=4)
+    estimator, fresh = StateEstimator(spec), StateEstimator(spec)
+    frames[1].joint_velocity[1] = np.nan
+    frames[1].joint_position[1] = np.nan
+    frames[1].imu_quaternion[1] = np.nan
+    frames[1].imu_acceleration[1] = np.nan
+    for frame in frames[:2]:
+        estimator.update(frame)
+    estimator.reset(frames[2], np.array([False, True]))
+    for frame in frames[2:]:
+        recovered, expected = estimator.update(frame), fresh.update(frame)
+        assert np.all(np.isfinite(recovered.linear_velocity))
+        np.testing.assert_array_equal(recovered.linear_velocity[1], expected.linear_velocity[1])
+        np.testing.assert_array_equal(recovered.height[1], expected.height[1])
+
+
 def test_an_invalid_imu_sample_is_not_integrated(spec: RobotSpec) -> None:
     pose, results = stepping_forward(spec, 0.3, 0.2), []
     for wild in (0.0, 50.0):
