@@ -1,10 +1,12 @@
-"""Motion capture from AMASS `.npz` files (N. Mahmood et al., "AMASS: Archive of Motion Capture as Surface Shapes", ICCV 2019).
+"""Motion capture from AMASS `.npz` files (N. Mahmood et al., "AMASS: Archive of Motion Capture as Surface
+Shapes", ICCV 2019).
 
-A file holds joint rotations of the SMPL-H body but not the body's bones: those are in the SMPL model files, which may
-not be redistributed. Here limb *directions* come from the file's rotations applied to an approximate neutral skeleton of
-an adult of 1.7 m, with lengths rounded from anthropometric proportions (D. A. Winter, Biomechanics and Motor Control
-of Human Movement, ch. 4). The shape parameters (`betas`), hands and soft tissue are not used. Retargeting uses
-directions and the leg-length ratio, so the step lengths are those of that skeleton.
+A file holds joint rotations of the SMPL-H body but not the body's bones: those are in the SMPL model files,
+which may not be redistributed. Here limb *directions* come from the file's rotations applied to an
+approximate neutral skeleton of an adult of 1.7 m, with lengths rounded from anthropometric proportions (D. A.
+Winter, Biomechanics and Motor Control of Human Movement, ch. 4). The shape parameters (`betas`), hands and
+soft tissue are not used. Retargeting uses directions and the leg-length ratio, so the step lengths are those
+of that skeleton.
 """
 
 from __future__ import annotations
@@ -75,7 +77,8 @@ def load_amass(path: str | Path) -> HumanMotion:
     count = len(SMPL_JOINTS)
     if poses.ndim != 2 or poses.shape[1] < 3 * count:
         raise UserError(
-            f"{path}: 'poses' is {poses.shape}, expected (frames, {3 * count} or more): axis-angle of {count} body joints."
+            f"{path}: 'poses' is {poses.shape}, expected (frames, {3 * count} or more): axis-angle of "
+            f"{count} body joints. Use an AMASS motion of the SMPL-H or SMPL-X body."
         )
     if trans.shape != (len(poses), 3):
         raise UserError(
@@ -93,8 +96,8 @@ def load_amass(path: str | Path) -> HumanMotion:
 def _array(path: Path, data: np.lib.npyio.NpzFile, key: str) -> Array:
     if key not in data.files:
         raise UserError(
-            f"{path} has no array '{key}'; it holds: {', '.join(sorted(data.files)) or 'nothing'}. Expected an AMASS "
-            "motion file (SMPL-H or SMPL-X body) with 'poses', 'trans' and 'mocap_framerate'."
+            f"{path} has no array '{key}'; it holds: {', '.join(sorted(data.files)) or 'nothing'}. "
+            "Expected an AMASS motion file (SMPL-H or SMPL-X) with 'poses', 'trans' and 'mocap_framerate'."
         )
     try:
         values = np.asarray(data[key], dtype=np.float64)

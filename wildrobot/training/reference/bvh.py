@@ -1,7 +1,8 @@
 """Motion capture from Biovision Hierarchy (BVH) files.
 
-The format has no standard; this follows M. Meredith and S. Maddock, "Motion Capture File Formats Explained" (2001):
-rotations are in degrees and are applied in the order in which the channels are listed, v' = R_1 R_2 R_3 v.
+The format has no standard; this follows M. Meredith and S. Maddock, "Motion Capture File Formats Explained"
+(2001). Rotations are in degrees and are applied in the order in which the channels are listed, v' = R_1 R_2
+R_3 v.
 """
 
 from __future__ import annotations
@@ -163,7 +164,8 @@ def _pose(joints: list[_Joint], channels: Array, fps: float, source: str) -> Hum
     for index, joint in enumerate(joints):
         positioned = {name[0] for name in joint.channels if name.endswith("position")}
         for axis in positioned:
-            # Position channels of the root move its offset; below it they replace the offset, as exporters write them.
+            # Position channels of the root move its offset; below it exporters mean them to replace the
+            # offset.
             if joint.parent >= 0:
                 offsets[:, index, _AXES[axis]] = 0.0
         for name in joint.channels:

@@ -14,8 +14,10 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class HumanMotion:
-    """T frames of J joints. Frame k is at t = k / fps. The unit of length and the up axis are the file's until `z_up`
-    and `scaled` have been applied."""
+    """T frames of J joints. Frame k is at t = k / fps.
+
+    The unit of length and the up axis are the file's until `scaled` and `z_up` have been applied.
+    """
 
     fps: float
     joint_names: tuple[str, ...]
@@ -39,7 +41,7 @@ class HumanMotion:
             raise UserError(f"{self.source} has {len(self)} frames; a motion needs at least 2.")
         if not (np.isfinite(self.fps) and self.fps > 0.0):
             raise UserError(
-                f"{self.source}: the frame rate is {self.fps}; expected a positive number of frames per second."
+                f"{self.source}: the frame rate is {self.fps}; expected a positive number per second."
             )
         bad = np.argwhere(~np.isfinite(self.positions))
         if len(bad):
@@ -60,8 +62,8 @@ class HumanMotion:
     def z_up(self) -> HumanMotion:
         """The same motion with z up.
 
-        A body is longest along the vertical, and its lowest point stays on the floor while the others move, so the
-        vertical is the axis with a large extent and a steady lowest point. Files count upwards.
+        A body is longest along the vertical, and its lowest point stays on the floor while the others move,
+        so the vertical is the axis with a large extent and a steady lowest point. Files count upwards.
         """
         if self.up is not None:
             return self._with_up(self.up)

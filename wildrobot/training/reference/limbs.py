@@ -35,7 +35,7 @@ class SwingShape:
 class LimbFigure:
     """The robot's leg lengths along a person's thigh, shank and foot, in the person's heading frame.
 
-    The width of the hips is scaled by the leg ratio, so that a step keeps what the turning of the pelvis adds to it.
+    The width of the hips is scaled by the leg ratio: a step keeps what the turning of the pelvis adds to it.
     """
 
     def __init__(self, spec: RobotSpec, body: HumanBody) -> None:
@@ -57,7 +57,7 @@ class LimbFigure:
             + spec.leg.shank * _unit(self._local(ankle - knee))
             + self.scale * self._local(foot)
         )
-        """(T, 2, 3) m: ball of the left and right foot from the middle of the hips: x along the heading, y left, z up."""
+        """(T, 2, 3) m, ball of the left and right foot from the middle of the hips: x ahead, y left, z up."""
         self._world_ball = ball
         if body.has_feet:
             elevation = np.arcsin(np.clip(_unit(foot)[..., 2], -1.0, 1.0))
@@ -87,13 +87,14 @@ class LimbFigure:
         return twist - 2.0 * np.pi * np.round(np.mean(twist) / (2.0 * np.pi))
 
     def foot_lead(self, foot: int, begin: int, end: int) -> tuple[float, float]:
-        """How far `foot` stands before and to the left of the other one, m, by the limb directions, in frames [begin, end)."""
+        """How far `foot` stands before and to the left of the other one in frames [begin, end), m."""
         span = slice(begin, max(end, begin + 1))
         lead = np.median(self.ball[span, foot] - self.ball[span, 1 - foot], axis=0)
         return float(lead[0]), float(lead[1])
 
     def leads(self, bout: Bout) -> tuple[Array, tuple[float, float]]:
-        """(S, 2) lead of each swing's foot over the other in the double support after it, and of the first foot before."""
+        """(S, 2) lead of each swing's foot over the other in the double support after it; of the first also
+        before."""
         ends = [*(swing.lift for swing in bout.swings[1:]), self._rest_end(bout)]
         after = [self.foot_lead(s.foot, s.land, end) for s, end in zip(bout.swings, ends, strict=True)]
         first = bout.swings[0]

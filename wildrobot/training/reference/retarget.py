@@ -1,10 +1,11 @@
 """Human walking on the robot: limb directions and timing from the recording, physics from the robot.
 
-Steps are as long as the person's limb directions make them with the robot's legs, and follow each other in the
-person's time times sqrt(leg ratio): walks of equal Froude number are dynamically similar (R. M. Alexander, IJRR
-1984). Where that asks more than the servos have, steps are shortened to the speed limit and time is stretched; the
-clip's `source` says by how much. The robot has no hip yaw, no ankle roll and no separate toes: soles are level while
-they carry, pelvis and feet share one heading, and the sway comes from the robot's own balance.
+Steps are as long as the person's limb directions make them with the robot's legs, and follow each other in
+the person's time times sqrt(leg ratio): walks of equal Froude number are dynamically similar (R. M.
+Alexander, IJRR 1984). Where that asks more than the servos have, steps are shortened, slowed down and
+lowered; the clip's `source` says by how much. The robot has no hip yaw, no ankle roll and no separate toes:
+soles are level while they carry, pelvis and feet share one heading, and the sway comes from the robot's own
+balance.
 """
 
 from __future__ import annotations
@@ -39,8 +40,8 @@ _log = logging.getLogger(__name__)
 _END_SWINGS = 4
 """Swings of a start or a stop: two strides."""
 _INVENTED_SWINGS = 2
-"""Swings left out where the recording does not come from, or end in, standing: there the plan's rest is not the
-person's."""
+"""Swings left out where the recording does not come from, or end in, standing: there the plan's rest is not
+the person's."""
 
 
 def retarget(
@@ -54,8 +55,8 @@ def retarget(
         config: how to retarget.
 
     Returns:
-        The clips, and the parts that cannot be used with the figure that decided. What was assumed about the file
-        is logged as a warning.
+        The clips, and the parts that cannot be used with the figure that decided. What was assumed about the
+        file is logged as a warning.
 
     Raises:
         UserError: no legs, or values that are not finite.
@@ -174,7 +175,8 @@ class _Retargeter:
         self.rejected.append(Rejection(name, figure, value, limit))
 
     def _eased(self, name: str, plan: Callable[[Ease, bool], PlannedWalk]) -> PlannedWalk | None:
-        """The least eased plan that legs, servos and joint limits allow; None, and a rejection, when there is none."""
+        """The least eased plan that legs, servos and joint limits allow; None, and a rejection, when there is
+        none."""
         failure = ("", 0.0, 0.0)
         for k in range(self.config.eases + 1):
             ease = Ease.times(k, self.config)

@@ -1,4 +1,5 @@
-"""A person's bout of steps at the robot's scale: when the feet lift and land, how far they step, how they swing."""
+"""A person's bout of steps at the robot's scale: when the feet lift and land, how far they step, how they
+swing."""
 
 from __future__ import annotations
 
@@ -26,8 +27,8 @@ class RetargetConfig:
     hip_height_m: float = 0.385
     """Hip pitch axis over the floor while walking: lower costs torque, higher costs knee speed."""
     zmp_inset_m: float = 0.02
-    """How far from the stance foot's middle towards the other foot the zero-moment point lies: the sole leans with
-    the leg and bears on its inner edge while the body stays between the feet."""
+    """How far from the stance foot's middle towards the other foot the zero-moment point lies: the sole leans
+    with the leg and bears on its inner edge while the body stays between the feet."""
     zmp_forward_m: float = 0.015
     """How far before the sole point the zero-moment point lies in the middle of a stance."""
     zmp_travel: float = 0.9
@@ -203,7 +204,8 @@ def swing_course(
     """Progress 0 .. 1, height of the lowest point (m) and sole pitch (rad) of a swing over `count` ticks."""
     u, fine = np.linspace(0.0, 1.0, count), np.linspace(0.0, 1.0, len(shape.progress))
     smoothest = trapezoid(u, config.swing_ramp)
-    # The recorded course begins and ends at the thresholds of contact, not at rest: it is run through the smooth one.
+    # The recorded course begins and ends at the thresholds of contact, not at rest: it is run through the
+    # smooth one.
     theirs = np.interp(smoothest, fine, shape.progress)
     theirs = (theirs - theirs[0]) / max(float(theirs[-1] - theirs[0]), 1e-6)
     progress = (1.0 - config.profile_share) * smoothest + config.profile_share * theirs
@@ -218,7 +220,8 @@ def swing_course(
 
 
 def trapezoid(u: Array, ramp: float) -> Array:
-    """Way 0 .. 1 over time 0 .. 1: the speed rises and falls as sin^2 within `ramp` and is constant between."""
+    """Way 0 .. 1 over time 0 .. 1: the speed rises and falls as sin^2 within `ramp` and is constant
+    between."""
     peak = 1.0 / (1.0 - ramp)
 
     def rise(v: Array) -> Array:

@@ -1,7 +1,7 @@
 """Cuts a human motion into standing and bouts of steps, from what its feet do.
 
-Lengths and speeds are judged against the leg (a hip height of l and sqrt(g l)), so that children and giants are cut
-alike (R. M. Alexander, "The gaits of bipedal and quadrupedal animals", IJRR 1984).
+Lengths and speeds are judged against the leg (a hip height of l and sqrt(g l)), so that children and giants
+are cut alike (R. M. Alexander, "The gaits of bipedal and quadrupedal animals", IJRR 1984).
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ _LAND_SPEED, _LIFT_SPEED = 0.12, 0.18
 _SMOOTHING_S = 0.02
 _MIN_SWING_S, _MIN_STANCE_S = 0.08, 0.08
 _SETTLING = ((0.06, 0.05), (0.16, 0.02))
-"""(way, rise), shares of the leg: a foot that moved and rose less than one of these pairs has only settled."""
+"""(way, rise), shares of the leg: a foot that moved and rose less than one of these pairs has only
+settled."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,8 @@ def heading(body: HumanBody, sigma_s: float = 0.5) -> Array:
 
 
 def foot_contacts(body: HumanBody) -> NDArray[np.bool_]:
-    """Which feet stand, (T, 2): the slowest point of a foot rests, with hysteresis; short changes are mended."""
+    """Which feet stand, (T, 2): the slowest point of a foot rests, with hysteresis; short changes are
+    mended."""
     fps = body.motion.fps
     parts = [smooth(body.path(part), fps, _SMOOTHING_S) for part in ("ankle", "ball")]
     speed = np.min([np.linalg.norm(np.gradient(p, 1.0 / fps, axis=0), axis=-1) for p in parts], axis=0)
@@ -137,7 +139,8 @@ def _fill(values: NDArray[np.bool_], state: bool, shortest: int) -> None:
 
 
 def find_swings(body: HumanBody) -> tuple[list[Swing], NDArray[np.bool_]]:
-    """Swings in the order of their lifting, and contacts (T, 2) without the settling of feet that stay in place."""
+    """Swings in the order of their lifting, and contacts (T, 2) without the settling of feet that stay in
+    place."""
     contact = foot_contacts(body)
     yaw = heading(body)
     ball = smooth(body.path("ball"), body.motion.fps, _SMOOTHING_S)
@@ -211,4 +214,4 @@ def find_stands(body: HumanBody, config: SegmentConfig) -> list[tuple[int, int]]
     """Intervals [begin, end) of frames in which both feet stand for `min_stand_s` or longer."""
     _, contact = find_swings(body)
     shortest = round(config.min_stand_s * body.motion.fps)
-    return [(a, b) for a, b in _runs(contact.all(axis=1), True) if b - a >= shortest]
+    return [(a, b) for a, b in _runs(np.logical_and(contact[:, 0], contact[:, 1]), True) if b - a >= shortest]

@@ -1,4 +1,5 @@
-"""`wildrobot reference show`: the clips of a reference with their figures, and a video of what was recorded."""
+"""`wildrobot reference show`: the clips of a reference with their figures, and a video of what was
+recorded."""
 
 from __future__ import annotations
 
@@ -41,7 +42,11 @@ class ShowConfig:
 def clip_table(clips: Sequence[dict[str, Any]]) -> Table:
     """One row per clip; figures in the order in which they first appear."""
     names = list(dict.fromkeys(name for entry in clips for name in entry.get("figures", {})))
-    shared = [name for name in names if sum(name in entry.get("figures", {}) for entry in clips) > 1 or len(clips) == 1]
+    shared = [
+        name
+        for name in names
+        if sum(name in entry.get("figures", {}) for entry in clips) > 1 or len(clips) == 1
+    ]
     table = Table(title=f"{sum(bool(entry['accepted']) for entry in clips)} of {len(clips)} clips accepted")
     table.add_column("clip", overflow="fold")
     for title in ("frames", "m/s", "rad/s", *shared):
@@ -79,7 +84,9 @@ def choose_rollouts(dataset: ReferenceDataset, config: ShowConfig) -> list[tuple
         return [(config.clip, first[config.clip])]
     entry = next((entry for entry in dataset.clips if entry["name"] == config.clip), None)
     if entry is not None:
-        raise UserError(f"clip '{config.clip}' was rejected ({entry.get('reason', '')}): nothing of it is recorded.")
+        raise UserError(
+            f"clip '{config.clip}' was rejected ({entry.get('reason', '')}): nothing of it is recorded."
+        )
     raise UserError(f"{config.file} has no clip '{config.clip}'; it has: {', '.join(first)}.")
 
 
@@ -116,7 +123,9 @@ def show(config: ShowConfig) -> None:
         console.print(clip_table(clips))
     for entry in clips if config.clip else []:
         console.print(f"source: {entry['source']}")
-    console.print(f"{dataset.num_rollouts} rollouts, {len(dataset.features)} frames at {spec.control_hz:g} Hz")
+    console.print(
+        f"{dataset.num_rollouts} rollouts, {len(dataset.features)} frames at {spec.control_hz:g} Hz"
+    )
     if config.clip is not None:
         choose_rollouts(dataset, config)
     if config.video is not None:
@@ -125,7 +134,9 @@ def show(config: ShowConfig) -> None:
 
 
 def _main(argv: Sequence[str]) -> int:
-    config = tyro.cli(ShowConfig, prog="wildrobot reference show", args=list(argv), description=ShowConfig.__doc__)
+    config = tyro.cli(
+        ShowConfig, prog="wildrobot reference show", args=list(argv), description=ShowConfig.__doc__
+    )
     show(config)
     return 0
 

@@ -1,11 +1,14 @@
-"""Finds a skeleton's legs, sides, heading and unit by geometry: joint names differ from file to file and may be wrong.
+"""Finds a skeleton's legs, sides, heading and unit by geometry: joint names differ from file to file and may
+be wrong.
 
-Legs are the two chains of equal length that part from each other, swing apart from everything else, and end nearest
-the floor. The feet and the knees say which way the body faces; up x forward says which leg is the left one.
+Legs are the two chains of equal length that part from each other, swing apart from everything else, and end
+nearest the floor. The feet and the knees say which way the body faces; up x forward says which leg is the
+left one.
 """
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,7 +19,8 @@ from wildrobot.training.reference.human_motion import HumanMotion
 
 Array = NDArray[np.float64]
 ADULT_LEG_M = 0.80
-"""Hip to ankle of an adult of about 1.7 m (D. A. Winter, Biomechanics and Motor Control of Human Movement, ch. 4)."""
+"""Hip to ankle of an adult of about 1.7 m (D. A. Winter, Biomechanics and Motor Control of Human Movement,
+ch. 4)."""
 _PLAUSIBLE_LEG_M = (0.55, 1.10)
 _UNITS = {
     "metres": 1.0,
@@ -88,7 +92,8 @@ def find_body(motion: HumanMotion) -> HumanBody:
 
 
 class _Tree:
-    """Chains of a skeleton, from its joints' mean distances; joints at their parent's place are passed over."""
+    """Chains of a skeleton, from its joints' mean distances; joints at their parent's place are passed
+    over."""
 
     def __init__(self, motion: HumanMotion) -> None:
         self.motion = motion
@@ -107,7 +112,8 @@ class _Tree:
         return path
 
     def chains(self, a: int, b: int) -> tuple[list[int], list[int]]:
-        """The two ways down from where the leaves part, both without the common joint, without doubled places."""
+        """The two ways down from where the leaves part, both without the common joint, without doubled
+        places."""
         up_a, up_b = self.ancestors(a), self.ancestors(b)
         common = next(joint for joint in up_a if joint in up_b)
         ways = []
@@ -126,7 +132,7 @@ class _Tree:
         )
 
     def chain_length(self, chain: list[int]) -> float:
-        return sum(self.distance(a, b) for a, b in zip(chain[:-1], chain[1:], strict=True))
+        return sum(self.distance(a, b) for a, b in itertools.pairwise(chain))
 
     def leg_pair(self) -> tuple[list[int], list[int]]:
         """The two leg chains, hip first."""
@@ -146,8 +152,9 @@ class _Tree:
     def no_legs(self, reason: str) -> UserError:
         names = ", ".join(self.motion.joint_names)
         return UserError(
-            f"{self.motion.source} has no legs that could be found: {reason}. Its joints are: {names}. Expected two "
-            "symmetric chains of at least hip, knee and ankle that end nearest the floor; use a full-body motion."
+            f"{self.motion.source} has no legs that could be found: {reason}. Its joints are: {names}. "
+            "Expected two symmetric chains of at least hip, knee and ankle that end nearest the floor; use a "
+            "full-body motion."
         )
 
     def leg(self, chain: list[int]) -> Leg:

@@ -1,7 +1,8 @@
 """From footholds in time to a motion of the whole robot that the laws of motion allow.
 
-The zero-moment point dwells on the stance foot and moves over while both feet carry; the pendulum above it gives the
-pelvis; leg inverse kinematics gives the joints; inverse dynamics of the full model corrects the pelvis.
+The zero-moment point dwells on the stance foot and moves over while both feet carry; the pendulum above it
+gives the pelvis; leg inverse kinematics gives the joints; inverse dynamics of the full model corrects the
+pelvis.
 """
 
 from __future__ import annotations
@@ -32,15 +33,18 @@ _CONVERGED_M = 3e-4  # largest distance between the wanted ZMP and that of the p
 _LEG_MASS_FACTOR = 1.2
 _PAD = 2  # ticks planned beyond both ends of a periodic motion, for the derivatives
 _FLOOR_ITERATIONS = 4
-_PUSH_S = (0.10, 0.24, 0.30)
-"""Times before the first lifting at which the load has left for the stance foot, has come, and begins to come."""
-_PUSH_SHARE = 0.35
+_ANKLE_MARGIN = 0.03  # rad kept from the end of the ankle's range by a swing foot
+_PUSH_S = (0.08, 0.26, 0.34)
+"""Times before the first lifting at which the load has left for the stance foot, has come, and begins to
+come."""
+_PUSH_SHARE = 0.45
 """Share of the weight that the foot about to swing carries beyond its half."""
 
 
 @dataclass(frozen=True)
 class PlannedStep:
-    """One swing of `foot` (0 left, 1 right) from tick `lift` to tick `land`, with its course over (land - lift + 1) ticks."""
+    """One swing of `foot` (0 left, 1 right) from tick `lift` to tick `land`, with its course over (land -
+    lift + 1) ticks."""
 
     foot: int
     lift: int
@@ -87,8 +91,9 @@ class Posture:
 
 @dataclass(frozen=True)
 class _Feet:
-    """Planned feet, (N, 2) each: sole points (N, 2, 3) with z the height of the lowest point, pitch rad, share of the
-    weight, where along the foot it bears (m before the sole point), and whether the foot is in the air."""
+    """Planned feet, (N, 2) each: sole points (N, 2, 3) with z the height of the lowest point, pitch rad,
+    share of the weight, where along the foot it bears (m before the sole point), and whether the foot is in
+    the air."""
 
     sole: Array
     pitch: Array
@@ -98,8 +103,9 @@ class _Feet:
 
     def part(self, ticks: slice) -> _Feet:
         """Some of the ticks."""
-        values = (self.sole, self.pitch, self.load, self.forward)
-        return _Feet(*(array[ticks] for array in values), airborne=self.airborne[ticks])
+        return _Feet(
+            self.sole[ticks], self.pitch[ticks], self.load[ticks], self.forward[ticks], self.airborne[ticks]
+        )
 
 
 @dataclass(frozen=True)
@@ -185,7 +191,8 @@ class StepPlanner:
         sole, pitch = np.zeros((count, 2, 3)), np.zeros((count, 2))
         sole[:, :, :2] = places
         airborne = np.zeros((count, 2), dtype=bool)
-        # Knots (tick, value) of the right swings, which load the left foot, and of the bearing point along each foot.
+        # Knots (tick, value) of the right swings, which load the left foot, and of the bearing point along
+        # each foot.
         swings: list[tuple[float, float]] = []
         along: tuple[list[tuple[float, float]], ...] = (
             [(0.0, self.zmp.forward_m)],
@@ -205,21 +212,26 @@ class StepPlanner:
             knots = along[1 - step.foot]
             knots += [(step.lift, self.zmp.forward_m - travel), (step.land, self.zmp.forward_m + travel)]
         if steps:
-            swings = [*self._shift(steps[0], steps[0].lift, -1), *swings, *self._shift(steps[-1], steps[-1].land, 1)]
+            swings = [
+                *self._shift(steps[0], steps[0].lift, -1),
+                *swings,
+                *self._shift(steps[-1], steps[-1].land, 1),
+            ]
         ticks = np.arange(count)
         right = np.interp(ticks, *np.array(swings or [(0.0, 0.5)]).T)
         forward = np.stack([np.interp(ticks, *np.array(knots).T) for knots in along], axis=-1)
         return _Feet(sole, pitch, np.stack([right, 1.0 - right], axis=-1), forward, airborne)
 
     def _shift(self, step: PlannedStep, tick: int, sign: int) -> list[tuple[float, float]]:
-        """Knots of the load between rest and the `tick` at which the first foot lifts (sign -1) or the last one lands (1).
+        """Knots of the load between rest and the `tick` at which the first foot lifts (sign -1) or the last
+        one lands (1).
 
-        The foot that will swing is loaded first: that throws the body towards the other one, which then need not
-        carry it for long (anticipatory adjustment, Y. Breniere and M. C. Do, J. Biomechanics 1986). Stopping is the same
-        backward in time.
+        The foot that will swing is loaded first: that throws the body towards the other one, which then need
+        not carry it for long (anticipatory adjustment, Y. Breniere and M. C. Do, J. Biomechanics 1986).
+        Stopping is the same backward in time.
         """
         loaded = 0.5 - _PUSH_SHARE if step.foot == 1 else 0.5 + _PUSH_SHARE
-        at = [tick + sign * round(s / self.spec.control_dt) for s in _PUSH_S]
+        at = [float(tick + sign * round(s / self.spec.control_dt)) for s in _PUSH_S]
         knots = list(zip(at, (loaded, loaded, 0.5), strict=True))
         return knots if sign > 0 else knots[::-1]
 
@@ -231,11 +243,17 @@ class StepPlanner:
         return np.sum(feet.load[..., None] * (feet.sole[..., :2] + offset), axis=1)
 
     def _joints(self, name: str, position: Array, rotation: Array, feet: _Feet, waist: Array) -> Array:
-        """Joint positions (N, n) with each foot's lowest point at the height sole[..., 2]."""
-        target = feet.sole.copy()
+        """Joint positions (N, n) with each foot's lowest point at the height sole[..., 2].
+
+        A swing foot points its toes down as far as the ankle's range demands.
+        """
+        target, pitch = feet.sole.copy(), feet.pitch.copy()
+        ankles = self.ik.joints[:, -1]
+        lowest_angle = self.spec.joint_lower[ankles] + _ANKLE_MARGIN
         for _ in range(_FLOOR_ITERATIONS):
-            q = self.ik.solve(position, rotation, target, feet.pitch, name)
+            q = self.ik.solve(position, rotation, target, pitch, name)
             target[..., 2] += feet.sole[..., 2] - self.body.lowest_points(position, rotation, q)
+            pitch += np.where(feet.airborne, np.maximum(lowest_angle - q[:, ankles], 0.0), 0.0)
         q[:, list(self.spec.waist_joints)] = waist[:, None]
         return q
 

@@ -1,4 +1,5 @@
-"""Footholds, headings and heights of a scaled walk, laid out for the step planner: a whole bout, or one endless stride."""
+"""Footholds, headings and heights of a scaled walk, laid out for the step planner: a whole bout, or one
+endless stride."""
 
 from __future__ import annotations
 
@@ -107,7 +108,8 @@ class WalkPlanner:
     def cycle(
         self, name: str, stride: MeanStride, speed: float | None, ease: Ease, draft: bool = False
     ) -> PlannedWalk:
-        """One stride of an endless walk at `speed` m/s; None: at the person's, as far as limit and easing allow.
+        """One stride of an endless walk at `speed` m/s; None: at the person's, as far as limit and easing
+        allow.
 
         Raises:
             UserError: a foothold is out of the leg's reach.
