@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wildrobot.robot_description import RobotSpec
-from wildrobot.runtime.rotations import quat_to_matrix
 from wildrobot.training.reference.clip import PlannedClip
-from wildrobot.training.reference.gait_planner import LEFT, RIGHT, GaitPlanner, GaitStyle, Route, Step
+from wildrobot.training.reference.footsteps import LEFT, RIGHT, GaitStyle, Route, Step
+from wildrobot.training.reference.gait_planner import GaitPlanner
 
 Array = NDArray[np.float64]
 _STILL_TICKS = 12  # standing before a start
