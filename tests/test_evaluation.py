@@ -181,10 +181,11 @@ def test_the_style_score_is_the_clipped_mean_over_the_measured_windows(spec: Rob
         seen.append(window)
         return np.array([-3.0, 0.25, 0.75, 5.0])
 
-    row = run_episodes(spec, Home(spec), None, 0.0, tiny(duration=0.4), (style, 2))
+    row = run_episodes(spec, Home(spec), None, 0.3, tiny(duration=0.4), (style, 2))
     assert row["style_score"] == pytest.approx(0.5)
     assert len(seen) == 10
     assert np.array_equal(seen[1][:, :29], seen[0][:, 29:])
+    assert run_episodes(spec, Home(spec), None, 0.0, tiny(duration=0.4), (style, 2))["style_score"] is None
 
 
 def test_two_evaluations_write_the_same_file_and_another_seed_does_not(

@@ -24,6 +24,7 @@ from rich.table import Table
 from wildrobot.errors import UserError, run_main
 from wildrobot.files import write_text
 from wildrobot.robot_description import RobotSpec, load_robot
+from wildrobot.runtime.command import is_moving
 from wildrobot.runtime.observation import Layout, layout_from_dicts
 from wildrobot.runtime.randomization import BASIC, NOMINAL, Randomization
 from wildrobot.runtime.run import load_policy
@@ -145,7 +146,8 @@ def run_episodes(
     sim = Simulation(spec, count, HELD_OUT_SEED + config.seed, randomization, config.threads)
     path = SignalPath(spec, layout)
     figures = EpisodeFigures(spec, count, speed, min(1.0, config.duration / 4))
-    window = FeatureWindow(style[1]) if style else None
+    # the discriminator knows walking only
+    window = FeatureWindow(style[1]) if style and is_moving(spec, np.array([speed, 0.0])) else None
     begin, length = round(STAND_S * hz), round(config.duration * hz)
     measure = begin + round(min(SETTLE_S, config.duration / 2) * hz)
     path.reset(sim.frame())
