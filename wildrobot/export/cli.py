@@ -21,6 +21,7 @@ from wildrobot.export.contract import (
     read_json,
     training_provenance,
 )
+from wildrobot.export.figures import evaluation_of, store_evaluation
 from wildrobot.export.onnx_export import PolicyGraph, compare, load_networks, rollout, to_onnx
 from wildrobot.files import atomic_write
 from wildrobot.robot_description import RobotSpec, load_robot
@@ -39,6 +40,7 @@ beside it as style.onnx. Both are compared with torch on observations of real ro
 examples:
   wildrobot export runs/first --onnx
   wildrobot export runs/first --onnx policies/mine.onnx
+  wildrobot export runs/first --onnx policies/mine.onnx --evaluation figures.json
 
 Figures that `wildrobot eval POLICY.onnx --out RUN/evaluation.json` measured are put into the file by
 exporting again, if they are of the same network."""
@@ -60,6 +62,8 @@ class ExportOptions:
     """Of the rollouts that the comparison is made on."""
     threads: int = 0
     """Physics threads; 0: all CPUs."""
+    evaluation: Path | None = None
+    """Export nothing; put these figures of `wildrobot eval --out` into the policy file that is there."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +99,7 @@ def export(
     provenance = training_provenance(run, checkpoint, config)
     network = network_sha256(actor.state_dict())
     output = output or run / "policy.onnx"
-    evaluation, notes = _evaluation_of(run, network, output)
+    evaluation, notes = evaluation_of(run, network, output)
 
     model = to_onnx(PolicyGraph(actor), observations.shape[1], POLICY_NAMES)
     figures, answers = compare(model, actor, observations, POLICY_NAMES)
@@ -155,36 +159,10 @@ def _config_of(checkpoint: dict[str, Any], run: Path) -> dict[str, Any]:
 def _same_robot(checkpoint: dict[str, Any], spec: RobotSpec, run: Path) -> None:
     if checkpoint["robot_hash"] != spec.robot_hash:
         raise UserError(
-            f"{run} was trained with another robot description (hash {str(checkpoint['robot_hash'])[:12]}, "
-            f"{spec.path} has {spec.robot_hash[:12]}): the contract would be wrong. Give that robot.yaml with "
-            f"--robot; the commit that holds it stands in {run / 'environment.json'}."
+            f"{run} was made with another robot description (hash {str(checkpoint['robot_hash'])[:12]}; "
+            f"{spec.path} has {spec.robot_hash[:12]}): the contract would be wrong. Give that robot.yaml "
+            f"with --robot; the commit that holds it stands in {run / 'environment.json'}."
         )
-
-
-def _evaluation_of(run: Path, network: str, policy: Path) -> tuple[dict[str, Any] | None, tuple[str, ...]]:
-    """The run's evaluation, if it is of this very network, and what to tell a person.
-
-    It is when it names the network's hash, or that of the policy file which this export replaces.
-    """
-    path = run / "evaluation.json"
-    evaluation = read_json(path)
-    if evaluation is None:
-        return None, ()
-    if evaluation.get("network_sha256") == network or evaluation.get("policy_sha256") in _hashes(policy, network):
-        return evaluation, (f"the figures of {path} stand in the policy file",)
-    return None, (f"{path} is of another network than this checkpoint and was left out; run `wildrobot eval`",)
-
-
-def _hashes(policy: Path, network: str) -> set[str]:
-    """SHA-256 of the policy file as it is and as it was before its evaluation was put in, if it has this network."""
-    try:
-        present = OnnxPolicy(policy)
-    except UserError:
-        return set()
-    if present.contract.get("network_sha256") != network:
-        return set()
-    evaluation = present.contract.get("evaluation") or {}
-    return {present.sha256, evaluation.get("policy_sha256", present.sha256)}
 
 
 def _with_file_after_onnx(argv: Sequence[str]) -> list[str]:
@@ -195,6 +173,16 @@ def _with_file_after_onnx(argv: Sequence[str]) -> list[str]:
         if after < len(result) and result[after].endswith(".onnx"):
             result.insert(after, "--output")
     return result
+
+
+def put_in(policy: Path, evaluation: Path) -> int:
+    """Put evaluation figures into an existing policy file."""
+    figures = read_json(evaluation)
+    if figures is None:
+        raise UserError(f"there is no {evaluation}. Give what `wildrobot eval {policy} --out FILE` wrote.")
+    store_evaluation(policy, figures)
+    print(f"the figures of {evaluation} stand in {policy}")
+    return 0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -209,6 +197,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise UserError(f"say in which form to export: wildrobot export {options.run} --onnx")
     if options.threads:
         torch.set_num_threads(options.threads)
+    if options.evaluation is not None:
+        return put_in(options.output or options.run / "policy.onnx", options.evaluation)
     print(f"exporting {options.run}: simulated robots walk, then the file is compared with torch", flush=True)
     result = export(options.run, options.output, options.robot, options.seed, options.threads)
     print(f"policy: {result.policy}  (largest difference to torch {result.policy_difference:.2g})")

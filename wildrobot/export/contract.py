@@ -60,7 +60,7 @@ def network_sha256(state: Mapping[str, torch.Tensor]) -> str:
 def training_provenance(
     run: Path, checkpoint: Mapping[str, Any], config: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Where the network comes from; what the run does not say is None. Places on the training machine are left out."""
+    """Where the network comes from, without places on that machine; what the run does not say is None."""
     environment = read_json(run / "environment.json") or {}
     return {
         "commit": environment.get("commit") or None,
@@ -69,12 +69,14 @@ def training_provenance(
         "steps": checkpoint.get("steps"),
         "iteration": checkpoint.get("iteration"),
         "packages": environment.get("packages"),
-        "config": {key: value for key, value in config.items() if key not in ("run_dir", "reference", "robot")},
+        "config": {
+            key: value for key, value in config.items() if key not in ("run_dir", "reference", "robot")
+        },
     }
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """The JSON object in a file; None where there is no file.
+    """The JSON object in a file, NaN and infinities as None; None where there is no file.
 
     Raises:
         UserError: the file holds something else.
@@ -82,7 +84,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(path.read_text(encoding="utf-8"), parse_constant=lambda _: None)
     except (OSError, ValueError) as error:
         raise UserError(f"{path} is not readable JSON ({error}). Delete it or write it again.") from error
     if not isinstance(data, dict):

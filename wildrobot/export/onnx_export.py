@@ -92,8 +92,8 @@ def compare(
     rows = np.concatenate([session.run([names[1]], {names[0]: row[None]})[0] for row in inputs])
     if not np.all(np.isfinite(wanted)):
         raise UserError(
-            f"{int(np.sum(~np.isfinite(wanted)))} values of '{names[1]}' are NaN or infinite on observations of the "
-            "network's own rollouts. The training diverged: export an older checkpoint or train again."
+            f"{np.count_nonzero(~np.isfinite(wanted))} values of '{names[1]}' are NaN or infinite on the network's "
+            "own rollouts. The training diverged: export an older checkpoint or train again."
         )
     difference = np.maximum(np.abs(batch - wanted), np.abs(rows - wanted)).astype(np.float64)
     figures = {
@@ -115,7 +115,7 @@ def compare(
 def rollout(
     spec: RobotSpec, layout: Layout, actor: nn.Module, frames: int, seed: int = 0, threads: int = 0
 ) -> tuple[Floats, Floats]:
-    """Observations (k, D) and feature windows (k, frames * F) of the walking policy, by the runtime's own path.
+    """Observations (k, D) and feature windows (k, frames * F) of the walking policy, by the runtime's path.
 
     Robots differ, their sensors are noisy, they are pushed, and their commands cover the command ranges,
     standing included.

@@ -135,7 +135,7 @@ def _compare(contract: dict[str, Any], expected: dict[str, Any], spec: RobotSpec
 
 
 def _in_robot_order(key: str, found: Any, contract: dict[str, Any], spec: RobotSpec) -> Any:
-    """Values per joint in the robot's order: another order alone is not reported once more as other values."""
+    """Values per joint in the robot's order: another order alone is not other values too."""
     theirs = contract.get("joint_names")
     if key == "joint_names" or not isinstance(theirs, list) or set(map(str, theirs)) != set(spec.joint_names):
         return found

@@ -1,7 +1,7 @@
 """Exported networks under ONNX Runtime: the policy and the style discriminator, each with its contract.
 
-One thread and no spinning: on a small computer that is faster at the tail than the default and leaves the core
-free.
+One thread and no spinning: on a small computer that is faster at the tail than the default and leaves the
+core free.
 """
 
 from __future__ import annotations
@@ -135,8 +135,8 @@ class _Network:
         if not difference <= GOLDEN_TOLERANCE:  # also true of NaN
             raise UserError(
                 f"{self.path} does not reproduce its golden vectors: largest difference {difference:.3g}, "
-                f"allowed {GOLDEN_TOLERANCE:g}. The file was changed or this machine computes otherwise; do not "
-                "run it. Copy it again, or write it anew with `wildrobot export`."
+                f"allowed {GOLDEN_TOLERANCE:g}. The file was changed, or this machine computes otherwise: "
+                "do not run it. Copy it again, or write it anew with `wildrobot export`."
             )
         return difference
 
@@ -151,14 +151,15 @@ class _Network:
 
 
 class OnnxPolicy(_Network):
-    """Observations (N, D) float32 to actions (N, n) float32; ready (warmed up and verified) once constructed.
+    """Observations (N, D) float32 to actions (N, n) float32; warmed up and verified once constructed.
 
-    `contract` is the JSON block of its metadata, `layout` the observation it describes, `golden_difference` how
-    far the golden answers were off, and `note` what a person should know about the file, or None.
+    `contract` is the JSON block of its metadata, `layout` the observation it describes, `sha256` that of the
+    file, `golden_difference` how far the golden answers were off, and `note` what a person should know about
+    the file, or None.
 
     Raises:
-        UserError: no such file, a broken one, golden vectors that do not reproduce, or, where `spec` is given,
-            a contract that differs from the robot: every difference is listed.
+        UserError: no such file, a broken one, golden vectors that do not reproduce, or, with `spec`, a
+            contract that differs from the robot: every difference is listed.
     """
 
     input_name, output_name, kind = "obs", "actions", "policy"
