@@ -92,8 +92,8 @@ def compare(
     rows = np.concatenate([session.run([names[1]], {names[0]: row[None]})[0] for row in inputs])
     if not np.all(np.isfinite(wanted)):
         raise UserError(
-            f"{np.count_nonzero(~np.isfinite(wanted))} values of '{names[1]}' are NaN or infinite on the network's "
-            "own rollouts. The training diverged: export an older checkpoint or train again."
+            f"{np.count_nonzero(~np.isfinite(wanted))} values of '{names[1]}' are NaN or infinite "
+            "on the network's own rollouts. The training diverged: export an older checkpoint or train again."
         )
     difference = np.maximum(np.abs(batch - wanted), np.abs(rows - wanted)).astype(np.float64)
     figures = {
