@@ -54,8 +54,9 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many types for a broken file
+        reason = f"{type(error).__name__}: {error}".splitlines()[0][:140]
         raise UserError(
-            f"{path} is not a whole checkpoint ({type(error).__name__}: {str(error).splitlines()[0][:120]}). "
+            f"{path} is not a whole checkpoint ({reason}). "
             "It may be truncated; use an older copy or train again."
         ) from error
     if not isinstance(state, dict) or "iteration" not in state:

@@ -156,6 +156,8 @@ class Environment(Stateful):
             phase, error = np.zeros(self.num_envs), np.zeros(self.num_envs)
             phase[rows], error[rows] = start.phase, start.heading_error
             self.path.reset(frame, fresh, phase, error)
+            # what was asked of a row that ended was not done: its first action is the one that asks for its pose
+            action = np.where(fresh[:, None], self.path.previous_action, action)
         signal = self.path.observe(frame, self.task.command())
         truth = self.sim.truth()
         motion = motion_of(truth)
