@@ -174,10 +174,12 @@ def main() -> None:
     spec = load_robot(config.robot)
     dataset = ReferenceDataset.load(config.reference, spec)
     result: dict[str, Any] = {
-        "note": f"{arguments.iterations} iterations each of preset {arguments.preset}, one seed, the same warm "
-        f"start; means over the last {AVERAGED} iterations (begin: the first), taken before each update. disc_acc "
-        "is on held-out reference windows of the variant's own kind; the style reward is in the variant's own "
-        "currency, D is comparable.",
+        "note": (
+            f"{arguments.iterations} iterations each of preset {arguments.preset}, one seed and warm start; "
+            f"means over the last {AVERAGED} iterations (begin: the first), before each update. disc_acc is "
+            "on held-out reference windows of the variant's own kind; the style reward is in the variant's own "
+            "currency, D is comparable."
+        ),
         "rows": [],
         "iterations": arguments.iterations,
         "seed": config.seed,
