@@ -70,7 +70,19 @@ def clone(
     spec: RobotSpec, dataset: ReferenceDataset, actor: SymmetricActor, layout: Layout, config: CloningConfig, seed: int
 ) -> str:
     """Fit the actor's mean to the tracker's actions; a sentence for the log, with the error on held-out frames."""
-    inputs, labels = (torch.from_numpy(part) for part in observations(spec, dataset, layout))
+    return fit(actor, *demonstration(spec, dataset, layout), config, seed)
+
+
+def demonstration(spec: RobotSpec, dataset: ReferenceDataset, layout: Layout) -> tuple[torch.Tensor, torch.Tensor]:
+    """Observations (k, D) and actions (k, n) of the tracker."""
+    inputs, labels = observations(spec, dataset, layout)
+    return torch.from_numpy(inputs), torch.from_numpy(labels)
+
+
+def fit(
+    actor: SymmetricActor, inputs: torch.Tensor, labels: torch.Tensor, config: CloningConfig, seed: int
+) -> str:
+    """Supervised learning of `labels` (k, n) from `inputs` (k, D); a sentence for the log."""
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(inputs), generator=generator)
     held, rest = order[: len(order) // 20], order[len(order) // 20 :]

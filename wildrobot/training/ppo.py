@@ -30,6 +30,8 @@ class PPOConfig:
     min_std: float = 0.03
     critic_warmup: int = 8
     """First iterations in which only the critic learns, for a policy that can do something already."""
+    demonstration_weight: float = 3.0
+    """Weight of the squared distance to demonstrated actions, if there are any (as in DAPG, Rajeswaran et al. 2018)."""
     bound_weight: float = 0.001
     """Penalty on mean actions beyond +-3, where the clip would hide the gradient."""
 
@@ -71,8 +73,14 @@ def log_prob(mean: Tensor, log_std: Tensor, action: Tensor) -> Tensor:
 class PPO:
     """Actor, critic and their optimiser."""
 
-    def __init__(self, actor: Any, critic: nn.Module, config: PPOConfig) -> None:
-        self.actor, self.critic, self.config = actor, critic, config
+    def __init__(
+        self,
+        actor: Any,
+        critic: nn.Module,
+        config: PPOConfig,
+        demonstration: tuple[Tensor, Tensor] | None = None,
+    ) -> None:
+        self.actor, self.critic, self.config, self.demonstration = actor, critic, config, demonstration
         self.updates = 0
         self.optimizer = torch.optim.Adam([*actor.parameters(), *critic.parameters()], lr=config.learning_rate)
 
@@ -137,6 +145,8 @@ class PPO:
                 loss = config.value_weight * value_loss
                 if self.updates >= config.critic_warmup:
                     loss = loss + policy_loss - config.entropy * entropy + config.bound_weight * beyond
+                    if self.demonstration is not None and config.demonstration_weight > 0.0:
+                        loss = loss + config.demonstration_weight * self._distance(generator)
                 self.optimizer.zero_grad()
                 loss.backward()
                 nn.utils.clip_grad_norm_([*self.actor.parameters(), *self.critic.parameters()], config.max_grad_norm)
@@ -155,6 +165,13 @@ class PPO:
             "learning_rate": self.learning_rate,
             "action_std": torch.exp(self.actor.log_std).mean().item(),
         }
+
+    def _distance(self, generator: torch.Generator, batch: int = 512) -> Tensor:
+        """Mean squared distance of the actor's answers to demonstrated actions."""
+        assert self.demonstration is not None
+        obs, actions = self.demonstration
+        rows = torch.randint(len(obs), (batch,), generator=generator)
+        return (self.actor(obs[rows]) - actions[rows]).square().mean()
 
     def _adapt(self, kl: float) -> None:
         low, high = self.config.learning_rate_range

@@ -28,6 +28,10 @@ from wildrobot.training.reference.clip import PlannedClip
 Array = NDArray[np.float64]
 
 
+ANCHOR_SHARE = 0.02
+"""Share of the ground drift that the plan gives in to per tick: it asks for the plan's velocity, not for a place."""
+
+
 @dataclass(frozen=True)
 class TrackingWeights:
     """Weight of each reward term; the positive ones add up to one."""
@@ -120,7 +124,7 @@ class ClipLibrary:
 class TrackingTask(Stateful):
     """Follow a clip from a random frame of it; the policy's action is a correction to the plan's next pose."""
 
-    state_fields = ("_rng", "clip", "frame", "_last_action")
+    state_fields = ("_rng", "clip", "frame", "_last_action", "_shift")
     heading_hold = False
 
     def __init__(
@@ -139,6 +143,7 @@ class TrackingTask(Stateful):
         self.clip = np.arange(num_envs) % len(library.clips)
         self.frame = np.zeros(num_envs, dtype=np.int64)
         self._last_action = np.zeros((num_envs, spec.num_joints))
+        self._shift = np.zeros((num_envs, 3))
         self.figures: dict[str, Array] = {}
         n = spec.num_joints
         self.extra_size = 2 * n + 2 + 2 + 1 + 1 + 3 + 1 + 3
@@ -150,7 +155,7 @@ class TrackingTask(Stateful):
         index = np.concatenate([mirror.joint_index, n + mirror.joint_index, 2 * n + np.arange(len(tail))])
         return index, np.concatenate([mirror.joint_sign, mirror.joint_sign, tail])
 
-    def _at(self, offset: int = 0) -> NDArray[np.int64]:
+    def at(self, offset: int = 0) -> NDArray[np.int64]:
         frame = np.minimum(self.frame + offset, self.library.length[self.clip] - 1)
         at: NDArray[np.int64] = self.library.begin[self.clip] + frame
         return at
@@ -163,7 +168,7 @@ class TrackingTask(Stateful):
         else:
             self.clip[rows] = rng.integers(len(library.clips), size=len(rows))
             self.frame[rows] = rng.integers(np.maximum(1, library.length[self.clip[rows]] - 25))
-        at = self._at()[rows]
+        at = self.at()[rows]
         qpos, qvel = self.sim.home(len(rows))
         qpos[:, :3], qpos[:, 3:7] = library.root_position[at], library.root_quaternion[at]
         qpos[:, self.sim.joint_qpos] = library.joint_position[at]
@@ -171,23 +176,29 @@ class TrackingTask(Stateful):
         qvel[:, self.sim.joint_qvel] = library.joint_velocity[at]
         qpos[:, self.sim.joint_qpos] += rng.normal(0.0, 0.01, (len(rows), self.spec.num_joints))
         self._last_action[rows] = 0.0
+        self._shift[rows] = 0.0
         return Start(qpos, qvel, np.zeros(len(rows)), np.zeros(len(rows)))
 
     def command(self) -> Array:
         """The clip's own command at this frame."""
-        value: Array = self.library.command[self._at()]
+        value: Array = self.library.command[self.at()]
         return value
 
     def to_action(self, action: Array) -> Array:
         """The tracker's correction, added to the plan's next pose, in the units of a policy's action."""
-        plan = self.library.joint_position[self._at(1)]
+        plan = self.library.joint_position[self.at(1)]
         value: Array = (plan - self.spec.default_joint_pos) / self.spec.action_scale + action
+        return value
+
+    def _drift(self, truth: Truth) -> Array:
+        """Where the robot is against the plan (N, 3), m, world. The plan's ground position follows it slowly."""
+        value: Array = truth.pelvis_position - self.library.root_position[self.at()] - self._shift
         return value
 
     def extra(self, truth: Truth, motion: Motion) -> Array:
         """The plan's next pose, and where the robot is against the plan."""
-        library, at, following = self.library, self._at(), self._at(1)
-        error = rotate_heading(motion.yaw, library.root_position[at] - truth.pelvis_position, inverse=True)
+        library, at, following = self.library, self.at(), self.at(1)
+        error = rotate_heading(motion.yaw, -self._drift(truth), inverse=True)
         return np.concatenate(
             [
                 library.joint_position[following] - self.spec.default_joint_pos,
@@ -213,10 +224,11 @@ class TrackingTask(Stateful):
     ) -> tuple[dict[str, Array], NDArray[np.bool_], NDArray[np.bool_]]:
         """Move on by one frame and pay for being where the plan is."""
         self.frame = np.where(fresh, self.frame, self.frame + 1)
-        library, at, w = self.library, self._at(), self.weights
+        library, at, w = self.library, self.at(), self.weights
         pose = truth.joint_position - library.joint_position[at]
         rate = truth.joint_velocity - library.joint_velocity[at]
-        drift = truth.pelvis_position - library.root_position[at]
+        drift = self._drift(truth)
+        self._shift[:, :2] += np.where(fresh[:, None], 0.0, ANCHOR_SHARE * drift[:, :2])
         velocity = motion.velocity - library.velocity_heading[at]
         turn = motion.angular_velocity[:, 2] - library.yaw_rate[at]
         yaw = wrap_angle(motion.yaw - library.yaw[at])

@@ -30,7 +30,7 @@ from wildrobot.runtime.randomization import BASIC, Randomization
 from wildrobot.runtime.simulation import Simulation
 from wildrobot.runtime.window import windows_of
 from wildrobot.training.amp import AMP, AMPConfig
-from wildrobot.training.cloning import CloningConfig, clone
+from wildrobot.training.cloning import CloningConfig, demonstration, fit
 from wildrobot.training.checkpoint import load_checkpoint, save_checkpoint
 from wildrobot.training.environment import Environment
 from wildrobot.training.networks import Critic, SymmetricActor
@@ -114,7 +114,9 @@ def make_runner(spec: RobotSpec, config: TrainConfig, dataset: ReferenceDataset)
     critic = Critic(env.critic_size, config.hidden)
     reference, held_out = split_reference(dataset, config.amp, config.seed)
     amp = AMP(reference, held_out, config.amp)
-    return Runner(env, PPO(actor, critic, config.ppo), amp, config.steps, config.mix, config.seed)
+    shown = demonstration(spec, dataset, layout) if config.cloning.updates else None
+    ppo = PPO(actor, critic, config.ppo, shown)
+    return Runner(env, ppo, amp, config.steps, config.mix, config.seed)
 
 
 def environment_info() -> dict[str, Any]:
@@ -188,8 +190,8 @@ def train(config: TrainConfig) -> Path:
         console.print(check_parity(spec, dataset))
     runner = make_runner(spec, config, dataset)
     if saved is None:
-        if config.cloning.updates:
-            console.print(clone(spec, dataset, runner.ppo.actor, runner.env.layout, config.cloning, config.seed))
+        if runner.ppo.demonstration is not None:
+            console.print(fit(runner.ppo.actor, *runner.ppo.demonstration, config.cloning, config.seed))
         runner.start()
     else:
         runner.load_state_dict(saved["runner"])

@@ -21,7 +21,8 @@ from wildrobot.robot_description import RobotSpec, load_robot
 from wildrobot.training.reference.clip import PlannedClip
 from wildrobot.training.reference.dataset import ReferenceDataset
 from wildrobot.training.reference.gait import GaitLibraryConfig, build_gait_library
-from wildrobot.training.reference.track import TrackConfig, record, train_tracker
+from wildrobot.training.reference.record import record
+from wildrobot.training.reference.track import TrackConfig, train_tracker
 
 PRESETS = Path(__file__).parent.parent / "presets"
 EPILOG = """examples:

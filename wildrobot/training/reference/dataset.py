@@ -76,6 +76,20 @@ class ReferenceDataset:
         parts = [windows_of(self.rollout(int(r), "features"), frames) for r in chosen]
         return np.concatenate(parts) if parts else np.zeros((0, frames * self.arrays["features"].shape[1]))
 
+    def append(self, log: dict[str, NDArray[Any]], spans: list[tuple[int, slice]], clip: Any, noisy: bool) -> None:
+        """Add rollouts: rows and spans of `log` (T, rows, ...), their clip index (rows,), and whether disturbed."""
+        for row, span in spans:
+            self.meta["rollout_clip"].append(int(clip[row]))
+            self.meta["rollout_noisy"].append(noisy)
+        sizes = [span.stop - (span.start or 0) for _, span in spans]
+        self.begin = np.concatenate([self.begin, self.begin[-1] + np.cumsum(sizes, dtype=np.int64)])
+        for name, values in log.items():
+            pieces = [values[span, row] for row, span in spans]
+            if name in self.arrays:
+                pieces = [self.arrays[name], *pieces]
+            if pieces:
+                self.arrays[name] = np.concatenate(pieces)
+
     def save(self, path: str | Path) -> None:
         """Write atomically."""
         with atomic_write(path) as temporary, temporary.open("wb") as file:

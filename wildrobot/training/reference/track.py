@@ -1,20 +1,15 @@
-"""Execute planned clips in simulation: train a tracking policy, record what it does, judge it clip by clip."""
+"""A tracking policy that executes planned clips in simulation: its training."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import mujoco
-import numpy as np
 import torch
 
-from wildrobot.errors import UserError
 from wildrobot.robot_description import RobotSpec
-from wildrobot.runtime.features import feature_names
 from wildrobot.runtime.randomization import BASIC, Randomization
 from wildrobot.runtime.simulation import Simulation
 from wildrobot.training.checkpoint import load_checkpoint, save_checkpoint
@@ -23,7 +18,6 @@ from wildrobot.training.networks import Critic, SymmetricActor
 from wildrobot.training.ppo import PPO, PPOConfig
 from wildrobot.training.progress import Bar
 from wildrobot.training.reference.clip import PlannedClip
-from wildrobot.training.reference.dataset import ARRAYS, FORMAT, SENSOR_FIELDS, ReferenceDataset
 from wildrobot.training.runner import Mix, Runner
 from wildrobot.training.tracking import ClipLibrary, TrackingTask, tracking_layout
 
@@ -55,17 +49,21 @@ class TrackConfig:
     """Length to which periodic clips are unrolled."""
     rollouts_per_clip: int = 4
     """Rollouts of the tracker's own motion: what the discriminator takes for real."""
-    noisy_rollouts_per_clip: int = 4
+    noisy_rollouts_per_clip: int = 3
     """More rollouts, disturbed by action noise, to show how the tracker recovers: for cloning only."""
     action_noise: float = 0.2
     """Standard deviation of that noise, in units of action."""
+    student_rounds: int = 2
+    """Times that a clone of the tracker drives and the tracker says what it would have done (DAgger, Ross et al. 2011):
+    so the clone learns the way back from its own errors."""
+    student_rollouts_per_clip: int = 3
     settle_s: float = 0.6
     """Start of a periodic clip's recording that is left out."""
     ppo: PPOConfig = field(default_factory=lambda: PPOConfig(gamma=0.97, learning_rate=5e-4, init_std=0.15, critic_warmup=0))
     limits: Limits = Limits()
 
 
-def _randomization(pushes: bool) -> Randomization:
+def track_randomization(pushes: bool) -> Randomization:
     return BASIC if pushes else dataclasses.replace(BASIC, push_speed_m_s=0.0)
 
 
@@ -75,7 +73,7 @@ def make_runner(
     """Environment, networks and learner of the tracker."""
     frames = round(config.episode_s * spec.control_hz)
     library = ClipLibrary(spec, clips, frames)
-    sim = Simulation(spec, config.num_envs, seed, _randomization(pushes=True), threads)
+    sim = Simulation(spec, config.num_envs, seed, track_randomization(pushes=True), threads)
     task = TrackingTask(spec, library, sim, seed + 1)
     env = Environment(spec, sim, task, tracking_layout(spec), 1, config.episode_s)
     torch.manual_seed(seed)
@@ -114,151 +112,3 @@ def train_tracker(
                 save()
     save()
     return runner.ppo.actor
-
-
-def record(
-    spec: RobotSpec, clips: list[PlannedClip], actor: Callable[[Any], Any], config: TrackConfig, seed: int
-) -> ReferenceDataset:
-    """Run the tracker's mean action through every clip, judge the clips, keep the accepted ones' rollouts."""
-    per = config.rollouts_per_clip + config.noisy_rollouts_per_clip
-    frames = round(config.episode_s * spec.control_hz)
-    library = ClipLibrary(spec, clips, frames)
-    count = len(clips) * per
-    sim = Simulation(spec, count, seed + 100, _randomization(pushes=False))
-    task = TrackingTask(spec, library, sim, seed + 101, from_start=True)
-    task.clip = np.repeat(np.arange(len(clips)), per)
-    noisy = np.tile(np.arange(per) >= config.rollouts_per_clip, len(clips))
-    rng = np.random.default_rng(seed + 102)
-    env = Environment(spec, sim, task, tracking_layout(spec), 1, 1e6)
-    step = env.start()
-    ticks = int(library.length.max())
-    log: dict[str, list[Any]] = {name: [] for name in (*ARRAYS, "plan", "force", "saturated", "depth")}
-    alive, length = np.ones(count, dtype=bool), np.zeros(count, dtype=np.int64)
-    with Bar("recording", ticks) as bar:
-        for _ in range(ticks):
-            at = task._at()
-            frame = step.signal.frame
-            for name in SENSOR_FIELDS:
-                log[name].append(np.asarray(getattr(frame, name), dtype=np.float32))
-            log["features"].append(step.features.astype(np.float32))
-            log["qpos"].append(sim.qpos.astype(np.float32))
-            log["qvel"].append(sim.qvel.astype(np.float32))
-            log["command"].append(library.command[at].astype(np.float32))
-            log["phase"].append(library.phase[at].astype(np.float32))
-            log["moving"].append(library.moving[at].copy())
-            log["plan"].append(library.joint_position[at] - step.truth.joint_position)
-            log["force"].append(step.truth.foot_force.sum(axis=-1))
-            log["saturated"].append(step.truth.saturated)
-            log["depth"].append(-step.truth.foot_position[..., 2].min(axis=-1))
-            length += alive
-            alive &= ~step.ended
-            with torch.no_grad():
-                action = actor(torch.from_numpy(step.obs)).numpy()
-            noise = config.action_noise * noisy[:, None] * rng.standard_normal(action.shape)
-            log["previous_action"].append(env.path.previous_action.astype(np.float32))
-            log["action"].append(task.to_action(action).astype(np.float32))
-            step = env.step(action + noise)
-            bar.advance()
-    stacked = {name: np.stack(values) for name, values in log.items()}
-    survived = length >= library.length[task.clip] - 1
-    return _judge(spec, clips, config, sim, task.clip, noisy, stacked, length, survived)
-
-
-def _judge(
-    spec: RobotSpec,
-    clips: list[PlannedClip],
-    config: TrackConfig,
-    sim: Simulation,
-    clip_of: Any,
-    noisy: Any,
-    log: dict[str, Any],
-    length: Any,
-    survived: Any,
-) -> ReferenceDataset:
-    limits, weight = config.limits, spec.total_mass * 9.81
-    settle = round(config.settle_s * spec.control_hz)
-    with Bar("self-collision", len(clip_of)) as bar:
-        touching = np.zeros(len(clip_of))
-        for row in range(len(clip_of)):
-            touching[row] = _self_collision(sim, log["qpos"][: length[row] : 2, row])
-            bar.advance()
-    good = survived & (touching == 0.0)
-    table, pieces, rollout_clip, rollout_noisy = [], [], [], []
-    for index, clip in enumerate(clips):
-        rows = np.flatnonzero((clip_of == index) & ~noisy)
-        skip = settle if clip.loop else 0
-        spans = [(row, slice(skip, length[row])) for row in rows if length[row] > skip + 5]
-        figures = {"survival": float(np.mean(survived[rows]))}
-        if spans:
-
-            def gather(name: str, spans: Any = spans) -> Any:
-                return np.concatenate([log[name][span, row] for row, span in spans])
-
-            figures |= {
-                "joint_rmse_rad": float(np.sqrt(np.mean(gather("plan") ** 2))),
-                "saturation": float(np.mean(gather("saturated"))),
-                "sole_depth_m": float(np.percentile(gather("depth"), 99)),
-                "weight_error": float(abs(np.mean(gather("force")) / weight - 1.0)),
-                "self_collision": float(np.mean([touching[row] for row, _ in spans])),
-            }
-        reasons = [] if figures["survival"] >= limits.survival else [f"survival {figures['survival']:.2f} < {limits.survival}"]
-        for name, value in figures.items():
-            if name != "survival" and value > getattr(limits, name):
-                reasons.append(f"{name} {value:.4g} > {getattr(limits, name)}")
-        if not spans:
-            reasons.append("fell at once")
-        if spans and not good[rows].any():
-            reasons.append("every rollout fell or touched itself")
-        accepted = not reasons
-        table.append(
-            {
-                "name": clip.name,
-                "source": clip.source,
-                "frames": len(clip),
-                "loop": clip.loop,
-                "command": [float(v) for v in clip.command.mean(axis=0)],
-                "accepted": accepted,
-                "figures": figures,
-                "reason": "; ".join(reasons),
-            }
-        )
-        if accepted:
-            kept = [(row, span) for row, span in spans if good[row]]
-            kept += [(row, slice(skip, length[row])) for row in np.flatnonzero((clip_of == index) & noisy & good)]
-            pieces += kept
-            rollout_clip += [index] * len(kept)
-            rollout_noisy += [bool(noisy[row]) for row, _ in kept]
-    if not pieces:
-        raise UserError(
-            "no clip was accepted: "
-            + "; ".join(f"{entry['name']}: {entry['reason']}" for entry in table[:5])
-            + ". Train the tracker longer, or slow the motion down."
-        )
-    arrays = {name: np.concatenate([log[name][span, row] for row, span in pieces]) for name in ARRAYS}
-    sizes = [span.stop - span.start for _, span in pieces]
-    meta = {
-        "format": FORMAT,
-        "robot": spec.name,
-        "robot_hash": spec.robot_hash,
-        "control_hz": spec.control_hz,
-        "joint_names": list(spec.joint_names),
-        "feature_names": list(feature_names(spec)),
-        "clips": table,
-        "rollout_clip": rollout_clip,
-        "rollout_noisy": rollout_noisy,
-    }
-    return ReferenceDataset(arrays, np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64), meta)
-
-
-def _self_collision(sim: Simulation, qpos: Any) -> float:
-    """Share of poses in which two geoms of the robot touch each other."""
-    model = sim.model
-    data = mujoco.MjData(model)
-    floor = model.geom("floor").id
-    hits = 0
-    for pose in qpos:
-        data.qpos[:] = pose
-        mujoco.mj_kinematics(model, data)
-        mujoco.mj_collision(model, data)
-        hits += any(floor not in contact.geom for contact in data.contact)
-    return hits / max(1, len(qpos))
