@@ -177,7 +177,7 @@ def main() -> None:
         "note": (
             f"{arguments.iterations} iterations each of preset {arguments.preset}, one seed and warm start; "
             f"means over the last {AVERAGED} iterations (begin: the first), before each update. disc_acc is "
-            "on held-out reference windows of the variant's own kind; the style reward is in the variant's own "
+            "on held-out windows of the variant's own reference; the style reward is in the variant's own "
             "currency, D is comparable."
         ),
         "rows": [],
