@@ -22,7 +22,9 @@ def load_yaml(path: str | Path) -> dict[str, Any]:
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}. Give a YAML file that exists.") from error
+        raise UserError(
+            f"cannot read {path}: {error.strerror or error}. Give a YAML file that exists."
+        ) from error
     except yaml.YAMLError as error:
         raise UserError(f"{path} is not valid YAML: {error}. Mend the line it names.") from error
     if data is None:

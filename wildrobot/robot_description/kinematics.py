@@ -43,7 +43,9 @@ class _Chains:
                 path.append(body)
                 body = tree.bodies[body].parent
             paths.append(path[::-1])
-        if len({len(path) for path in paths}) > 1 or any(tree.bodies[b].joint is None for p in paths for b in p):
+        if len({len(path) for path in paths}) > 1 or any(
+            tree.bodies[b].joint is None for p in paths for b in p
+        ):
             raise ValueError("chains must have equal length and one hinge per body")
         self.depth = len(paths[0])
         self.joints = np.array([[joint_names.index(tree.bodies[b].joint.name) for b in p] for p in paths])  # type: ignore[union-attr]
@@ -60,7 +62,12 @@ class Kinematics:
     """Foot points, soles, torso and IMU from joint positions q (..., n), n in policy order."""
 
     def __init__(
-        self, tree: BodyTree, joint_names: tuple[str, ...], foot_sites: tuple[str, ...], torso: str, imu_site: str
+        self,
+        tree: BodyTree,
+        joint_names: tuple[str, ...],
+        foot_sites: tuple[str, ...],
+        torso: str,
+        imu_site: str,
     ) -> None:
         self.num_joints = len(joint_names)
         sites = [tree.sites[name] for name in foot_sites]
@@ -94,7 +101,11 @@ class Kinematics:
         for level in range(chains.depth):
             angle = columns[level][..., None, None]
             skew, skew2 = (self._level(xp, q, chains, name, level) for name in ("skew", "skew2"))
-            hinge = self._level(xp, q, chains, "eye", level) + xp.sin(angle) * skew + (1.0 - xp.cos(angle)) * skew2
+            hinge = (
+                self._level(xp, q, chains, "eye", level)
+                + xp.sin(angle) * skew
+                + (1.0 - xp.cos(angle)) * skew2
+            )
             offset = self._level(xp, q, chains, "offset", level)
             fixed = self._level(xp, q, chains, "fixed", level)
             axis = self._level(xp, q, chains, "axis", level)
@@ -115,7 +126,9 @@ class Kinematics:
     def _level(self, xp: Any, like: Any, chains: _Chains, name: str, level: int) -> Any:
         key = (id(chains), name, level)
         if key not in self._cache:
-            self._cache[key] = _IDENTITY if name == "eye" else np.ascontiguousarray(getattr(chains, name)[:, level])
+            self._cache[key] = (
+                _IDENTITY if name == "eye" else np.ascontiguousarray(getattr(chains, name)[:, level])
+            )
         return self._const(xp, like, self._cache[key])
 
     def _jacobian(self, xp: Any, chains: _Chains, chain: int, points: Any, anchors: Any, axes: Any) -> Any:
@@ -188,7 +201,10 @@ class Kinematics:
     @property
     def _sole_drop(self) -> Any:
         if "sole" not in self._cache:
-            heights = [self._points[self.foot_of_point == foot][:, 2].mean() for foot in range(self._legs.joints.shape[0])]
+            heights = [
+                self._points[self.foot_of_point == foot][:, 2].mean()
+                for foot in range(self._legs.joints.shape[0])
+            ]
             self._cache["sole"] = np.array([[0.0, 0.0, height] for height in heights])
         return self._cache["sole"]
 
@@ -207,7 +223,9 @@ class Kinematics:
         """IMU position (..., 3), pelvis frame, m."""
         xp = array_namespace(q)
         position, rotation, _, _ = self._frames(self._torso, q)
-        return position[..., 0, :] + (rotation[..., 0, :, :] @ self._const(xp, q, self._imu)[..., None])[..., 0]
+        return (
+            position[..., 0, :] + (rotation[..., 0, :, :] @ self._const(xp, q, self._imu)[..., None])[..., 0]
+        )
 
     def imu_jacobian(self, q: Any) -> Any:
         """d imu_point / d q, (..., 3, n), m/rad."""

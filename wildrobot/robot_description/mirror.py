@@ -35,11 +35,13 @@ def derive_mirror(tree: BodyTree, joint_names: tuple[str, ...], foot_names: tupl
     Raises:
         UserError: a joint or foot without a mirror image, or mirrored joints whose ranges do not agree.
     """
-    position = []
+    position: list[NDArray[np.float64]] = []
     for body in tree.bodies:
         base = np.zeros(3) if body.parent < 0 else position[body.parent] + body.pos
         if not np.allclose(body.quat, [1.0, 0.0, 0.0, 0.0]):
-            raise UserError(f"body '{body.name}' is rotated at the zero pose; the mirror map needs aligned frames.")
+            raise UserError(
+                f"body '{body.name}' is rotated at the zero pose; the mirror map needs aligned frames."
+            )
         position.append(base)
     hinge = {}
     for body, base in zip(tree.bodies, position, strict=True):
@@ -54,7 +56,9 @@ def derive_mirror(tree: BodyTree, joint_names: tuple[str, ...], foot_names: tupl
             if np.allclose(_REFLECT @ anchor, other_anchor, atol=1e-4) and abs(abs(alignment) - 1.0) < 1e-6:
                 expected = limits if alignment > 0 else (-limits[1], -limits[0])
                 if not np.allclose(expected, other_limits, atol=1e-6):
-                    raise UserError(f"joints '{name}' and '{other}' mirror each other, but their ranges do not.")
+                    raise UserError(
+                        f"joints '{name}' and '{other}' mirror each other, but their ranges do not."
+                    )
                 index.append(partner)
                 sign.append(float(np.sign(alignment)))
                 break

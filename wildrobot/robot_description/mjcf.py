@@ -85,7 +85,9 @@ def read_mjcf(path: Path) -> BodyTree:
     if compiler is None or compiler.get("angle") != "radian":
         raise UserError(f'{path}: expected <compiler angle="radian"/>; angles in degrees are not read here.')
     worldbody = root.find("worldbody")
-    bases = [] if worldbody is None else [b for b in worldbody.findall("body") if b.find("freejoint") is not None]
+    bases = (
+        [] if worldbody is None else [b for b in worldbody.findall("body") if b.find("freejoint") is not None]
+    )
     if len(bases) != 1:
         raise UserError(f"{path}: found {len(bases)} bodies with a <freejoint>, expected exactly one robot.")
     bodies: list[Body] = []
@@ -112,11 +114,20 @@ def read_mjcf(path: Path) -> BodyTree:
         index = len(bodies)
         quat = _vector(element, "quat", "1 0 0 0")
         bodies.append(
-            Body(name, parent, _vector(element, "pos", "0 0 0"), quat / np.linalg.norm(quat), joint, _mass(element))
+            Body(
+                name,
+                parent,
+                _vector(element, "pos", "0 0 0"),
+                quat / np.linalg.norm(quat),
+                joint,
+                _mass(element),
+            )
         )
         for site in element.findall("site"):
             site_name = site.get("name", "")
-            sites[site_name] = Site(site_name, index, _vector(site, "pos", "0 0 0"), _vector(site, "quat", "1 0 0 0"))
+            sites[site_name] = Site(
+                site_name, index, _vector(site, "pos", "0 0 0"), _vector(site, "quat", "1 0 0 0")
+            )
         for child in element.findall("body"):
             visit(child, index)
 

@@ -107,7 +107,7 @@ class RobotConfig:
 
 @dataclass(frozen=True)
 class LegGeometry:
-    """Lengths of one leg at the zero pose, m: hip axis to knee, knee to ankle, ankle to sole; hip pitch axis below the pelvis."""
+    """Lengths of one leg at the zero pose, m: hip axis to knee, knee to ankle, ankle to sole, hip below pelvis."""
 
     thigh: float
     shank: float
@@ -146,7 +146,10 @@ class RobotSpec:
                 f"{path} names the sites {lacking}, but {self.mjcf_path} has {sorted(self.tree.sites)}: "
                 "correct the names, or add the sites to the MJCF."
             )
-        models = {key: from_dict(ServoModel, value, where=f"{path}.{key}") for key, value in config.servo_models.items()}
+        models = {
+            key: from_dict(ServoModel, value, where=f"{path}.{key}")
+            for key, value in config.servo_models.items()
+        }
         unknown = sorted({joint.servo for joint in config.joints} - set(models))
         if unknown:
             raise UserError(f"{path}: servo models {unknown} are not in servo_models ({sorted(models)}).")
@@ -158,7 +161,9 @@ class RobotSpec:
         self.no_load_speed = np.array([servo.no_load_speed_rad_s for servo in self.servos])
         self.joint_damping = self.stall_torque / self.no_load_speed
         gain = np.array([joint.p_gain for joint in config.joints]) / _P_GAIN_UNIT / _FULL_DUTY
-        self.joint_stiffness = self.stall_torque * gain / np.array([s.position_rad_per_count for s in self.servos])
+        self.joint_stiffness = (
+            self.stall_torque * gain / np.array([s.position_rad_per_count for s in self.servos])
+        )
         self.action_scale = np.array([joint.action_scale for joint in config.joints])
         self.action_clip = config.action_clip
         self.target_rate_limit = self.no_load_speed
@@ -167,7 +172,9 @@ class RobotSpec:
         self.gait = config.gait
         self.command = config.command
         self.control_hz = config.control_hz
-        self.guards = {key: from_dict(Guard, value, where=f"{path}.guards.{key}") for key, value in config.guards.items()}
+        self.guards = {
+            key: from_dict(Guard, value, where=f"{path}.guards.{key}") for key, value in config.guards.items()
+        }
         self.imu_mount = np.array(config.imu_mount) / np.linalg.norm(config.imu_mount)
         self.imu_position = self.tree.sites[config.imu_site].pos
         self.total_mass = sum(body.mass for body in self.tree.bodies)

@@ -43,7 +43,9 @@ def compute_features(frame: SensorFrame, estimate: Estimate) -> Any:
     velocity = estimate.linear_velocity
     speed = xp.sqrt(xp.sum(velocity * velocity, axis=-1, keepdims=True))
     moving = speed >= MIN_DIRECTION_SPEED
-    direction = xp.where(moving, velocity / xp.where(moving, speed, xp.ones_like(speed)), xp.zeros_like(velocity))
+    direction = xp.where(
+        moving, velocity / xp.where(moving, speed, xp.ones_like(speed)), xp.zeros_like(velocity)
+    )
     return xp.concat(
         [
             frame.joint_position,

@@ -78,7 +78,9 @@ def layout_to_dicts(layout: Layout) -> list[dict[str, Any]]:
 
 def layout_from_dicts(terms: list[dict[str, Any]]) -> Layout:
     """Inverse of `layout_to_dicts`."""
-    return tuple(ObservationTerm(str(t["name"]), int(t["size"]), int(t["frames"]), float(t["scale"])) for t in terms)
+    return tuple(
+        ObservationTerm(str(t["name"]), int(t["size"]), int(t["frames"]), float(t["scale"])) for t in terms
+    )
 
 
 def observation_mirror(spec: RobotSpec, layout: Layout) -> tuple[Any, Any]:
@@ -106,7 +108,7 @@ def observation_mirror(spec: RobotSpec, layout: Layout) -> tuple[Any, Any]:
 class ObservationBuilder(Stateful):
     """Keeps each slice's history and writes the observation (..., D) float32.
 
-        slice memory   [oldest | ... | newest]  <- push() moves left by one tick and writes at the end
+    slice memory   [oldest | ... | newest]  <- push() moves left by one tick and writes at the end
     """
 
     state_fields = ("_memory",)

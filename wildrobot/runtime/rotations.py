@@ -1,4 +1,4 @@
-"""Rotations on any array library. Quaternions are (..., 4) wxyz, unit; matrices (..., 3, 3) map child to parent frame."""
+"""Rotations on any array library. Quaternions: (..., 4) wxyz, unit; matrices (..., 3, 3) map child to parent frame."""
 
 from __future__ import annotations
 

@@ -12,8 +12,12 @@ from numpy.typing import NDArray
 
 from wildrobot.robot_description import RobotSpec
 from wildrobot.runtime.randomization import NOMINAL, Randomization
-from wildrobot.runtime.rotations import quat_conjugate, quat_from_rotvec, quat_from_yaw, quat_multiply
-from wildrobot.runtime.rotations import quat_to_matrix
+from wildrobot.runtime.rotations import (
+    quat_from_rotvec,
+    quat_from_yaw,
+    quat_multiply,
+    quat_to_matrix,
+)
 from wildrobot.runtime.sensor_frame import FootSwitches, SensorFrame
 from wildrobot.state import Stateful
 
@@ -77,7 +81,10 @@ def compile_model(spec: RobotSpec) -> Any:
         actuator.forcelimited = mujoco.mjtLimited.mjLIMITED_TRUE
         actuator.nsample = _DELAY_SAMPLES
         actuator.delay = 0.0
-    for kind, prefix in ((mujoco.mjtSensor.mjSENS_JOINTPOS, "position"), (mujoco.mjtSensor.mjSENS_JOINTVEL, "velocity")):
+    for kind, prefix in (
+        (mujoco.mjtSensor.mjSENS_JOINTPOS, "position"),
+        (mujoco.mjtSensor.mjSENS_JOINTVEL, "velocity"),
+    ):
         for name in spec.joint_names:
             mjs.add_sensor(
                 name=f"{prefix}/{name}", type=kind, objtype=mujoco.mjtObj.mjOBJ_JOINT, objname=name
@@ -148,14 +155,24 @@ class Simulation(Stateful):
         self._at_gyro = where(["imu_angular_velocity"])
         self._at_acceleration = where(["imu_acceleration"])
         self._at_touch = where(list(spec.foot_names))
-        feet = [g for g in range(model.ngeom) if model.geom_bodyid[g] in set(model.site_bodyid[self._foot_sites])]
+        feet = [
+            g for g in range(model.ngeom) if model.geom_bodyid[g] in set(model.site_bodyid[self._foot_sites])
+        ]
         self._foot_geoms = np.array([g for g in feet if model.geom_priority[g] > 0])
         self._expanded = {
             name: batch.expand(name)
             for name in (
-                "geom_friction", "body_mass", "body_inertia", "body_ipos", "actuator_gainprm", "actuator_biasprm",
-                "actuator_forcerange", "dof_frictionloss", "dof_armature", "actuator_delay",
-            )  # fmt: skip
+                "geom_friction",
+                "body_mass",
+                "body_inertia",
+                "body_ipos",
+                "actuator_gainprm",
+                "actuator_biasprm",
+                "actuator_forcerange",
+                "dof_frictionloss",
+                "dof_armature",
+                "actuator_delay",
+            )
         }
         self._nominal = {name: np.array(values[0]) for name, values in self._expanded.items()}
 
@@ -198,7 +215,10 @@ class Simulation(Stateful):
         history = self._history[rows]
         dt = self.model.opt.timestep
         for actuator in range(self.model.nu):
-            samples, start = self.model.actuator_history[actuator][0], self.model.actuator_historyadr[actuator]
+            samples, start = (
+                self.model.actuator_history[actuator][0],
+                self.model.actuator_historyadr[actuator],
+            )
             times = start + 2 + np.arange(samples)
             history[:, times] = dt * (np.arange(samples) - samples)
             history[:, times + samples] = self._ctrl[rows, actuator, None]
@@ -224,7 +244,10 @@ class Simulation(Stateful):
         ipos = np.tile(nominal["body_ipos"], (k, 1, 1))
         ipos[:, self.model.body(spec.config.torso_body).id] += draw(r.torso_com_m, 3)
         assign("body_ipos", ipos)
-        for name, factor in (("dof_frictionloss", r.joint_friction_factor), ("dof_armature", r.armature_factor)):
+        for name, factor in (
+            ("dof_frictionloss", r.joint_friction_factor),
+            ("dof_armature", r.armature_factor),
+        ):
             values = np.tile(nominal[name], (k, 1))
             values[:, self.joint_qvel] *= draw(factor, n)
             assign(name, values)

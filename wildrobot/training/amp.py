@@ -159,7 +159,11 @@ class AMP:
         return {
             "discriminator": self.discriminator.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "replay": {"windows": self.replay.windows.clone(), "filled": self.replay.filled, "next": self.replay.next},
+            "replay": {
+                "windows": self.replay.windows.clone(),
+                "filled": self.replay.filled,
+                "next": self.replay.next,
+            },
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -198,7 +202,10 @@ def feature_auc(reference: Any, policy: Any) -> Any:
 def logistic_auc(reference: Any, policy: Any, seed: int = 0) -> float:
     """AUC on unseen halves of a logistic classifier of standardised features (a, F) against (b, F)."""
     # one shuffle for both sides: a pair of equal rows lands in the same half, and cannot look like a difference
-    sides = [side[np.random.default_rng(seed).permutation(len(side))] for side in map(np.asarray, (reference, policy))]
+    sides = [
+        side[np.random.default_rng(seed).permutation(len(side))]
+        for side in map(np.asarray, (reference, policy))
+    ]
     train = [side[: len(side) // 2] for side in sides]
     test = [side[len(side) // 2 :] for side in sides]
     mean, std = np.mean(np.concatenate(train), axis=0), np.std(np.concatenate(train), axis=0) + 1e-6
@@ -210,7 +217,10 @@ def logistic_auc(reference: Any, policy: Any, seed: int = 0) -> float:
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        loss = torch.nn.functional.binary_cross_entropy_with_logits(x @ weight + bias, y) + 1e-3 * weight.square().sum()
+        loss = (
+            torch.nn.functional.binary_cross_entropy_with_logits(x @ weight + bias, y)
+            + 1e-3 * weight.square().sum()
+        )
         loss.backward()
         return loss
 

@@ -67,13 +67,20 @@ def observations(spec: RobotSpec, dataset: ReferenceDataset, layout: Layout) -> 
 
 
 def clone(
-    spec: RobotSpec, dataset: ReferenceDataset, actor: SymmetricActor, layout: Layout, config: CloningConfig, seed: int
+    spec: RobotSpec,
+    dataset: ReferenceDataset,
+    actor: SymmetricActor,
+    layout: Layout,
+    config: CloningConfig,
+    seed: int,
 ) -> str:
     """Fit the actor's mean to the tracker's actions; a sentence for the log, with the error on held-out frames."""
     return fit(actor, *demonstration(spec, dataset, layout), config, seed)
 
 
-def demonstration(spec: RobotSpec, dataset: ReferenceDataset, layout: Layout) -> tuple[torch.Tensor, torch.Tensor]:
+def demonstration(
+    spec: RobotSpec, dataset: ReferenceDataset, layout: Layout
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Observations (k, D) and actions (k, n) of the tracker."""
     inputs, labels = observations(spec, dataset, layout)
     return torch.from_numpy(inputs), torch.from_numpy(labels)

@@ -117,7 +117,13 @@ class Environment(Stateful):
     state_fields = ("sim", "path", "task", "window", "age", "ended", "_filtered", "_moving_for")
 
     def __init__(
-        self, spec: RobotSpec, sim: Simulation, task: Any, layout: Layout, window_frames: int, episode_s: float = 20.0
+        self,
+        spec: RobotSpec,
+        sim: Simulation,
+        task: Any,
+        layout: Layout,
+        window_frames: int,
+        episode_s: float = 20.0,
     ) -> None:
         self.spec, self.sim, self.task, self.layout = spec, sim, task, layout
         self.num_envs = sim.num_envs
@@ -130,7 +136,9 @@ class Environment(Stateful):
         self._filtered = np.zeros((self.num_envs, 4))
         self._moving_for = np.zeros(self.num_envs, dtype=np.int64)
         self.obs_size = layout_size(layout) + task.extra_size
-        self.critic_size = self.obs_size + 3 + 3 + 1 + 3 + 4 + 2 * spec.num_feet + task.critic_extra().shape[1]
+        self.critic_size = (
+            self.obs_size + 3 + 3 + 1 + 3 + 4 + 2 * spec.num_feet + task.critic_extra().shape[1]
+        )
 
     def start(self, random_age: NDArray[np.int64] | None = None) -> Step:
         """Reset every row; `random_age` (N,) ticks spreads the time-outs. Returns the first (invalid) tick."""
@@ -192,7 +200,18 @@ class Environment(Stateful):
         )
         reward = sum(terms.values(), np.zeros(self.num_envs))
         return Step(
-            obs, critic_obs, reward, terms, terminated, ended, valid, signal.features, window, window_valid, signal, truth
+            obs,
+            critic_obs,
+            reward,
+            terms,
+            terminated,
+            ended,
+            valid,
+            signal.features,
+            window,
+            window_valid,
+            signal,
+            truth,
         )
 
     def _filter(self, motion: Motion, fresh: NDArray[np.bool_]) -> Array:

@@ -98,7 +98,9 @@ class SymmetricActor(nn.Module):
         self.register_buffer("obs_index", index, persistent=False)
         self.register_buffer("obs_sign", sign.float(), persistent=False)
         self.register_buffer("act_index", torch.as_tensor(spec.mirror.joint_index.copy()), persistent=False)
-        self.register_buffer("act_sign", torch.as_tensor(spec.mirror.joint_sign.copy()).float(), persistent=False)
+        self.register_buffer(
+            "act_sign", torch.as_tensor(spec.mirror.joint_sign.copy()).float(), persistent=False
+        )
 
     def forward(self, obs: Tensor) -> Tensor:
         """Mean action (b, n) for raw observations (b, D)."""

@@ -15,7 +15,7 @@ LOG_2PI = 1.8378770664093453
 class PPOConfig:
     """Hyperparameters of one update."""
 
-    gamma: float = 0.99
+    gamma: float = 0.98
     lam: float = 0.95
     clip: float = 0.2
     entropy: float = 0.0
@@ -26,11 +26,11 @@ class PPOConfig:
     learning_rate_range: tuple[float, float] = (1e-5, 1e-3)
     target_kl: float = 0.01
     max_grad_norm: float = 1.0
-    init_std: float = 0.08
+    init_std: float = 0.1
     min_std: float = 0.03
-    critic_warmup: int = 8
+    critic_warmup: int = 25
     """First iterations in which only the critic learns, for a policy that can do something already."""
-    demonstration_weight: float = 3.0
+    demonstration_weight: float = 2.0
     """Weight of the squared distance to demonstrated actions, if there are any (as in DAPG, Rajeswaran et al. 2018)."""
     bound_weight: float = 0.001
     """Penalty on mean actions beyond +-3, where the clip would hide the gradient."""
@@ -39,7 +39,9 @@ class PPOConfig:
 class Rollout:
     """Storage (T, N, ...) of one iteration. `valid` is False for the tick that carried a reset."""
 
-    def __init__(self, steps: int, num_envs: int, obs: int, critic_obs: int, actions: int, device: Any) -> None:
+    def __init__(
+        self, steps: int, num_envs: int, obs: int, critic_obs: int, actions: int, device: Any
+    ) -> None:
         def zeros(*shape: int) -> Tensor:
             return torch.zeros(steps, num_envs, *shape, device=device)
 
@@ -58,7 +60,9 @@ class Rollout:
         advantage = torch.zeros_like(self.rewards)
         running = torch.zeros_like(self.rewards[0])
         for t in reversed(range(len(self.rewards))):
-            delta = self.rewards[t] + gamma * self.next_values[t] * (1.0 - self.terminated[t]) - self.values[t]
+            delta = (
+                self.rewards[t] + gamma * self.next_values[t] * (1.0 - self.terminated[t]) - self.values[t]
+            )
             running = delta + gamma * lam * (1.0 - self.ended[t]) * running
             advantage[t] = running
         return advantage, advantage + self.values
@@ -82,7 +86,9 @@ class PPO:
     ) -> None:
         self.actor, self.critic, self.config, self.demonstration = actor, critic, config, demonstration
         self.updates = 0
-        self.optimizer = torch.optim.Adam([*actor.parameters(), *critic.parameters()], lr=config.learning_rate)
+        self.optimizer = torch.optim.Adam(
+            [*actor.parameters(), *critic.parameters()], lr=config.learning_rate
+        )
 
     @property
     def learning_rate(self) -> float:
@@ -125,10 +131,14 @@ class PPO:
                 with torch.no_grad():
                     std = torch.exp(log_std)
                     kl = (
-                        torch.log(std / old_std)
-                        + (old_std.square() + (means[rows] - mean).square()) / (2.0 * std.square())
-                        - 0.5
-                    ).sum(dim=-1).mean()
+                        (
+                            torch.log(std / old_std)
+                            + (old_std.square() + (means[rows] - mean).square()) / (2.0 * std.square())
+                            - 0.5
+                        )
+                        .sum(dim=-1)
+                        .mean()
+                    )
                 if self.updates >= config.critic_warmup:
                     self._adapt(float(kl))
 
@@ -149,7 +159,9 @@ class PPO:
                         loss = loss + config.demonstration_weight * self._distance(generator)
                 self.optimizer.zero_grad()
                 loss.backward()
-                nn.utils.clip_grad_norm_([*self.actor.parameters(), *self.critic.parameters()], config.max_grad_norm)
+                nn.utils.clip_grad_norm_(
+                    [*self.actor.parameters(), *self.critic.parameters()], config.max_grad_norm
+                )
                 self.optimizer.step()
                 with torch.no_grad():
                     self.actor.log_std.clamp_(min=float(torch.log(torch.tensor(config.min_std))))

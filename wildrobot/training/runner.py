@@ -64,7 +64,8 @@ class Runner:
         """Collect one rollout, learn from it; returns this iteration's figures."""
         began = time.perf_counter()
         env, rollout = self.env, self.rollout
-        features, windows, window_ok, sums = [], [], [], {}
+        features, windows, window_ok = [], [], []
+        sums: dict[str, float] = {}
         tallies: dict[str, tuple[float, int]] = {}
         falls = ends = 0
         lengths = []

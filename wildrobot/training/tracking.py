@@ -66,7 +66,9 @@ def unroll(clip: PlannedClip, frames: int) -> PlannedClip:
     origin, turn = np.zeros(3), 0.0
     for _ in range(count):
         angle = np.full(len(clip), turn)
-        positions.append(origin + rotate_heading(angle, clip.root_position - clip.root_position[0] * [1, 1, 0]))
+        positions.append(
+            origin + rotate_heading(angle, clip.root_position - clip.root_position[0] * [1, 1, 0])
+        )
         quaternions.append(quat_multiply(quat_from_yaw(angle), clip.root_quaternion))
         linear.append(rotate_heading(angle, clip.root_linear_velocity))
         angular.append(rotate_heading(angle, clip.root_angular_velocity))
@@ -233,7 +235,9 @@ class TrackingTask(Stateful):
         turn = motion.angular_velocity[:, 2] - library.yaw_rate[at]
         yaw = wrap_angle(motion.yaw - library.yaw[at])
         tilt = motion.up - library.up[at]
-        contact = np.mean((truth.foot_force > self.spec.foot_switch.on_n) == (library.contact[at] > 0.5), axis=-1)
+        contact = np.mean(
+            (truth.foot_force > self.spec.foot_switch.on_n) == (library.contact[at] > 0.5), axis=-1
+        )
         change = np.where(fresh[:, None], 0.0, action - self._last_action)
         self._last_action = action
         self.figures = {

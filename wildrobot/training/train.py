@@ -30,8 +30,8 @@ from wildrobot.runtime.randomization import BASIC, Randomization
 from wildrobot.runtime.simulation import Simulation
 from wildrobot.runtime.window import windows_of
 from wildrobot.training.amp import AMP, AMPConfig
-from wildrobot.training.cloning import CloningConfig, demonstration, fit
 from wildrobot.training.checkpoint import load_checkpoint, save_checkpoint
+from wildrobot.training.cloning import CloningConfig, demonstration, fit
 from wildrobot.training.environment import Environment
 from wildrobot.training.networks import Critic, SymmetricActor
 from wildrobot.training.parity import check_parity
@@ -85,7 +85,9 @@ class TrainConfig:
     cloning: CloningConfig = CloningConfig()
 
 
-def split_reference(dataset: ReferenceDataset, amp: AMPConfig, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+def split_reference(
+    dataset: ReferenceDataset, amp: AMPConfig, seed: int
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Walking windows to train the discriminator on and, from other rollouts, windows held out.
 
     Standing is not judged: were it in the reference, a robot that stands still while it is commanded to walk would
@@ -95,9 +97,13 @@ def split_reference(dataset: ReferenceDataset, amp: AMPConfig, seed: int) -> tup
     held = order[: int(round(amp.held_out * len(order)))]
     parts = []
     for rows in (order[len(held) :], held):
-        moving = [windows_of(dataset.rollout(int(r), "moving")[:, None], amp.frames).all(axis=-1) for r in rows]
+        moving = [
+            windows_of(dataset.rollout(int(r), "moving")[:, None], amp.frames).all(axis=-1) for r in rows
+        ]
         windows = dataset.windows(amp.frames, rows)
-        parts.append(torch.as_tensor(windows[np.concatenate(moving)] if moving else windows, dtype=torch.float32))
+        parts.append(
+            torch.as_tensor(windows[np.concatenate(moving)] if moving else windows, dtype=torch.float32)
+        )
     return parts[0], parts[1]
 
 
@@ -130,7 +136,11 @@ def environment_info() -> dict[str, Any]:
             versions[name] = "not installed"
     try:
         commit = subprocess.run(
-            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, cwd=Path(__file__).parent, timeout=10
+            ["git", "rev-parse", "HEAD"],
+            capture_output=True,
+            text=True,
+            cwd=Path(__file__).parent,
+            timeout=10,
         ).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         commit = ""
@@ -245,7 +255,9 @@ class _MetricsLog:
 
     def write(self, metrics: dict[str, Any]) -> None:
         """One iteration."""
-        clean = {k: (None if isinstance(v, float) and not math.isfinite(v) else v) for k, v in metrics.items()}
+        clean = {
+            k: (None if isinstance(v, float) and not math.isfinite(v) else v) for k, v in metrics.items()
+        }
         self._file.write(json.dumps(clean) + "\n")
         self._file.flush()
         if self._writer is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,7 +101,9 @@ class WalkingTask(Stateful):
         moving = is_moving(self.spec, command)
         command[moving, 0] = np.clip(command[moving, 0], *config.speed)
         command[~moving] = 0.0
-        error[moving & straight] = rng.uniform(-1.0, 1.0, int(np.sum(moving & straight))) * config.heading_error_rad
+        error[moving & straight] = (
+            rng.uniform(-1.0, 1.0, int(np.sum(moving & straight))) * config.heading_error_rad
+        )
         self._command[rows] = command
         self._time[rows] = 0.0
         first = np.where(moving, rng.uniform(*config.command_s, count), rng.uniform(0.3, 2.0, count))
@@ -163,10 +164,12 @@ class WalkingTask(Stateful):
             "saturation": np.mean(truth.saturated, axis=-1),
         }
         terms = {
-            "forward": w.forward * (0.5 * np.exp(-((error / 0.08) ** 2)) + 0.5 * np.exp(-((error / 0.3) ** 2))),
+            "forward": w.forward
+            * (0.5 * np.exp(-((error / 0.08) ** 2)) + 0.5 * np.exp(-((error / 0.3) ** 2))),
             "lateral": w.lateral * np.exp(-((self._filtered[:, 1] / 0.1) ** 2)),
             "yaw_rate": w.yaw_rate * np.exp(-(((self._filtered[:, 2] - command[:, 1]) / 0.3) ** 2)),
-            "contact": w.contact * np.mean(np.where(np.isnan(planned), 1.0, contact == (planned > 0.5)), axis=-1),
+            "contact": w.contact
+            * np.mean(np.where(np.isnan(planned), 1.0, contact == (planned > 0.5)), axis=-1),
             "clearance": w.clearance * np.where(moving, self._clearance(signal.gait_clock, soles), 1.0),
             "upright": w.upright * np.exp(-tilt / 0.03),
             "stand_still": w.stand_still * np.where(moving, 0.0, np.minimum(away + 0.05 * speed, 1.0)),

@@ -48,7 +48,7 @@ class BuildConfig:
     seed: int = 0
     robot: Path | None = None
     """Another robot's robot.yaml."""
-    gaits: GaitLibraryConfig = GaitLibraryConfig()
+    gaits: GaitLibraryConfig = field(default_factory=GaitLibraryConfig)
     track: TrackConfig = field(default_factory=TrackConfig)
 
 
@@ -79,10 +79,12 @@ def plan_clips(spec: RobotSpec, config: BuildConfig) -> tuple[list[PlannedClip],
         if rate <= config.max_joint_rate:
             slow.append(clip)
         else:
-            rejected.append(_rejected(clip.name, clip.source, "planned joint rate (rad/s)", rate, config.max_joint_rate))
+            rejected.append(
+                _rejected(clip.name, clip.source, "planned joint rate (rad/s)", rate, config.max_joint_rate)
+            )
     if not slow:
         raise UserError(
-            f"all {len(clips)} planned clips move a joint faster than {config.max_joint_rate} rad/s; slow the motion down."
+            f"all {len(clips)} planned clips move a joint faster than {config.max_joint_rate} rad/s; slow them down."
         )
     return slow, rejected
 
@@ -99,7 +101,9 @@ def build(config: BuildConfig) -> ReferenceDataset:
     console = Console(stderr=True)
     spec = load_robot(config.robot)
     clips, rejected = plan_clips(spec, config)
-    console.print(f"{len(clips)} planned clips, {len(rejected)} segments left out; executing them in simulation")
+    console.print(
+        f"{len(clips)} planned clips, {len(rejected)} segments left out; executing them in simulation"
+    )
     began = time.time()
     checkpoint = config.output.with_suffix(".tracker.pt")
     actor = train_tracker(spec, clips, config.track, config.seed, checkpoint)
@@ -116,8 +120,12 @@ def build(config: BuildConfig) -> ReferenceDataset:
     accepted = sum(entry["accepted"] for entry in dataset.clips)
     summary = {"clips": len(dataset.clips), "accepted": accepted, "rollouts": dataset.num_rollouts,
                "frames": len(dataset.features)}  # fmt: skip
-    write_text(config.output.with_suffix(".json"), json.dumps(summary | {"table": dataset.clips}, indent=1) + "\n")
-    console.print(f"{accepted} of {len(dataset.clips)} clips accepted, {summary['frames']} frames -> {config.output}")
+    write_text(
+        config.output.with_suffix(".json"), json.dumps(summary | {"table": dataset.clips}, indent=1) + "\n"
+    )
+    console.print(
+        f"{accepted} of {len(dataset.clips)} clips accepted, {summary['frames']} frames -> {config.output}"
+    )
     for entry in dataset.clips:
         if not entry["accepted"]:
             console.print(f"  rejected {entry['name']}: {entry['reason']}")
@@ -137,7 +145,11 @@ def _main(argv: Sequence[str]) -> int:
             del argv[i : i + 2]
             break
     config = tyro.cli(
-        BuildConfig, prog="wildrobot reference build", args=argv, default=base, description=BuildConfig.__doc__
+        BuildConfig,
+        prog="wildrobot reference build",
+        args=argv,
+        default=base,
+        description=BuildConfig.__doc__,
     )
     build(config)
     return 0

@@ -75,6 +75,6 @@ class PlannedClip:
         if len(outside):
             frame, joint = outside[0]
             raise UserError(
-                f"clip '{self.name}': {spec.joint_names[joint]} is {self.joint_position[frame, joint]:.3f} rad at frame "
-                f"{frame}, outside {spec.joint_lower[joint]:.3f} .. {spec.joint_upper[joint]:.3f}."
+                f"clip '{self.name}': {spec.joint_names[joint]} is {self.joint_position[frame, joint]:.3f} rad at "
+                f"frame {frame}, outside {spec.joint_lower[joint]:.3f} .. {spec.joint_upper[joint]:.3f}."
             )

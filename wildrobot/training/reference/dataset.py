@@ -22,7 +22,17 @@ FORMAT = "wildrobot-reference-1"
 SENSOR_FIELDS = (
     "joint_position", "joint_velocity", "imu_quaternion", "imu_angular_velocity", "imu_acceleration", "foot_contact",
 )  # fmt: skip
-ARRAYS = (*SENSOR_FIELDS, "features", "qpos", "qvel", "command", "phase", "moving", "previous_action", "action")
+ARRAYS = (
+    *SENSOR_FIELDS,
+    "features",
+    "qpos",
+    "qvel",
+    "command",
+    "phase",
+    "moving",
+    "previous_action",
+    "action",
+)
 
 
 @dataclass
@@ -71,14 +81,16 @@ class ReferenceDataset:
         return rng.integers(len(self.arrays["qpos"]), size=count)
 
     def windows(self, frames: int, rollouts: Any = None) -> NDArray[Any]:
-        """All feature windows (k, frames * F) of the given rollouts (None: all undisturbed); none spans two rollouts."""
+        """All feature windows (k, frames * F) of these rollouts (None: all undisturbed); none spans two rollouts."""
         chosen = self.undisturbed if rollouts is None else rollouts
         parts = [windows_of(self.rollout(int(r), "features"), frames) for r in chosen]
         return np.concatenate(parts) if parts else np.zeros((0, frames * self.arrays["features"].shape[1]))
 
-    def append(self, log: dict[str, NDArray[Any]], spans: list[tuple[int, slice]], clip: Any, noisy: bool) -> None:
+    def append(
+        self, log: dict[str, NDArray[Any]], spans: list[tuple[int, slice]], clip: Any, noisy: bool
+    ) -> None:
         """Add rollouts: rows and spans of `log` (T, rows, ...), their clip index (rows,), and whether disturbed."""
-        for row, span in spans:
+        for row, _ in spans:
             self.meta["rollout_clip"].append(int(clip[row]))
             self.meta["rollout_noisy"].append(noisy)
         sizes = [span.stop - (span.start or 0) for _, span in spans]
@@ -93,7 +105,8 @@ class ReferenceDataset:
     def save(self, path: str | Path) -> None:
         """Write atomically."""
         with atomic_write(path) as temporary, temporary.open("wb") as file:
-            np.savez_compressed(file, begin=self.begin, meta=np.array(json.dumps(self.meta)), **self.arrays)
+            arrays: dict[str, Any] = dict(self.arrays)
+            np.savez_compressed(file, begin=self.begin, meta=np.array(json.dumps(self.meta)), **arrays)
 
     @classmethod
     def load(cls, path: str | Path, spec: RobotSpec | None = None) -> ReferenceDataset:
@@ -121,12 +134,18 @@ class ReferenceDataset:
             raise UserError(f"{path} has format {meta.get('format')!r}, expected {FORMAT!r}. Build it again.")
         for name, values in arrays.items():
             if len(values) != begin[-1]:
-                raise UserError(f"{path}: '{name}' has {len(values)} frames, expected {begin[-1]}. Build it again.")
+                raise UserError(
+                    f"{path}: '{name}' has {len(values)} frames, expected {begin[-1]}. Build it again."
+                )
             if values.dtype.kind == "f" and not np.all(np.isfinite(values)):
                 frame = int(np.argwhere(~np.isfinite(values))[0][0])
-                raise UserError(f"{path}: '{name}' is not finite at frame {frame}; build the reference again.")
+                raise UserError(
+                    f"{path}: '{name}' is not finite at frame {frame}; build the reference again."
+                )
         if len(arrays["features"]) == 0:
-            raise UserError(f"{path} has no accepted frames; see its figures with: wildrobot reference show {path}")
+            raise UserError(
+                f"{path} has no accepted frames; see its figures with: wildrobot reference show {path}"
+            )
         if spec is not None:
             names = list(feature_names(spec))
             if meta.get("feature_names") != names:

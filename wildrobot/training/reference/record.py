@@ -166,7 +166,11 @@ def _judge(
                 "weight_error": float(abs(np.mean(gather("force")) / weight - 1.0)),
                 "self_collision": float(np.mean([touching[row] for row, _ in spans])),
             }
-        reasons = [] if figures["survival"] >= limits.survival else [f"survival {figures['survival']:.2f} < {limits.survival}"]
+        reasons = (
+            []
+            if figures["survival"] >= limits.survival
+            else [f"survival {figures['survival']:.2f} < {limits.survival}"]
+        )
         for name, value in figures.items():
             if name != "survival" and value > getattr(limits, name):
                 reasons.append(f"{name} {value:.4g} > {getattr(limits, name)}")
@@ -189,7 +193,9 @@ def _judge(
         )
         if accepted:
             kept = [(row, span) for row, span in spans if good[row]]
-            kept += [(row, slice(skip, length[row])) for row in np.flatnonzero((clip_of == index) & noisy & good)]
+            kept += [
+                (row, slice(skip, length[row])) for row in np.flatnonzero((clip_of == index) & noisy & good)
+            ]
             pieces += kept
     if not pieces:
         raise UserError(
@@ -210,7 +216,7 @@ def _judge(
     }
     dataset = ReferenceDataset({}, np.zeros(1, dtype=np.int64), meta)
     for disturbed in (False, True):
-        chosen = [(row, span) for row, span in pieces if bool(noisy[row]) is disturbed]
+        chosen = [(int(row), span) for row, span in pieces if bool(noisy[row]) is disturbed]
         dataset.append({name: log[name] for name in ARRAYS}, chosen, clip_of, noisy=disturbed)
     return dataset
 

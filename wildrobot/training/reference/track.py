@@ -59,7 +59,9 @@ class TrackConfig:
     student_rollouts_per_clip: int = 3
     settle_s: float = 0.6
     """Start of a periodic clip's recording that is left out."""
-    ppo: PPOConfig = field(default_factory=lambda: PPOConfig(gamma=0.97, learning_rate=5e-4, init_std=0.15, critic_warmup=0))
+    ppo: PPOConfig = field(
+        default_factory=lambda: PPOConfig(gamma=0.97, learning_rate=5e-4, init_std=0.15, critic_warmup=0)
+    )
     limits: Limits = Limits()
 
 
@@ -79,7 +81,9 @@ def make_runner(
     torch.manual_seed(seed)
     actor = SymmetricActor(spec, env.layout, config.hidden, config.ppo.init_std, task.mirror_extra())
     critic = Critic(env.critic_size, config.hidden)
-    return Runner(env, PPO(actor, critic, config.ppo), None, config.steps, Mix(task=1.0, style=0.0, scale=0.1), seed)
+    return Runner(
+        env, PPO(actor, critic, config.ppo), None, config.steps, Mix(task=1.0, style=0.0, scale=0.1), seed
+    )
 
 
 def train_tracker(
