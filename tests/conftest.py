@@ -6,6 +6,7 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy and torch start their pools
 
+import copy
 import dataclasses
 import sys
 from typing import TYPE_CHECKING
@@ -66,7 +67,8 @@ def squat(spec: RobotSpec) -> PlannedClip:
 @pytest.fixture(scope="session")
 def small_reference(spec: RobotSpec, squat: PlannedClip) -> ReferenceDataset:
     """Knee bends, executed without any correction; once as standing and once called a walk of 0.2 m/s."""
-    from wildrobot.training.reference.track import TrackConfig, record
+    from wildrobot.training.reference.record import record
+    from wildrobot.training.reference.track import TrackConfig
 
     count = len(squat)
     march = dataclasses.replace(
@@ -76,5 +78,16 @@ def small_reference(spec: RobotSpec, squat: PlannedClip) -> ReferenceDataset:
         phase=2 * np.pi * np.arange(count) / count,
         moving=np.ones(count, dtype=bool),
     )
-    config = TrackConfig(episode_s=1.0, settle_s=0.2, rollouts_per_clip=6, noisy_rollouts_per_clip=2)
+    config = TrackConfig(
+        episode_s=1.0, settle_s=0.2, rollouts_per_clip=4, noisy_rollouts_per_clip=2, student_rounds=0
+    )
     return record(spec, [squat, march], no_correction, config, seed=0)
+
+
+@pytest.fixture(scope="session")
+def walking_reference(small_reference: ReferenceDataset) -> ReferenceDataset:
+    """The same, all of it commanded to walk."""
+    reference = copy.deepcopy(small_reference)
+    reference.arrays["command"][:] = [0.2, 0.0]
+    reference.arrays["moving"][:] = True
+    return reference

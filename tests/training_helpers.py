@@ -35,7 +35,7 @@ def tiny_config(**changes: Any) -> Any:
         "iterations": 4,
         "ppo": PPOConfig(epochs=2, minibatches=2, critic_warmup=1),
         "amp": AMPConfig(hidden=(8,), batch=16, replay_rollouts=3, replay_share=8, held_out=0.25),
-        "cloning": CloningConfig(updates=3, batch=16),
+        "cloning": CloningConfig(updates=0),
         "randomization": BASIC,
     }
     return TrainConfig(**(fields | changes))

@@ -1,0 +1,421 @@
+"""The environment's ticks: what a reset may touch, what an end shows, and what the policy may know."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from training_helpers import tiny_runner, walking_environment
+
+from wildrobot.robot_description import RobotSpec
+from wildrobot.runtime.command import is_moving
+from wildrobot.runtime.features import mirror_features
+from wildrobot.runtime.observation import default_layout
+from wildrobot.training.environment import Environment, motion_of
+from wildrobot.training.reference.dataset import ReferenceDataset
+
+ON_ITS_FACE = np.array([np.cos(0.7), 0.0, np.sin(0.7), 0.0])
+
+
+def fell(env: Environment, row: int) -> Any:
+    """Throw one robot on its face, take the tick that sees it; returns the step."""
+    env.sim.qpos[row, 2] = 0.3
+    env.sim.qpos[row, 3:7] = ON_ITS_FACE
+    return env.step(np.zeros((env.num_envs, env.spec.num_joints)))
+
+
+def still(env: Environment) -> Any:
+    return env.step(np.zeros((env.num_envs, env.spec.num_joints)))
+
+
+def observed(env: Environment, obs: Any, name: str) -> list[Any]:
+    """The frames (oldest first) of one slice of observations (N, D)."""
+    start = 0
+    for term in default_layout(env.spec):
+        if term.name == name:
+            return [obs[:, start + i * term.size : start + (i + 1) * term.size] for i in range(term.frames)]
+        start += term.size * term.frames
+    raise KeyError(name)
+
+
+@pytest.fixture
+def env(spec: RobotSpec, walking_reference: ReferenceDataset) -> Environment:
+    """Four robots that are commanded to walk, past their first ticks."""
+    environment: Environment = walking_environment(
+        spec, walking_reference, reference_resets=1.0, command_s=(1e3, 1e3)
+    )
+    environment.start()
+    for _ in range(3):
+        still(environment)
+    return environment
+
+
+def test_the_first_tick_is_the_reset_and_not_valid(
+    spec: RobotSpec, small_reference: ReferenceDataset
+) -> None:
+    env = walking_environment(spec, small_reference)
+    first = env.start()
+    assert not first.valid.any()
+    assert not first.window_valid.any()
+    assert still(env).valid.all()
+
+
+def test_a_fall_ends_the_episode_and_shows_itself(env: Environment) -> None:
+    step = fell(env, 1)
+    assert step.terminated.tolist() == step.ended.tolist() == [False, True, False, False]
+    assert step.valid.all()
+    gravity = observed(env, step.obs, "projected_gravity")[0]
+    assert gravity[1, 0] > 0.9
+    assert abs(gravity[0, 0]) < 0.3
+
+
+def check_terminal_window_is_of_the_fallen_robot(env: Environment) -> None:
+    before = still(env)
+    step = fell(env, 1)
+    older, newer = np.split(step.window, 2, axis=-1)
+    assert step.window_valid[1]
+    assert step.signal.estimate.projected_gravity[1, 0] > 0.9
+    np.testing.assert_array_equal(older[1], before.features[1])
+    np.testing.assert_array_equal(newer[1], step.features[1])
+
+
+def test_the_terminal_window_is_read_before_the_reset(env: Environment) -> None:
+    check_terminal_window_is_of_the_fallen_robot(env)
+
+
+def check_the_tick_after_a_fall(env: Environment) -> None:
+    fell(env, 1)
+    step = still(env)
+    assert step.valid.tolist() == [True, False, True, True]
+    assert step.window_valid.tolist() == [True, False, True, True]
+    assert not step.ended.any()
+    assert env.age[1] == 0
+    assert observed(env, step.obs, "projected_gravity")[0][1, 2] < -0.95
+    older, newer = np.split(step.window, 2, axis=-1)
+    np.testing.assert_array_equal(older[1], newer[1])
+    following = still(env)
+    older, newer = np.split(following.window, 2, axis=-1)
+    np.testing.assert_array_equal(older[1], step.features[1])
+    assert following.valid.all()
+    assert env.age[1] == 1
+    assert still(env).window_valid.all()
+
+
+def test_the_next_tick_carries_the_reset_and_no_window_spans_it(env: Environment) -> None:
+    check_the_tick_after_a_fall(env)
+
+
+def test_style_is_not_judged_while_a_robot_is_to_stand(
+    spec: RobotSpec, small_reference: ReferenceDataset
+) -> None:
+    env = walking_environment(spec, small_reference, reference_resets=0.0, stand_share=1.0)
+    env.start()
+    assert not any(still(env).window_valid.any() for _ in range(5))
+    env.task._command[2] = [0.3, 0.0]
+    judged = [still(env).window_valid.tolist() for _ in range(3)]
+    assert judged == [[False] * 4, [False, False, True, False], [False, False, True, False]]
+
+
+def check_history_is_refilled(env: Environment) -> None:
+    fell(env, 1)
+    step = still(env)
+    for name in ("features", "previous_action"):
+        older, newer = observed(env, step.obs, name)
+        np.testing.assert_array_equal(older[1], newer[1])
+    older, newer = observed(env, step.obs, "features")
+    assert not np.array_equal(older[0], newer[0])
+    np.testing.assert_allclose(
+        observed(env, step.obs, "previous_action")[-1][1],
+        (step.signal.frame.joint_position[1] - env.spec.default_joint_pos) / env.spec.action_scale,
+        atol=1e-6,
+    )
+
+
+def test_the_history_is_refilled_at_a_reset(env: Environment) -> None:
+    check_history_is_refilled(env)
+
+
+def test_a_reset_does_not_touch_the_other_rows(spec: RobotSpec, small_reference: ReferenceDataset) -> None:
+    steps = []
+    for thrown in (False, True):
+        env = walking_environment(spec, small_reference, reference_resets=0.0)
+        env.start()
+        for _ in range(3):
+            still(env)
+        steps.append([fell(env, 1) if thrown else still(env), *(still(env) for _ in range(5))])
+    for plain, other in zip(*steps, strict=True):
+        for row in (0, 2, 3):
+            np.testing.assert_array_equal(plain.obs[row], other.obs[row])
+            assert plain.reward[row] == other.reward[row]
+
+
+def test_a_time_out_ends_without_a_fall(spec: RobotSpec, small_reference: ReferenceDataset) -> None:
+    env = walking_environment(spec, small_reference, episode_s=0.1)
+    env.start()
+    ends = []
+    for _ in range(12):
+        step = still(env)
+        assert not step.terminated.any()
+        ends.append(step.ended.all())
+    assert [i for i, end in enumerate(ends) if end] == [4, 10]  # five ticks, one for the reset, five ticks
+
+
+def test_random_ages_spread_the_time_outs(spec: RobotSpec, small_reference: ReferenceDataset) -> None:
+    env = walking_environment(spec, small_reference, episode_s=0.1)
+    env.start(np.array([0, 1, 2, 3]))
+    ended = [still(env).ended.tolist() for _ in range(4)]
+    assert ended == [
+        [False, False, False, False],
+        [False, False, False, True],
+        [False, False, True, False],
+        [False, True, False, False],
+    ]
+
+
+def test_what_was_done_in_the_tick_of_the_reset_has_no_effect(env: Environment) -> None:
+    fell(env, 1)
+    saved = env.state_dict()
+    results = []
+    for wild in (0.0, 3.0):
+        env.load_state_dict(saved)
+        action = np.zeros((4, env.spec.num_joints))
+        action[1] = wild
+        reset, after = env.step(action), still(env)
+        results.append((reset.obs[1], after.obs[1], after.reward[1]))
+    for a, b in zip(*results, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+# ---------------------------------------------------------------------- rewards
+
+
+def check_terms_do_not_vanish_at_a_reset(env: Environment) -> None:
+    """The row that resets pays nothing; the others pay as ever."""
+    usual = still(env)
+    fell(env, 1)
+    step = still(env)
+    assert step.terms.keys() == usual.terms.keys()
+    for name, value in step.terms.items():
+        assert value.shape == (4,)
+        assert value[1] == 0.0, name
+    for name in ("forward", "upright", "contact"):
+        np.testing.assert_array_less(0.01, step.terms[name][[0, 2, 3]])
+    np.testing.assert_allclose(step.reward, sum(step.terms.values()))
+
+
+def test_reward_terms_do_not_vanish_when_a_row_resets(env: Environment) -> None:
+    check_terms_do_not_vanish_at_a_reset(env)
+
+
+def logged_and_expected(runner: Any) -> tuple[dict[str, float], dict[str, float], list[Any]]:
+    """Logged reward terms of one iteration, their means over valid ticks, and the ticks."""
+    steps: list[Any] = []
+    real = runner.env.step
+
+    def watched(action: Any) -> Any:
+        steps.append(real(action))
+        return steps[-1]
+
+    runner.env.step = watched
+    metrics = runner.iterate()
+    runner.env.step = real
+    count = sum(int(step.valid.sum()) for step in steps)
+    names = steps[0].terms
+    expected = {f"reward/{n}": sum(float(s.terms[n][s.valid].sum()) for s in steps) / count for n in names}
+    return {name: metrics[name] for name in expected}, expected, steps
+
+
+def test_logged_terms_are_means_over_valid_ticks(spec: RobotSpec, small_reference: ReferenceDataset) -> None:
+    runner = tiny_runner(spec, small_reference, steps=12)
+    logged, expected, steps = logged_and_expected(runner)
+    assert any(not step.valid.all() for step in steps)
+    assert logged == pytest.approx(expected)
+    assert logged["reward/upright"] > 0.03
+
+
+def test_the_value_after_an_end_is_that_of_the_terminal_observation(
+    spec: RobotSpec, small_reference: ReferenceDataset
+) -> None:
+    runner, after, critic = tiny_runner(spec, small_reference, steps=12), [], []
+    real = runner.env.step
+
+    def watched(action: Any) -> Any:
+        step = real(action)
+        with torch.no_grad():
+            critic.append(runner.ppo.critic(torch.from_numpy(step.critic_obs)))
+        after.append(step.ended.copy())
+        return step
+
+    runner.env.step = watched
+    runner.iterate()
+    assert np.any(after[:-1])
+    torch.testing.assert_close(runner.rollout.next_values, torch.stack(critic))
+    resets = ~runner.rollout.valid
+    assert torch.equal(resets[1:], torch.from_numpy(np.array(after[:-1])))
+    assert torch.all(runner.rollout.rewards[resets] == 0.0)
+
+
+# ---------------------------------------------------------------------- what the policy may know
+
+
+def test_the_policy_sees_nothing_of_the_simulator_s_truth(
+    spec: RobotSpec, small_reference: ReferenceDataset
+) -> None:
+    seen = []
+    for lie in (False, True):
+        env = walking_environment(spec, small_reference)
+        real = env.sim.truth
+
+        def lying(real: Any = real) -> Any:
+            truth = real()
+            lies = {
+                "pelvis_linear_velocity": 9.0,
+                "foot_force": 7.0,
+                "pelvis_position": 0.4,
+                "foot_position": 0.2,
+            }
+            return dataclasses.replace(truth, **{k: getattr(truth, k) * 0 + v for k, v in lies.items()})
+
+        if lie:
+            env.sim.truth = lying
+        env.start()
+        seen.append(still(env))
+    np.testing.assert_array_equal(seen[0].obs, seen[1].obs)
+    np.testing.assert_array_equal(seen[0].features, seen[1].features)
+    assert not np.array_equal(seen[0].critic_obs, seen[1].critic_obs)
+    assert not np.array_equal(seen[0].reward, seen[1].reward)
+
+
+def test_the_task_s_motion_is_in_the_heading_frame(env: Environment) -> None:
+    truth = env.sim.truth()
+    turned = dataclasses.replace(
+        truth,
+        pelvis_quaternion=np.tile([np.cos(0.75), 0.0, 0.0, np.sin(0.75)], (4, 1)),
+        pelvis_linear_velocity=np.tile([0.3 * np.cos(1.5), 0.3 * np.sin(1.5), 0.1], (4, 1)),
+        pelvis_angular_velocity=np.tile([0.1, 0.2, 0.3], (4, 1)),
+    )
+    motion = motion_of(turned)
+    np.testing.assert_allclose(motion.yaw, 1.5)
+    np.testing.assert_allclose(motion.velocity, np.tile([0.3, 0.0, 0.1], (4, 1)), atol=1e-12)
+    np.testing.assert_allclose(motion.angular_velocity, np.tile([0.1, 0.2, 0.3], (4, 1)), atol=1e-12)
+    np.testing.assert_allclose(motion.up, np.tile([0.0, 0.0, 1.0], (4, 1)), atol=1e-12)
+
+
+# ---------------------------------------------------------------------- the walking task
+
+
+def test_episodes_begin_in_the_reference_s_states_with_its_command_and_phase(
+    spec: RobotSpec, small_reference: ReferenceDataset
+) -> None:
+    env = walking_environment(spec, small_reference, rows=16, reference_resets=1.0)
+    step = env.start()
+    states = small_reference.qpos[:, 7:]
+    for row in range(16):
+        distance = np.abs(states - env.sim.qpos[row, 7:]).max(axis=1)
+        frame = int(np.argmin(distance))
+        assert distance[frame] < 1e-6
+        moving = bool(small_reference.moving[frame])
+        assert bool(is_moving(spec, step.signal.command[row])) is moving
+        if moving:
+            phase = float(small_reference.phase[frame])
+            np.testing.assert_allclose(step.signal.gait_clock[row], [np.sin(phase), np.cos(phase)], atol=1e-5)
+
+
+def test_the_other_episodes_stand_at_home_commanded_to_stand(
+    spec: RobotSpec, small_reference: ReferenceDataset
+) -> None:
+    env = walking_environment(spec, small_reference, reference_resets=0.0)
+    step = env.start()
+    np.testing.assert_array_equal(step.signal.command, 0.0)
+    np.testing.assert_array_equal(step.signal.gait_clock, 0.0)
+    assert np.abs(env.sim.qpos[:, env.sim.joint_qpos] - spec.default_joint_pos).max() < 0.1
+
+
+def test_commands_change_and_are_exactly_zero_or_within_their_ranges(
+    spec: RobotSpec, small_reference: ReferenceDataset
+) -> None:
+    env = walking_environment(
+        spec,
+        small_reference,
+        rows=64,
+        command_s=(0.02, 0.06),
+        stand_share=0.3,
+        turn_share=0.5,
+        speed=(0.1, 0.5),
+    )
+    env.start()
+    env.task._change_at[:] = 0.0
+    commands = []
+    for _ in range(60):
+        env.task._time += spec.control_dt  # commands alone, without the physics
+        commands.append(env.task.command())
+    late = np.concatenate(commands[-20:])
+    standing = np.all(late == 0.0, axis=-1)
+    assert standing.mean() == pytest.approx(0.3, abs=0.06)
+    walking = late[~standing]
+    assert walking[:, 0].min() >= 0.1
+    assert walking[:, 0].max() <= 0.5
+    assert np.mean(walking[:, 1] != 0.0) == pytest.approx(0.5, abs=0.08)
+    assert np.abs(walking[:, 1]).max() <= 0.3
+
+
+def test_rewards_know_no_left_and_right(spec: RobotSpec, small_reference: ReferenceDataset) -> None:
+    env = walking_environment(spec, small_reference, rows=1)
+    env.start()
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        step = env.step(rng.normal(0.0, 0.5, (1, spec.num_joints)))
+    task = env.task
+    reflect, n = np.array([1.0, -1.0, 1.0]), spec.num_joints
+    truth, signal = step.truth, step.signal
+    mirror, feet = spec.mirror, spec.mirror.foot_index
+
+    def flip_joints(values: Any) -> Any:
+        return values[:, mirror.joint_index] * mirror.joint_sign
+
+    mirrored_truth = dataclasses.replace(
+        truth,
+        pelvis_position=truth.pelvis_position * reflect,
+        pelvis_quaternion=truth.pelvis_quaternion * [1.0, -1.0, 1.0, -1.0],
+        pelvis_linear_velocity=truth.pelvis_linear_velocity * reflect,
+        pelvis_angular_velocity=truth.pelvis_angular_velocity * -reflect,
+        joint_position=flip_joints(truth.joint_position),
+        joint_velocity=flip_joints(truth.joint_velocity),
+        foot_force=truth.foot_force[:, feet],
+        foot_position=truth.foot_position[:, feet] * reflect,
+        saturated=truth.saturated[:, mirror.joint_index],
+    )
+    command = np.array([[0.3, 0.2]])
+    signal = dataclasses.replace(signal, command=command, gait_clock=np.array([[0.9, np.sqrt(0.19)]]))
+    other = dataclasses.replace(
+        signal,
+        command=command * [1.0, -1.0],
+        gait_clock=-signal.gait_clock,
+        features=mirror_features(spec, signal.features),
+    )
+    action, fresh = rng.normal(0.0, 0.5, (1, n)), np.zeros(1, dtype=bool)
+    task._filtered = np.array([[0.2, 0.1, 0.1]])
+    saved = task.state_dict()
+    plain, *_ = task.advance(signal, truth, motion_of(truth), action, fresh)
+    task.load_state_dict(saved)
+    task._filtered = task._filtered * [1.0, -1.0, -1.0]
+    task._last_action = flip_joints(task._last_action)
+    task._last_soles = task._last_soles[:, feet] * reflect
+    mirrored, *_ = task.advance(other, mirrored_truth, motion_of(mirrored_truth), flip_joints(action), fresh)
+    for name, value in plain.items():
+        np.testing.assert_allclose(mirrored[name], value, atol=1e-9, err_msg=name)
+
+
+def test_the_planned_contacts_lift_the_left_foot_in_the_first_half_stride(
+    spec: RobotSpec, small_reference: ReferenceDataset
+) -> None:
+    task = walking_environment(spec, small_reference).task
+    clock = np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, 0.0]])
+    planned = task._planned_contact(clock, np.array([True, True, True, False]))
+    np.testing.assert_array_equal(planned[0], [0.0, 0.0, 1.0, 1.0])
+    np.testing.assert_array_equal(planned[1], [1.0, 1.0, 0.0, 0.0])
+    assert np.isnan(planned[2]).all()
+    np.testing.assert_array_equal(planned[3], 1.0)
