@@ -53,7 +53,7 @@ for name in {names!r}:
         importlib.import_module(name)
     except ModuleNotFoundError as error:
         failed.append(f'{{name}}: {{error}}')
-sys.exit('; '.join(failed))
+sys.exit('; '.join(failed) or 0)
 """
     result = run(code)
     assert result.returncode == 0, result.stderr
