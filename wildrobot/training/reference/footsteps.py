@@ -18,8 +18,8 @@ SIDE = (1.0, -1.0)
 class GaitStyle:
     """How the robot steps.
 
-    The defaults were searched for the least torque beyond what the servos give at 0.3 m/s, and chosen so that the
-    plan, played open loop into the simulation, is followed best.
+    The defaults were searched for the least torque beyond what the servos give at 0.3 m/s, and chosen so that
+    the plan, played open loop into the simulation, is followed best.
     """
 
     double_support: float = 0.15
@@ -101,8 +101,8 @@ class Feet:
     airborne: NDArray[np.bool_]
     """(N, 2)."""
     sways: Array
-    """(3, N, 2) shapes of load swinging to and fro: two before the first step, which start the body swaying from
-    side to side, and one after the last, which stops it. None in an endless walk."""
+    """(3, N, 2) shapes of load swinging to and fro: two before the first step, which start the
+    body swaying from side to side, and one after the last, which stops it. None in an endless walk."""
 
     def part(self, ticks: slice) -> Feet:
         """Some of the ticks of an endless walk."""
@@ -144,7 +144,9 @@ def plan_feet(route: Route, path: Array, yaw: Array, style: GaitStyle, home: Hom
         step_length = 0.5 * float(np.linalg.norm(target - start))
         # Early in the swing the leg is still behind and the ankle most bent.
         bump = np.sin(np.pi * np.minimum(u / style.toe_down_end, 1.0)) ** 2
-        pitch[swing, step.foot] = style.toe_down_rad_per_m_s * step_length / (dt * (step.land - step.lift)) * bump
+        pitch[swing, step.foot] = (
+            style.toe_down_rad_per_m_s * step_length / (dt * (step.land - step.lift)) * bump
+        )
         travel = min(style.zmp_travel * step_length, style.longest_zmp_travel_m)
         forward_knots[1 - step.foot].append((step.lift, style.zmp_forward_m - 0.5 * travel))
         forward_knots[1 - step.foot].append((step.land, style.zmp_forward_m + 0.5 * travel))

@@ -1,4 +1,4 @@
-"""The generated gait library: planned walking at every commanded speed, with starts, stops, turns and standing."""
+"""The generated gait library: planned walking at every speed, with starts, stops, turns and standing."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class GaitLibraryConfig(GaitStyle):
     step_ticks: tuple[int, ...] = (18, 16, 20)
     """Durations of one step, in control ticks; the first one is used for starts, stops and turns."""
     clearances_m: tuple[float, ...] = (0.030, 0.038)
-    """Heights of the swing foot's lowest point at mid-swing; the first one is used for starts, stops and turns."""
+    """Heights to which the swing foot's lowest point rises; the first one is used for starts, stops and turns."""
     longest_step_m: float = 0.199
     """Steady gaits with longer steps than this are left out: the ankle does not bend far enough for them."""
     turn_speeds_m_s: tuple[float, ...] = (0.0, 0.10, 0.20, 0.30, 0.40)
@@ -72,9 +72,9 @@ def start_and_stop(
 ) -> list[PlannedClip]:
     """From standing to `speed`, left foot first, and from `speed` to standing: two clips cut from one plan.
 
-    The command jumps, and the gait clock starts with it at phase 0. The body first sways to the left and to the right
-    over both feet; one stride after the command the left foot lifts, at phase 0 again. After the command to stop the
-    robot takes a few more steps.
+    The command jumps, and the gait clock starts with it at phase 0. The body first sways to the left and to
+    the right over both feet; one stride after the command the left foot lifts, at phase 0 again. After the
+    command to stop the robot takes a few more steps.
     """
     swing = step_ticks - round(planner.style.double_support * step_ticks)
     go = _STILL_TICKS
@@ -117,7 +117,7 @@ def standing(
     rate = np.stack([2.0 * np.cos(2.0 * angle), np.cos(angle), -np.sin(2.0 * angle)], axis=-1)
     position = np.array([0.0, 0.0, spec.standing_height]) + np.array(sway) * wave
     home = planner.ik.sole_points(spec.kinematics.foot_points(spec.default_joint_pos))
-    feet = np.tile(home + [0.0, 0.0, spec.standing_height], (count, 1, 1))
+    feet = np.tile(home + np.array([0.0, 0.0, spec.standing_height]), (count, 1, 1))
     upright = np.broadcast_to(np.eye(3), (count, 3, 3))
     q = planner.ik.solve(position, upright, feet, np.zeros((count, 2)), name)
     for _ in range(3):
@@ -203,7 +203,7 @@ def _cut(clip: PlannedClip, name: str, begin: int, end: int) -> PlannedClip:
     return replace(clip, name=name, root_position=position, source=f"gait library: {name}", **parts)
 
 
-def _smooth_step(u: Array) -> Array:
+def _smooth_step(u: NDArray[np.floating]) -> Array:
     """0 below u = 0, 1 above u = 1, with continuous speed and acceleration between."""
     u = np.clip(u, 0.0, 1.0)
     return u * u * u * (u * (6.0 * u - 15.0) + 10.0)

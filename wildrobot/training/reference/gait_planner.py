@@ -1,9 +1,9 @@
 """Plans a walk along a route: footholds beside the path, the body above them, the legs between.
 
-The zero-moment point (ZMP) dwells on the stance foot, travels along it from heel to toe, and passes over to the
-other foot in double support. The body follows as a pendulum (`lipm.py`), corrected by the inverse dynamics of the
-whole robot until the planned motion really has that ZMP. The robot has no ankle roll: a sole leans sideways with its
-leg, and the ZMP is put where such a sole bears on the floor.
+The zero-moment point (ZMP) dwells on the stance foot, travels along it from heel to toe, and passes over to
+the other foot in double support. The body follows as a pendulum (`lipm.py`), corrected by the inverse
+dynamics of the whole robot until the planned motion really has that ZMP. The robot has no ankle roll: a sole
+leans sideways with its leg, and the ZMP is put where such a sole bears on the floor.
 """
 
 from __future__ import annotations
@@ -174,8 +174,9 @@ class GaitPlanner:
     def _swayed_load(self, track: _Track, bearing: Array, steps: list[Step]) -> Array:
         """The load (N, 2) with as much of the `sways` that the body rests at both ends and sways evenly between.
 
-        It rests before while its divergent component does, a mean of the future ZMP that fades as exp(-omega t). At
-        the first lift it shall be as far to the side as at the third, at the last landing as at the last but two.
+        It rests before while its divergent component does, a mean of the future ZMP that fades as exp(-omega
+        t). At the first lift it shall be as far to the side as at the third, at the last landing as at the
+        last but two.
         """
         fading = np.exp(-self._omega * self.dt * np.arange(len(track.yaw)))
         conditions = []

@@ -20,9 +20,9 @@ _CHAIN_AXES = ("y", "x", "y", "y")
 class LegIK:
     """Joint positions for sole points and sole pitch; legs are hip pitch, hip roll, knee, ankle pitch.
 
-    The closed form for a planar leg (law of cosines) starts a Newton iteration on the exact forward kinematics, which
-    takes up the small offsets between the axes. The sole point is the point on the line from heel site to toe site
-    that lies below the ankle.
+    The closed form for a planar leg (law of cosines) starts a Newton iteration on the exact forward
+    kinematics, which takes up the small offsets between the axes. The sole point lies below the ankle, on the
+    line from the heel's site to the toe's.
     """
 
     def __init__(self, spec: RobotSpec) -> None:

@@ -1,9 +1,10 @@
 """Linear inverted pendulum: the motion of the centre of mass that a zero-moment-point (ZMP) plan asks for.
 
-The pendulum x'' = omega^2 (x - p) splits into the divergent component xi = x + x'/omega, which must be solved backward
-in time from where it has to end, and x itself, which follows xi and is solved forward (Takenaka et al., IROS 2009;
-Englsberger et al., T-RO 2015). Preview control (Kajita et al., ICRA 2003) approximates that with a finite horizon; a
-plan made in advance knows its whole future, so the answer here is exact for a piecewise linear ZMP.
+The pendulum x'' = omega^2 (x - p) splits into the divergent component xi = x + x'/omega, which must be solved
+backward in time from where it has to end, and x itself, which follows xi and is solved forward (Takenaka et
+al., IROS 2009; Englsberger et al., T-RO 2015). Preview control (Kajita et al., ICRA 2003) approximates that
+with a finite horizon; a plan made in advance knows its whole future, so the answer here is exact for a
+piecewise linear ZMP.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ GRAVITY = 9.81
 
 @dataclass(frozen=True)
 class Carry:
-    """How an endless motion goes on after one period: turned by `rotation` (k, k), then moved by `shift` (k,) m."""
+    """How an endless motion goes on after a period: turned by `rotation` (k, k), then moved by `shift` (k,) m."""
 
     rotation: Array
     shift: Array
@@ -42,8 +43,9 @@ class Carry:
 def pendulum_motion(zmp: Array, omega: float, dt: float, carry: Carry | None = None) -> tuple[Array, Array]:
     """Centre of mass position and velocity, each (N, k), for a ZMP linear between its samples (N, k), m.
 
-    omega is sqrt(gravity / height), 1/s. Without `carry` the motion begins at rest over the first ZMP and ends at rest
-    over the last one; with it, the N samples are one period, both ends included, of an endless motion.
+    omega is sqrt(gravity / height), 1/s. Without `carry` the motion begins at rest over the first ZMP and
+    ends at rest over the last one; with it, the N samples are one period, both ends included, of an endless
+    motion.
     """
     slope = np.diff(zmp, axis=0) / (dt * omega)
     decay, growth = np.exp(-omega * dt), np.exp(omega * dt)

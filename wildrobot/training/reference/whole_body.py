@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +20,8 @@ class WholeBody:
     def __init__(self, spec: RobotSpec) -> None:
         self.spec = spec
         self.model = compile_model(spec)
-        # A plan is for a symmetric robot, so that its mirror image is a plan too: midline bodies balance on the midline.
+        # A plan is for a symmetric robot, so that its mirror image is a plan too: midline bodies balance on
+        # the midline.
         hinges = [self.model.joint(name).bodyid[0] for name in spec.joint_names]
         sides = [spec.mirror.joint_index[i] for i in range(spec.num_joints)]
         middle = [1] + [body for i, body in enumerate(hinges) if sides[i] == i]
@@ -72,8 +71,8 @@ class WholeBody:
     def bearing(self, rotation: Array, q: Array, tilt_rad: float) -> Array:
         """How far inward (towards the other leg) of its middle each sole bears on the floor, (N, 2) m.
 
-        Without an ankle roll the sole leans sideways with the leg: tilted beyond `tilt_rad` it bears on its lower edge,
-        between it bears somewhere between the edges.
+        Without an ankle roll the sole leans sideways with the leg: tilted beyond `tilt_rad` it bears on its
+        lower edge, between it bears somewhere between the edges.
         """
         _, foot = self.spec.kinematics.sole_frames(q)
         rise = (rotation[:, None] @ foot)[..., 2, 1] * _INWARD  # of the sole's inner edge
