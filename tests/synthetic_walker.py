@@ -78,8 +78,6 @@ def bvh_text(
         *_arm("Left", 1.0),
         *_arm("Right", -1.0),
     ]
-    axes = {"X": (1.0, 0.0, 0.0), "Y": (0.0, 1.0, 0.0), "Z": (0.0, 0.0, 1.0)}
-    assert set(order) == set(axes)
     lines, columns = ["HIERARCHY"], []
     open_depth = -1
     count = len(pose["root"])
@@ -95,7 +93,9 @@ def bvh_text(
         open_depth = depth
         pad = "  " * depth
         shown = (names or {}).get(name, name)
-        lines.append(pad + ("ROOT " + shown if depth == 0 else "End Site" if name == "End" else "JOINT " + shown))
+        lines.append(
+            pad + ("ROOT " + shown if depth == 0 else "End Site" if name == "End" else "JOINT " + shown)
+        )
         lines.append(pad + "{")
         lines.append(pad + "  OFFSET " + place(offset))
         if name == "End":
@@ -104,15 +104,14 @@ def bvh_text(
         if about_x is not None:
             turns["X"] = about_x
         if about_y is not None or depth == 0:
-            sign, axis = (1.0, "Z") if z_up else (1.0, "Y")
-            turns[axis] = sign * (np.full(count, yaw) if depth == 0 else np.asarray(about_y))
+            turns["Z" if z_up else "Y"] = np.full(count, yaw) if depth == 0 else np.asarray(about_y)
         if depth == 0:
-            lines.append(pad + "  CHANNELS 6 Xposition Yposition Zposition " + " ".join(f"{a}rotation" for a in order))
+            lines.append(
+                pad + "  CHANNELS 6 Xposition Yposition Zposition " + " ".join(f"{a}rotation" for a in order)
+            )
             way = pose["root"] / unit
             height = np.full(count, HIP_HEIGHT / unit)
             columns += [way * sin, -way * cos, height] if z_up else [way * sin, height, way * cos]
-            if z_up:
-                columns[-3:-1] = [way * sin, -way * cos]
         else:
             lines.append(pad + "  CHANNELS 3 " + " ".join(f"{a}rotation" for a in order))
         columns += [np.degrees(turns[a]) for a in order]

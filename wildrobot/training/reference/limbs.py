@@ -128,11 +128,10 @@ class LimbFigure:
 def mean_shape(shapes: list[SwingShape]) -> SwingShape:
     """Average course of several swings."""
     return SwingShape(
-        *(
-            np.mean([getattr(shape, key) for shape in shapes], axis=0)
-            for key in ("progress", "rise", "pitch")
-        ),
-        float(np.mean([shape.height for shape in shapes])),
+        progress=np.mean([shape.progress for shape in shapes], axis=0),
+        rise=np.mean([shape.rise for shape in shapes], axis=0),
+        pitch=np.mean([shape.pitch for shape in shapes], axis=0),
+        height=float(np.mean([shape.height for shape in shapes])),
     )
 
 

@@ -86,9 +86,9 @@ class Ease:
 
     @staticmethod
     def times(k: int, config: RetargetConfig) -> Ease:
-        """The k-th easing; none for 0. The clearance is at its lowest half-way."""
+        """The k-th easing; none for 0. The clearance is at its lowest after a quarter of them."""
         low, high = config.clearance_m
-        lift = high - (high - low) * min(1.0, 2.0 * k / max(config.eases, 1))
+        lift = high - (high - low) * min(1.0, 4.0 * k / max(config.eases, 1))
         return Ease(config.ease_stretch**k, config.ease_steps**k, lift)
 
 

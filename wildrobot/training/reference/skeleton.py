@@ -145,7 +145,13 @@ class _Tree:
                 lengths = self.chain_length(one), self.chain_length(other)
                 if min(len(one), len(other)) < 3 or min(lengths) < 0.3 * self.extent:
                     continue
-                if abs(lengths[0] - lengths[1]) < _CHAIN_TOLERANCE * max(lengths):
+                # Hips lie below the joint that they hang on; shoulders, of arms that reach as low, above it.
+                height = np.mean(self.motion.positions[..., 2], axis=0)
+                above = max(height[one[0]], height[other[0]]) - height[self.parents[one[0]]]
+                if (
+                    abs(lengths[0] - lengths[1]) < _CHAIN_TOLERANCE * max(lengths)
+                    and above < 0.03 * self.extent
+                ):
                     return one, other
         raise self.no_legs("no two chains of equal length part from each other and end near the floor")
 

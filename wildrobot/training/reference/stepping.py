@@ -166,10 +166,13 @@ class StepPlanner:
         omega = math.sqrt(GRAVITY / self.body.com_height)
         wanted = self._wanted(feet, posture.yaw)
         centre, _ = pendulum_motion(wanted[inside], omega, dt, carry)
+        legs = None
         for iteration in range(_DYNAMICS_ITERATIONS):
             flat = centre if carry is None else carry.pad(centre, _PAD)
             position = np.concatenate([flat, posture.height[:, None]], axis=-1)
-            q = self._joints(name, position, rotation, feet, posture.waist)
+            legs = self._joints(name, position, rotation, feet, legs)
+            q = legs.copy()
+            q[:, list(self.spec.waist_joints)] = posture.waist[:, None]
             if draft or iteration == _DYNAMICS_ITERATIONS - 1:
                 break
             error = (wanted - self.body.zmp(position, quat, q))[inside]
@@ -242,8 +245,8 @@ class StepPlanner:
         offset = np.stack([cos * forward - sin * left, sin * forward + cos * left], axis=-1)
         return np.sum(feet.load[..., None] * (feet.sole[..., :2] + offset), axis=1)
 
-    def _joints(self, name: str, position: Array, rotation: Array, feet: _Feet, waist: Array) -> Array:
-        """Joint positions (N, n) with each foot's lowest point at the height sole[..., 2].
+    def _joints(self, name: str, position: Array, rotation: Array, feet: _Feet, guess: Array | None) -> Array:
+        """Joint positions (N, n) of the legs with each foot's lowest point at the height sole[..., 2].
 
         A swing foot points its toes down as far as the ankle's range demands.
         """
@@ -251,10 +254,9 @@ class StepPlanner:
         ankles = self.ik.joints[:, -1]
         lowest_angle = self.spec.joint_lower[ankles] + _ANKLE_MARGIN
         for _ in range(_FLOOR_ITERATIONS):
-            q = self.ik.solve(position, rotation, target, pitch, name)
+            guess = q = self.ik.solve(position, rotation, target, pitch, name, guess)
             target[..., 2] += feet.sole[..., 2] - self.body.lowest_points(position, rotation, q)
             pitch += np.where(feet.airborne, np.maximum(lowest_angle - q[:, ankles], 0.0), 0.0)
-        q[:, list(self.spec.waist_joints)] = waist[:, None]
         return q
 
 
