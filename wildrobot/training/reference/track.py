@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -86,23 +87,38 @@ def make_runner(
     )
 
 
+def _identity(spec: RobotSpec, clips: list[PlannedClip], config: TrackConfig, seed: int) -> dict[str, Any]:
+    """What a tracker's checkpoint must agree in to be continued; how long it is trained is not among it."""
+    learner = (config.num_envs, config.steps, config.hidden, config.episode_s, config.ppo, seed)
+    motion = hashlib.sha256()
+    for clip in clips:
+        motion.update(clip.joint_position.tobytes() + clip.root_position.tobytes())
+    return {
+        "clips": [clip.name for clip in clips],
+        "motion": motion.hexdigest(),
+        "robot_hash": spec.robot_hash,
+        "learner": repr(learner),
+    }
+
+
 def train_tracker(
     spec: RobotSpec, clips: list[PlannedClip], config: TrackConfig, seed: int, checkpoint: Path | None = None
 ) -> Any:
-    """Train (or continue training) the tracker; returns its actor."""
+    """Train (or continue training) the tracker; returns its actor. A checkpoint of another one is replaced."""
     runner = make_runner(spec, clips, config, seed)
-    names = [clip.name for clip in clips]
+    identity = _identity(spec, clips, config, seed)
     if checkpoint is not None and checkpoint.exists():
         state = load_checkpoint(checkpoint)
-        if state["clips"] == names and state["robot_hash"] == spec.robot_hash:
+        if all(state.get(key, value) == value for key, value in identity.items()):
             runner.load_state_dict(state["runner"])
     if runner.iteration == 0:
         runner.start()
 
     def save() -> None:
         if checkpoint is not None:
-            state = {"clips": names, "robot_hash": spec.robot_hash, "iteration": runner.iteration}
-            save_checkpoint(checkpoint, state | {"runner": runner.state_dict()})
+            save_checkpoint(
+                checkpoint, identity | {"iteration": runner.iteration, "runner": runner.state_dict()}
+            )
 
     with Bar("tracker", config.iterations, runner.iteration) as bar:
         while runner.iteration < config.iterations:
