@@ -28,7 +28,7 @@ from wildrobot.training.reference.clip import PlannedClip
 Array = NDArray[np.float64]
 
 
-ANCHOR_SHARE = 0.02
+ANCHOR_SHARE = 0.004
 """Share of the ground drift that the plan gives in to per tick: it asks for the plan's velocity, not for a place."""
 
 
@@ -36,9 +36,9 @@ ANCHOR_SHARE = 0.02
 class TrackingWeights:
     """Weight of each reward term; the positive ones add up to one."""
 
-    pose: float = 0.35
+    pose: float = 0.3
     velocity: float = 0.1
-    root_velocity: float = 0.2
+    root_velocity: float = 0.25
     root_position: float = 0.1
     upright: float = 0.1
     contact: float = 0.15
@@ -247,7 +247,7 @@ class TrackingTask(Stateful):
         terms = {
             "pose": w.pose * np.exp(-4.0 * np.sum(pose**2, axis=-1)),
             "velocity": w.velocity * np.exp(-0.03 * np.sum(rate**2, axis=-1)),
-            "root_velocity": w.root_velocity * np.exp(-8.0 * np.sum(velocity**2, axis=-1) - turn**2),
+            "root_velocity": w.root_velocity * np.exp(-30.0 * np.sum(velocity**2, axis=-1) - 2.0 * turn**2),
             "root_position": w.root_position
             * np.exp(-20.0 * np.sum(drift[:, :2] ** 2, axis=-1) - 200.0 * drift[:, 2] ** 2 - 4.0 * yaw**2),
             "upright": w.upright * np.exp(-20.0 * np.sum(tilt**2, axis=-1)),

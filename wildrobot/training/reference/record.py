@@ -14,6 +14,7 @@ from wildrobot.errors import UserError
 from wildrobot.robot_description import RobotSpec
 from wildrobot.runtime.features import feature_names
 from wildrobot.runtime.observation import default_layout
+from wildrobot.runtime.rotations import heading_split, quat_to_matrix, rotate_heading
 from wildrobot.runtime.signal_path import SignalPath
 from wildrobot.runtime.simulation import Simulation
 from wildrobot.training.cloning import CloningConfig, clone
@@ -132,7 +133,37 @@ def record(
         kept = [(row, slice(0, end[row])) for row in range(len(rows)) if end[row] > 10]
         dataset.append({name: driven.log[name] for name in ARRAYS}, kept, driven.clip, noisy=True)
         dataset.meta.setdefault("clone_survival", []).append(float(np.mean(driven.survived)))
+    relabel(dataset)
     return dataset
+
+
+def relabel(dataset: ReferenceDataset) -> None:
+    """Replace the commanded forward speed by the one that the tracker reached on such a command.
+
+    Speeds planned and reached (medians over undisturbed rollouts of steady straight gaits) stand in
+    meta["speed_reached"]; between them the command is interpolated. A policy that learns from these labels walks as
+    fast as it is told, even where the servos do not follow the plan.
+    """
+    reached: dict[float, list[float]] = {}
+    for rollout in dataset.undisturbed:
+        entry = dataset.clips[dataset.meta["rollout_clip"][rollout]]
+        moving = dataset.rollout(int(rollout), "moving")
+        speed, yaw_rate = entry["command"]
+        if not entry["loop"] or not moving.all() or abs(yaw_rate) > 1e-6:
+            continue
+        qpos, qvel = (dataset.rollout(int(rollout), name).astype(np.float64) for name in ("qpos", "qvel"))
+        yaw, _ = heading_split(quat_to_matrix(qpos[:, 3:7]))
+        forward = rotate_heading(yaw, qvel[:, :3], inverse=True)[:, 0]
+        reached.setdefault(round(speed, 6), []).append(float(forward.mean()))
+    if not reached:
+        return
+    planned = np.array(sorted(reached))
+    # a faster plan must not count as a slower walk
+    actual = np.maximum.accumulate([np.median(reached[speed]) for speed in planned])
+    command = dataset.arrays["command"]
+    scaled = np.interp(command[:, 0], np.concatenate([[0.0], planned]), np.concatenate([[0.0], actual]))
+    command[:, 0] = np.where(dataset.arrays["moving"], scaled, command[:, 0])
+    dataset.meta["speed_reached"] = [[float(p), float(a)] for p, a in zip(planned, actual, strict=True)]
 
 
 def _judge(
