@@ -43,7 +43,7 @@ def dataset() -> ReferenceDataset:
     clips = [
         entry("walk", survival=1.0, joint_rmse_rad=0.0461),
         entry("fall", False, survival=0.2),
-        entry("turn", survival=1.0),
+        entry("turn", survival=1.0, joint_rmse_rad=0.05),
     ]
     meta = {"format": FORMAT, "robot": SPEC.name, "feature_names": list(feature_names(SPEC)), "clips": clips,
             "rollout_clip": [0, 2, 2]}  # fmt: skip
@@ -60,7 +60,7 @@ def file(dataset: ReferenceDataset, tmp_path: Path) -> Path:
 def printed(dataset: ReferenceDataset) -> str:
     console = Console(width=160, record=True, file=None)
     with console.capture() as capture:
-        console.print(clip_table(dataset.clips))
+        console.print(clip_table(dataset.clips, SPEC.control_dt))
     return capture.get()
 
 
@@ -72,8 +72,9 @@ def test_the_table_has_every_clip_with_figures_and_verdict(dataset: ReferenceDat
     )
     assert "0.30" in walk
     assert "-0.10" in walk
-    assert "accepted" in turn
-    assert "rejected: survival 0.2 < 0.9" in fall
+    assert "0.0461" in walk
+    assert turn.split()[0] == "yes"
+    assert fall.split()[0] == "no"
 
 
 def test_one_recording_of_each_accepted_clip_is_rendered(dataset: ReferenceDataset, tmp_path: Path) -> None:
@@ -91,7 +92,9 @@ def test_unknown_and_rejected_clips_are_told_apart(dataset: ReferenceDataset, tm
 
 def test_the_command_prints_and_ends_well(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(file)]) == 0
-    assert "3 rollouts, 90 frames at 50 Hz" in capsys.readouterr().out
+    output = capsys.readouterr().out
+    assert "3 rollouts, 90 frames at 50 Hz" in output
+    assert "rejected fall: survival 0.2 < 0.9" in output
     assert main([str(file), "--clip", "walk"]) == 0
     assert "made for the test of walk" in capsys.readouterr().out
 

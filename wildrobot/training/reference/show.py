@@ -3,6 +3,8 @@ recorded."""
 
 from __future__ import annotations
 
+import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import tyro
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -19,6 +22,8 @@ from wildrobot.training.reference.dataset import ReferenceDataset
 from wildrobot.video import VideoWriter
 
 _FPS = 25
+_WIDTH = 120
+"""Columns of the table where the output is no terminal."""
 
 
 @dataclass(frozen=True)
@@ -39,29 +44,26 @@ class ShowConfig:
     """Another robot's robot.yaml."""
 
 
-def clip_table(clips: Sequence[dict[str, Any]]) -> Table:
-    """One row per clip; figures in the order in which they first appear."""
-    names = list(dict.fromkeys(name for entry in clips for name in entry.get("figures", {})))
-    shared = [
-        name
-        for name in names
-        if sum(name in entry.get("figures", {}) for entry in clips) > 1 or len(clips) == 1
-    ]
-    table = Table(title=f"{sum(bool(entry['accepted']) for entry in clips)} of {len(clips)} clips accepted")
-    table.add_column("clip", overflow="fold")
-    for title in ("frames", "m/s", "rad/s", *shared):
-        table.add_column(title, justify="right")
-    table.add_column("verdict", overflow="fold")
+def clip_table(clips: Sequence[dict[str, Any]], dt: float) -> Table:
+    """One row per clip with the figures that the executed clips share; `dt` is the time of a frame, s."""
+    counts = Counter(name for entry in clips for name in entry.get("figures", {}))
+    shared = [name for name, count in counts.items() if 5 * count > len(clips)]
+    title = f"{sum(bool(entry['accepted']) for entry in clips)} of {len(clips)} clips accepted"
+    table = Table(title=title, box=box.SIMPLE, padding=(0, 1))
+    table.add_column("ok")
+    table.add_column("clip", overflow="fold", min_width=min(24, max(len(entry["name"]) for entry in clips)))
+    for heading in ("seconds", "m/s", "rad/s", *(name.replace("_", " ") for name in shared)):
+        table.add_column(heading, justify="right")
     for entry in clips:
         figures = entry.get("figures", {})
-        forward, turn = (*entry.get("command", (0.0, 0.0)), 0.0, 0.0)[:2]
+        forward, turn = (*entry.get("command", ()), 0.0, 0.0)[:2]
         table.add_row(
-            entry["name"] + (" (loop)" if entry.get("loop") else ""),
-            str(entry.get("frames", "")),
+            "yes" if entry["accepted"] else "no",
+            entry["name"],
+            f"{'loop ' if entry.get('loop') else ''}{entry.get('frames', 0) * dt:.1f}",
             f"{forward:.2f}",
-            f"{turn:.2f}",
-            *(f"{figures[name]:.3g}" if name in figures else "-" for name in shared),
-            "accepted" if entry["accepted"] else f"rejected: {entry.get('reason', '')}",
+            f"{turn:+.2f}",
+            *(f"{figures[name]:.4f}" if name in figures else "" for name in shared),
             style=None if entry["accepted"] else "dim",
         )
     return table
@@ -118,15 +120,21 @@ def show(config: ShowConfig) -> None:
     spec = load_robot(config.robot)
     dataset = ReferenceDataset.load(config.file, spec)
     clips = [entry for entry in dataset.clips if config.clip in (None, entry["name"])]
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else _WIDTH, highlight=False)
     if clips:
-        console.print(clip_table(clips))
-    for entry in clips if config.clip else []:
-        console.print(f"source: {entry['source']}")
+        console.print(clip_table(clips, spec.control_dt))
+    for entry in clips:
+        if not entry["accepted"]:
+            console.print(
+                f"rejected {entry['name']}: {entry.get('reason', '')}", soft_wrap=True, markup=False
+            )
+    if config.clip is not None:
+        for entry in clips:
+            console.print(f"source: {entry['source']}", soft_wrap=True, markup=False)
     console.print(
         f"{dataset.num_rollouts} rollouts, {len(dataset.features)} frames at {spec.control_hz:g} Hz"
     )
-    if config.clip is not None:
+    if config.clip is not None and not clips:
         choose_rollouts(dataset, config)
     if config.video is not None:
         render(spec, dataset, config, config.video)
