@@ -49,9 +49,9 @@ def clip_table(clips: Sequence[dict[str, Any]], dt: float) -> Table:
     counts = Counter(name for entry in clips for name in entry.get("figures", {}))
     shared = [name for name, count in counts.items() if 5 * count > len(clips)]
     title = f"{sum(bool(entry['accepted']) for entry in clips)} of {len(clips)} clips accepted"
-    table = Table(title=title, box=box.SIMPLE, padding=(0, 1))
+    table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column("ok")
-    table.add_column("clip", overflow="fold", min_width=min(24, max(len(entry["name"]) for entry in clips)))
+    table.add_column("clip", overflow="fold", min_width=min(28, max(len(entry["name"]) for entry in clips)))
     for heading in ("seconds", "m/s", "rad/s", *(name.replace("_", " ") for name in shared)):
         table.add_column(heading, justify="right")
     for entry in clips:
