@@ -22,7 +22,7 @@ from wildrobot.training.reference.dataset import ReferenceDataset
 from wildrobot.video import VideoWriter
 
 _FPS = 25
-_WIDTH = 120
+_WIDTH = 140
 """Columns of the table where the output is no terminal."""
 
 
