@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from typing import Any
 
@@ -11,7 +12,6 @@ import torch
 from training_helpers import tiny_runner, walking_environment
 
 from wildrobot.robot_description import RobotSpec
-from wildrobot.runtime.command import is_moving
 from wildrobot.runtime.features import mirror_features
 from wildrobot.runtime.observation import default_layout
 from wildrobot.training.environment import Environment, motion_of
@@ -228,8 +228,10 @@ def logged_and_expected(runner: Any) -> tuple[dict[str, float], dict[str, float]
     return {name: metrics[name] for name in expected}, expected, steps
 
 
-def test_logged_terms_are_means_over_valid_ticks(spec: RobotSpec, small_reference: ReferenceDataset) -> None:
-    runner = tiny_runner(spec, small_reference, steps=12)
+def test_logged_terms_are_means_over_valid_ticks(
+    spec: RobotSpec, walking_reference: ReferenceDataset
+) -> None:
+    runner = tiny_runner(spec, walking_reference, steps=12)
     logged, expected, steps = logged_and_expected(runner)
     assert any(not step.valid.all() for step in steps)
     assert logged == pytest.approx(expected)
@@ -237,9 +239,9 @@ def test_logged_terms_are_means_over_valid_ticks(spec: RobotSpec, small_referenc
 
 
 def test_the_value_after_an_end_is_that_of_the_terminal_observation(
-    spec: RobotSpec, small_reference: ReferenceDataset
+    spec: RobotSpec, walking_reference: ReferenceDataset
 ) -> None:
-    runner, after, critic = tiny_runner(spec, small_reference, steps=12), [], []
+    runner, after, critic = tiny_runner(spec, walking_reference, steps=12), [], []
     real = runner.env.step
 
     def watched(action: Any) -> Any:
@@ -307,21 +309,23 @@ def test_the_task_s_motion_is_in_the_heading_frame(env: Environment) -> None:
 # ---------------------------------------------------------------------- the walking task
 
 
+@pytest.mark.parametrize("speed", [0.0, 0.2])
 def test_episodes_begin_in_the_reference_s_states_with_its_command_and_phase(
-    spec: RobotSpec, small_reference: ReferenceDataset
+    spec: RobotSpec, walking_reference: ReferenceDataset, speed: float
 ) -> None:
-    env = walking_environment(spec, small_reference, rows=16, reference_resets=1.0)
+    reference = copy.deepcopy(walking_reference)
+    reference.arrays["command"][:, 0] = speed
+    env = walking_environment(spec, reference, rows=8, reference_resets=1.0)
     step = env.start()
-    states = small_reference.qpos[:, 7:]
-    for row in range(16):
+    states = reference.qpos[:, 7:]
+    for row in range(8):
         distance = np.abs(states - env.sim.qpos[row, 7:]).max(axis=1)
         frame = int(np.argmin(distance))
         assert distance[frame] < 1e-6
-        moving = bool(small_reference.moving[frame])
-        assert bool(is_moving(spec, step.signal.command[row])) is moving
-        if moving:
-            phase = float(small_reference.phase[frame])
-            np.testing.assert_allclose(step.signal.gait_clock[row], [np.sin(phase), np.cos(phase)], atol=1e-5)
+        assert step.signal.command[row, 0] == pytest.approx(speed)
+        phase = float(reference.phase[frame])
+        clock = [np.sin(phase), np.cos(phase)] if speed else [0.0, 0.0]
+        np.testing.assert_allclose(step.signal.gait_clock[row], clock, atol=1e-5)
 
 
 def test_the_other_episodes_stand_at_home_commanded_to_stand(

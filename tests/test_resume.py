@@ -64,22 +64,22 @@ def check_resume(spec: RobotSpec, reference: ReferenceDataset, run: Interrupted,
 
 @pytest.fixture(scope="module")
 def after_two(
-    spec: RobotSpec, small_reference: ReferenceDataset, tmp_path_factory: pytest.TempPathFactory
+    spec: RobotSpec, walking_reference: ReferenceDataset, tmp_path_factory: pytest.TempPathFactory
 ) -> Interrupted:
     """Two and two iterations."""
-    return interrupted(spec, small_reference, tmp_path_factory.mktemp("run"), 2, 2)
+    return interrupted(spec, walking_reference, tmp_path_factory.mktemp("run"), 2, 2)
 
 
 def test_two_and_two_iterations_equal_four(
-    spec: RobotSpec, small_reference: ReferenceDataset, after_two: Interrupted
+    spec: RobotSpec, walking_reference: ReferenceDataset, after_two: Interrupted
 ) -> None:
-    check_resume(spec, small_reference, after_two)
+    check_resume(spec, walking_reference, after_two)
 
 
 def test_ten_and_ten_iterations_equal_twenty(
-    spec: RobotSpec, small_reference: ReferenceDataset, tmp_path: Path
+    spec: RobotSpec, walking_reference: ReferenceDataset, tmp_path: Path
 ) -> None:
-    check_resume(spec, small_reference, interrupted(spec, small_reference, tmp_path, 10, 10))
+    check_resume(spec, walking_reference, interrupted(spec, walking_reference, tmp_path, 10, 10))
 
 
 def set_from(path: str) -> Any:
@@ -123,10 +123,10 @@ PARTS = [
 
 @pytest.mark.parametrize("part", PARTS)
 def test_a_part_that_is_dropped_is_seen(
-    spec: RobotSpec, small_reference: ReferenceDataset, after_two: Interrupted, part: str
+    spec: RobotSpec, walking_reference: ReferenceDataset, after_two: Interrupted, part: str
 ) -> None:
     with pytest.raises(AssertionError):
-        check_resume(spec, small_reference, after_two, set_from(part))
+        check_resume(spec, walking_reference, after_two, set_from(part))
 
 
 def test_a_checkpoint_comes_back_as_it_was(tmp_path: Path) -> None:
@@ -180,8 +180,8 @@ def test_a_checkpoint_with_code_in_it_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def run_config(small_reference: ReferenceDataset, tmp_path: Path) -> Any:
-    small_reference.save(tmp_path / "reference.npz")
+def run_config(walking_reference: ReferenceDataset, tmp_path: Path) -> Any:
+    walking_reference.save(tmp_path / "reference.npz")
     return tiny_config(
         reference=tmp_path / "reference.npz",
         run_dir=tmp_path / "run",

@@ -24,6 +24,7 @@ def tiny_config(**changes: Any) -> Any:
     from wildrobot.training.cloning import CloningConfig
     from wildrobot.training.ppo import PPOConfig
     from wildrobot.training.train import TrainConfig
+    from wildrobot.training.walking import WalkingConfig
 
     fields: dict[str, Any] = {
         "num_envs": 8,
@@ -37,6 +38,7 @@ def tiny_config(**changes: Any) -> Any:
         "amp": AMPConfig(hidden=(8,), batch=16, replay_rollouts=3, replay_share=8, held_out=0.25),
         "cloning": CloningConfig(updates=0),
         "randomization": BASIC,
+        "walking": WalkingConfig(reference_resets=1.0, stand_share=0.0),
     }
     return TrainConfig(**(fields | changes))
 
