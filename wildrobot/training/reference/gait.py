@@ -143,6 +143,7 @@ def standing(
 def mirror_clip(spec: RobotSpec, clip: PlannedClip, name: str) -> PlannedClip:
     """The same motion seen in the mirror that swaps left and right."""
     mirror = spec.mirror
+    begun = np.maximum.accumulate(clip.moving)  # the phase goes on counting while a stop is carried out
     flip, axial = np.array([1.0, -1.0, 1.0]), np.array([-1.0, 1.0, -1.0])
     return replace(
         clip,
@@ -155,7 +156,7 @@ def mirror_clip(spec: RobotSpec, clip: PlannedClip, name: str) -> PlannedClip:
         root_angular_velocity=clip.root_angular_velocity * axial,
         contact=clip.contact[:, mirror.foot_index],
         command=clip.command * np.array([1.0, -1.0]),
-        phase=np.where(clip.moving, np.remainder(clip.phase + np.pi, 2.0 * np.pi), clip.phase),
+        phase=np.where(begun, np.remainder(clip.phase + np.pi, 2.0 * np.pi), clip.phase),
         source=f"{clip.source}, mirrored",
     )
 

@@ -22,6 +22,7 @@ from wildrobot.runtime.rotations import (
     quat_from_yaw,
     quat_multiply,
     quat_to_matrix,
+    rotate,
 )
 from wildrobot.training.reference.clip import PlannedClip
 from wildrobot.training.reference.footsteps import (
@@ -193,9 +194,11 @@ class GaitPlanner:
     def _joints(self, name: str, position: Array, rotation: Array, feet: Feet, guess: Array | None) -> Array:
         """Joint positions (N, n) with each foot's lowest point at the height asked for."""
         target, q = feet.sole.copy(), guess
-        for _ in range(4):
+        for _ in range(3 if guess is None else 2):
             if q is not None:
-                target[..., 2] += feet.sole[..., 2] - self.body.lowest_points(position, rotation, q)
+                points = position[:, None] + rotate(rotation[:, None], self.spec.kinematics.foot_points(q))
+                lowest = self.body.lowest_points(position, rotation, q)
+                target[..., 2] = feet.sole[..., 2] + self.ik.sole_points(points)[..., 2] - lowest
             q = self.ik.solve(position, rotation, target, feet.pitch, name, q)
         assert q is not None
         return q
