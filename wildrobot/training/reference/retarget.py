@@ -72,7 +72,8 @@ class _Retargeter:
         self.spec, self.body, self.config = spec, body, config
         self.figure = LimbFigure(spec, body)
         self.planner = WalkPlanner(spec, config)
-        self.name = Path(body.motion.source).stem
+        file = Path(body.motion.source)
+        self.name, self.file = file.stem, file.name
         self.fps = body.motion.fps
         self.rate_limit = config.rate_share * np.minimum(spec.no_load_speed, spec.target_rate_limit)
         self.clips: list[PlannedClip] = []
@@ -166,7 +167,7 @@ class _Retargeter:
         bound = self.config.max_twist_rad
         twist = np.clip(hann_smooth(twist - twist.mean(), 9), -bound, bound)
         name = f"{self.name}_stand"
-        source = f"{self.body.motion.source}: standing {begin / self.fps:.2f}-{end / self.fps:.2f} s"
+        source = f"{self.file}: standing {begin / self.fps:.2f}-{end / self.fps:.2f} s"
         self._keep(name, self.planner.stand(name, twist), slice(None), False, source)
 
     # ------------------------------------------------------------------ common
@@ -213,7 +214,7 @@ class _Retargeter:
     def _source(self, bout: Bout, planned: PlannedWalk) -> str:
         first, last, froude = bout.swings[0], bout.swings[-1], math.sqrt(self.figure.scale)
         return (
-            f"{self.body.motion.source}: steps {first.lift / self.fps:.2f}-{last.land / self.fps:.2f} s, "
+            f"{self.file}: steps {first.lift / self.fps:.2f}-{last.land / self.fps:.2f} s, "
             f"leg ratio {self.figure.scale:.3f}, time x {froude * planned.stretch:.3f} (Froude {froude:.3f}, "
             f"servos {planned.stretch:.2f}), steps x {planned.step_factor:.2f}"
         )
