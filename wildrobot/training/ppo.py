@@ -22,11 +22,11 @@ class PPOConfig:
     value_weight: float = 1.0
     epochs: int = 4
     minibatches: int = 4
-    learning_rate: float = 3e-4
-    learning_rate_range: tuple[float, float] = (1e-5, 1e-3)
-    target_kl: float = 0.01
+    learning_rate: float = 5e-5
+    learning_rate_range: tuple[float, float] = (1e-6, 1e-3)
+    target_kl: float = 0.006
     max_grad_norm: float = 1.0
-    init_std: float = 0.1
+    init_std: float = 0.07
     min_std: float = 0.03
     critic_warmup: int = 25
     """First iterations in which only the critic learns, for a policy that can do something already."""

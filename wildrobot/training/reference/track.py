@@ -61,7 +61,9 @@ class TrackConfig:
     settle_s: float = 0.6
     """Start of a periodic clip's recording that is left out."""
     ppo: PPOConfig = field(
-        default_factory=lambda: PPOConfig(gamma=0.97, learning_rate=5e-4, init_std=0.15, critic_warmup=0)
+        default_factory=lambda: PPOConfig(
+            gamma=0.97, learning_rate=5e-4, target_kl=0.01, init_std=0.15, critic_warmup=0
+        )
     )
     limits: Limits = Limits()
 
