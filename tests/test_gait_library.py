@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -182,7 +183,7 @@ def test_feet_alternate_and_phase_zero_is_the_left_lift_off(library: dict[str, P
         swings = [
             side for k in changes for side, foot in (("L", left), ("R", right)) if foot[k] and not foot[k + 1]
         ]
-        assert all(a != b for a, b in zip(swings, swings[1:], strict=False)), clip.name
+        assert all(a != b for a, b in pairwise(swings)), clip.name
 
 
 def test_double_support_lasts_as_long_as_configured(library: dict[str, PlannedClip]) -> None:
@@ -321,7 +322,8 @@ def test_the_planned_motion_has_its_zmp_on_the_soles(
     contact = np.concatenate([clip.contact] * 2)[18:54]
     for k in range(len(zmp)):
         touching = points[k, contact[k], :2]
-        low, high = touching.min(axis=0) - [0.005, 0.045], touching.max(axis=0) + [0.005, 0.045]
+        edge = np.array([0.005, 0.045])  # from the site to the rim of its pad
+        low, high = touching.min(axis=0) - edge, touching.max(axis=0) + edge
         assert np.all(zmp[k] > low), k
         assert np.all(zmp[k] < high), k
 
