@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from training_helpers import tiny_config
 
@@ -140,6 +141,12 @@ def test_windows_leave_out_the_disturbed_rollouts(dataset: ReferenceDataset) -> 
     assert np.any(dataset.windows(2, noisy) == 99.0)
 
 
+def test_standing_is_neither_trained_on_nor_held_out(dataset: ReferenceDataset) -> None:
+    dataset.arrays["features"][~dataset.moving] = 99.0
+    for part in split_reference(dataset, tiny_config().amp, seed=0):
+        assert not torch.any(part == 99.0)
+
+
 def test_the_noisy_rollouts_were_disturbed_and_the_others_not(small_reference: ReferenceDataset) -> None:
     noisy = np.asarray(small_reference.meta["rollout_noisy"])
 
@@ -152,7 +159,8 @@ def test_the_noisy_rollouts_were_disturbed_and_the_others_not(small_reference: R
     assert min(jitter(r) for r in np.flatnonzero(noisy)) > 0.1
 
 
-def test_held_out_windows_come_from_other_rollouts(dataset: ReferenceDataset) -> None:
+def test_held_out_windows_come_from_other_rollouts(walking_reference: ReferenceDataset) -> None:
+    dataset = copy.deepcopy(walking_reference)
     sizes = np.diff(dataset.begin)
     dataset.arrays["features"][:, 0] = np.repeat(np.arange(dataset.num_rollouts), sizes)
     train, held = split_reference(dataset, tiny_config().amp, seed=0)

@@ -57,6 +57,7 @@ def from_batch(spec: RobotSpec, qpos: Any, qvel: Any, targets: Any, folder: Path
 def from_sim_robot(spec: RobotSpec, qpos: Any, qvel: Any, targets: Any, folder: Path) -> Frames:
     """The robot that `wildrobot-run --robot sim` reads and writes: a batch of one."""
     robot: Any = open_robot("sim", spec, RobotOptions())
+    robot.set_torque_gain(1.0)
     robot.simulation.reset(None, qpos, qvel)
     frames = [robot.read()]
     for target in targets:

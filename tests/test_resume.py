@@ -171,7 +171,7 @@ def test_a_checkpoint_with_code_in_it_is_refused(tmp_path: Path) -> None:
         def __reduce__(self) -> Any:
             return (print, ("executed",))
 
-    (tmp_path / "evil.pt").write_bytes(pickle.dumps({"iteration": 1, "x": Evil()}))
+    (tmp_path / "evil.pt").write_bytes(pickle.dumps({"iteration": 1, "x": Evil()}, protocol=2))
     with pytest.raises(UserError, match="not a whole checkpoint"):
         load_checkpoint(tmp_path / "evil.pt")
 
