@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from training_helpers import tiny_config, tiny_runner
 
+from wildrobot.robot_description import RobotSpec
 from wildrobot.training.amp import AMP, AMPConfig, ReplayBuffer, feature_auc, logistic_auc, style_reward
 from wildrobot.training.networks import Discriminator, Normalizer
 
@@ -203,6 +205,33 @@ def test_held_out_windows_change_neither_the_normaliser_nor_the_weights() -> Non
         results.append(amp.discriminator.state_dict())
     for name, value in results[0].items():
         assert torch.equal(value, results[1][name]), name
+
+
+def check_reward_is_of_the_discriminator_before_its_update(runner: Any) -> None:
+    before = copy.deepcopy(runner.amp)
+    windows, ok = torch.randn(3, 8, before.reference.shape[1]), torch.ones(3, 8, dtype=torch.bool)
+    paid = runner._style(list(windows), list(ok), {})
+    torch.testing.assert_close(paid, before.reward(windows.flatten(0, 1)).reshape(3, 8), rtol=0, atol=0)
+    changed = runner.amp.discriminator.state_dict()
+    assert not all(torch.equal(v, changed[k]) for k, v in before.discriminator.state_dict().items())
+
+
+def test_the_reward_is_of_the_discriminator_before_its_update(
+    spec: RobotSpec, walking_reference: Any
+) -> None:
+    fast = dataclasses.replace(tiny_config().amp, learning_rate=0.1)
+    check_reward_is_of_the_discriminator_before_its_update(tiny_runner(spec, walking_reference, amp=fast))
+    late = dataclasses.replace(fast, reward_before_update=False)
+    with pytest.raises(AssertionError):
+        check_reward_is_of_the_discriminator_before_its_update(tiny_runner(spec, walking_reference, amp=late))
+
+
+def test_windows_that_do_not_count_are_paid_the_mean(spec: RobotSpec, walking_reference: Any) -> None:
+    runner, metrics = tiny_runner(spec, walking_reference), {}
+    windows, ok = torch.randn(3, 8, runner.amp.reference.shape[1]), torch.rand(3, 8) > 0.5
+    paid = runner._style(list(windows), list(ok), metrics)
+    assert torch.all(paid[~ok] == metrics["style_reward_mean"])
+    assert not torch.any(paid[ok] == metrics["style_reward_mean"])
 
 
 def test_the_motion_prior_has_its_own_optimiser_and_rate() -> None:

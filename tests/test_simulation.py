@@ -261,6 +261,18 @@ def test_an_action_delay_is_that_long(spec: RobotSpec) -> None:
     assert moved_after(0.02, 2) == pytest.approx(moved_after(0.0, 1), rel=0.05)
 
 
+def test_a_delayed_servo_keeps_its_pose_until_the_first_target_arrives(spec: RobotSpec) -> None:
+    late = dataclasses.replace(NOMINAL, action_delay_s=(0.02, 0.02))
+    sim = Simulation(spec, 1, randomization=late, threads=1)
+    for targets in shuffle(spec, 5, 1):
+        sim.step(targets)
+    qpos, qvel = sim.home(1)
+    qpos[0, 2] = 2.0  # in free fall nothing pulls at the joints
+    sim.reset(None, qpos, qvel)
+    sim.step(spec.default_joint_pos[None] + 0.3)
+    np.testing.assert_allclose(sim.truth().joint_position[0], spec.default_joint_pos, atol=1e-4)
+
+
 def test_an_encoder_offset_is_measured_and_commanded_in_the_servo_s_own_zero(spec: RobotSpec) -> None:
     offset = 0.015
     shifted = dataclasses.replace(NOMINAL, encoder_offset_rad=(offset, offset))
