@@ -24,13 +24,13 @@ class PPOConfig:
     minibatches: int = 4
     learning_rate: float = 5e-5
     learning_rate_range: tuple[float, float] = (1e-6, 1e-3)
-    target_kl: float = 0.006
+    target_kl: float = 0.003
     max_grad_norm: float = 1.0
     init_std: float = 0.07
     min_std: float = 0.03
     critic_warmup: int = 25
     """First iterations in which only the critic learns, for a policy that can do something already."""
-    demonstration_weight: float = 2.0
+    demonstration_weight: float = 10.0
     """Weight of the squared distance to demonstrated actions, if there are any (as in DAPG, Rajeswaran et al. 2018)."""
     bound_weight: float = 0.001
     """Penalty on mean actions beyond +-3, where the clip would hide the gradient."""

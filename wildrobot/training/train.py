@@ -79,7 +79,7 @@ class TrainConfig:
     tensorboard: bool = True
     ppo: PPOConfig = PPOConfig()
     amp: AMPConfig = AMPConfig()
-    mix: Mix = Mix(task=1.0, style=2.0, ramp=(0, 0))
+    mix: Mix = Mix(task=1.0, style=1.0, ramp=(0, 0))
     walking: WalkingConfig = WalkingConfig()
     randomization: Randomization = BASIC
     cloning: CloningConfig = CloningConfig()
