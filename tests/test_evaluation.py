@@ -110,9 +110,7 @@ def test_a_straight_walk_across_the_world_has_its_speed_and_no_drift(spec: Robot
     flat = np.concatenate([velocity, np.zeros((2, 1))], axis=-1)
     for tick in range(51):
         place = np.concatenate([tick * DT * velocity, np.full((2, 1), spec.standing_height)], axis=-1)
-        truth = truth_at(
-            spec, pelvis_position=place, pelvis_quaternion=heading, pelvis_linear_velocity=flat
-        )
+        truth = truth_at(spec, pelvis_position=place, pelvis_quaternion=heading, pelvis_linear_velocity=flat)
         if tick == 0:
             figures.begin(truth)
         figures.step(truth, True)

@@ -69,7 +69,9 @@ def test_the_page_holds_every_part_of_the_run(tmp_path: Path) -> None:
     assert 'class="fail"' in page
     assert base64.b64encode(b"not really a video").decode() in page
     titles = re.findall(r'class="title"[^>]*>([^<]*)<', page)
-    assert {"Reward per step, task and style", "Discriminator accuracy", "Style reward, mean ± std"} <= set(titles)
+    assert {"Reward per step, task and style", "Discriminator accuracy", "Style reward, mean ± std"} <= set(
+        titles
+    )
 
 
 def test_the_page_loads_nothing_from_elsewhere(tmp_path: Path) -> None:

@@ -193,8 +193,7 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
     ticks = round(STAND_S * spec.control_hz) + round(config.duration * spec.control_hz)
     with Bar("evaluating", len(config.chosen_speeds) * ticks) as bar:
         rows = [
-            run_episodes(spec, policy, layout, speed, config, style, bar)
-            for speed in config.chosen_speeds
+            run_episodes(spec, policy, layout, speed, config, style, bar) for speed in config.chosen_speeds
         ]
     return document(config, spec, rows) | {"network_sha256": policy.contract.get("network_sha256")}
 
