@@ -94,7 +94,7 @@ def split_reference(
     pass for real.
     """
     order = np.random.default_rng(seed).permutation(dataset.undisturbed)
-    held = order[: int(round(amp.held_out * len(order)))]
+    held = order[: round(amp.held_out * len(order))]
     parts = []
     for rows in (order[len(held) :], held):
         moving = [
@@ -216,8 +216,8 @@ def train(config: TrainConfig) -> Path:
                 log.write(metrics)
                 bar.advance(
                     f"task {metrics['task_reward_mean']:.2f}  style {metrics['style_reward_mean']:.2f}  "
-                    f"disc_acc {metrics['disc_acc']:.2f}  speed error {metrics['speed_error']:.2f}  falls/1000 {metrics['falls_per_1000_steps']:.1f}  "
-                    f"{metrics['steps_per_s']:.0f} steps/s"
+                    f"disc_acc {metrics['disc_acc']:.2f}  speed error {metrics['speed_error']:.2f}  "
+                    f"falls/1000 {metrics['falls_per_1000_steps']:.1f}  {metrics['steps_per_s']:.0f} steps/s"
                 )
                 if runner.iteration % config.checkpoint_every == 0 or runner.iteration == config.iterations:
                     save_checkpoint(path, checkpoint_state(runner, spec, config))
@@ -297,7 +297,8 @@ def parse(argv: Sequence[str]) -> TrainConfig:
         args=argv,
         default=base,
         description=f"{TrainConfig.__doc__}\n\nexamples:\n  wildrobot train --preset quick\n"
-        "  wildrobot train --preset walk --run-dir runs/walk --seed 3\n  wildrobot train --config runs/walk/config.yaml",
+        "  wildrobot train --preset walk --run-dir runs/walk --seed 3\n"
+        "  wildrobot train --config runs/walk/config.yaml",
     )
 
 

@@ -150,7 +150,8 @@ class ReferenceDataset:
             names = list(feature_names(spec))
             if meta.get("feature_names") != names:
                 raise UserError(
-                    f"{path} was made for robot {meta.get('robot')!r} with "
-                    f"{len(meta.get('feature_names', []))} features, this robot is {spec.name!r} with {len(names)}. Build the reference for this robot."
+                    f"{path} was made for robot {meta.get('robot')!r}, whose features are "
+                    f"{meta.get('feature_names')}; this robot is {spec.name!r}, with {names}. "
+                    "Build the reference for this robot."
                 )
         return cls(arrays, begin, meta)
