@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import mujoco
 import numpy as np
 import pytest
 
 from wildrobot.robot_description import RobotSpec
 from wildrobot.runtime.randomization import BASIC, NOMINAL, Randomization
 from wildrobot.runtime.sensor_frame import SensorFrame
-from wildrobot.runtime.simulation import Simulation
+from wildrobot.runtime.simulation import Simulation, compile_model
 
 LOUD = dataclasses.replace(BASIC, push_speed_m_s=0.3, push_interval_s=(0.05, 0.1))
 
@@ -154,6 +155,29 @@ def test_every_range_changes_its_field_of_the_model_and_the_motion(spec: RobotSp
         other.step(targets)
     assert np.abs(plain.qpos - other.qpos).max() > 1e-6
     assert np.abs(other.qpos[0] - other.qpos[1]).max() > 1e-6  # each robot has its own
+
+
+def test_a_randomized_robot_moves_as_a_model_with_its_values(spec: RobotSpec) -> None:
+    still = dataclasses.replace(
+        BASIC, encoder_offset_rad=(0.0, 0.0), action_delay_s=(0.0, 0.0), push_speed_m_s=0.0
+    )
+    sim = Simulation(spec, 2, seed=8, randomization=still, threads=1)
+    model = compile_model(spec)
+    for name, values in fields_of(sim).items():
+        getattr(model, name)[:] = values[1]
+    data = mujoco.MjData(model)
+    mujoco.mj_setConst(
+        model, data
+    )  # masses decide more than gravity: contacts, and the servos' reflected inertia
+    mujoco.mj_resetData(model, data)
+    data.qpos[:], data.qvel[:] = sim.qpos[1], sim.qvel[1]
+    for targets in shuffle(spec, 25, 2):
+        sim.step(targets)
+        for i, name in enumerate(spec.joint_names):
+            data.ctrl[model.actuator(name).id] = targets[1, i]
+        for _ in range(4):
+            mujoco.mj_step(model, data)
+    np.testing.assert_allclose(sim.qpos[1], data.qpos, atol=1e-9)
 
 
 SENSOR_EFFECTS: dict[str, Any] = {
