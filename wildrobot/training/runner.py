@@ -132,6 +132,17 @@ class Runner:
         stacked, ok = torch.stack(windows), torch.stack(window_ok)
         flat = stacked.flatten(0, 1)
         fresh = flat[ok.flatten()]
+        if len(fresh) == 0:  # nobody was commanded to walk
+            names = ("disc_acc", "disc_acc_heldout", "disc_real_mean", "disc_fake_mean", "disc_real_std")
+            names += (
+                "disc_fake_std",
+                "style_reward_mean",
+                "style_reward_std",
+                "style_clipped_low",
+                "style_clipped_high",
+            )
+            metrics |= dict.fromkeys(names, float("nan"))
+            return torch.zeros(ok.shape)
         if self.amp.config.reward_before_update:
             reward = self.amp.reward(flat)
             metrics |= self.amp.update(fresh, self.generator)
