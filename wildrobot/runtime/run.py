@@ -45,6 +45,8 @@ class RunOptions:
     """Exported policy (.onnx)."""
     robot: Literal["sim", "dynamixel"] = "sim"
     """Robot to drive."""
+    port: str | None = None
+    """Serial port of the robot (dynamixel), best by its name in /dev/serial/by-id."""
     speed: float = 0.3
     """Forward speed to command, m/s (with --keyboard: the speed while w is held)."""
     yaw_rate: float = 0.0
@@ -101,6 +103,10 @@ def check_options(options: RunOptions) -> None:
         raise UserError("--keyboard needs a terminal as standard input. Run it in one, or use --speed.")
     if options.fast and (options.keyboard or options.lcm_command):
         raise UserError("--fast leaves nobody the time to command. Use it with --speed only.")
+    if options.robot == "sim" and options.port is not None:
+        raise UserError(
+            "--port is for --robot dynamixel; the simulated robot has none. Leave one of them out."
+        )
     if options.robot != "sim":
         for name in ("fast", "push", "randomize", "video"):
             if getattr(options, name):
@@ -149,7 +155,9 @@ def run(options: RunOptions) -> int:
     policy = load_policy(options.policy, spec)
     layout = policy.layout
     with contextlib.ExitStack() as stack:
-        robot = open_robot(options.robot, spec, RobotOptions(options.seed, options.push, options.randomize))
+        robot = open_robot(
+            options.robot, spec, RobotOptions(options.seed, options.push, options.randomize, options.port)
+        )
         stack.callback(robot.close)
         telemetry = Telemetry(
             options.log, lcm_url(options.lcm_url) if not options.no_lcm else None, lossless=options.fast

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from wildrobot.errors import UserError
@@ -51,6 +52,8 @@ class RobotOptions:
     seed: int = 0
     push_speed_m_s: float = 0.0
     randomize: bool = False
+    port: str | None = None
+    """Serial port (dynamixel)."""
 
 
 def open_robot(name: str, spec: RobotSpec, options: RobotOptions) -> Robot:
@@ -64,8 +67,14 @@ def open_robot(name: str, spec: RobotSpec, options: RobotOptions) -> Robot:
 
         return SimRobot(spec, options)
     if name == "dynamixel":
+        from serial.tools.list_ports import comports
+
+        if options.port is None or not Path(options.port).exists():
+            ports = ", ".join(sorted(port.device for port in comports())) or "none"
+            found = "no --port was given" if options.port is None else f"there is no port {options.port}"
+            raise UserError(f"{found}; serial ports of this computer: {ports}. Give the robot's with --port.")
         raise UserError(
-            "the Dynamixel servo bus is not part of this release, so no port can be opened. "
+            f"the Dynamixel servo bus is not part of this release, so {options.port} cannot be used. "
             "Use --robot sim; logs and policies will carry over."
         )
     raise UserError(f"there is no robot '{name}'. Use one of: {', '.join(ROBOTS)}.")
