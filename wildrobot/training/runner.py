@@ -133,14 +133,9 @@ class Runner:
         flat = stacked.flatten(0, 1)
         fresh = flat[ok.flatten()]
         if len(fresh) == 0:  # nobody was commanded to walk
-            names = ("disc_acc", "disc_acc_heldout", "disc_real_mean", "disc_fake_mean", "disc_real_std")
-            names += (
-                "disc_fake_std",
-                "style_reward_mean",
-                "style_reward_std",
-                "style_clipped_low",
-                "style_clipped_high",
-            )
+            names = [f"disc_{side}_{what}" for side in ("real", "fake") for what in ("mean", "std")]
+            names += ["disc_acc", "disc_acc_heldout", "style_reward_mean", "style_reward_std"]
+            names += ["style_clipped_low", "style_clipped_high"]
             metrics |= dict.fromkeys(names, float("nan"))
             return torch.zeros(ok.shape)
         if self.amp.config.reward_before_update:
