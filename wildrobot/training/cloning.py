@@ -26,7 +26,7 @@ from wildrobot.training.reference.dataset import SENSOR_FIELDS, ReferenceDataset
 class CloningConfig:
     """Supervised warm start of the actor."""
 
-    updates: int = 2000
+    updates: int = 4000
     """0 starts from random weights."""
     batch: int = 1024
     learning_rate: float = 1e-3

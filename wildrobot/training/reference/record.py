@@ -48,13 +48,15 @@ def roll(
     noise: Any,
     seed: int,
     student: Network | None = None,
+    push_interval_s: tuple[float, float] | None = None,
 ) -> tuple[Rolls, Simulation]:
     """Run every row's clip from its first frame; `noise` (rows,) is added to the action that is executed.
 
-    The tracker's action is logged as the label in any case; with a `student`, that one drives.
+    The tracker's action is logged as the label in any case; with a `student`, that one drives. Pushes come at
+    `push_interval_s`, none without.
     """
     count = len(clip)
-    sim = Simulation(spec, count, seed, track_randomization(pushes=False))
+    sim = Simulation(spec, count, seed, track_randomization(push_interval_s))
     task = TrackingTask(spec, library, sim, seed + 1, from_start=True)
     task.clip = np.asarray(clip)
     env = Environment(spec, sim, task, tracking_layout(spec), 1, 1e6)
@@ -127,7 +129,16 @@ def record(
         clone(spec, dataset, student, layout, CloningConfig(updates=1000), seed)
         rows = np.repeat(accepted, config.student_rollouts_per_clip)
         noise = np.full(len(rows), 0.5 * config.action_noise)
-        driven, _ = roll(spec, library, tracker, rows, noise, seed + 200 + 10 * index, student)
+        driven, _ = roll(
+            spec,
+            library,
+            tracker,
+            rows,
+            noise,
+            seed + 200 + 10 * index,
+            student,
+            config.student_push_interval_s,
+        )
         # the moments before a fall teach nothing: the tracker never was there
         end = np.where(driven.survived, driven.length, driven.length - round(0.5 * spec.control_hz))
         kept = [(row, slice(0, end[row])) for row in range(len(rows)) if end[row] > 10]

@@ -54,10 +54,12 @@ class TrackConfig:
     """More rollouts, disturbed by action noise, to show how the tracker recovers: for cloning only."""
     action_noise: float = 0.2
     """Standard deviation of that noise, in units of action."""
-    student_rounds: int = 2
+    student_rounds: int = 3
     """Times that a clone of the tracker drives and the tracker says what it would have done (DAgger, Ross et al. 2011):
     so the clone learns the way back from its own errors."""
-    student_rollouts_per_clip: int = 3
+    student_rollouts_per_clip: int = 4
+    student_push_interval_s: tuple[float, float] = (1.0, 3.0)
+    """While the clone drives it is pushed this often, to be shown how to recover."""
     settle_s: float = 0.6
     """Start of a periodic clip's recording that is left out."""
     ppo: PPOConfig = field(
@@ -68,8 +70,11 @@ class TrackConfig:
     limits: Limits = Limits()
 
 
-def track_randomization(pushes: bool) -> Randomization:
-    return BASIC if pushes else dataclasses.replace(BASIC, push_speed_m_s=0.0)
+def track_randomization(push_interval_s: tuple[float, float] | None) -> Randomization:
+    """The ranges that the policy will see; no pushes without an interval (s)."""
+    if push_interval_s is None:
+        return dataclasses.replace(BASIC, push_speed_m_s=0.0)
+    return dataclasses.replace(BASIC, push_interval_s=push_interval_s)
 
 
 def make_runner(
@@ -78,7 +83,7 @@ def make_runner(
     """Environment, networks and learner of the tracker."""
     frames = round(config.episode_s * spec.control_hz)
     library = ClipLibrary(spec, clips, frames)
-    sim = Simulation(spec, config.num_envs, seed, track_randomization(pushes=True), threads)
+    sim = Simulation(spec, config.num_envs, seed, track_randomization(BASIC.push_interval_s), threads)
     task = TrackingTask(spec, library, sim, seed + 1)
     env = Environment(spec, sim, task, tracking_layout(spec), 1, config.episode_s)
     torch.manual_seed(seed)
