@@ -26,7 +26,7 @@ class GaitLibraryConfig(GaitStyle):
     """Forward speeds of the steady gaits."""
     step_ticks: tuple[int, ...] = (18, 16, 20)
     """Durations of one step, in control ticks; the first one is used for starts, stops and turns."""
-    clearances_m: tuple[float, ...] = (0.034, 0.042)
+    clearances_m: tuple[float, ...] = (0.030, 0.038)
     """Heights to which the swing foot's lowest point rises; the first one is used for starts, stops and turns."""
     longest_step_m: float = 0.199
     """Steady gaits with longer steps than this are left out: the ankle does not bend far enough for them."""
