@@ -23,6 +23,8 @@ class PPOConfig:
     epochs: int = 4
     minibatches: int = 4
     learning_rate: float = 5e-5
+    """The actor's, at the start; then it follows the KL divergence."""
+    critic_learning_rate: float = 5e-4
     learning_rate_range: tuple[float, float] = (1e-6, 1e-3)
     target_kl: float = 0.003
     max_grad_norm: float = 1.0
@@ -86,13 +88,15 @@ class PPO:
     ) -> None:
         self.actor, self.critic, self.config, self.demonstration = actor, critic, config, demonstration
         self.updates = 0
-        self.optimizer = torch.optim.Adam(
-            [*actor.parameters(), *critic.parameters()], lr=config.learning_rate
-        )
+        groups = [
+            {"params": list(actor.parameters()), "lr": config.learning_rate},
+            {"params": list(critic.parameters()), "lr": config.critic_learning_rate},
+        ]
+        self.optimizer = torch.optim.Adam(groups)
 
     @property
     def learning_rate(self) -> float:
-        """Present step size."""
+        """The actor's present step size."""
         return float(self.optimizer.param_groups[0]["lr"])
 
     @torch.no_grad()
@@ -159,9 +163,10 @@ class PPO:
                         loss = loss + config.demonstration_weight * self._distance(generator)
                 self.optimizer.zero_grad()
                 loss.backward()
-                nn.utils.clip_grad_norm_(
-                    [*self.actor.parameters(), *self.critic.parameters()], config.max_grad_norm
-                )
+                for (
+                    group
+                ) in self.optimizer.param_groups:  # each by itself: the critic's must not shrink the actor's
+                    nn.utils.clip_grad_norm_(group["params"], config.max_grad_norm)
                 self.optimizer.step()
                 with torch.no_grad():
                     self.actor.log_std.clamp_(min=float(torch.log(torch.tensor(config.min_std))))
@@ -192,8 +197,7 @@ class PPO:
             rate = max(low, rate / 1.5)
         elif 0.0 < kl < 0.5 * self.config.target_kl:
             rate = min(high, rate * 1.5)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        self.optimizer.param_groups[0]["lr"] = rate
 
     def state_dict(self) -> dict[str, Any]:
         """Networks and optimiser."""
