@@ -1,0 +1,1 @@
+"""Everything with a wire: servo bus and sensor board. Not part of this release."""

@@ -1,0 +1,1 @@
+"""What runs on the robot: signal path, policy, safety, loop, log and replay."""

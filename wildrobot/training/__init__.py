@@ -1,0 +1,1 @@
+"""Reference motion, environment, PPO, motion prior, evaluation."""

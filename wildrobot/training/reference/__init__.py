@@ -1,0 +1,1 @@
+"""Reference motion: planned, executed, judged, stored."""
