@@ -8,6 +8,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy and torch start th
 
 import copy
 import dataclasses
+import signal
 import sys
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,10 @@ from wildrobot.training.reference.clip import PlannedClip
 
 if TYPE_CHECKING:
     from wildrobot.training.reference.dataset import ReferenceDataset
+
+
+# A test run in the background of a shell inherits an ignored Ctrl-C, and would pass that on to the programs it starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
