@@ -10,8 +10,9 @@ import pytest
 
 from wildrobot.config import from_dict, load_config, load_yaml, to_dict
 from wildrobot.errors import UserError
+from wildrobot.training.preset import PRESETS
 from wildrobot.training.reference.build import BuildConfig
-from wildrobot.training.train import PRESETS, TrainConfig, parse
+from wildrobot.training.train import TrainConfig, parse
 
 
 @dataclass(frozen=True)

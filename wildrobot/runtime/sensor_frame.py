@@ -46,6 +46,23 @@ class SensorFrame:
     foot_valid: Any
     """(...) bool."""
 
+    @classmethod
+    def measured(cls, time_s: Any, **values: Any) -> SensorFrame:
+        """A frame whose samples are all valid and of the instant `time_s` (...); `values` are the measurements."""
+        time = np.asarray(time_s, dtype=np.float64)
+        shape = np.shape(values["joint_position"])
+        yes = np.ones(time.shape, dtype=bool)
+        return cls(
+            time_s=time,
+            joint_time_s=np.broadcast_to(time[..., None], shape).copy(),
+            joint_valid=np.ones(shape, dtype=bool),
+            imu_time_s=time.copy(),
+            imu_valid=yes,
+            foot_time_s=time.copy(),
+            foot_valid=yes.copy(),
+            **values,
+        )
+
     def row(self, index: int) -> SensorFrame:
         """One simulation of a batch, without the leading dimension."""
         return SensorFrame(**{f.name: getattr(self, f.name)[index] for f in dataclasses.fields(self)})

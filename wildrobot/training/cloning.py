@@ -40,19 +40,11 @@ def observations(spec: RobotSpec, dataset: ReferenceDataset, layout: Layout) -> 
     path = SignalPath(spec, layout, heading_hold=False)
     inputs, labels = [], []
     arrays = {name: dataset.arrays[name] for name in SENSOR_FIELDS}
-    yes = np.ones(rows, dtype=bool)
     for t in range(ticks):
         at = index[:, t]
         now = np.full(rows, t * spec.control_dt)
-        frame = SensorFrame(
-            time_s=now,
-            joint_time_s=np.repeat(now[:, None], spec.num_joints, axis=1),
-            joint_valid=np.ones((rows, spec.num_joints), dtype=bool),
-            imu_time_s=now,
-            imu_valid=yes,
-            foot_time_s=now,
-            foot_valid=yes,
-            **{name: values[at].astype(np.float64) for name, values in arrays.items()},
+        frame = SensorFrame.measured(
+            now, **{name: values[at].astype(np.float64) for name, values in arrays.items()}
         )
         if t == 0:
             path.reset(frame)

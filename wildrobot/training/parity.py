@@ -21,18 +21,9 @@ LIMIT = 0.6
 def stored_frames(spec: RobotSpec, dataset: ReferenceDataset, rollout: int) -> Iterator[SensorFrame]:
     """The SensorFrames of one rollout, without batch dimensions; times start at zero, all samples are valid."""
     arrays = {name: dataset.rollout(rollout, name).astype(np.float64) for name in SENSOR_FIELDS}
-    yes = np.ones((), dtype=bool)
     for k in range(len(arrays["joint_position"])):
-        now = np.asarray(k * spec.control_dt)
-        yield SensorFrame(
-            time_s=now,
-            joint_time_s=np.full(spec.num_joints, now),
-            joint_valid=np.ones(spec.num_joints, dtype=bool),
-            imu_time_s=now,
-            imu_valid=yes,
-            foot_time_s=now,
-            foot_valid=yes,
-            **{name: values[k] for name, values in arrays.items()},
+        yield SensorFrame.measured(
+            k * spec.control_dt, **{name: values[k] for name, values in arrays.items()}
         )
 
 

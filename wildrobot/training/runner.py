@@ -48,7 +48,6 @@ class Runner:
         self._step: Step | None = None
         self._obs = torch.zeros(env.num_envs, env.obs_size)
         self._critic_obs = torch.zeros(env.num_envs, env.critic_size)
-        self.physics_s = 0.0
 
     def start(self) -> None:
         """Reset all rows and spread their ages, so that time-outs do not come together."""

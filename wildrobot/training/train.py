@@ -21,7 +21,7 @@ import tyro
 import yaml
 from rich.console import Console
 
-from wildrobot.config import from_dict, load_config, load_yaml, to_dict
+from wildrobot.config import load_config, to_dict
 from wildrobot.errors import UserError, run_main
 from wildrobot.files import write_text
 from wildrobot.robot_description import RobotSpec, load_robot
@@ -36,12 +36,12 @@ from wildrobot.training.environment import Environment
 from wildrobot.training.networks import Critic, SymmetricActor
 from wildrobot.training.parity import check_parity
 from wildrobot.training.ppo import PPO, PPOConfig
+from wildrobot.training.preset import apply_preset
 from wildrobot.training.progress import Bar
 from wildrobot.training.reference.dataset import ReferenceDataset
 from wildrobot.training.runner import Mix, Runner
 from wildrobot.training.walking import WalkingConfig, WalkingTask
 
-PRESETS = Path(__file__).parent / "presets"
 NORMALIZER_SAMPLES = 5e6
 """Observations after which the normaliser of a policy trained from random weights stops changing."""
 
@@ -286,11 +286,7 @@ def parse(argv: Sequence[str]) -> TrainConfig:
         if option == "--config":
             base = load_config(TrainConfig, value, base)
             continue
-        path = PRESETS / f"{value}.yaml"
-        if not path.exists():
-            known = ", ".join(sorted(p.stem for p in PRESETS.glob("*.yaml")))
-            raise UserError(f"no preset '{value}'; known presets: {known}.")
-        base = from_dict(TrainConfig, {"preset": value} | load_yaml(path).get("train", {}), base, str(path))
+        base = apply_preset(base, value, "train", preset=value)
     return tyro.cli(
         TrainConfig,
         prog="wildrobot train",

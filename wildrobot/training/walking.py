@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from wildrobot.robot_description import RobotSpec
 from wildrobot.runtime.command import is_moving
+from wildrobot.runtime.figures import fallen
 from wildrobot.runtime.signal_path import Signal
 from wildrobot.runtime.simulation import Simulation, Truth
 from wildrobot.state import Stateful
@@ -177,8 +178,8 @@ class WalkingTask(Stateful):
             "saturation": w.saturation * np.mean(truth.saturated, axis=-1),
             "slip": w.slip * np.mean(contact * np.minimum(sole_speed, 1.0), axis=-1),
         }
-        fallen = (motion.height < 0.6 * spec.standing_height) | (motion.up[:, 2] < 0.5)
-        return terms, fallen, np.zeros_like(fallen)
+        down = fallen(spec, truth)
+        return terms, down, np.zeros_like(down)
 
     def _planned_contact(self, clock: Array, moving: NDArray[np.bool_]) -> Array:
         """1 stance, 0 swing, NaN where the plan leaves it open, (N, feet)."""

@@ -14,17 +14,17 @@ import numpy as np
 import tyro
 from rich.console import Console
 
-from wildrobot.config import from_dict, load_yaml, to_dict
+from wildrobot.config import to_dict
 from wildrobot.errors import UserError, run_main
 from wildrobot.files import write_text
 from wildrobot.robot_description import RobotSpec, load_robot
+from wildrobot.training.preset import apply_preset
 from wildrobot.training.reference.clip import PlannedClip
 from wildrobot.training.reference.dataset import ReferenceDataset
 from wildrobot.training.reference.gait import GaitLibraryConfig, build_gait_library
 from wildrobot.training.reference.record import record
 from wildrobot.training.reference.track import TrackConfig, train_tracker
 
-PRESETS = Path(__file__).parent.parent / "presets"
 EPILOG = """examples:
   wildrobot reference build                                  # the generated gait library
   wildrobot reference build --bvh walk.bvh --output runs/walk/reference.npz
@@ -137,11 +137,7 @@ def _main(argv: Sequence[str]) -> int:
     base = BuildConfig()
     for i, item in enumerate(argv):
         if item == "--preset" and i + 1 < len(argv):
-            path = PRESETS / f"{argv[i + 1]}.yaml"
-            if not path.exists():
-                known = ", ".join(sorted(p.stem for p in PRESETS.glob("*.yaml")))
-                raise UserError(f"no preset '{argv[i + 1]}'; known presets: {known}.")
-            base = from_dict(BuildConfig, load_yaml(path).get("reference", {}), base, str(path))
+            base = apply_preset(base, argv[i + 1], "reference")
             del argv[i : i + 2]
             break
     config = tyro.cli(
