@@ -1,7 +1,8 @@
 """Training rate as a share of the raw `mujoco.batch` rate: same model, threads, randomization and motion.
 
-Both are measured in turns within one run. The raw side steps the physics alone, from the states and with the joint
-targets that the training had at that moment, so that contacts cost the same.
+Every iteration is followed by its own physics once more, alone: each control tick starts from the state and the joint
+targets that training had there, so that contacts cost the same, and only `Batch.step` is timed. Learning is on in full
+(the critic's warm-up is over).
 """
 
 from __future__ import annotations
@@ -13,13 +14,46 @@ import statistics
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from wildrobot.robot_description import load_robot
+from wildrobot.runtime.simulation import Simulation
 from wildrobot.training.reference.dataset import ReferenceDataset
 from wildrobot.training.train import make_runner, parse
+
+
+class Recorder:
+    """Stands in for a simulation's batch and keeps the state before every step, to step it again."""
+
+    def __init__(self, sim: Simulation) -> None:
+        self.sim, self.batch = sim, sim.batch
+        self.fields = [
+            self.batch.bind(name) for name in ("qpos", "qvel", "ctrl", "history", "qacc_warmstart", "time")
+        ]
+        self.before: list[list[Any]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.batch, name)
+
+    def step(self, **arguments: Any) -> None:
+        self.before.append([np.array(field) for field in self.fields])
+        self.batch.step(**arguments)
+
+    def again(self) -> float:
+        """Seconds in `Batch.step` for all recorded steps; leaves the simulation as it found it."""
+        saved, seconds = self.sim.state_dict(), 0.0
+        for state in self.before:
+            for field, value in zip(self.fields, state, strict=True):
+                field[:] = value
+            began = time.perf_counter()
+            self.batch.step(nstep=self.sim._substeps)
+            seconds += time.perf_counter() - began
+        self.sim.load_state_dict(saved)
+        self.before.clear()
+        return seconds
 
 
 def main() -> None:
@@ -32,20 +66,15 @@ def main() -> None:
     config = parse(["--preset", arguments.preset, "--reference", str(arguments.reference)])
     runner = make_runner(spec, config, ReferenceDataset.load(config.reference, spec))
     runner.start()
+    runner.ppo.updates = config.ppo.critic_warmup
     runner.iterate()
-    sim, env = runner.env.sim, runner.env
+    sim = runner.env.sim
+    recorder = Recorder(sim)
+    sim.batch = recorder
     training, raw = [], []
     for _ in range(arguments.iterations):
         training.append(runner.iterate()["steps_per_s"])
-        # Repeat the physics of one iteration from here, then put the simulator back.
-        saved = sim.state_dict()
-        target = np.asarray(env.path.previous_target).copy()
-        sim._write_ctrl(slice(None), target)
-        began = time.perf_counter()
-        for _ in range(config.steps):
-            sim.batch.step(nstep=sim._substeps)
-        raw.append(config.steps * sim.num_envs / (time.perf_counter() - began))
-        sim.load_state_dict(saved)
+        raw.append(config.steps * sim.num_envs / recorder.again())
     share = [a / b for a, b in zip(training, raw, strict=True)]
     result = {
         "cpus": os.cpu_count(),

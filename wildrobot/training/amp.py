@@ -25,6 +25,8 @@ class AMPConfig:
     hidden: tuple[int, ...] = (512, 256)
     learning_rate: float = 1e-4
     updates: int = 3
+    warmup_updates: int = 15
+    """Updates per iteration while only the critic learns: style is judged by a discriminator that has settled."""
     batch: int = 256
     r1: float = 5.0
     """Weight gamma of the gradient penalty."""
@@ -92,13 +94,13 @@ class AMP:
         """Style reward (b,) of raw windows (b, size), with the present discriminator."""
         return style_reward(self.discriminator(windows), self.config.reward)
 
-    def update(self, windows: Tensor, generator: torch.Generator) -> dict[str, float]:
+    def update(self, windows: Tensor, generator: torch.Generator, warmup: bool = False) -> dict[str, float]:
         """Train on fresh policy windows (b, size) against the reference; returns figures of before the update."""
         figures = self.figures(windows, generator)
         config, d = self.config, self.discriminator
         if self.replay.filled == 0:
             self.replay.add(windows, generator)
-        for _ in range(config.updates):
+        for _ in range(config.warmup_updates if warmup else config.updates):
             real = self._draw(self.reference, config.batch, generator)
             half = config.batch // 2
             fake = torch.cat(

@@ -99,6 +99,11 @@ class PPO:
         """The actor's present step size."""
         return float(self.optimizer.param_groups[0]["lr"])
 
+    @property
+    def warming_up(self) -> bool:
+        """Only the critic learns."""
+        return self.updates < self.config.critic_warmup
+
     @torch.no_grad()
     def act(self, obs: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """Sampled action, its mean and log density for obs (N, D)."""
@@ -143,7 +148,7 @@ class PPO:
                         .sum(dim=-1)
                         .mean()
                     )
-                if self.updates >= config.critic_warmup:
+                if not self.warming_up:
                     self._adapt(float(kl))
 
                 # clipped surrogate
@@ -157,7 +162,7 @@ class PPO:
                 entropy = (log_std + 0.5 * (LOG_2PI + 1.0)).sum()
                 beyond = (mean.abs() - 3.0).clamp(min=0.0).square().sum(dim=-1).mean()
                 loss = config.value_weight * value_loss
-                if self.updates >= config.critic_warmup:
+                if not self.warming_up:
                     loss = loss + policy_loss - config.entropy * entropy + config.bound_weight * beyond
                     if self.demonstration is not None and config.demonstration_weight > 0.0:
                         loss = loss + config.demonstration_weight * self._distance(generator)

@@ -13,6 +13,9 @@ from wildrobot.training.amp import AMP, feature_auc
 from wildrobot.training.environment import Environment, Step
 from wildrobot.training.ppo import PPO, Rollout
 
+ROWS_PER_THREAD = 512
+"""Observations that one thread answers in about the time that waking a second one would cost."""
+
 
 @dataclass(frozen=True)
 class Mix:
@@ -68,11 +71,13 @@ class Runner:
         tallies: dict[str, tuple[float, int]] = {}
         falls = ends = 0
         lengths = []
+        threads = torch.get_num_threads()
+        # OpenMP's idle workers spin for a while, on the very cores that the physics wants next
+        torch.set_num_threads(max(1, min(threads, env.num_envs // ROWS_PER_THREAD)))
         for t in range(self.steps):
             with torch.no_grad():
                 action, mean, log_prob = self.ppo.act(self._obs, self.generator)
                 rollout.obs[t], rollout.critic_obs[t] = self._obs, self._critic_obs
-                rollout.values[t] = self.ppo.critic(self._critic_obs)
             rollout.actions[t], rollout.means[t], rollout.log_prob[t] = action, mean, log_prob
             step = env.step(action.numpy())
             self._remember(step)
@@ -93,8 +98,12 @@ class Runner:
             falls += int(step.terminated.sum())
             ends += int(step.ended.sum())
             lengths.extend(env.age[step.ended].tolist())
+        torch.set_num_threads(threads)
         collected = time.perf_counter() - began
         with torch.no_grad():
+            rollout.values.copy_(
+                self.ppo.critic(rollout.critic_obs.flatten(0, 1)).reshape(rollout.values.shape)
+            )
             # the next state's value: that of the following tick's observation, which is the terminal one at an end
             rollout.next_values[:-1] = rollout.values[1:]
             rollout.next_values[-1] = self.ppo.critic(self._critic_obs)
@@ -129,22 +138,24 @@ class Runner:
     def _style(self, windows: list[Any], window_ok: list[Any], metrics: dict[str, Any]) -> Any:
         assert self.amp is not None
         stacked, ok = torch.stack(windows), torch.stack(window_ok)
-        flat = stacked.flatten(0, 1)
-        fresh = flat[ok.flatten()]
+        fresh = stacked[ok]
         if len(fresh) == 0:  # nobody was commanded to walk
             names = [f"disc_{side}_{what}" for side in ("real", "fake") for what in ("mean", "std")]
             names += ["disc_acc", "disc_acc_heldout", "style_reward_mean", "style_reward_std"]
             names += ["style_clipped_low", "style_clipped_high"]
             metrics |= dict.fromkeys(names, float("nan"))
             return torch.zeros(ok.shape)
+        warmup = self.ppo.warming_up
         if self.amp.config.reward_before_update:
-            reward = self.amp.reward(flat)
-            metrics |= self.amp.update(fresh, self.generator)
+            reward = self.amp.reward(fresh)
+            metrics |= self.amp.update(fresh, self.generator, warmup)
         else:
-            metrics |= self.amp.update(fresh, self.generator)
-            reward = self.amp.reward(flat)
+            metrics |= self.amp.update(fresh, self.generator, warmup)
+            reward = self.amp.reward(fresh)
         # Where style is not judged it pays its mean, so that no command is worth more than another.
-        return torch.where(ok, reward.reshape(ok.shape), torch.tensor(metrics["style_reward_mean"]))
+        style = torch.full(ok.shape, metrics["style_reward_mean"])
+        style[ok] = reward
+        return style
 
     def _feature_figures(self, features: Any, metrics: dict[str, Any]) -> None:
         """What the discriminator sees: separability of single features and ratios of standard deviations."""
