@@ -27,7 +27,15 @@ LAZY = {"runtime": {"video"}}
 # Packages of the extras: where they may be imported at the top of a module.
 HEAVY = {
     "torch": {"training", "export"},
-    "mujoco": {"training", "export", "video", "runtime/simulation.py", "runtime/robots/sim.py"},
+    "mujoco": {
+        "training",
+        "export",
+        "video",
+        "robot_description/mujoco_model.py",
+        "firmware_bridge/virtual",
+        "runtime/simulation.py",
+        "runtime/robots/sim.py",
+    },
     "av": {"training", "video"},
     "onnx": {"export"},
     "matplotlib": set(),

@@ -11,11 +11,12 @@ import pytest
 import torch
 
 from wildrobot.robot_description import RobotSpec
+from wildrobot.robot_description.mujoco_model import compile_model
 from wildrobot.runtime.features import feature_mirror, feature_names, mirror_features
 from wildrobot.runtime.observation import default_layout, layout_size, observation_mirror
 from wildrobot.runtime.randomization import NOMINAL
 from wildrobot.runtime.signal_path import SignalPath
-from wildrobot.runtime.simulation import Simulation, compile_model
+from wildrobot.runtime.simulation import Simulation
 from wildrobot.training.networks import SymmetricActor
 from wildrobot.training.tracking import ClipLibrary, TrackingTask, tracking_layout
 

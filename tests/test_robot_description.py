@@ -15,8 +15,8 @@ from wildrobot.errors import UserError
 from wildrobot.robot_description import RobotSpec, load_robot
 from wildrobot.robot_description.kinematics import Kinematics
 from wildrobot.robot_description.mjcf import read_mjcf
+from wildrobot.robot_description.mujoco_model import compile_model
 from wildrobot.robot_description.spec import DEFAULT_ROBOT
-from wildrobot.runtime.simulation import compile_model
 
 POSES = 1000
 

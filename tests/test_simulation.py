@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from wildrobot.robot_description import RobotSpec
+from wildrobot.robot_description.mujoco_model import compile_model
 from wildrobot.runtime.randomization import BASIC, NOMINAL, Randomization
 from wildrobot.runtime.sensor_frame import SensorFrame
-from wildrobot.runtime.simulation import Simulation, compile_model
+from wildrobot.runtime.simulation import Simulation
 
 LOUD = dataclasses.replace(BASIC, push_speed_m_s=0.3, push_interval_s=(0.05, 0.1))
 

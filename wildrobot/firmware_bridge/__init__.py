@@ -1,1 +1,1 @@
-"""Everything with a wire: servo bus and sensor board. Not part of this release."""
+"""Everything with a wire: servo bus, sensor board, and a virtual robot that answers like the real one."""

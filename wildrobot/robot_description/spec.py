@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -85,6 +85,34 @@ class Guard:
 
 
 @dataclass(frozen=True)
+class BusConfig:
+    """The servo bus; `servo_registers` maps names of the servo's control table to the values they must have."""
+
+    baud: int
+    sensor_board_id: int
+    watchdog_s: float
+    servo_registers: dict[str, int]
+
+
+@dataclass(frozen=True)
+class JointCalibration:
+    """What one robot's joint has in place of the values of robot.yaml."""
+
+    id: int | None = None
+    direction: int | None = None
+    offset_rad: float | None = None
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """One robot's own measures, kept apart from the description that all robots of its kind share."""
+
+    joints: dict[str, Any] = field(default_factory=dict)
+    imu_mount: tuple[float, ...] | None = None
+    """torso <- IMU rotation, wxyz."""
+
+
+@dataclass(frozen=True)
 class RobotConfig:
     """robot.yaml as typed data."""
 
@@ -99,6 +127,7 @@ class RobotConfig:
     foot_switch: FootSwitch
     servo_models: dict[str, Any]
     joints: list[JointConfig]
+    bus: BusConfig
     action_clip: float
     gait: GaitConfig
     command: CommandRanges
@@ -124,9 +153,11 @@ class LegGeometry:
 class RobotSpec:
     """The robot as typed data. Arrays are (n,) in policy order, SI units."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, calibration: Path | None = None) -> None:
+        self.path, self.calibration_path = path, calibration
         self.config = from_dict(RobotConfig, load_yaml(path), where=str(path))
+        if calibration is not None:
+            self.config = calibrated(self.config, calibration)
         config = self.config
         self.mjcf_path = path.parent / config.mjcf
         self.tree: BodyTree = read_mjcf(self.mjcf_path)
@@ -154,6 +185,9 @@ class RobotSpec:
         if unknown:
             raise UserError(f"{path}: servo models {unknown} are not in servo_models ({sorted(models)}).")
         self.servos = tuple(models[joint.servo] for joint in config.joints)
+        self.servo_ids = tuple(joint.id for joint in config.joints)
+        self.joint_direction = np.array([float(joint.direction) for joint in config.joints])
+        self.joint_offset = np.array([joint.offset_rad for joint in config.joints])
         self.joint_lower = np.array([hinges[name].range[0] for name in self.joint_names])
         self.joint_upper = np.array([hinges[name].range[1] for name in self.joint_names])
         self.default_joint_pos = np.array([joint.home_rad for joint in config.joints])
@@ -196,7 +230,7 @@ class RobotSpec:
 
     @cached_property
     def robot_hash(self) -> str:
-        """SHA-256 (hex) over robot.yaml and the MJCF."""
+        """SHA-256 (hex) over robot.yaml and the MJCF; a calibration does not make another robot of it."""
         digest = hashlib.sha256()
         for path in (self.path, self.mjcf_path):
             digest.update(path.read_bytes())
@@ -239,11 +273,35 @@ class RobotSpec:
         )
 
 
-@lru_cache(maxsize=8)
-def load_robot(path: str | Path | None = None) -> RobotSpec:
-    """The robot described by a robot.yaml (default: WildRobot's own).
+def calibrated(config: RobotConfig, path: Path) -> RobotConfig:
+    """`config` with the values that a calibration file puts in their place.
 
     Raises:
-        UserError: a file is missing or malformed, a key unknown, or the two files disagree.
+        UserError: the file is missing or malformed, or names a joint that the robot does not have.
     """
-    return RobotSpec(Path(path) if path else DEFAULT_ROBOT)
+    own = from_dict(Calibration, load_yaml(path), where=str(path))
+    names = [joint.name for joint in config.joints]
+    unknown = sorted(set(own.joints) - set(names))
+    if unknown:
+        raise UserError(f"{path} calibrates the joints {unknown}, but {config.name} has {names}.")
+    joints = []
+    for joint in config.joints:
+        change = from_dict(
+            JointCalibration, own.joints.get(joint.name, {}), where=f"{path}.joints.{joint.name}"
+        )
+        changes = {key: value for key, value in vars(change).items() if value is not None}
+        joints.append(replace(joint, **changes))
+    taken = [joint.id for joint in joints]
+    if len(set(taken)) < len(taken):
+        raise UserError(f"{path}: two joints have the same servo id ({taken}). Give every joint its own.")
+    return replace(config, joints=joints, imu_mount=own.imu_mount or config.imu_mount)
+
+
+@lru_cache(maxsize=8)
+def load_robot(path: str | Path | None = None, calibration: str | Path | None = None) -> RobotSpec:
+    """The robot described by a robot.yaml (default: WildRobot's own), with one robot's calibration if there is one.
+
+    Raises:
+        UserError: a file is missing or malformed, a key unknown, or the files disagree.
+    """
+    return RobotSpec(Path(path) if path else DEFAULT_ROBOT, Path(calibration) if calibration else None)

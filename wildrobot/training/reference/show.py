@@ -96,7 +96,7 @@ def render(spec: RobotSpec, dataset: ReferenceDataset, config: ShowConfig, path:
     """Write the video: recorded poses, no simulation."""
     import mujoco
 
-    from wildrobot.runtime.simulation import compile_model
+    from wildrobot.robot_description.mujoco_model import compile_model
 
     model = compile_model(spec)
     data = mujoco.MjData(model)
