@@ -32,7 +32,7 @@ HEAVY = {
         "export",
         "video",
         "robot_description/mujoco_model.py",
-        "firmware_bridge/virtual",
+        "firmware_bridge/virtual/physics.py",
         "runtime/simulation.py",
         "runtime/robots/sim.py",
     },
