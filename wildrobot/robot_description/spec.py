@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wildrobot.config import from_dict, load_yaml
+from wildrobot.config import from_dict, load_yaml, to_dict
 from wildrobot.errors import UserError
 from wildrobot.robot_description.kinematics import Kinematics
 from wildrobot.robot_description.mirror import MirrorMap, derive_mirror
@@ -156,6 +157,7 @@ class RobotSpec:
     def __init__(self, path: Path, calibration: Path | None = None) -> None:
         self.path, self.calibration_path = path, calibration
         self.config = from_dict(RobotConfig, load_yaml(path), where=str(path))
+        self._uncalibrated = self.config
         if calibration is not None:
             self.config = calibrated(self.config, calibration)
         config = self.config
@@ -230,10 +232,15 @@ class RobotSpec:
 
     @cached_property
     def robot_hash(self) -> str:
-        """SHA-256 (hex) over robot.yaml and the MJCF; a calibration does not make another robot of it."""
-        digest = hashlib.sha256()
-        for path in (self.path, self.mjcf_path):
-            digest.update(path.read_bytes())
+        """SHA-256 (hex) over what a policy depends on: robot.yaml without its bus and guards, and the MJCF.
+
+        A calibration does not make another robot of it.
+        """
+        kind = {
+            key: value for key, value in to_dict(self._uncalibrated).items() if key not in ("bus", "guards")
+        }
+        digest = hashlib.sha256(json.dumps(kind, sort_keys=True).encode())
+        digest.update(self.mjcf_path.read_bytes())
         return digest.hexdigest()
 
     @cached_property

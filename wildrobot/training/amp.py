@@ -25,7 +25,7 @@ class AMPConfig:
     hidden: tuple[int, ...] = (512, 256)
     learning_rate: float = 1e-4
     updates: int = 3
-    warmup_updates: int = 15
+    warmup_updates: int = 40
     """Updates per iteration while only the critic learns: style is judged by a discriminator that has settled."""
     batch: int = 256
     r1: float = 5.0
