@@ -274,5 +274,6 @@ def test_the_robot_hash_sees_both_files(tmp_path: Path) -> None:
     text = DEFAULT_ROBOT.read_text()
     plain = hash_of("a", text, xml)
     assert plain == hash_of("b", text, xml) == load_robot().robot_hash
-    assert plain != hash_of("c", text + "\n# another robot\n", xml)
+    assert plain != hash_of("c", text.replace("home_rad: 0.70", "home_rad: 0.71"), xml)
     assert plain != hash_of("d", text, xml + "\n")
+    assert plain == hash_of("e", text.replace("baud: 1000000", "baud: 2000000"), xml), "a policy knows no bus"
