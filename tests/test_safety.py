@@ -196,3 +196,24 @@ def test_dropped_reads_are_bridged_and_then_the_target_is_held() -> None:
         safety.check(frame, no_health(), 0, driven=True)
         moved.append(safety.apply(HOME + 0.01 * (i + 1)).limited_by)
     assert moved == [()] * COAST_TICKS + [("stale_samples",)] * 2
+
+
+@pytest.mark.parametrize("part", ["imu", "foot"])
+def test_a_sensor_that_keeps_silent_is_coasted_over_then_the_target_is_held(part: str) -> None:
+    safety, held = SafetySupervisor(SPEC), []
+    safety.reset(HOME)
+    for frame in still(COAST_TICKS + 2):
+        silent = dataclasses.replace(frame, **{f"{part}_valid": np.zeros(1, dtype=bool)})
+        safety.check(silent, no_health(), 0, driven=True)
+        held.append("stale_samples" in safety.apply(HOME + 0.01).limited_by)
+    assert held == [False] * COAST_TICKS + [True] * 2
+
+
+def test_feet_that_have_not_been_heard_of_are_stale() -> None:
+    frames = [dataclasses.replace(frame, foot_time_s=np.zeros(1)) for frame in still(9)]
+    assert watch(frames)[-1] == ["sample_age_s"]
+
+
+def test_a_servo_that_shut_itself_down_stops_the_robot_at_once() -> None:
+    ill = dataclasses.replace(no_health(), hardware_errors=1)
+    assert watch(still(1), ill) == [["hardware_errors"]]

@@ -65,6 +65,7 @@ class Controller:
         self._refused_ticks = 0
         self._levels: dict[str, Level] = {}
         self._limits: tuple[str, ...] = ()
+        self._problems: tuple[str, ...] = ()
 
     @property
     def state(self) -> State:
@@ -86,6 +87,7 @@ class Controller:
         readings, stopping = self.safety.check(frame, health, missed, driven=self._gain >= 1.0)
         user = np.array([command.linear_velocity_x, command.yaw_rate])
         before = self.state
+        self._problems, last = health.problems, self._problems
         demand = self._demand(command, user, stopping, before)
         directive = self.machine.step(demand, frame.joint_position, self._target)
         given_user = user if directive.state is State.WALKING else np.zeros(2)
@@ -105,6 +107,7 @@ class Controller:
         if directive.state is not before:
             publish.event("state", f"{before.value} -> {directive.state.value}")
         # The pose of a limp robot may lie outside the limits; nothing drives it there.
+        self._report_problems(last)
         self._report(readings, applied.limited_by if self._gain > 0.0 else ())
         publish.state(frame)
         if signal is not None:
@@ -148,7 +151,8 @@ class Controller:
             self.publisher.event("fall", "the pelvis tilted past its stop level: torque off", severity=2)
         if faults and self.outcome.fault is None:
             self.outcome.fault = faults[0]
-            text = f"{', '.join(faults)} at the stop level: {consequence}"
+            cause = f" ({'; '.join(self._problems)})" if self._problems else ""
+            text = f"{', '.join(faults)} at the stop level{cause}: {consequence}"
             self.publisher.event("fault", text, severity=2)
 
     def _decide(self, directive: Directive, frame: SensorFrame, user: Any) -> tuple[Signal | None, Any, Any]:
@@ -179,6 +183,15 @@ class Controller:
         if limits and limits != self._limits:
             self.publisher.event("limited", ", ".join(limits), severity=1)
         self._limits = limits
+
+    def _report_problems(self, last: tuple[str, ...]) -> None:
+        """Events where something goes wrong on the bus, and where it is over."""
+        for text in self._problems:
+            if text not in last:
+                self.publisher.event("bus", text, severity=1)
+        for text in last:
+            if text not in self._problems:
+                self.publisher.event("bus", f"over: {text}")
 
     def _count(self, state: State, user: Any, signal: Signal | None) -> None:
         if state is State.WALKING and signal is not None:

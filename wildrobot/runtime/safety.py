@@ -17,7 +17,7 @@ from wildrobot.runtime.rotations import quat_to_matrix
 from wildrobot.runtime.sensor_frame import SensorFrame
 
 COAST_TICKS = 3
-"""Ticks without a fresh joint sample that the policy may bridge; after that the target is held."""
+"""Ticks without a fresh sample of every sensor that the policy may bridge; after that the target is held."""
 DEBOUNCE_TICKS = 5
 """Ticks in a row above its stop level before a guard stops the robot; ages and counts do not wait."""
 
@@ -37,6 +37,10 @@ class Health:
     current_a: Any
     temperature_c: Any
     voltage_v: Any
+    hardware_errors: int = 0
+    """Servos that have shut themselves down or are about to."""
+    problems: tuple[str, ...] = ()
+    """What is wrong with the bus or a device right now, for people: "servo 4 (left_knee_pitch) does not answer"."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +72,9 @@ GUARDS = (
     "sample_age_s",
     "quaternion_norm_error",
     "missed_ticks_in_a_row",
+    "hardware_errors",
 )
-_IMMEDIATE = ("sample_age_s", "missed_ticks_in_a_row")
+_IMMEDIATE = ("sample_age_s", "missed_ticks_in_a_row", "hardware_errors")
 _BELOW = ("voltage_low_v",)
 UNTRUSTED_SENSORS = ("sample_age_s", "quaternion_norm_error")
 """Guards after which the policy must not be asked any more, because what it would be shown is wrong."""
@@ -108,7 +113,8 @@ class SafetySupervisor:
         `frame` (1, ...) is raw; `driven` says that the servos have full torque, without which a tracking
         error means nothing.
         """
-        self.stale_ticks = 0 if bool(np.all(frame.joint_valid)) else self.stale_ticks + 1
+        heard = np.all(frame.joint_valid) and np.all(frame.imu_valid) and np.all(frame.foot_valid)
+        self.stale_ticks = 0 if heard else self.stale_ticks + 1
         values = self._values(frame, health, missed_in_a_row, driven)
         readings = [self._judge(name, values[name]) for name in self._spec.guards]
         return readings, [reading.name for reading in readings if reading.level is Level.STOP]
@@ -135,9 +141,14 @@ class SafetySupervisor:
             "temperature_c": _worst(health.temperature_c, np.max),
             "voltage_low_v": _worst(health.voltage_v, np.min),
             "voltage_high_v": _worst(health.voltage_v, np.max),
-            "sample_age_s": max(now - float(np.min(frame.joint_time_s[0])), self._imu_age(frame, now)),
+            "sample_age_s": max(
+                now - float(np.min(frame.joint_time_s[0])),
+                now - float(frame.foot_time_s[0]),
+                self._imu_age(frame, now),
+            ),
             "quaternion_norm_error": _finite_or_inf(abs(np.linalg.norm(frame.imu_quaternion[0]) - 1.0)),
             "missed_ticks_in_a_row": float(missed),
+            "hardware_errors": float(health.hardware_errors),
         }
 
     def _imu_age(self, frame: SensorFrame, now: float) -> float:
@@ -164,7 +175,7 @@ class SafetySupervisor:
     def apply(self, requested: Any) -> Applied:
         """What the servos get for a requested target (1, n), rad.
 
-        Holds the last target when the request is not finite or when the joints have not been heard of for
+        Holds the last target when the request is not finite or when a sensor has not been heard of for
         more than `COAST_TICKS`; bounds its rate and its range otherwise.
         """
         if self._target is None:
