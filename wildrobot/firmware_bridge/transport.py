@@ -35,8 +35,8 @@ class Transport(Protocol):
         """
         ...
 
-    def discard_input(self) -> None:
-        """Throw away what has arrived unread."""
+    def discard_input(self) -> int:
+        """Throw away what has arrived unread; returns how many bytes that were."""
         ...
 
     def now_ns(self) -> int:

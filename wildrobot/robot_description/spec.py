@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wildrobot.config import from_dict, load_yaml, to_dict
+from wildrobot.config import from_dict, load_config, load_yaml, to_dict
 from wildrobot.errors import UserError
 from wildrobot.robot_description.kinematics import Kinematics
 from wildrobot.robot_description.mirror import MirrorMap, derive_mirror
@@ -154,8 +154,8 @@ class LegGeometry:
 class RobotSpec:
     """The robot as typed data. Arrays are (n,) in policy order, SI units."""
 
-    def __init__(self, path: Path, calibration: Path | None = None) -> None:
-        self.path, self.calibration_path = path, calibration
+    def __init__(self, path: Path, calibration: Path | dict[str, Any] | None = None) -> None:
+        self.path = path
         self.config = from_dict(RobotConfig, load_yaml(path), where=str(path))
         self._uncalibrated = self.config
         if calibration is not None:
@@ -280,13 +280,14 @@ class RobotSpec:
         )
 
 
-def calibrated(config: RobotConfig, path: Path) -> RobotConfig:
-    """`config` with the values that a calibration file puts in their place.
+def calibrated(config: RobotConfig, source: Path | dict[str, Any]) -> RobotConfig:
+    """`config` with the values that a calibration (file, or its content) puts in their place.
 
     Raises:
         UserError: the file is missing or malformed, or names a joint that the robot does not have.
     """
-    own = from_dict(Calibration, load_yaml(path), where=str(path))
+    path = source if isinstance(source, Path) else "calibration"
+    own = load_config(Calibration, source)
     names = [joint.name for joint in config.joints]
     unknown = sorted(set(own.joints) - set(names))
     if unknown:
@@ -301,6 +302,10 @@ def calibrated(config: RobotConfig, path: Path) -> RobotConfig:
     taken = [joint.id for joint in joints]
     if len(set(taken)) < len(taken):
         raise UserError(f"{path}: two joints have the same servo id ({taken}). Give every joint its own.")
+    if own.imu_mount is not None and len(own.imu_mount) != 4:
+        raise UserError(
+            f"{path}: imu_mount has {len(own.imu_mount)} numbers, expected a quaternion (w, x, y, z)."
+        )
     return replace(config, joints=joints, imu_mount=own.imu_mount or config.imu_mount)
 
 

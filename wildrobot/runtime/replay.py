@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,10 +73,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = tyro.cli(ReplayOptions, args=None if argv is None else list(argv), description=DESCRIPTION)
     if not options.tolerance >= 0:
         raise UserError(f"--tolerance is {options.tolerance}, expected 0 or more.")
-    from wildrobot.robot_description import load_robot
+    from wildrobot.robot_description.spec import DEFAULT_ROBOT, RobotSpec
 
     configuration = read_configuration(options.log)
-    spec = load_robot(configuration.robot_file or None)
+    calibration = json.loads(configuration.json).get("calibration")
+    spec = RobotSpec(Path(configuration.robot_file or DEFAULT_ROBOT), calibration)
     if spec.robot_hash != configuration.robot_hash:
         raise UserError(
             f"the log was recorded with another robot description (hash "

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
+from wildrobot.config import load_yaml
 from wildrobot.errors import UserError
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ examples:
   wildrobot-run policies/wildrobot_walk.onnx --fast --log walk.lcmlog --json walk.json --video walk.mp4
   wildrobot-run policies/wildrobot_walk.onnx --robot sim --keyboard
   wildrobot-run policies/wildrobot_walk.onnx --robot sim --lcm-command
+  wildrobot-run policies/wildrobot_walk.onnx --robot dynamixel --port /dev/serial/by-id/usb-FTDI...
 
 Ctrl-C stops softly; a second Ctrl-C lets go at once. Exit code: 0 walked without a
 fall, 1 fell or was stopped by a guard, 2 bad input."""
@@ -77,6 +79,8 @@ class RunOptions:
     """Simulation only: draw friction, masses, servo gains and sensor noise as in training."""
     robot_file: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """robot.yaml of another robot."""
+    calibration: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """This robot's calibration, as written by `wildrobot calibrate`."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -150,7 +154,7 @@ def run(options: RunOptions) -> int:
     from wildrobot.runtime.signal_path import SignalPath
     from wildrobot.runtime.telemetry import Telemetry, lcm_url
 
-    spec = load_robot(options.robot_file)
+    spec = load_robot(options.robot_file, options.calibration)
     check_command(spec, options)
     policy = load_policy(options.policy, spec)
     layout = policy.layout
@@ -274,6 +278,7 @@ def describe(spec: RobotSpec, policy: OnnxPolicy, options: RunOptions) -> Any:
         "command_names": COMMAND_NAMES,
         "observation": policy.contract["observation"],
         "options": asdict(options),
+        "calibration": load_yaml(options.calibration) if options.calibration else None,
         "versions": versions | {"python": platform.python_version()},
         "machine": platform.machine(),
     }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 from wildrobot.errors import UserError
@@ -60,21 +59,20 @@ def open_robot(name: str, spec: RobotSpec, options: RobotOptions) -> Robot:
     """Open a robot by name; only the module of that robot is imported.
 
     Raises:
-        UserError: unknown name, or a robot that this release cannot drive.
+        UserError: unknown name, or a robot that is not there or not ready.
     """
     if name == "sim":
         from wildrobot.runtime.robots.sim import SimRobot
 
         return SimRobot(spec, options)
     if name == "dynamixel":
-        from serial.tools.list_ports import comports
+        from wildrobot.firmware_bridge.serial_transport import SerialTransport, choose_port
+        from wildrobot.runtime.robots.dynamixel import DynamixelRobot
 
-        if options.port is None or not Path(options.port).exists():
-            ports = ", ".join(sorted(port.device for port in comports())) or "none"
-            found = "no --port was given" if options.port is None else f"there is no port {options.port}"
-            raise UserError(f"{found}; serial ports of this computer: {ports}. Give the robot's with --port.")
-        raise UserError(
-            f"the Dynamixel servo bus is not part of this release, so {options.port} cannot be used. "
-            "Use --robot sim; logs and policies will carry over."
-        )
+        transport = SerialTransport(choose_port(options.port), spec.config.bus.baud)
+        try:
+            return DynamixelRobot(spec, transport)
+        except BaseException:
+            transport.close()
+            raise
     raise UserError(f"there is no robot '{name}'. Use one of: {', '.join(ROBOTS)}.")

@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from wildrobot.errors import UserError
 from wildrobot.firmware_bridge import control_table as table
 from wildrobot.firmware_bridge.board.driver import BoardSample, FreshnessTracker
 from wildrobot.firmware_bridge.bus import Bus
-from wildrobot.firmware_bridge.servo_bus import ServoBus, TickSamples
+from wildrobot.firmware_bridge.control_table import describe_hardware_error
+from wildrobot.firmware_bridge.servo_bus import TickSamples
 from wildrobot.firmware_bridge.startup import prepare
 from wildrobot.firmware_bridge.transport import PortLost, Transport
 from wildrobot.robot_description import RobotSpec
@@ -20,21 +22,245 @@ NS = 1e-9
 PLAUSIBLE_MARGIN_RAD = 0.35
 """How far outside its limits a joint may read before the reading is taken for a servo that has lost its registers."""
 REOPEN_EVERY_TICKS = 12
-SILENT_TICKS = 2
-"""Ticks without an answer after which a device is named as silent; a single lost packet is only counted."""
+NAMED_AFTER_TICKS = 2
+"""Ticks in a row without a good sample after which a device is named; a single lost packet is only bridged."""
+RESEND_TICKS = 5
 
 
 class DynamixelRobot:
-    """One transaction reads everything, one packet writes the targets. Nothing moves before `set_torque_gain` > 0."""
+    """One transaction reads everything, one packet writes the targets. Nothing moves before the torque gain is > 0.
+
+    A value that could not be read keeps its old value and its old time and is marked not valid.
+    """
 
     lockstep = False
 
-    def __init__(self, spec: RobotSpec, transport: Transport, repair: bool = True) -> None:
-        """Check and prepare every device on the bus.
+    def __init__(self, spec: RobotSpec, transport: Transport, say: Any = print) -> None:
+        """Check and prepare every device on the bus, and read everything once.
 
         Raises:
-            UserError: a device is missing or set up in a way that cannot be repaired safely; all of it is listed.
+            UserError: a device is missing, or set up in a way that cannot be repaired safely; all of it is listed.
         """
+        n = spec.num_joints
         self.spec, self.transport = spec, transport
         self.bus = Bus(transport)
-        self.servos: ServoBus = prepare(self.bus, spec, repair=repair)
+        self.servos = prepare(self.bus, spec, say)
+        self._low = spec.joint_lower - PLAUSIBLE_MARGIN_RAD
+        self._high = spec.joint_upper + PLAUSIBLE_MARGIN_RAD
+        self._switches = FootSwitches(spec.foot_switch.on_n, spec.foot_switch.off_n, (1, spec.num_feet))
+        self._freshness = FreshnessTracker()
+        self._names = {
+            device: f"servo {device} ({name})"
+            for device, name in zip(spec.servo_ids, spec.joint_names, strict=True)
+        }
+        self._names[self.servos.board_id] = f"sensor board {self.servos.board_id}"
+        self._bad_ticks = dict.fromkeys(self._names, 0)
+        self._reason = dict.fromkeys(self._names, "")
+        self._lost_ticks = 0
+        self._gain = 0.0
+        self._send_gain = self._send_torque = 0
+        self._current, self._temperature, self._voltage = (np.full(n, np.nan) for _ in range(3))
+        self._hardware_error = np.zeros(n, dtype=np.int64)
+        self._alert = np.zeros(n, dtype=bool)
+        self._frame = self._first_frame()
+
+    # ------------------------------------------------------------------ reading
+
+    def _first_frame(self) -> SensorFrame:
+        """The first frame needs every sensor once: there is no older value to keep."""
+        for _ in range(25):
+            samples = self.servos.read_tick()
+            board = None if samples.board is None else BoardSample.decode(samples.board)
+            if samples.valid.all() and board is not None:
+                position, velocity = self.servos.joint_motion(samples)
+                self._switches.reset(board.foot_force_n[None])
+                time, board_time = samples.time_ns * NS, samples.board_time_ns * NS - board.age_s
+                return SensorFrame(
+                    time_s=np.array([self.transport.now_ns() * NS]),
+                    joint_position=position[None],
+                    joint_velocity=velocity[None],
+                    joint_time_s=time[None],
+                    joint_valid=samples.valid[None],
+                    imu_quaternion=board.quaternion[None],
+                    imu_angular_velocity=board.angular_velocity_rad_s[None],
+                    imu_acceleration=board.acceleration_m_s2[None],
+                    imu_time_s=np.array([board_time]),
+                    imu_valid=np.array([True]),
+                    foot_contact=self._switches.closed.astype(np.float64),
+                    foot_time_s=np.array([samples.board_time_ns * NS]),
+                    foot_valid=np.array([True]),
+                )
+            self.transport.sleep(self.spec.control_dt)
+        silent = ", ".join(f"{self._names[i]}: {why}" for i, why in samples.failures.items())
+        raise UserError(f"the bus does not answer as a whole ({silent}). Run `wildrobot doctor`.")
+
+    def read(self) -> SensorFrame:
+        """One transaction; (1, ...)."""
+        samples, old, spec = self._transact(), self._frame, self.spec
+        valid = np.zeros(spec.num_joints, dtype=bool)
+        position, velocity, time = old.joint_position[0], old.joint_velocity[0], old.joint_time_s[0]
+        if samples is not None:
+            angle, rate = self.servos.joint_motion(samples)
+            plausible = (angle >= self._low) & (angle <= self._high)
+            valid = samples.valid & plausible
+            position, velocity = np.where(valid, angle, position), np.where(valid, rate, velocity)
+            time = np.where(valid, samples.time_ns * NS, time)
+            self._judge_servos(samples, plausible, angle)
+            self._take_health(samples)
+        self._frame = SensorFrame(
+            time_s=np.array([self.transport.now_ns() * NS]),
+            joint_position=position[None],
+            joint_velocity=velocity[None],
+            joint_time_s=time[None],
+            joint_valid=valid[None],
+            **self._board_values(samples, old),
+        )
+        return self._frame
+
+    def _transact(self) -> TickSamples | None:
+        """The tick's samples; None while the port is lost."""
+        if self._lost_ticks:
+            self._lost_ticks += 1
+            if self._lost_ticks % REOPEN_EVERY_TICKS or not self.transport.reopen():
+                return None
+            self._lost_ticks = 0
+        try:
+            return self.servos.read_tick()
+        except PortLost:
+            self._lost_ticks = 1
+            return None
+
+    def _board_values(self, samples: TickSamples | None, old: SensorFrame) -> dict[str, Any]:
+        """The board's part of the frame. What the IMU has not measured anew, or what is no rotation, is no sample."""
+        values = {
+            name: getattr(old, name)
+            for name in (
+                "imu_quaternion", "imu_angular_velocity", "imu_acceleration", "imu_time_s", "foot_contact",
+                "foot_time_s",
+            )
+        }  # fmt: skip
+        values["imu_valid"] = values["foot_valid"] = np.array([False])
+        device = self.servos.board_id
+        if samples is None or samples.board is None:
+            if samples is not None:
+                self._note(device, samples.failures.get(device, "no answer"))
+            return values
+        board, now = BoardSample.decode(samples.board), samples.board_time_ns
+        values["foot_contact"] = self._switches.update(board.foot_force_n[None])
+        values["foot_time_s"], values["foot_valid"] = np.array([now * NS]), np.array([True])
+        norm = float(np.linalg.norm(board.quaternion))
+        if not self._freshness.update(board.sample_counter, now * NS):
+            self._note(device, "its IMU is frozen")
+        elif abs(norm - 1.0) > self.spec.guards["quaternion_norm_error"].stop:
+            self._note(device, f"its IMU gives no rotation (norm {norm:.2f})")
+        else:
+            values |= {
+                "imu_quaternion": board.quaternion[None],
+                "imu_angular_velocity": board.angular_velocity_rad_s[None],
+                "imu_acceleration": board.acceleration_m_s2[None],
+                "imu_time_s": np.array([now * NS - board.age_s]),
+                "imu_valid": np.array([True]),
+            }
+            self._note(device, "")
+        return values
+
+    # ------------------------------------------------------------------ what is wrong
+
+    def _note(self, device: int, reason: str) -> None:
+        self._bad_ticks[device] = self._bad_ticks[device] + 1 if reason else 0
+        self._reason[device] = reason or self._reason[device]
+
+    def _judge_servos(self, samples: TickSamples, plausible: Any, angle: Any) -> None:
+        for i, device in enumerate(self.spec.servo_ids):
+            if not samples.valid[i]:
+                # those behind a silent device are silent because of it, and are asked before it on the next tick
+                self._note(device, samples.failures.get(device, "no answer"))
+            elif not plausible[i]:
+                self._note(
+                    device, f"reads {angle[i]:+.2f} rad, which cannot be: it has restarted, or slipped"
+                )
+            else:
+                self._note(device, "")
+            self._alert[i] = bool(samples.error[i] & 0x80) if samples.valid[i] else self._alert[i]
+
+    def _take_health(self, samples: TickSamples) -> None:
+        if samples.health is None:
+            return
+        i, block = samples.health
+        self._current[i] = block.current * self.spec.servos[i].current_a_per_count
+        self._temperature[i] = block.temperature
+        self._voltage[i] = block.voltage * table.VOLTAGE_V
+        self._hardware_error[i] = block.hardware_error
+
+    def problems(self) -> tuple[str, ...]:
+        """What is wrong right now, for people."""
+        if self._lost_ticks:
+            return ("the port is gone: cable or adapter",)
+        found = [
+            f"{name}: {self._reason[device]}"
+            for device, name in self._names.items()
+            if self._bad_ticks[device] >= NAMED_AFTER_TICKS
+        ]
+        for i, device in enumerate(self.spec.servo_ids):
+            if self._alert[i]:
+                error = int(self._hardware_error[i])
+                what = describe_hardware_error(error) if error else "being asked which"
+                found.append(f"{self._names[device]}: hardware error, {what}")
+        return tuple(found)
+
+    def health(self) -> Health:
+        """As read so far, one servo per tick."""
+        return Health(
+            self._current.copy(),
+            self._temperature.copy(),
+            self._voltage.copy(),
+            int(np.count_nonzero(self._alert)),
+            self.problems(),
+        )
+
+    # ------------------------------------------------------------------ writing
+
+    def set_torque_gain(self, gain: float) -> None:
+        """0 lets go; the first gain above 0 switches the torque on where the joints are, and arms the bus watchdog."""
+        # Nobody acknowledges these packets, and one that noise has hit is lost for all servos: they are sent again.
+        if gain != self._gain:
+            self._send_gain = RESEND_TICKS
+        if (gain > 0.0) != (self._gain > 0.0):
+            self._send_torque = RESEND_TICKS
+        self._gain = gain
+
+    def write(self, joint_target: Any) -> None:
+        """Targets (1, n), rad, unless the robot is limp or the port is gone."""
+        self._quietly(lambda: self._write(np.asarray(joint_target)[0]))
+
+    def _write(self, joint_target: Any) -> None:
+        servos, held = self.servos, self._gain > 0.0
+        if self._send_gain and held:
+            self._send_gain -= 1
+            servos.write_gain(self._gain)
+        if self._send_torque:
+            self._send_torque -= 1
+            # a servo that is switched on takes its present position for its goal
+            servos.enable_torque(held)
+            if held:
+                servos.arm_watchdog(self.spec.config.bus.watchdog_s)
+        if held:
+            servos.write_goals(joint_target)
+
+    def _quietly(self, action: Any) -> None:
+        """A write to a port that is gone is lost; the next read says so."""
+        if self._lost_ticks:
+            return
+        try:
+            action()
+        except PortLost:
+            self._lost_ticks = 1
+
+    def truth(self) -> None:
+        """Nobody knows a real robot's true state."""
+
+    def close(self) -> None:
+        """Torque off, watchdog off, port released."""
+        self._quietly(lambda: self.servos.enable_torque(False))
+        self._quietly(lambda: self.servos.arm_watchdog(0.0))
+        self.transport.close()
