@@ -1,5 +1,6 @@
 #!/bin/sh
-# System libraries that Python packages cannot bring: EGL (or OSMesa) for video, GLib for LCM's command-line tools.
+# What Python packages cannot bring: EGL (or OSMesa) for video, GLib for LCM's command-line tools, and a C++ compiler with
+# make for the virtual robot's sensor board, which is the firmware itself.
 # Installs what is missing when it may (root on Debian or Ubuntu), else names the one line that does; never fails.
 # usage: system_libraries.sh PYTHON
 python=${1:-python3}
@@ -13,6 +14,8 @@ fi
 if ! "$ldconfig" -p 2>/dev/null | grep -q 'libglib-2\.0\.so\.0'; then
     packages="$packages libglib2.0-0"
 fi
+command -v "${CXX:-g++}" >/dev/null || command -v c++ >/dev/null || command -v clang++ >/dev/null || packages="$packages g++"
+command -v make >/dev/null || packages="$packages make"
 [ -z "$packages" ] && exit 0
 
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
@@ -24,7 +27,7 @@ if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
         exit 0
     fi
 fi
-echo "Missing system libraries (video and LCM's tools need them; everything else works without):"
+echo "Missing system packages (video, LCM's tools and the virtual robot need them; everything else works without):"
 echo "    sudo apt-get install -y $packages" | tr -s ' '
-echo "Install them and run make again to get the video."
+echo "Install them and run make again to get those."
 exit 0

@@ -54,7 +54,7 @@ SIZE = 162
 SAMPLE_ADDRESS = 128
 SAMPLE_SIZE = 34
 SAMPLE_FORMAT = "<4h3h3h4BHHIBB"
-"""The sample block for `struct`: quaternion, angular_velocity, acceleration, foot_force, sample_counter, sample_age, clock, status, supply_voltage."""
+"""The sample block for `struct`, value by value in the order of the registers."""
 
 RETURN_DELAY_TIME_SCALE = 2
 """µs per count."""

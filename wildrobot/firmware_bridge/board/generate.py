@@ -1,12 +1,13 @@
 """Write what follows from control_table.yaml: the C++ header, the Python module, the table in docs/sensor_board.md.
 
-    python -m wildrobot.firmware_bridge.board.generate            write them
-    python -m wildrobot.firmware_bridge.board.generate --check    exit 1 when one of them is stale
+python -m wildrobot.firmware_bridge.board.generate            write them
+python -m wildrobot.firmware_bridge.board.generate --check    exit 1 when one of them is stale
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -66,7 +67,9 @@ class Entry:
 def _entry(raw: dict[str, Any]) -> Entry:
     known = set(Entry.__dataclass_fields__)
     if unknown := set(raw) - known:
-        raise UserError(f"{SOURCE.name}: {raw.get('name')}: unknown key {sorted(unknown)[0]}; known: {sorted(known)}.")
+        raise UserError(
+            f"{SOURCE.name}: {raw.get('name')}: unknown key {sorted(unknown)[0]}; known: {sorted(known)}."
+        )
     raw = dict(raw)
     if "scale" in raw:
         raw["scale"] = Fraction(str(raw["scale"]))
@@ -75,10 +78,16 @@ def _entry(raw: dict[str, Any]) -> Entry:
     entry = Entry(**raw)
     if entry.type not in TYPES or entry.access not in ("r", "rw"):
         raise UserError(f"{SOURCE.name}: {entry.name}: type must be one of {sorted(TYPES)}, access r or rw.")
-    if entry.access == "rw" and (entry.range is None or not entry.range[0] <= entry.default <= entry.range[1]):
-        raise UserError(f"{SOURCE.name}: {entry.name}: a writable register needs a range that holds its default.")
+    if entry.access == "rw" and (
+        entry.range is None or not entry.range[0] <= entry.default <= entry.range[1]
+    ):
+        raise UserError(
+            f"{SOURCE.name}: {entry.name}: a writable register needs a range that holds its default."
+        )
     if entry.access == "rw" and entry.size != 1:
-        raise UserError(f"{SOURCE.name}: {entry.name}: the firmware core knows writable registers of one byte only.")
+        raise UserError(
+            f"{SOURCE.name}: {entry.name}: the firmware core knows writable registers of one byte only."
+        )
     return entry
 
 
@@ -92,10 +101,12 @@ def load(path: Path = SOURCE) -> tuple[list[Entry], tuple[int, int]]:
     entries = [_entry(item) for item in raw["registers"]]
     by_name = {entry.name: entry for entry in entries}
     first, last = (by_name[name] for name in raw["sample_block"])
-    for before, after in zip(entries, entries[1:], strict=False):
+    for before, after in itertools.pairwise(entries):
         gap = after.address - before.end
         if gap < 0 or (gap > 0 and first.address <= before.address < last.address):
-            raise UserError(f"{path.name}: {after.name} at {after.address} overlaps {before.name} or leaves a gap.")
+            raise UserError(
+                f"{path.name}: {after.name} at {after.address} overlaps {before.name} or leaves a gap."
+            )
     return entries, (first.address, last.end)
 
 
@@ -169,7 +180,9 @@ def module(entries: Sequence[Entry], sample: tuple[int, int]) -> str:
     for entry in entries:
         size, signed, _ = TYPES[entry.type]
         for name, address in _scalars(entry):
-            options = (", signed=True" if signed else "") + ("" if entry.access == "rw" else ", writable=False")
+            options = (", signed=True" if signed else "") + (
+                "" if entry.access == "rw" else ", writable=False"
+            )
             lines.append(f'{name.upper()} = Register("{name}", {address}, {size}{options})')
     lines += [
         "",
@@ -184,7 +197,9 @@ def module(entries: Sequence[Entry], sample: tuple[int, int]) -> str:
     lines += ["}", "EEPROM = ("]
     lines += [f"    {entry.name.upper()}," for entry in entries if entry.eeprom]
     block = [entry for entry in entries if sample[0] <= entry.address < sample[1]]
-    pattern = "<" + "".join(f"{entry.count if entry.elements else ''}{TYPES[entry.type][2]}" for entry in block)
+    pattern = "<" + "".join(
+        f"{entry.count if entry.elements else ''}{TYPES[entry.type][2]}" for entry in block
+    )
     lines += [
         ")",
         f"SIZE = {entries[-1].end}",
@@ -192,7 +207,7 @@ def module(entries: Sequence[Entry], sample: tuple[int, int]) -> str:
         f"SAMPLE_ADDRESS = {sample[0]}",
         f"SAMPLE_SIZE = {sample[1] - sample[0]}",
         f'SAMPLE_FORMAT = "{pattern}"',
-        '"""The sample block for `struct`: ' + ", ".join(entry.name for entry in block) + '."""',
+        '"""The sample block for `struct`, value by value in the order of the registers."""',
         "",
     ]
     for entry in entries:
@@ -236,7 +251,9 @@ def _with_table(text: str, table: str) -> str:
     head, begin, rest = text.partition(BEGIN)
     _, end, tail = rest.partition(END)
     if not begin or not end:
-        raise UserError(f"{DOCUMENT.name} has no place for the table: expected the lines {BEGIN} and {END}. Put them back.")
+        raise UserError(
+            f"{DOCUMENT.name} has no place for the table: expected {BEGIN} and {END}. Put them back."
+        )
     return f"{head}{BEGIN}\n{table}\n{END}{tail}"
 
 
