@@ -23,6 +23,8 @@ from wildrobot.firmware_bridge.transport import Transport
 
 MARGIN_S = 0.002
 """How long an answer may be late: USB adapters hand on what they have once per millisecond."""
+BEHIND = "not asked: the chain broke before it"
+"""What is wrong with a device whose turn did not come."""
 STATUS_OVERHEAD = 11
 """Bytes of a status packet beside its data."""
 _NS = 1_000_000_000
@@ -231,7 +233,7 @@ class Bus:
                 first = result.first_missing is None
                 if first:
                     result.first_missing = device
-                result.failures[device] = "no answer" if not (first and broken) else "a broken answer"
+                result.failures[device] = BEHIND if not first else "a broken answer" if broken else "no answer"
         return result
 
     def _collect_fast(self, result: BulkAnswer, sent_ns: int, sizes: dict[int, int]) -> bool:

@@ -52,7 +52,8 @@ class ServoBus:
         self.ids = spec.servo_ids
         self.board_id = spec.config.bus.sensor_board_id
         self._index = {device: i for i, device in enumerate(self.ids)}
-        self._order = [self.board_id, *self.ids]
+        # The board last: its processor may be busy with its IMU when the request ends.
+        self._order = [*self.ids, self.board_id]
         self._turn = 0
         self._count = np.array([servo.position_rad_per_count for servo in spec.servos])
         self._rate = np.array([servo.velocity_rad_s_per_count for servo in spec.servos])

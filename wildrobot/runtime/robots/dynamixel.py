@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any
 
 import numpy as np
 
 from wildrobot.errors import UserError
 from wildrobot.firmware_bridge import control_table as table
+from wildrobot.firmware_bridge.board import control_table as board_table
 from wildrobot.firmware_bridge.board.driver import BoardSample, FreshnessTracker
-from wildrobot.firmware_bridge.bus import Bus
+from wildrobot.firmware_bridge.bus import BEHIND, Bus
 from wildrobot.firmware_bridge.control_table import describe_hardware_error
 from wildrobot.firmware_bridge.servo_bus import TickSamples
 from wildrobot.firmware_bridge.startup import prepare
@@ -24,7 +26,10 @@ PLAUSIBLE_MARGIN_RAD = 0.35
 REOPEN_EVERY_TICKS = 12
 NAMED_AFTER_TICKS = 2
 """Ticks in a row without a good sample after which a device is named; a single lost packet is only bridged."""
+DISTURBED_READS = 4
+"""Broken reads among the last ten from which on the line itself is named."""
 RESEND_TICKS = 5
+_IMU_BYTES = board_table.FOOT_FORCE_LEFT_TOE.address - board_table.SAMPLE_ADDRESS
 
 
 class DynamixelRobot:
@@ -56,6 +61,8 @@ class DynamixelRobot:
         self._names[self.servos.board_id] = f"sensor board {self.servos.board_id}"
         self._bad_ticks = dict.fromkeys(self._names, 0)
         self._reason = dict.fromkeys(self._names, "")
+        self._broken: deque[bool] = deque(maxlen=10)
+        self._last_imu = b""
         self._lost_ticks = 0
         self._gain = 0.0
         self._send_gain = self._send_torque = 0
@@ -73,7 +80,7 @@ class DynamixelRobot:
             board = None if samples.board is None else BoardSample.decode(samples.board)
             if samples.valid.all() and board is not None:
                 position, velocity = self.servos.joint_motion(samples)
-                self._switches.reset(board.foot_force_n[None])
+                self._switches.reset(board.foot_force[None])
                 time, board_time = samples.time_ns * NS, samples.board_time_ns * NS - board.age_s
                 return SensorFrame(
                     time_s=np.array([self.transport.now_ns() * NS]),
@@ -82,8 +89,8 @@ class DynamixelRobot:
                     joint_time_s=time[None],
                     joint_valid=samples.valid[None],
                     imu_quaternion=board.quaternion[None],
-                    imu_angular_velocity=board.angular_velocity_rad_s[None],
-                    imu_acceleration=board.acceleration_m_s2[None],
+                    imu_angular_velocity=board.angular_velocity[None],
+                    imu_acceleration=board.acceleration[None],
                     imu_time_s=np.array([board_time]),
                     imu_valid=np.array([True]),
                     foot_contact=self._switches.closed.astype(np.float64),
@@ -125,10 +132,12 @@ class DynamixelRobot:
                 return None
             self._lost_ticks = 0
         try:
-            return self.servos.read_tick()
+            samples = self.servos.read_tick()
         except PortLost:
             self._lost_ticks = 1
             return None
+        self._broken.append(bool(samples.failures))
+        return samples
 
     def _board_values(self, samples: TickSamples | None, old: SensorFrame) -> dict[str, Any]:
         """The board's part of the frame. What the IMU has not measured anew, or what is no rotation, is no sample."""
@@ -143,38 +152,42 @@ class DynamixelRobot:
         device = self.servos.board_id
         if samples is None or samples.board is None:
             if samples is not None:
-                self._note(device, samples.failures.get(device, "no answer"))
+                self._note(device, samples.failures[device])
             return values
         board, now = BoardSample.decode(samples.board), samples.board_time_ns
-        values["foot_contact"] = self._switches.update(board.foot_force_n[None])
+        values["foot_contact"] = self._switches.update(board.foot_force[None])
         values["foot_time_s"], values["foot_valid"] = np.array([now * NS]), np.array([True])
-        norm = float(np.linalg.norm(board.quaternion))
-        if not self._freshness.update(board.sample_counter, now * NS):
+        norm = board.quaternion_norm
+        if not self._freshness.update(board.counter, now):
             self._note(device, "its IMU is frozen")
         elif abs(norm - 1.0) > self.spec.guards["quaternion_norm_error"].stop:
             self._note(device, f"its IMU gives no rotation (norm {norm:.2f})")
         else:
+            # valid as it is; that it does not change for longer is the safety supervisor's business
+            same = samples.board[:_IMU_BYTES] == self._last_imu
+            self._last_imu = samples.board[:_IMU_BYTES]
             values |= {
                 "imu_quaternion": board.quaternion[None],
-                "imu_angular_velocity": board.angular_velocity_rad_s[None],
-                "imu_acceleration": board.acceleration_m_s2[None],
+                "imu_angular_velocity": board.angular_velocity[None],
+                "imu_acceleration": board.acceleration[None],
                 "imu_time_s": np.array([now * NS - board.age_s]),
                 "imu_valid": np.array([True]),
             }
-            self._note(device, "")
+            self._note(device, "its IMU repeats itself" if same else "")
         return values
 
     # ------------------------------------------------------------------ what is wrong
 
     def _note(self, device: int, reason: str) -> None:
+        if reason == BEHIND:  # not its fault; it is asked earlier on the next tick
+            return
         self._bad_ticks[device] = self._bad_ticks[device] + 1 if reason else 0
         self._reason[device] = reason or self._reason[device]
 
     def _judge_servos(self, samples: TickSamples, plausible: Any, angle: Any) -> None:
         for i, device in enumerate(self.spec.servo_ids):
             if not samples.valid[i]:
-                # those behind a silent device are silent because of it, and are asked before it on the next tick
-                self._note(device, samples.failures.get(device, "no answer"))
+                self._note(device, samples.failures[device])
             elif not plausible[i]:
                 self._note(
                     device, f"reads {angle[i]:+.2f} rad, which cannot be: it has restarted, or slipped"
@@ -196,7 +209,12 @@ class DynamixelRobot:
         """What is wrong right now, for people."""
         if self._lost_ticks:
             return ("the port is gone: cable or adapter",)
-        found = [
+        found = []
+        if sum(self._broken) >= DISTURBED_READS:
+            found.append(
+                f"the line is disturbed: {sum(self._broken)} of the last {len(self._broken)} reads broke off"
+            )
+        found += [
             f"{name}: {self._reason[device]}"
             for device, name in self._names.items()
             if self._bad_ticks[device] >= NAMED_AFTER_TICKS
