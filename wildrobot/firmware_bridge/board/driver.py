@@ -1,10 +1,10 @@
 """What the sensor board's sample block says, in SI units, and whether it says anything new.
 
 The block is 34 bytes from `SAMPLE_ADDRESS`. Its registers round to the nearest count, so a value is off by at most half
-a count while it is inside its register's range, and saturates outside:
+a count (and the firmware's single precision) inside its register's range, and saturates outside:
 
     quaternion        ±3.06e-5 per component         range ±2
-    angular velocity  ±9.77e-4 rad/s                 range ±64 rad/s
+    angular velocity  ±9.79e-4 rad/s                 range ±64 rad/s
     acceleration      ±1.96e-3 m/s²                  range ±128 m/s²
     foot force        ±0.125 N                       range 0…63.75 N
     supply voltage    ±0.05 V                        range 0…25.5 V
@@ -26,12 +26,13 @@ DEVICE_ID = table.DEFAULTS["id"]
 """Id on the bus unless it was changed."""
 MODEL_NUMBER = table.DEFAULTS["model_number"]
 
-QUATERNION_BOUND = table.QUATERNION_SCALE / 2
-"""Largest rounding error of a quaternion's component."""
-ANGULAR_VELOCITY_BOUND_RAD_S = table.ANGULAR_VELOCITY_SCALE / 2
-ACCELERATION_BOUND_M_S2 = table.ACCELERATION_SCALE / 2
-FORCE_BOUND_N = table.FOOT_FORCE_SCALE / 2
-VOLTAGE_BOUND_V = table.SUPPLY_VOLTAGE_SCALE / 2
+# Half a count, and the rounding of single precision (half a unit in the last place at the range's end) in the firmware.
+QUATERNION_BOUND = table.QUATERNION_SCALE / 2 + 2 * 2.0**-25
+"""Largest error of a quaternion's component inside its register's range."""
+ANGULAR_VELOCITY_BOUND_RAD_S = table.ANGULAR_VELOCITY_SCALE / 2 + 64 * 2.0**-25
+ACCELERATION_BOUND_M_S2 = table.ACCELERATION_SCALE / 2 + 128 * 2.0**-25
+FORCE_BOUND_N = table.FOOT_FORCE_SCALE / 2 + 64 * 2.0**-25
+VOLTAGE_BOUND_V = table.SUPPLY_VOLTAGE_SCALE / 2 + 32 * 2.0**-24
 
 _AGE_SATURATED = 0xFFFF
 _COUNTER_WRAP = 1 << 16
