@@ -105,4 +105,3 @@ class BoardStation:
             self.core.reboot(now_ns // 1000)
             self._baud = self.core.baud
         self.core.set_supply(volt)
-

@@ -51,8 +51,8 @@ class _Read:
 class Device(ABC):
     """Protocol 2.0 from a device's side. Times are nanoseconds on the simulation's clock.
 
-    Values are latched when the answer is made: at the request's end, in a chain when the turn comes. In a fast chain only
-    the first device waits its return delay. A packet with a wrong CRC is as good as none.
+    Values are latched when the answer is made: at the request's end, in a chain when the turn comes. In a fast chain
+    only the first device waits its return delay. A packet with a wrong CRC is as good as none.
     """
 
     def __init__(self) -> None:

@@ -1,8 +1,8 @@
 """Faults from text: `--fault "2.0s silent servo=3 for=0.5s"`, and YAML files with a list under `faults`.
 
-    faults:
-      - {fault: silent, at: 2.0, for: 0.5, servo: 3}
-      - {fault: push, at: 4.0, y: 0.4}
+faults:
+  - {fault: silent, at: 2.0, for: 0.5, servo: 3}
+  - {fault: push, at: 4.0, y: 0.4}
 """
 
 from __future__ import annotations
@@ -50,12 +50,16 @@ def load_faults(path: Path) -> list[Fault]:
     content = load_yaml(path)
     listed = content.pop("faults", None)
     if not isinstance(listed, list) or content:
-        raise UserError(f"{path}: expected one key 'faults' with a list of mappings, found {sorted(content)}.")
+        raise UserError(
+            f"{path}: expected one key 'faults' with a list of mappings, found {sorted(content)}."
+        )
     found = []
     for i, item in enumerate(listed):
         where = f"{path}: faults[{i}]"
         if not isinstance(item, dict) or "fault" not in item:
-            raise UserError(f"{where} is {item!r}, expected a mapping with 'fault', 'at' and what the fault needs.")
+            raise UserError(
+                f"{where} is {item!r}, expected a mapping with 'fault', 'at' and what the fault needs."
+            )
         values = dict(item)
         found.append(make_fault(str(values.pop("fault")), values, where))
     return found
@@ -71,7 +75,7 @@ def make_fault(name: str, values: dict[str, Any], where: str) -> Fault:
         raise UserError(f"{where}: there is no fault '{name}'; {_near(name, BY_NAME)}")
     kind = BY_NAME[name]
     hints = typing.get_type_hints(kind)
-    fields = [field for field in dataclasses.fields(kind)]
+    fields = list(dataclasses.fields(kind))
     keys = {_key(field.name): field.name for field in fields}
     arguments: dict[str, Any] = {}
     for key, value in values.items():

@@ -2,8 +2,8 @@
 
     Silent(at_s=2.0, for_s=0.5, servo=3)
 
-`for_s` None lasts to the end. Servos are named by id or by joint, the sensor board as "board". `fault_text` reads the same
-events from the command line and from YAML.
+`for_s` None lasts to the end. Servos are named by id or by joint, the sensor board as "board". `fault_text` reads the
+same events from the command line and from YAML.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ class Fault:
         """
         if self.at_s < 0.0 or (self.for_s is not None and self.for_s <= 0.0):
             raise UserError(
-                f"fault '{self.name}': at {self.at_s} s for {self.for_s} s, expected a time of 0 or more and a duration "
-                "above 0. Mend the schedule."
+                f"fault '{self.name}': at {self.at_s} s for {self.for_s} s, expected a time of 0 or more "
+                "and a duration above 0. Mend the schedule."
             )
 
     def begin(self, robot: VirtualRobot) -> None:
@@ -369,7 +369,11 @@ class FaultSchedule:
         fault.check()
         for name in ("servo", "other"):
             if hasattr(fault, name):
-                where = self._robot.line if isinstance(fault, Silent | Late | Truncated | Short) else self._robot.servo
+                where = (
+                    self._robot.line
+                    if isinstance(fault, Silent | Late | Truncated | Short)
+                    else self._robot.servo
+                )
                 where(getattr(fault, name))
         if hasattr(fault, "foot"):
             self._robot.foot(fault.foot)

@@ -1,8 +1,8 @@
 """A servo's control loop at 1 kHz, as far as it shows: encoder, profile, position control, current, heat.
 
 Only the proportional gains act; integral, derivative and feed-forward gains can be written and do nothing (robot.yaml
-demands them zero). The present velocity is the difference of encoder counts over the last `velocity_window_ms`, rounded to
-the register's unit: the maker does not say how the servo filters it.
+demands them zero). The present velocity is the difference of encoder counts over the last `velocity_window_ms`,
+rounded to the register's unit: the maker does not say how the servo filters it.
 """
 
 from __future__ import annotations
@@ -156,9 +156,8 @@ class Motor:
         wanted = math.copysign(wanted, rest)
         step = self._amax if self._amax > 0.0 else math.inf
         self._speed += max(-step, min(step, wanted - self._speed))
-        if abs(rest) <= max(abs(self._speed), 0.5 * self._amax) and abs(self._speed) <= step + 1e-12:
-            self.trajectory, self._speed = float(self.goal_count), 0.0
-        elif self._amax <= 0.0 and abs(rest) <= self._vmax:
+        slow = abs(self._speed) <= step + 1e-12 and abs(rest) <= max(abs(self._speed), 0.5 * self._amax)
+        if slow or (self._amax <= 0.0 and abs(rest) <= self._vmax):
             self.trajectory, self._speed = float(self.goal_count), 0.0
         else:
             self.trajectory += self._speed

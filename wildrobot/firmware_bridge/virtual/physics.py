@@ -2,8 +2,8 @@
 
     torque = stall(V) * duty - (stall / no-load speed) * speed
 
-The second term is the joint damping of `compile_model`; as in the simulated robot of the runtime it stays when the torque is
-off. A joint's duty comes once per step from outside, as the servo's own controller gives it.
+The second term is the joint damping of `compile_model`; as in the simulated robot of the runtime it stays when the
+torque is off. A joint's duty comes once per step from outside, as the servo's own controller gives it.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class Physics:
         self.spec, self.suspended = spec, suspended
         self.model = model = compile_model(spec)
         model.opt.timestep = DT_S
-        self.data = data = mujoco.MjData(model)
+        self.data = mujoco.MjData(model)
         self._q = np.array([model.joint(name).qposadr[0] for name in spec.joint_names])
         self._v = np.array([model.joint(name).dofadr[0] for name in spec.joint_names])
         actuators = np.array([model.actuator(name).id for name in spec.joint_names])

@@ -1,7 +1,7 @@
 """The whole virtual robot: servos and sensor board on a wire, the body in MuJoCo, faults on a schedule.
 
-Time is the caller's: bytes go in at a time, `advance` lets time pass, bytes come out with their times. The same calls give
-the same bytes.
+Time is the caller's: bytes go in at a time, `advance` lets time pass, bytes come out with their times. The same calls
+give the same bytes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from wildrobot.firmware_bridge.virtual.board_station import BoardStation, Core, 
 from wildrobot.firmware_bridge.virtual.faults import Fault, FaultSchedule, Target
 from wildrobot.firmware_bridge.virtual.rotations import multiply, quaternion_from_rotvec
 from wildrobot.firmware_bridge.virtual.servo import Servo, ServoOptions
-from wildrobot.firmware_bridge.virtual.wire import DeviceStation, Line, Wire
+from wildrobot.firmware_bridge.virtual.wire import DeviceStation, Line, Station, Wire
 from wildrobot.robot_description import RobotSpec
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ class VirtualRobot:
         self._on_stand = start == "stand" and not suspended
         self._place_servos(velocity_window_ms)
         self.board = BoardStation(core or _new_core(spec))
-        stations = [*(DeviceStation(servo) for servo in self.servos), self.board]
+        stations: list[Station] = [*(DeviceStation(servo) for servo in self.servos), self.board]
         self.wire = Wire(stations, spec.config.bus.baud, seed, latency_timer_ms)
         self.sensors = Sensors(spec.num_feet)
         self.forced_supply_v: float | None = None
@@ -137,12 +137,21 @@ class VirtualRobot:
 
     def _place_servos(self, velocity_window_ms: int) -> None:
         spec, hidden = self.spec, self.hidden
-        for group in (hidden.offset_rad, hidden.flipped, hidden.ids, hidden.bauds, hidden.firmware, hidden.registers):
+        for group in (
+            hidden.offset_rad,
+            hidden.flipped,
+            hidden.ids,
+            hidden.bauds,
+            hidden.firmware,
+            hidden.registers,
+        ):
             for name in group:
                 self._joint(name)
         flips = np.array([-1.0 if name in hidden.flipped else 1.0 for name in spec.joint_names])
         self._direction = spec.joint_direction * flips
-        self._offset = spec.joint_offset + np.array([hidden.offset_rad.get(name, 0.0) for name in spec.joint_names])
+        self._offset = spec.joint_offset + np.array(
+            [hidden.offset_rad.get(name, 0.0) for name in spec.joint_names]
+        )
         code = {baud: code for code, baud in table.BAUD_RATES.items()}
         self.servos: list[Servo] = []
         for i, name in enumerate(spec.joint_names):
@@ -150,7 +159,9 @@ class VirtualRobot:
             low, high = position_limits(spec, i)
             baud = hidden.bauds.get(name, spec.config.bus.baud)
             if baud not in code:
-                raise UserError(f"baud {baud} of {name} is not one of a servo's: {sorted(code)}. Choose one of them.")
+                raise UserError(
+                    f"baud {baud} of {name} is not one of a servo's: {sorted(code)}. Choose one of them."
+                )
             eeprom |= {
                 "id": hidden.ids.get(name, spec.servo_ids[i]),
                 "baud_rate": code[baud],
@@ -160,7 +171,9 @@ class VirtualRobot:
             eeprom |= hidden.registers.get(name, {})
             options = ServoOptions(firmware=hidden.firmware.get(name, 48), eeprom=eeprom)
             servo = Servo(spec.servos[i], options, velocity_window_ms)
-            servo.motor.observe(float(self._direction[i] * (self.physics.joint_position[i] - self._offset[i])))
+            servo.motor.observe(
+                float(self._direction[i] * (self.physics.joint_position[i] - self._offset[i]))
+            )
             servo.restart()
             self.servos.append(servo)
 
@@ -203,7 +216,9 @@ class VirtualRobot:
             UserError: there is none of that name.
         """
         if name not in self.spec.foot_names:
-            raise UserError(f"there is no foot input '{name}'; {self.spec.name} has {', '.join(self.spec.foot_names)}.")
+            raise UserError(
+                f"there is no foot input '{name}'; {self.spec.name} has {', '.join(self.spec.foot_names)}."
+            )
         return self.spec.foot_names.index(name)
 
     # ------------------------------------------------------------------ the bus
@@ -299,8 +314,7 @@ def position_limits(spec: RobotSpec, joint: int) -> tuple[int, int]:
     """MIN_POSITION_LIMIT and MAX_POSITION_LIMIT of a joint's servo, counts, from the joint's limits."""
     unit = spec.servos[joint].position_rad_per_count
     ends = [
-        table.CENTRE_COUNT
-        + round(spec.joint_direction[joint] * (limit - spec.joint_offset[joint]) / unit)
+        table.CENTRE_COUNT + round(spec.joint_direction[joint] * (limit - spec.joint_offset[joint]) / unit)
         for limit in (spec.joint_lower[joint], spec.joint_upper[joint])
     ]
     low, high = sorted(max(0, min(table.COUNTS_PER_TURN - 1, end)) for end in ends)

@@ -1,8 +1,8 @@
 """A virtual XM430: its control table and what writing it means. Source: ROBOTIS e-Manual, XM430-W350.
 
-Where the manual leaves something open: a write is all or nothing; bytes of a register that a write leaves out keep their
-value; an unmapped address cannot be read beyond the table's end nor written (Access error); torque cannot be switched on
-after a shutdown (Result Fail); the bus watchdog counts only while the torque is on.
+Where the manual leaves something open: a write is all or nothing; bytes of a register that a write leaves out keep
+their value; an unmapped address cannot be read beyond the table's end nor written (Access error); torque cannot be
+switched on after a shutdown (Result Fail); the bus watchdog counts only while the torque is on.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Servo(Device):
 
     def get(self, register: Register) -> int:
         """Value in the table, as it stands."""
-        return register.decode(self._table[register.address : register.end])
+        return register.decode(bytes(self._table[register.address : register.end]))
 
     def put(self, register: Register, value: int) -> None:
         """Set a value past all checks: what the servo itself or a fault does."""

@@ -7,10 +7,11 @@ from wildrobot.firmware_bridge.virtual.robot import VirtualRobot
 
 
 class VirtualTransport:
-    """A `Transport` whose clock goes on only while somebody writes, reads or sleeps; the same calls give the same bytes.
+    """A `Transport` whose clock goes on only while somebody writes, reads or sleeps; the same calls give the same
+    bytes.
 
-    A write takes the time of its bytes on the wire. After a cable fault every call that needs the port raises `PortLost`
-    until `reopen` finds the cable in again.
+    A write takes the time of its bytes on the wire. After a cable fault every call that needs the port raises
+    `PortLost` until `reopen` finds the cable in again.
     """
 
     def __init__(self, robot: VirtualRobot, baud: int | None = None) -> None:

@@ -1,8 +1,9 @@
 """The half-duplex line: who hears which bytes when. Everything in integer nanoseconds, deterministic.
 
-A byte takes 10 bits at its sender's baud, and only those who listen at the same baud understand it. When two talk at once,
-both are garbled: the bytes that overlap are noise, and the later sender's are lost in it. An answer that has not begun when
-the next instruction ends is taken back. The host hears a sender's bytes when the last of them has passed.
+A byte takes 10 bits at its sender's baud, and only those who listen at the same baud understand it. When two talk at
+once, both are garbled: the bytes that overlap are noise, and the later sender's are lost in it. An answer that has
+not begun when the next instruction ends is taken back. The host hears a sender's bytes when the last of them has
+passed.
 """
 
 from __future__ import annotations
