@@ -74,6 +74,13 @@ COMMANDS = (
         "wildrobot run policies/wildrobot_walk.onnx --robot sim --speed 0.3 --duration 20",
     ),
     Command(
+        ("virtual-robot",),
+        "wildrobot.firmware_bridge.virtual.cli",
+        "a robot to talk to over a serial port, with physics behind it and faults on request",
+        "wildrobot virtual-robot --link /tmp/wildrobot",
+        "sim",
+    ),
+    Command(
         ("replay",),
         "wildrobot.runtime.replay",
         "feed a recorded log through the same code again and demand the same answers",

@@ -1,0 +1,375 @@
+"""A virtual XM430: its control table and what writing it means. Source: ROBOTIS e-Manual, XM430-W350.
+
+Where the manual leaves something open: a write is all or nothing; bytes of a register that a write leaves out keep
+their value; an unmapped address cannot be read beyond the table's end nor written (Access error); torque cannot be
+switched on after a shutdown (Result Fail); the bus watchdog counts only while the torque is on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from wildrobot.firmware_bridge import control_table as table
+from wildrobot.firmware_bridge.control_table import HardwareError, OperatingMode, Register
+from wildrobot.firmware_bridge.protocol import Error, Instruction
+from wildrobot.firmware_bridge.virtual.device import Device
+from wildrobot.firmware_bridge.virtual.motor import Motor
+from wildrobot.firmware_bridge.virtual.registers import (
+    FACTORY,
+    GOALS,
+    INDIRECT_ADDRESSES,
+    INDIRECT_END,
+    LIMITED_BY,
+    OPERATING_MODES,
+    OWNER,
+    POWER_ON,
+    RANGES,
+)
+from wildrobot.robot_description.spec import ServoModel
+
+BOOT_NS = 200_000_000
+"""Silence after power-on and reboot."""
+BROWN_OUT_V = 6.5
+"""Supply below which the servo's processor resets."""
+FAST_READ_FIRMWARE = 45
+"""First firmware of the XM430 that knows fast reads."""
+_CLEAR_POSITION = b"\x01DXL\x22"
+_HEALTH_PERIOD_NS = 16_000_000
+_NS_PER_MS = 1_000_000
+
+
+@dataclass(frozen=True)
+class ServoOptions:
+    """How a servo left the hands of whoever set it up."""
+
+    firmware: int = 48
+    eeprom: Mapping[str, int] | None = None
+    """Registers below 64 that differ from the factory's, by name."""
+
+
+class Servo(Device):
+    """One servo: answers on the bus, drives its motor. Voltages in V, angles in rad at the horn."""
+
+    def __init__(self, model: ServoModel, options: ServoOptions, velocity_window_ms: int = 5) -> None:
+        super().__init__()
+        self.model, self._firmware = model, options.firmware
+        self.motor = Motor(model, velocity_window_ms)
+        self._table = bytearray(table.SIZE)
+        self._pending: tuple[int, bytes] | None = None
+        self._powered = True
+        self._awake_ns = 0
+        self._booted_ns = 0
+        self._watchdog_since_ns = 0
+        self._health_ns = 0
+        self._factory_reset(keep_id=False, keep_baud=False)
+        for name, value in (options.eeprom or {}).items():
+            self.put(table.BY_NAME[name], value)
+        self.restart()
+
+    # ------------------------------------------------------------------ the table
+
+    def get(self, register: Register) -> int:
+        """Value in the table, as it stands."""
+        return register.decode(bytes(self._table[register.address : register.end]))
+
+    def put(self, register: Register, value: int) -> None:
+        """Set a value past all checks: what the servo itself or a fault does."""
+        self._table[register.address : register.end] = register.encode(value)
+
+    def restart(self) -> None:
+        """As it stands when time begins: switched on a while ago."""
+        self._power_on(0)
+        self._awake_ns = 0
+
+    def set_baud(self, baud: int) -> None:
+        """Set up for another rate, by somebody else's hands."""
+        codes = {rate: code for code, rate in table.BAUD_RATES.items()}
+        self.put(table.BAUD_RATE, codes[baud])
+        self._baud = baud
+
+    def _factory_reset(self, keep_id: bool, keep_baud: bool) -> None:
+        kept = [table.ID] * keep_id + [table.BAUD_RATE] * keep_baud
+        values = {register: self.get(register) for register in kept}
+        self._table[: table.EEPROM_END] = bytes(table.EEPROM_END)
+        for register, value in (FACTORY | values).items():
+            self.put(register, value)
+        self.put(table.MODEL_NUMBER, self.model.model_number)
+        self.put(table.FIRMWARE_VERSION, self._firmware)
+
+    def _power_on(self, now_ns: int) -> None:
+        self._table[table.EEPROM_END :] = bytes(table.SIZE - table.EEPROM_END)
+        for register, value in POWER_ON.items():
+            self.put(register, value)
+        for i, register in enumerate(INDIRECT_ADDRESSES):
+            self.put(register, table.INDIRECT_DATA + i)
+        self._default_goals()
+        self._pending = None
+        self._chain = self._fast = None
+        self._awake_ns = now_ns + BOOT_NS
+        self._booted_ns = now_ns
+        self._baud = table.BAUD_RATES[self.get(table.BAUD_RATE)]
+        self.motor.power_on(reverse=bool(self.get(table.DRIVE_MODE) & 1), homing=self._homing())
+        self.put(table.GOAL_POSITION, self.motor.count)
+        self._configure_motor()
+
+    def _default_goals(self) -> None:
+        # In the modes that follow them these are targets and begin at rest; in the others they are limits.
+        mode = self._mode()
+        self.put(table.GOAL_PWM, 0 if mode == OperatingMode.PWM else self.get(table.PWM_LIMIT))
+        self.put(table.GOAL_CURRENT, 0 if mode == OperatingMode.CURRENT else self.get(table.CURRENT_LIMIT))
+        self.put(table.GOAL_VELOCITY, 0)
+
+    def _homing(self) -> int:
+        offset = self.get(table.HOMING_OFFSET)
+        return max(-1024, min(1024, offset)) if self._mode() == OperatingMode.POSITION else offset
+
+    def _mode(self) -> int:
+        return self.get(table.OPERATING_MODE)
+
+    def _configure_motor(self) -> None:
+        """Hand the motor what its control loop needs of the table."""
+        motor = self.motor
+        motor.mode = OperatingMode(self._mode())
+        motor.torque_on = bool(self.get(table.TORQUE_ENABLE))
+        motor.p_gain = self.get(table.POSITION_P_GAIN) / table.P_GAIN_UNIT
+        motor.velocity_p_gain = self.get(table.VELOCITY_P_GAIN) / table.P_GAIN_UNIT
+        motor.pwm_limit = self.get(table.PWM_LIMIT)
+        motor.goal_pwm = self.get(table.GOAL_PWM)
+        motor.goal_current_a = self.get(table.GOAL_CURRENT) * self.model.current_a_per_count
+        motor.goal_velocity_rad_s = self.get(table.GOAL_VELOCITY) * self.model.velocity_rad_s_per_count
+        motor.goal_count = self.get(table.GOAL_POSITION)
+        motor.set_profile(self.get(table.PROFILE_VELOCITY), self.get(table.PROFILE_ACCELERATION))
+
+    # ------------------------------------------------------------------ as a device
+
+    @property
+    def id(self) -> int:
+        return self._table[table.ID.address]
+
+    @property
+    def baud(self) -> int:
+        return self._baud
+
+    @property
+    def return_delay_ns(self) -> int:
+        return self._table[table.RETURN_DELAY_TIME.address] * 2000
+
+    @property
+    def status_return_level(self) -> int:
+        return self._table[table.STATUS_RETURN_LEVEL.address]
+
+    @property
+    def alert(self) -> bool:
+        return self._table[table.HARDWARE_ERROR_STATUS.address] != 0
+
+    @property
+    def knows_fast_reads(self) -> bool:
+        return self._firmware >= FAST_READ_FIRMWARE
+
+    @property
+    def torque_on(self) -> bool:
+        """The motor is driven."""
+        return self._table[table.TORQUE_ENABLE.address] != 0
+
+    def awake(self, now_ns: int) -> bool:
+        return self._powered and now_ns >= self._awake_ns
+
+    def identity(self) -> bytes:
+        return bytes((*self._table[0:2], self._table[table.FIRMWARE_VERSION.address]))
+
+    def read(self, address: int, size: int, now_ns: int) -> tuple[int, bytes]:
+        if size == 0:
+            return Error.DATA_LENGTH, b""
+        end = address + size
+        if end > table.SIZE:
+            return Error.ACCESS, b""
+        if end > table.EEPROM_END:
+            self._refresh(now_ns)
+        data = bytearray(self._table[address:end])
+        for at in range(max(address, table.INDIRECT_DATA), min(end, INDIRECT_END)):
+            data[at - address] = self._table[self._target(at)]
+        return Error.NONE, bytes(data)
+
+    def write(self, address: int, data: bytes, now_ns: int) -> int:
+        values, error = self._plan(address, data)
+        if error == Error.NONE:
+            for register, value in values.items():
+                self._commit(register, value, now_ns)
+        return error
+
+    def reg_write(self, address: int, data: bytes, now_ns: int) -> int:
+        _, error = self._plan(address, data)
+        if error == Error.NONE:
+            self._pending = (address, data)
+            self.put(table.REGISTERED_INSTRUCTION, 1)
+        return error
+
+    def action(self, now_ns: int) -> int:
+        if self._pending is None:
+            return Error.INSTRUCTION
+        (address, data), self._pending = self._pending, None
+        self.put(table.REGISTERED_INSTRUCTION, 0)
+        return self.write(address, data, now_ns)
+
+    def command(self, instruction: int, parameters: bytes, broadcast: bool, now_ns: int) -> int:
+        if instruction == Instruction.CLEAR:
+            if parameters != _CLEAR_POSITION:
+                return Error.DATA_RANGE
+            if self.motor.moving(self.get(table.MOVING_THRESHOLD)):
+                return Error.RESULT_FAIL
+            self.motor.clear_turns()
+            self.put(table.GOAL_POSITION, self.motor.count)
+            self._configure_motor()
+            return Error.NONE
+        if instruction == Instruction.FACTORY_RESET:
+            if len(parameters) != 1:
+                return Error.DATA_LENGTH
+            if parameters[0] not in (0x01, 0x02, 0xFF):
+                return Error.DATA_RANGE
+            if self.torque_on or (broadcast and parameters[0] == 0xFF):
+                return Error.ACCESS  # and a broadcast must not give all devices one id
+            self._factory_reset(keep_id=parameters[0] != 0xFF, keep_baud=parameters[0] == 0x02)
+        self._power_on(now_ns)
+        return Error.NONE
+
+    # ------------------------------------------------------------------ writing
+
+    def _target(self, address: int) -> int:
+        """Byte of the table that an address of the indirect data shows; itself while it shows other indirect data."""
+        at = table.INDIRECT_ADDRESS + 2 * (address - table.INDIRECT_DATA)
+        target = self._table[at] | self._table[at + 1] << 8
+        if not 0 <= target < table.SIZE or table.INDIRECT_DATA <= target < INDIRECT_END:
+            return address
+        return target
+
+    def _plan(self, address: int, data: bytes) -> tuple[dict[Register, int], int]:
+        """New values of the registers that a write touches, and the first error."""
+        if address + len(data) > table.SIZE:
+            return {}, Error.ACCESS
+        raw: dict[Register, bytearray] = {}
+        for at, byte in enumerate(data, address):
+            if table.INDIRECT_DATA <= at < INDIRECT_END:
+                at = self._target(at)
+            register = OWNER[at]
+            if register is None and table.INDIRECT_DATA <= at < INDIRECT_END:
+                register = Register(f"indirect_data_{at}", at, 1)
+            if register is None or not register.writable:
+                return {}, Error.ACCESS
+            content = raw.setdefault(register, self._table[register.address : register.end])
+            content[at - register.address] = byte
+        values = {register: register.decode(bytes(content)) for register, content in raw.items()}
+        for register, value in values.items():
+            if error := self._check(register, value):
+                return {}, error
+        return values, Error.NONE
+
+    def _check(self, register: Register, value: int) -> int:
+        locked = register.address < table.EEPROM_END or register in INDIRECT_ADDRESSES
+        if locked and self.torque_on:
+            return Error.ACCESS
+        low, high = RANGES.get(register, (value, value))
+        if not low <= value <= high or (register == table.OPERATING_MODE and value not in OPERATING_MODES):
+            return Error.DATA_RANGE
+        tripped = self.get(table.BUS_WATCHDOG) == -1
+        if tripped and (register in GOALS or (register == table.BUS_WATCHDOG and value)):
+            return Error.DATA_RANGE
+        if register in LIMITED_BY and abs(value) > self.get(LIMITED_BY[register]):
+            return Error.DATA_LIMIT
+        if register == table.GOAL_POSITION and self._mode() == OperatingMode.POSITION:
+            low, high = self.get(table.MIN_POSITION_LIMIT), self.get(table.MAX_POSITION_LIMIT)
+            if not low <= value <= high:
+                return Error.DATA_LIMIT
+        shut_down = self.get(table.HARDWARE_ERROR_STATUS) & self.get(table.SHUTDOWN)
+        if register == table.TORQUE_ENABLE and value and shut_down:
+            return Error.RESULT_FAIL
+        return Error.NONE
+
+    def _commit(self, register: Register, value: int, now_ns: int) -> None:
+        was_on = self.torque_on
+        self.put(register, value)
+        if register == table.TORQUE_ENABLE and value and not was_on:
+            self._hold()
+            self._watchdog_since_ns = now_ns
+        elif register == table.BUS_WATCHDOG:
+            self._watchdog_since_ns = now_ns
+        elif register == table.BAUD_RATE:
+            self._baud = table.BAUD_RATES[value]
+        elif register in (table.DRIVE_MODE, table.HOMING_OFFSET, table.OPERATING_MODE):
+            self.motor.frame(reverse=bool(self.get(table.DRIVE_MODE) & 1), homing=self._homing())
+            self.put(table.GOAL_POSITION, self.motor.count)
+            self._default_goals()
+        self._configure_motor()
+
+    def _hold(self) -> None:
+        """Goal := present position."""
+        self.motor.hold()
+        self.put(table.GOAL_POSITION, self.motor.count)
+
+    # ------------------------------------------------------------------ what happens by itself
+
+    def control(self, angle_rad: float, speed_rad_s: float, supply_v: float, now_ns: int) -> float:
+        """One millisecond of the servo's own control loop; returns the duty, -1 to 1."""
+        if supply_v < BROWN_OUT_V:
+            self._powered = False
+        elif not self._powered:
+            self._powered = True
+            self.motor.observe(angle_rad)
+            self._power_on(now_ns)
+        if not self.awake(now_ns):
+            self.motor.coast(angle_rad, speed_rad_s, supply_v)
+            return 0.0
+        if self.torque_on:
+            limit = self._table[table.BUS_WATCHDOG.address]
+            quiet_ns = now_ns - max(self.last_instruction_ns, self._watchdog_since_ns)
+            if 0 < limit < 128 and quiet_ns > limit * 20 * _NS_PER_MS:
+                self.put(table.BUS_WATCHDOG, -1)
+                self._stop()
+        duty = self.motor.control(angle_rad, speed_rad_s, supply_v)
+        if now_ns >= self._health_ns:
+            self._health_ns = now_ns + _HEALTH_PERIOD_NS
+            self._check_health(supply_v)
+        return duty
+
+    def _stop(self) -> None:
+        self._hold()
+        self.put(table.GOAL_VELOCITY, 0)
+        if self._mode() in (OperatingMode.PWM, OperatingMode.CURRENT):
+            self.put(table.GOAL_PWM, 0)
+            self.put(table.GOAL_CURRENT, 0)
+        self._configure_motor()
+
+    def _check_health(self, supply_v: float) -> None:
+        found = 0
+        voltage = supply_v / table.VOLTAGE_V
+        if not self.get(table.MIN_VOLTAGE_LIMIT) <= round(voltage) <= self.get(table.MAX_VOLTAGE_LIMIT):
+            found |= HardwareError.INPUT_VOLTAGE
+        if round(self.motor.temperature_c) > self.get(table.TEMPERATURE_LIMIT):
+            found |= HardwareError.OVERHEATING
+        if self.motor.overloaded:
+            found |= HardwareError.OVERLOAD
+        if found:
+            self.fail(HardwareError(found))
+
+    def fail(self, error: HardwareError) -> None:
+        """Report a hardware error, and let go if the SHUTDOWN register says so; only a reboot takes it back."""
+        self.put(table.HARDWARE_ERROR_STATUS, self.get(table.HARDWARE_ERROR_STATUS) | int(error))
+        if error & self.get(table.SHUTDOWN):
+            self.put(table.TORQUE_ENABLE, 0)
+            self._configure_motor()
+
+    def _refresh(self, now_ns: int) -> None:
+        """Bring the registers of the present up to date."""
+        motor, put = self.motor, self.put
+        put(table.REALTIME_TICK, (now_ns - self._booted_ns) // _NS_PER_MS % 32768)
+        moving = motor.moving(self.get(table.MOVING_THRESHOLD))
+        put(table.MOVING, int(moving))
+        put(table.MOVING_STATUS, int(not moving) | 2 * int(motor.profile_running))
+        put(table.PRESENT_PWM, round(motor.duty * table.FULL_PWM))
+        put(table.PRESENT_CURRENT, round(motor.current_a / self.model.current_a_per_count))
+        put(table.PRESENT_VELOCITY, motor.velocity_count)
+        put(table.PRESENT_POSITION, motor.count)
+        put(table.VELOCITY_TRAJECTORY, motor.trajectory_velocity_count)
+        put(table.POSITION_TRAJECTORY, round(motor.trajectory))
+        put(table.PRESENT_INPUT_VOLTAGE, max(0, round(motor.supply_v / table.VOLTAGE_V)))
+        put(table.PRESENT_TEMPERATURE, max(0, min(255, round(motor.temperature_c))))
