@@ -32,6 +32,10 @@ STEP_NS = 1_000_000
 """Period of the physics, of the servos' control and of the board's foot inputs."""
 IMU_PERIOD_NS = 2_500_000
 """The BNO085's fastest reports: 400 Hz."""
+IMU_NOISE_RAD = 3e-4
+IMU_NOISE_RAD_S = 0.005
+IMU_NOISE_M_S2 = 0.05
+"""Standard deviations of the chip's orientation, rate and acceleration (assumed, after the BNO085's data sheet)."""
 SUPPLY_V = 12.0
 SUPPLY_OHM = 0.1
 """Battery and cables."""
@@ -94,6 +98,7 @@ class VirtualRobot:
         yaw_zero_rad: float | None = None,
         velocity_window_ms: int = 5,
         core: Core | None = None,
+        imu_noise: float = 1.0,
     ) -> None:
         """A robot with the torque off.
 
@@ -109,6 +114,8 @@ class VirtualRobot:
             yaw_zero_rad: heading of the IMU's world.
             velocity_window_ms: over which a servo's present velocity is averaged.
             core: the sensor board's firmware; a new one unless given.
+            imu_noise: share of the chip's noise. Without any, a robot at rest gives one sample over and over, which no
+                chip does.
         """
         from wildrobot.firmware_bridge.virtual.physics import Physics  # needs mujoco, which the robot lacks
 
@@ -130,6 +137,7 @@ class VirtualRobot:
         self._step_ns = STEP_NS
         self._imu_ns = 0
         self._last_imu: ImuSample | None = None
+        self._imu_noise, self._rng = imu_noise, np.random.default_rng(seed)
         self._duty = np.zeros(spec.num_joints)
         self.faults = FaultSchedule(self, faults)
         self._read_sensors(0)
@@ -298,10 +306,19 @@ class VirtualRobot:
         if sensors.imu_silent:
             return
         if self._last_imu is None or not sensors.imu_stuck:
-            self._last_imu = self.physics.imu()
+            self._last_imu = self._noisy(self.physics.imu())
         sample = self._last_imu
         quaternion = sample.quaternion * sensors.quaternion_norm
         self.board.imu(ImuSample(quaternion, sample.angular_velocity, sample.acceleration), now_ns)
+
+    def _noisy(self, sample: ImuSample) -> ImuSample:
+        noise = self._imu_noise * self._rng.standard_normal(9)
+        turn = quaternion_from_rotvec(IMU_NOISE_RAD * noise[:3])
+        return ImuSample(
+            multiply(sample.quaternion, turn),
+            sample.angular_velocity + IMU_NOISE_RAD_S * noise[3:6],
+            sample.acceleration + IMU_NOISE_M_S2 * noise[6:],
+        )
 
     def truth(self) -> Truth:
         """The simulation's own state."""

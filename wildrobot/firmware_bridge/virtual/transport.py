@@ -61,9 +61,9 @@ class VirtualTransport:
                 robot.advance(min(arrival, deadline))
             self._check()
 
-    def discard_input(self) -> None:
+    def discard_input(self) -> int:
         self._check()
-        self.robot.output(self.robot.now_ns)
+        return len(self.robot.output(self.robot.now_ns))
 
     def now_ns(self) -> int:
         return self.robot.now_ns
