@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from wildrobot.firmware_bridge.virtual.faults import Fault
 from wildrobot.firmware_bridge.virtual.robot import Hidden, VirtualRobot
 from wildrobot.firmware_bridge.virtual.transport import VirtualTransport
@@ -126,17 +124,14 @@ class Session:
             if self.state is state:
                 return
             self.tick()
-        raise AssertionError(f"not {state.value} within {limit_s} s, but {self.state.value}: {self.told.events}")
+        raise AssertionError(
+            f"not {state.value} within {limit_s} s, but {self.state.value}: {self.told.events}"
+        )
 
 
 def up(virtual: VirtualRobot) -> bool:
     """The robot has not fallen."""
     truth = virtual.truth()
-    w, x, y, z = truth.pelvis_quaternion
+    _, x, y, _ = truth.pelvis_quaternion
     upright = 1.0 - 2.0 * (x * x + y * y)
     return bool(truth.pelvis_position[2] > 0.6 * SPEC.standing_height and upright > 0.5)
-
-
-def largest(values: Iterable[Any]) -> float:
-    """Largest absolute value in arrays."""
-    return float(max(np.max(np.abs(value)) for value in values))

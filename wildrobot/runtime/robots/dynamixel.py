@@ -131,6 +131,8 @@ class DynamixelRobot:
             if self._lost_ticks % REOPEN_EVERY_TICKS or not self.transport.reopen():
                 return None
             self._lost_ticks = 0
+            # what was asked meanwhile was lost; a watchdog that has tripped stays so
+            self._send_gain = self._send_torque = 0 if self._gain > 0.0 else RESEND_TICKS
         try:
             samples = self.servos.read_tick()
         except PortLost:
@@ -254,14 +256,14 @@ class DynamixelRobot:
     def _write(self, joint_target: Any) -> None:
         servos, held = self.servos, self._gain > 0.0
         if self._send_gain and held:
-            self._send_gain -= 1
             servos.write_gain(self._gain)
+            self._send_gain -= 1
         if self._send_torque:
-            self._send_torque -= 1
             # a servo that is switched on takes its present position for its goal
             servos.enable_torque(held)
             if held:
                 servos.arm_watchdog(self.spec.config.bus.watchdog_s)
+            self._send_torque -= 1
         if held:
             servos.write_goals(joint_target)
 
