@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,9 +39,13 @@ class Served:
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    # The SDK waits by spinning, and here its thread shares Python's lock with the robot's.
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(0.0002)
     found = Served(VirtualRobot(SPEC), tmp_path_factory.mktemp("pty") / "robot")
     yield found
     found.close()
+    sys.setswitchinterval(before)
 
 
 def ok(result: int, error: int = 0) -> None:

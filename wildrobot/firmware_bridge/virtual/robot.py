@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 
 from wildrobot.errors import UserError
 from wildrobot.firmware_bridge import control_table as table
+from wildrobot.firmware_bridge.startup import position_limits
 from wildrobot.firmware_bridge.virtual.board_station import BoardStation, Core, ImuSample
 from wildrobot.firmware_bridge.virtual.faults import Fault, FaultSchedule, Target
 from wildrobot.firmware_bridge.virtual.rotations import multiply, quaternion_from_rotvec
 from wildrobot.firmware_bridge.virtual.servo import Servo, ServoOptions
 from wildrobot.firmware_bridge.virtual.wire import DeviceStation, Line, Station, Wire
-from wildrobot.firmware_bridge.startup import position_limits
 from wildrobot.robot_description import RobotSpec
 
 if TYPE_CHECKING:
