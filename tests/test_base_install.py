@@ -13,7 +13,12 @@ import wildrobot.robot_description
 import wildrobot.runtime
 
 # What drives the simulator; chosen by `--robot sim`, never imported otherwise.
-NEEDS_MUJOCO = {"wildrobot.runtime.simulation", "wildrobot.runtime.robots.sim"}
+NEEDS_MUJOCO = {
+    "wildrobot.robot_description.mujoco_model",
+    "wildrobot.firmware_bridge.virtual.physics",
+    "wildrobot.runtime.simulation",
+    "wildrobot.runtime.robots.sim",
+}
 
 BLOCK = """
 import importlib, sys

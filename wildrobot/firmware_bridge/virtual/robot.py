@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from wildrobot.errors import UserError
 from wildrobot.firmware_bridge import control_table as table
+from wildrobot.firmware_bridge.startup import position_limits
 from wildrobot.firmware_bridge.virtual.board_station import BoardStation, Core, ImuSample
 from wildrobot.firmware_bridge.virtual.faults import Fault, FaultSchedule, Target
 from wildrobot.firmware_bridge.virtual.rotations import multiply, quaternion_from_rotvec
@@ -250,10 +251,13 @@ class VirtualRobot:
         self.advance(now_ns)
         return self.wire.adapter.take(now_ns)
 
-    def next_event_ns(self) -> int:
-        """When something happens next by itself: a physics step, a byte's end, an arrival at the host."""
-        times = (self._step_ns, self.wire.next_ns(), self.wire.adapter.next_ns())
-        return min(time for time in times if time is not None)
+    def next_event_ns(self, physics: bool = True) -> int | None:
+        """When something happens next by itself: a physics step, a packet's end, an arrival at the host.
+
+        `physics` False: only what happens on the wire and at the host.
+        """
+        times = (self._step_ns if physics else None, self.wire.next_ns(), self.wire.adapter.next_ns())
+        return min((time for time in times if time is not None), default=None)
 
     def advance(self, now_ns: int, until: Callable[[], bool] | None = None) -> int:
         """Let time pass to `now_ns`, or until `until` says so after an event; returns the time."""
@@ -325,17 +329,6 @@ class VirtualRobot:
         on = np.array([servo.torque_on for servo in self.servos])
         goal = np.array([servo.motor.horn_goal_rad for servo in self.servos])
         return self.physics.truth(self._step_ns - STEP_NS, on, self._direction * goal + self._offset)
-
-
-def position_limits(spec: RobotSpec, joint: int) -> tuple[int, int]:
-    """MIN_POSITION_LIMIT and MAX_POSITION_LIMIT of a joint's servo, counts, from the joint's limits."""
-    unit = spec.servos[joint].position_rad_per_count
-    ends = [
-        table.CENTRE_COUNT + round(spec.joint_direction[joint] * (limit - spec.joint_offset[joint]) / unit)
-        for limit in (spec.joint_lower[joint], spec.joint_upper[joint])
-    ]
-    low, high = sorted(max(0, min(table.COUNTS_PER_TURN - 1, end)) for end in ends)
-    return low, high
 
 
 def _in_eeprom(name: str) -> bool:
