@@ -47,7 +47,7 @@ class DynamixelRobot:
             UserError: a device is missing, or set up in a way that cannot be repaired safely; all of it is listed.
         """
         n = spec.num_joints
-        self.spec, self.transport = spec, transport
+        self.spec, self.transport, self._say = spec, transport, say
         self.bus = Bus(transport)
         self.servos = prepare(self.bus, spec, say)
         self._low = spec.joint_lower - PLAUSIBLE_MARGIN_RAD
@@ -283,4 +283,9 @@ class DynamixelRobot:
         """Torque off, watchdog off, port released."""
         self._quietly(lambda: self.servos.enable_torque(False))
         self._quietly(lambda: self.servos.arm_watchdog(0.0))
+        if self._lost_ticks:
+            self._say(
+                "the port is gone, so the servos could not be told to let go: they hold where their watchdogs "
+                "stopped them. Plug it in and start again, or cut the power."
+            )
         self.transport.close()
