@@ -427,7 +427,7 @@ def test_the_runtime_imports_without_torch_and_mujoco() -> None:
     [
         (("--robot", "dynamixel"), "no --port was given"),
         (("--robot", "dynamixel", "--port", "/dev/nothing"), "there is no port /dev/nothing"),
-        (("--robot", "dynamixel", "--port", "/dev/null"), "not part of this release"),
+        (("--robot", "dynamixel", "--port", "/dev/null"), "cannot open /dev/null"),
         (("--port", "/dev/null"), "--port is for --robot dynamixel"),
         (("--speed", "3"), "walks at 0.0 to 0.6 m/s"),
         (("--yaw-rate", "-2"), "--yaw-rate is -2.0"),
