@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from wildrobot.firmware_bridge.virtual.robot import Hidden
     from wildrobot.robot_description import RobotSpec
 
+WARM_UP_NS = 50_000_000
 EXAMPLES = """A robot that cannot be told from the real one by the bytes on its bus: servos, sensor board and physics.
 
 examples:
@@ -108,7 +109,14 @@ def run(options: VirtualRobotOptions) -> int:
         velocity_window_ms=options.velocity_window_ms,
     )
     ticks = [_truth(options.lcm_url)] if options.lcm_truth else []
+    welcome = f"virtual {spec.name} at {{}}, {spec.config.bus.baud} baud; Ctrl-C ends it"
     server = PtyServer(robot, options.link, say=lambda text: print(text, flush=True))
+
+    def first(robot: VirtualRobot) -> None:
+        # A host that reads the line may talk at once: everything has been called by then, and answers in time.
+        if robot.now_ns >= WARM_UP_NS:
+            print(welcome.format(options.link or server.path), flush=True)
+            server.set_tick(tick)
 
     def tick(robot: VirtualRobot) -> None:
         for publish in ticks:
@@ -116,14 +124,10 @@ def run(options: VirtualRobotOptions) -> int:
         if options.duration is not None and robot.now_ns >= options.duration * 1e9:
             server.stop()
 
-    server.set_tick(tick)
+    server.set_tick(first)
     previous = {
         number: signal.signal(number, lambda *_: server.stop()) for number in (signal.SIGINT, signal.SIGTERM)
     }
-    print(
-        f"virtual {spec.name} at {options.link or server.path}, {spec.config.bus.baud} baud; Ctrl-C ends it",
-        flush=True,
-    )
     gc.collect()
     gc.freeze()
     try:
