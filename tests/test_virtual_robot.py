@@ -289,13 +289,12 @@ def nonsense(rng: random.Random) -> bytes:
 
 
 def feed_nonsense(count: int, seed: int) -> None:
+    """`count` strings into one robot, with pauses; it must be alive afterwards."""
     rng = random.Random(seed)
     robot = VirtualRobot(SPEC, seed=seed)
-    sent = now = 0
-    while sent < count:
-        data = nonsense(rng)
-        sent += len(data)
-        now = robot.receive(data, now)
+    now = 0
+    for _ in range(count):
+        now = robot.receive(nonsense(rng), now)
         if rng.random() < 0.2:
             now += rng.randrange(3_000_000)
         robot.output(now)
@@ -307,14 +306,14 @@ def feed_nonsense(count: int, seed: int) -> None:
     assert robot.wire.next_ns() is None or robot.wire.next_ns() > now
 
 
-def test_a_hundred_thousand_bytes_of_nonsense_neither_crash_nor_stop_it() -> None:
-    feed_nonsense(100_000, seed=1)
+def test_thousands_of_nonsense_strings_neither_crash_nor_stop_it() -> None:
+    feed_nonsense(4_000, seed=1)
 
 
 @pytest.mark.slow
-def test_a_million_bytes_of_nonsense_neither_crash_nor_stop_it() -> None:
+def test_a_hundred_thousand_nonsense_strings_neither_crash_nor_stop_it() -> None:
     for seed in range(10):
-        feed_nonsense(100_000, seed=10 + seed)
+        feed_nonsense(10_000, seed=10 + seed)
 
 
 def test_pure_noise_does_not_make_it_deaf() -> None:
