@@ -12,7 +12,9 @@ import json
 import multiprocessing
 import os
 import re
+import subprocess
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -20,11 +22,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from dynamixel_helpers import SPEC, Session, up  # noqa: E402
+from dynamixel_helpers import POLICY, SPEC, Session, up  # noqa: E402
 
 from wildrobot.files import write_text  # noqa: E402
 from wildrobot.firmware_bridge import control_table as table  # noqa: E402
@@ -36,6 +39,8 @@ DOCUMENT = ROOT / "docs" / "faults.md"
 BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
 NAMED_WITHIN_S = 0.2
 STRIDE_S = 0.72
+PTY_FAULT_S = 8.0
+"""Over a pty, after the virtual robot's start: the runtime walks by then."""
 CALM_S = 1.2
 """Walking on for so long after a fault is over counts as having got over it."""
 PATIENCE_S = 5.0
@@ -274,6 +279,55 @@ def run_matrix(seeds: int, cases: Sequence[int] | None = None, processes: int = 
         return pool.map(run_case, tasks, chunksize=1)
 
 
+def schedule(fault: Fault) -> str:
+    """The fault as `wildrobot virtual-robot --faults` reads it."""
+    names = {"at_s": "at", "for_s": "for"}
+    values = {names.get(key, key): value for key, value in asdict(fault).items() if value is not None}
+    if fault.momentary:
+        values.pop("for", None)
+    return yaml.safe_dump({"faults": [{"fault": fault.name, **values}]})
+
+
+def run_over_pty(case: Case, folder: Path) -> dict[str, Any]:
+    """One run in real time: `wildrobot-run` against `wildrobot virtual-robot`, two programs and a pty."""
+    link, faults, figures = folder / "port", folder / "faults.yaml", folder / "run.json"
+    faults.write_text(schedule(case.fault(PTY_FAULT_S)), encoding="utf-8")
+    figures.unlink(missing_ok=True)
+    program = [sys.executable, "-m", "wildrobot"]
+    flags = ["--duration", "8", "--no-lcm", "--json", str(figures)]
+    server = subprocess.Popen(
+        [*program, "virtual-robot", "--link", str(link), "--faults", str(faults)],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert server.stdout is not None
+    server.stdout.readline()  # it says where it is once it answers in time
+    try:
+        done = subprocess.run(
+            [*program, "run", str(POLICY), "--robot", "dynamixel", "--port", str(link), *flags],
+            capture_output=True,
+            text=True,
+            timeout=60.0,
+            check=False,
+        )
+    finally:
+        server.terminate()
+        server.wait(20.0)
+    said = done.stdout + done.stderr
+    measured = json.loads(figures.read_text(encoding="utf-8")) if figures.exists() else {}
+    outcome = WALKS if done.returncode == 0 else FALLS if measured.get("falls") else STOPS
+    broken = []
+    if outcome not in case.outcomes:
+        broken.append(f"{outcome}, expected: {' or '.join(case.outcomes)}")
+    if case.named is not None and not re.search(case.named, said):
+        broken.append("not named")
+    if not measured:
+        broken.append(f"no figures: {said[-500:]}")
+    tick = measured.get("tick", {})
+    return {"case": case.name, "outcome": outcome, "missed": tick.get("missed"), "ticks": tick.get("count"),
+            "broken": broken}  # fmt: skip
+
+
 def markdown(results: Sequence[Result]) -> str:
     """The table of docs/faults.md."""
     lines = [
@@ -303,6 +357,9 @@ def main() -> int:
     )
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--case", action="append", help="part of a case's name; default: all")
+    parser.add_argument(
+        "--pty", action="store_true", help="each fault once in real time over a pty, as two programs"
+    )
     parser.add_argument("--write", action="store_true", help="put the table into docs/faults.md")
     arguments = parser.parse_args()
     chosen = [
@@ -310,6 +367,15 @@ def main() -> int:
         for i, case in enumerate(CASES)
         if not arguments.case or any(part in case.name for part in arguments.case)
     ]
+    if arguments.pty:
+        with tempfile.TemporaryDirectory() as folder:
+            rows = []
+            for i in chosen:
+                rows.append(run_over_pty(CASES[i], Path(folder)))
+                print(rows[-1], file=sys.stderr, flush=True)
+        json.dump({"load_average": os.getloadavg()[0], "runs": rows}, sys.stdout, indent=1)
+        print()
+        return 1 if any(row["broken"] for row in rows) else 0
     results = run_matrix(arguments.seeds, chosen)
     text = markdown(results)
     if arguments.write:
