@@ -67,11 +67,18 @@ def open_robot(name: str, spec: RobotSpec, options: RobotOptions) -> Robot:
         return SimRobot(spec, options)
     if name == "dynamixel":
         from wildrobot.firmware_bridge.serial_transport import SerialTransport, choose_port
+        from wildrobot.firmware_bridge.transport import PortLost
         from wildrobot.runtime.robots.dynamixel import DynamixelRobot
 
         transport = SerialTransport(choose_port(options.port), spec.config.bus.baud)
         try:
             return DynamixelRobot(spec, transport)
+        except PortLost as error:
+            transport.close()
+            raise UserError(
+                f"{options.port} went away while the robot was looked at ({error}). Check cable and adapter, and start "
+                "again."
+            ) from error
         except BaseException:
             transport.close()
             raise
