@@ -25,6 +25,8 @@ MARGIN_S = 0.002
 """How long an answer may be late: USB adapters hand on what they have once per millisecond."""
 BEHIND = "not asked: the chain broke before it"
 """What is wrong with a device whose turn did not come."""
+PATIENCE_S = 0.02
+"""The same outside the tick, where nothing hurries: asking again costs more than waiting."""
 STATUS_OVERHEAD = 11
 """Bytes of a status packet beside its data."""
 _NS = 1_000_000_000
@@ -101,12 +103,14 @@ class Bus:
         self.transport.write(packet)
         return began + self.wire_ns(len(packet))
 
-    def _collect(self, expected_end_ns: int, take: Callable[[bytes], bool]) -> None:
+    def _collect(
+        self, expected_end_ns: int, take: Callable[[bytes], bool], margin_s: float | None = None
+    ) -> None:
         """Feed what arrives to `take` until it says that it has all; give up `margin_s` after the expected end.
 
         While bytes keep coming it waits for one more margin, not longer.
         """
-        margin = round(self.margin_s * _NS)
+        margin = round((self.margin_s if margin_s is None else margin_s) * _NS)
         deadline, cap = expected_end_ns + margin, expected_end_ns + 2 * margin
         while (left := deadline - self.transport.now_ns()) > 0:
             data = self.transport.read(left / _NS)
@@ -115,7 +119,7 @@ class Bus:
                     return
                 deadline = max(deadline, min(cap, self.transport.now_ns() + margin))
 
-    def _status(self, packet: bytes, device: int, size: int, return_delay_s: float = 0.0) -> Packet | None:
+    def _status(self, packet: bytes, device: int, size: int, margin_s: float = PATIENCE_S) -> Packet | None:
         """The status of one device to one request, None without any. `size`: bytes of data when all is well."""
         found: list[Packet] = []
 
@@ -125,15 +129,15 @@ class Bus:
                     found.append(status)
             return bool(found)
 
-        end = self._send(packet) + self.wire_ns(STATUS_OVERHEAD + size) + round(return_delay_s * _NS)
-        self._collect(end, take)
+        end = self._send(packet) + self.wire_ns(STATUS_OVERHEAD + size)
+        self._collect(end, take, margin_s)
         return found[0] if found else None
 
     # ------------------------------------------------------------------ one device
 
-    def ping(self, device: int) -> Device | None:
+    def ping(self, device: int, margin_s: float = PATIENCE_S) -> Device | None:
         """Model number and firmware of a device, None when nobody answers."""
-        status = self._status(encode(device, Instruction.PING), device, 3, 0.0005)
+        status = self._status(encode(device, Instruction.PING), device, 3, margin_s)
         if status is None or len(status.parameters) < 3:
             return None
         return Device(
@@ -142,7 +146,7 @@ class Bus:
 
     def scan(self, ids: Iterable[int] = range(BROADCAST_ID - 1)) -> list[Device]:
         """Every device that answers a ping, one id after another: about 2 ms per id that is not there."""
-        return [device for i in ids if (device := self.ping(i)) is not None]
+        return [device for i in ids if (device := self.ping(i, self.margin_s)) is not None]
 
     def read_block(self, device: int, address: int, length: int, tries: int = 3) -> Answer:
         """`length` raw bytes from `address`.
@@ -154,7 +158,7 @@ class Bus:
             device, Instruction.READ, address.to_bytes(2, "little") + length.to_bytes(2, "little")
         )
         for _ in range(tries):
-            status = self._status(packet, device, length, 0.0005)
+            status = self._status(packet, device, length)
             if status is not None and status.error & ~ALERT:
                 raise BusError(f"device {device}, address {address}: {error_name(status.error)}")
             if status is not None and len(status.parameters) == length:
@@ -177,7 +181,7 @@ class Bus:
         """
         packet = encode(device, Instruction.WRITE, address.to_bytes(2, "little") + data)
         for _ in range(tries):
-            status = self._status(packet, device, 0, 0.0005)
+            status = self._status(packet, device, 0)
             if status is not None and status.error & ~ALERT:
                 raise BusError(
                     f"device {device} refused {data.hex()} at address {address}: {error_name(status.error)}"
@@ -200,7 +204,7 @@ class Bus:
         Raises:
             BusError: no answer.
         """
-        if self._status(encode(device, Instruction.REBOOT), device, 0, 0.0005) is None:
+        if self._status(encode(device, Instruction.REBOOT), device, 0) is None:
             raise BusError(f"device {device} does not answer a reboot")
 
     # ------------------------------------------------------------------ many devices
