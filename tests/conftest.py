@@ -37,6 +37,23 @@ def _one_thread_and_fixed_seeds() -> None:
 
 
 @pytest.fixture(scope="session")
+def multicast() -> str:
+    """An LCM network of this test run's own; skips where the machine has no multicast route."""
+    import lcm
+
+    from wildrobot.runtime.telemetry import open_lcm
+
+    url = f"udpm://239.255.76.67:{20000 + os.getpid() % 20000}?ttl=0"
+    if open_lcm(url) is not None:
+        sender, receiver = lcm.LCM(url), lcm.LCM(url)
+        receiver.subscribe("probe", lambda *_: None)
+        sender.publish("probe", b"1")
+        if receiver.handle_timeout(1000) > 0:
+            return url
+    pytest.skip("no multicast route on this machine")
+
+
+@pytest.fixture(scope="session")
 def spec() -> RobotSpec:
     """WildRobot."""
     return load_robot()
