@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import tyro
@@ -23,6 +23,10 @@ DESCRIPTION = """Feed a log's raw sensor frames through the same code again and 
 examples:
   wildrobot replay walk.lcmlog
   wildrobot replay walk.lcmlog --policy policies/wildrobot_walk.onnx --tolerance 1e-6
+  wildrobot replay walk.lcmlog --robot dynamixel --port /dev/serial/by-id/usb-FTDI...
+
+The last one plays the logged targets on a robot that hangs from its stand, and says per joint what came back. It asks
+before it moves.
 
 Exit code: 0 the same, 1 a difference (the first is named), 2 bad input."""
 
@@ -38,6 +42,16 @@ class ReplayOptions:
     tolerance: float = 0.0
     """Largest difference allowed. 0: equal to the last bit, which the machine of the recording must reach; on
     another kind of processor use 1e-6."""
+    robot: Literal["dynamixel"] | None = None
+    """Play the log's targets on this robot instead."""
+    port: Annotated[str | None, tyro.conf.arg(metavar="PATH")] = None
+    """Serial port of that robot."""
+    calibration: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """That robot's calibration."""
+    json: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Write what came back here."""
+    yes: bool = False
+    """Do not ask: the robot hangs, and may move."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +89,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise UserError(f"--tolerance is {options.tolerance}, expected 0 or more.")
     from wildrobot.robot_description.spec import DEFAULT_ROBOT, RobotSpec
 
+    if options.robot is not None:
+        return play(options)
+    if options.port is not None:
+        raise UserError("--port is for --robot dynamixel. Leave it out, or give both.")
     configuration = read_configuration(options.log)
     calibration = json.loads(configuration.json).get("calibration")
     spec = RobotSpec(Path(configuration.robot_file or DEFAULT_ROBOT), calibration)
@@ -91,6 +109,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{options.log}: {count} ticks the same {exactly}, then the\n{difference}")
         return 1
     print(f"{options.log}: {count} ticks, features, observations, actions and targets the same {exactly}")
+    return 0
+
+
+def play(options: ReplayOptions) -> int:
+    """Play the log's targets on a robot that hangs."""
+    from dataclasses import asdict
+
+    from wildrobot.files import write_text
+    from wildrobot.robot_description import load_robot
+    from wildrobot.runtime.playback import play_log, print_figures
+
+    configuration = read_configuration(options.log)
+    spec = load_robot(configuration.robot_file or None, options.calibration)
+    figures = play_log(options.log, spec, options.port, options.yes)
+    print_figures(figures)
+    if options.json is not None:
+        write_text(options.json, json.dumps([asdict(entry) for entry in figures], indent=2) + "\n")
     return 0
 
 
