@@ -30,11 +30,11 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup(
         "hil",
-        "tests/hil, hardware in the loop. Without --port they run on the virtual robot. With --port they move a real "
-        "robot, which must hang from its stand with its feet off the floor: every joint goes to its home pose and "
-        "steps there by 0.1 rad, sways by 0.05 rad at up to 4 Hz, and follows 5 s of a recorded walk; you are asked to "
-        "press the four foot pads and to tilt the robot by 20 degrees. Current, temperature and voltage are watched. Nothing "
-        "moves before you have said yes; Ctrl-C lets go; at the end everything is limp",
+        "tests/hil, hardware in the loop. Without --port they run on the virtual robot. With --port they move a "
+        "real robot, which must hang from its stand with its feet off the floor: every joint goes to its home pose "
+        "and steps there by 0.1 rad, sways by 0.05 rad at up to 4 Hz, and follows 5 s of a recorded walk; you are "
+        "asked to press the four foot pads and to tilt the robot by 20 degrees. Current, temperature and voltage are "
+        "watched. Nothing moves before you have said yes; Ctrl-C lets go; at the end everything is limp",
     )
     group.addoption(
         "--port", help="serial port of a real robot; default: the virtual robot, in simulated time"
