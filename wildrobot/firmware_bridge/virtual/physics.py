@@ -137,7 +137,8 @@ class Physics:
         torque = self._torque
         if self._held is not None:
             grip = _HAND_STIFFNESS * (self._held - data.qpos[self._q])
-            torque = np.clip(grip, -2.0 * self._stall, 2.0 * self._stall)
+            grip = np.clip(grip, -2.0 * self._stall, 2.0 * self._stall)
+            torque = np.where(np.isnan(grip), torque, grip)
         data.ctrl[self._actuators] = torque
         self._press()
         mujoco.mj_step2(self.model, data)
@@ -186,7 +187,7 @@ class Physics:
         self._pose_start_s, self._pose_duration_s = self.data.time, duration_s
 
     def hold(self, joint_position: Array | None) -> None:
-        """Hands (or a jig) hold every joint at (n,) rad, stronger than the servos; None lets go."""
+        """Hands (or a jig) hold joints at (n,) rad, stronger than the servos; NaN: not this one. None lets go of all."""
         self._held = None if joint_position is None else np.array(joint_position, dtype=float)
 
     # ------------------------------------------------------------------ what can be measured
