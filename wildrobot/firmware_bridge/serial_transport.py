@@ -22,10 +22,21 @@ class SerialTransport:
         Raises:
             UserError: the port is missing, not permitted, or in use.
         """
-        self.port, self.baud = port, baud
+        self.port, self._baud = port, baud
         self._serial: Any = None
         self._poll = select.poll()
         self._open()
+
+    @property
+    def baud(self) -> int:
+        """Bits per second; may be changed while the port is open."""
+        return self._baud
+
+    @baud.setter
+    def baud(self, value: int) -> None:
+        self._baud = value
+        if self._serial is not None:
+            self._serial.baudrate = value
 
     def _open(self) -> None:
         import serial
