@@ -81,6 +81,24 @@ COMMANDS = (
         "sim",
     ),
     Command(
+        ("doctor",),
+        "wildrobot.runtime.doctor",
+        "look at port, servos, sensor board, this computer and a policy; say what to do about each fault",
+        "wildrobot doctor --port /dev/serial/by-id/usb-FTDI... --policy policies/wildrobot_walk.onnx",
+    ),
+    Command(
+        ("calibrate",),
+        "wildrobot.firmware_bridge.calibration.cli",
+        "measure a robot's servo ids, directions, zeros and IMU mount; write them after asking",
+        "wildrobot calibrate --port /dev/serial/by-id/usb-FTDI... --output calibration.yaml",
+    ),
+    Command(
+        ("servo",),
+        "wildrobot.firmware_bridge.servo_cli",
+        "look at servos and set them up: scan, read, write, set-id, reboot",
+        "wildrobot servo scan --port /dev/serial/by-id/usb-FTDI...",
+    ),
+    Command(
         ("replay",),
         "wildrobot.runtime.replay",
         "feed a recorded log through the same code again and demand the same answers",

@@ -43,7 +43,7 @@ class SerialTransport:
         from dynamixel_sdk import PortHandler
 
         if not Path(self.port).exists():
-            raise UserError(f"there is no port {self.port}. {_ports()} Give the robot's with --port.")
+            raise UserError(f"there is no port {self.port}. {list_ports()} Give the robot's with --port.")
         if not os.access(self.port, os.R_OK | os.W_OK):
             raise UserError(
                 f"no permission to use {self.port}. Add yourself to its group (sudo usermod -aG dialout $USER) "
@@ -56,7 +56,7 @@ class SerialTransport:
             handler.ser.exclusive = True
             handler.ser.reset_input_buffer()
         except (serial.SerialException, OSError) as error:
-            holder = _holder(self.port)
+            holder = port_holder(self.port)
             reason = f"{holder} uses it" if holder else str(error)
             raise UserError(
                 f"cannot open {self.port} at {self.baud} bit/s: {reason}. Only one program may drive the bus."
@@ -136,7 +136,7 @@ def choose_port(port: str | None) -> str:
         UserError: none was given; those of this computer are named.
     """
     if port is None:
-        raise UserError(f"no --port was given. {_ports()} Give the robot's with --port.")
+        raise UserError(f"no --port was given. {list_ports()} Give the robot's with --port.")
     return port
 
 
@@ -149,14 +149,14 @@ def latency_timer_ms(port: str) -> int | None:
         return None
 
 
-def _ports() -> str:
+def list_ports() -> str:
     from serial.tools.list_ports import comports
 
     found = ", ".join(sorted(port.device for port in comports())) or "none"
     return f"Serial ports of this computer: {found}."
 
 
-def _holder(port: str) -> str | None:
+def port_holder(port: str) -> str | None:
     """Name and pid of another process that has the port open, as far as /proc shows it."""
     real = os.path.realpath(port)
     for folder in Path("/proc").glob("[0-9]*"):

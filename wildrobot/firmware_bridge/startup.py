@@ -99,7 +99,11 @@ def _check_servo(bus: Bus, spec: RobotSpec, joint: int) -> list[Finding]:
     def value(register: Register) -> int:
         return register.decode(data[register.address : register.end])
 
-    findings = [finding("ok", f"firmware {found.firmware}")]
+    voltage, temperature = (
+        value(table.PRESENT_INPUT_VOLTAGE) * table.VOLTAGE_V,
+        value(table.PRESENT_TEMPERATURE),
+    )
+    findings = [finding("ok", f"firmware {found.firmware}, {voltage:.1f} V, {temperature} °C")]
     for register, wanted in expected_registers(spec, joint).items():
         if (got := value(register)) != wanted:
             text = f"{register.name} is {got}, expected {wanted}"
@@ -114,14 +118,14 @@ def _check_servo(bus: Bus, spec: RobotSpec, joint: int) -> list[Finding]:
     if error := value(table.HARDWARE_ERROR_STATUS):
         text = f"hardware error: {describe_hardware_error(error)}"
         findings.append(finding("error", text, f"Find the cause, then: wildrobot servo reboot {device}"))
-    voltage, guards = value(table.PRESENT_INPUT_VOLTAGE) * table.VOLTAGE_V, spec.guards
+    guards = spec.guards
     low, high = guards["voltage_low_v"], guards["voltage_high_v"]
     if not low.stop <= voltage <= high.stop:
         text = f"supply {voltage:.1f} V, expected {low.stop:g} to {high.stop:g} V"
         findings.append(finding("error", text, "Charge or change the battery"))
     elif not low.warn <= voltage <= high.warn:
         findings.append(finding("warning", f"supply {voltage:.1f} V", "Charge the battery soon"))
-    temperature, limit = value(table.PRESENT_TEMPERATURE), guards["temperature_c"]
+    limit = guards["temperature_c"]
     if temperature > limit.warn:
         level = "error" if temperature > limit.stop else "warning"
         findings.append(finding(level, f"{temperature} °C", "Let it cool down"))

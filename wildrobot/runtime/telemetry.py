@@ -25,22 +25,27 @@ def lcm_url(asked: str | None) -> str:
 
 def open_lcm(url: str) -> Any | None:
     """An `lcm.LCM`, or None (with a warning that says what to do) when this machine cannot have one."""
+    found, why = try_lcm(url)
+    if found is None:
+        print(f"warning: LCM is not available at {url}: {why}", file=sys.stderr)
+        print("Going on without LCM messages.", file=sys.stderr)
+    return found
+
+
+def try_lcm(url: str) -> tuple[Any | None, str]:
+    """An `lcm.LCM`, or None and what to do about it."""
     import lcm
 
     try:
         # LCM's C library prints a long text of its own about routes; ours follows.
         with _silenced_stderr():
-            return lcm.LCM(url)
+            return lcm.LCM(url), ""
     except RuntimeError:
         pass
     if url.startswith("udpm:"):
         fix = "\n".join(f"    {command}" for command in MULTICAST_FIX)
-        reason = f"it needs a multicast route; these two commands make one:\n{fix}"
-    else:
-        reason = "use a URL that LCM knows: udpm://, memq:// or file://."
-    print(f"warning: LCM is not available at {url}: {reason}", file=sys.stderr)
-    print("Going on without LCM messages.", file=sys.stderr)
-    return None
+        return None, f"it needs a multicast route; these two commands make one:\n{fix}"
+    return None, "use a URL that LCM knows: udpm://, memq:// or file://."
 
 
 class _silenced_stderr:

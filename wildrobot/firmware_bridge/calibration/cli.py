@@ -1,4 +1,4 @@
-"""`wildrobot calibrate`: measures ids, directions, zeros, the IMU's mount and the feet, and writes them after asking."""
+"""`wildrobot calibrate`: ids, directions, zeros, the IMU's mount and the feet, measured and written after asking."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from wildrobot.errors import UserError
 if TYPE_CHECKING:
     from wildrobot.firmware_bridge.transport import Transport
 
-EXAMPLES = """Measure what is one robot's own and write it to a calibration file: servo ids and directions (you move joint after
-joint by hand), zeros (the robot drives every joint softly to its end stops), the IMU's mount (the waist turns, you pitch
-the robot), and the feet (you press the pads). It asks before anything moves, shows old and new, and asks before it writes.
+EXAMPLES = """Measure what is one robot's own and write it to a calibration file: servo ids and directions (you move joint
+after joint by hand), zeros (the robot drives every joint softly to its end stops), the IMU's mount (the waist turns,
+you pitch the robot), and the feet (you press the pads). It asks before anything moves, shows old and new, and asks
+before it writes.
 
 examples:
   wildrobot calibrate --port /dev/serial/by-id/usb-FTDI...

@@ -185,7 +185,7 @@ class EndStops:
                 )
             if sample.temperature_c[i] > guards["temperature_c"].warn:
                 raise UserError(
-                    f"{who} is {sample.temperature_c[i]:.0f} °C hot; all servos were let go. Let it cool and begin again."
+                    f"{who} is {sample.temperature_c[i]:.0f} °C hot; all servos were let go. Let it cool."
                 )
         return sample
 
@@ -300,7 +300,11 @@ def find_offsets(
             ends = stops.measure(joint)
             scale = spec.servos[joint].position_rad_per_count
             offset = offset_from_ends(
-                ends, spec.joint_lower[joint], spec.joint_upper[joint], int(spec.joint_direction[joint]), scale
+                ends,
+                spec.joint_lower[joint],
+                spec.joint_upper[joint],
+                int(spec.joint_direction[joint]),
+                scale,
             )
             found[spec.joint_names[joint]] = offset
             say(

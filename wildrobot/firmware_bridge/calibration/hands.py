@@ -95,5 +95,7 @@ class PersonHands:
     def _line() -> str:
         line = sys.stdin.readline()
         if not line:
-            raise UserError("nobody is at the terminal to answer (end of input). Run this where one can type.")
+            raise UserError(
+                "nobody is at the terminal to answer (end of input). Run this where one can type."
+            )
         return line

@@ -22,6 +22,7 @@ LEAST_RAD = math.radians(7.0)
 CLEAR_RATIO = 0.6
 """The second largest excursion over the largest, from which on nobody knows which joint was meant."""
 TRIES = 3
+SETTLE_S = 3.0
 
 _WORDS = {
     # joint name's end: what its positive direction and its negative direction look like
@@ -104,6 +105,9 @@ def identify(spec: RobotSpec, sampler: Sampler, hands: Hands) -> dict[str, Wirin
         UserError: a joint stays unclear after three tries, or one servo is taken for two joints.
     """
     sampler.bus.sync_write(table.TORQUE_ENABLE, dict.fromkeys(sampler.ids, 0))
+    for _ in range(round(SETTLE_S / 0.1)):  # limp legs swing to rest
+        if all(np.nanmax(np.abs(sample.velocity_count)) <= 1 for sample in sampler.record(0.1)):
+            break
     found: dict[str, Wiring] = {}
     for joint, name in enumerate(spec.joint_names):
         wiring = _identify_joint(spec, sampler, hands, joint, found)
@@ -148,9 +152,7 @@ def _identify_joint(
     )
 
 
-def _judge(
-    spec: RobotSpec, ids: Sequence[int], samples: Sequence[Sample], joint: int, way: int
-) -> Wiring:
+def _judge(spec: RobotSpec, ids: Sequence[int], samples: Sequence[Sample], joint: int, way: int) -> Wiring:
     scale = spec.servos[joint].position_rad_per_count
     excursion = find_excursion(np.array([sample.count for sample in samples]) * scale)
     return Wiring(ids[excursion.servo], way * excursion.sign)

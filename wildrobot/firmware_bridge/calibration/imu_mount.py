@@ -179,7 +179,8 @@ def find_mount(bus: Bus, spec: RobotSpec, hands: Hands) -> Mount:
         if disagreement > AGREE_RAD:
             hands.say(
                 f"gravity and the waist's axis differ by {math.degrees(disagreement):.1f} degrees, expected at most "
-                f"{math.degrees(AGREE_RAD):.0f}: the stand is not level, or the waist has play. The waist's axis is used."
+                f"{math.degrees(AGREE_RAD):.0f}: the stand is not level, or the waist has play. The "
+                "waist's axis is used."
             )
         else:
             hands.say(f"gravity and the waist's axis agree within {math.degrees(disagreement):.2f} degrees")
@@ -196,7 +197,8 @@ def _boards(samples: Sequence[Sample]) -> list[BoardSample]:
     good = [board for board in boards if abs(board.quaternion_norm - 1.0) < 0.01]
     if len(good) < 5 or len({board.counter for board in good}) < 3:
         raise UserError(
-            f"the IMU gave {len(good)} orientations in {len(samples)} reads. Run `wildrobot doctor`, it names the cause."
+            f"the IMU gave {len(good)} orientations in {len(samples)} reads. Run `wildrobot doctor`, it "
+            "names the cause."
         )
     return good
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import math
 import signal
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,14 @@ It prints the path to give to --port. Ctrl-C ends it.
 faults (TIME NAME KEY=VALUE ...; TIME in seconds from the start, for=... how long, else to the end; a servo is named
 by its id or its joint; a YAML file has a list of mappings under `faults`, with fault, at and the same keys):
 """
+
+LINES = """lines to type while it runs, as hands beside the robot (for `wildrobot calibrate` in another terminal):
+  move JOINT RAD        move one limp joint by so much and back
+  pose zero|home        hold all joints there; `free` lets go of everything
+  press FOOT [N]        press a foot pad for a second and a half
+  tilt roll|pitch RAD   turn the stand of a suspended robot; 0 is upright
+  push X Y              push: the pelvis's velocity changes at once, m/s
+  fault NAME KEY=VALUE  a fault, now: fault silent servo=3 for=0.5s"""
 
 
 @dataclass
@@ -82,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = tyro.cli(
         VirtualRobotOptions,
         args=None if argv is None else list(argv),
-        description=EXAMPLES + describe_faults(),
+        description=EXAMPLES + describe_faults() + "\n\n" + LINES,
         config=(tyro.conf.FlagCreatePairsOff,),
     )
     return run(options)
@@ -90,6 +99,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(options: VirtualRobotOptions) -> int:
     """Serve until SIGINT, SIGTERM or the end of `duration`."""
+    from wildrobot.firmware_bridge.virtual.hands import RobotHands, TypedLines
     from wildrobot.firmware_bridge.virtual.pty_server import PtyServer, realtime_if_allowed
     from wildrobot.firmware_bridge.virtual.robot import VirtualRobot
     from wildrobot.robot_description import load_robot
@@ -108,6 +118,7 @@ def run(options: VirtualRobotOptions) -> int:
         latency_timer_ms=options.latency_timer_ms,
         velocity_window_ms=options.velocity_window_ms,
     )
+    typed = TypedLines(RobotHands(robot), sys.stdin, lambda text: print(text, flush=True))
     ticks = [_truth(options.lcm_url)] if options.lcm_truth else []
     welcome = f"virtual {spec.name} at {{}}, {spec.config.bus.baud} baud; Ctrl-C ends it"
     server = PtyServer(robot, options.link, say=lambda text: print(text, flush=True))
@@ -119,6 +130,7 @@ def run(options: VirtualRobotOptions) -> int:
             server.set_tick(tick)
 
     def tick(robot: VirtualRobot) -> None:
+        typed.update()
         for publish in ticks:
             publish(robot)
         if options.duration is not None and robot.now_ns >= options.duration * 1e9:

@@ -6,7 +6,11 @@ person for measurements that run in this process.
 
 from __future__ import annotations
 
+import contextlib
+import os
+import select
 from collections.abc import Callable
+from typing import IO
 
 import numpy as np
 
@@ -23,15 +27,6 @@ from wildrobot.firmware_bridge.virtual.fault_text import parse_fault
 from wildrobot.firmware_bridge.virtual.robot import VirtualRobot
 from wildrobot.firmware_bridge.virtual.rotations import quaternion_from_rotvec
 
-HELP = """lines to type while it runs:
-  move JOINT RAD        move one limp joint by so much and back
-  pose zero|home        hold all joints there (`free` lets go)
-  free                  let go of everything
-  press FOOT [N]        press a foot pad for a second and a half
-  tilt roll|pitch RAD   turn the stand of a suspended robot; 0 is upright
-  push X Y              push: the pelvis's velocity changes at once, m/s
-  fault NAME KEY=VALUE  a fault, now: fault silent servo=3 for=0.5s
-"""
 MOVE_S = 1.2
 """There and back."""
 PRESS_S = 1.5
@@ -76,7 +71,9 @@ class RobotHands:
             action = actions[verb]
             action(rest)
         except (KeyError, IndexError, ValueError):
-            raise UserError(f"'{line.strip()}' is not understood.\n{HELP}") from None
+            raise UserError(
+                f"'{line.strip()}' is not understood. Known: {', '.join(actions)}; --help shows how."
+            ) from None
 
     def _named_pose(self, name: str) -> dict[str, float]:
         spec = self.robot.spec
@@ -143,6 +140,41 @@ class RobotHands:
     def fault(self, text: str) -> None:
         """Schedule a fault for now."""
         self.robot.faults.add(parse_fault(f"{self.robot.now_ns * 1e-9:.3f}s {text}"))
+
+
+class TypedLines:
+    """Commands from a terminal (or a pipe), for a robot that must never wait for one."""
+
+    def __init__(self, hands: RobotHands, source: IO[str], say: Callable[[str], None]) -> None:
+        self._hands, self._say = hands, say
+        self._fd: int | None = None
+        self._rest = b""
+        with contextlib.suppress(OSError, ValueError):  # no standard input at all
+            self._fd = source.fileno()
+
+    def update(self) -> None:
+        """Do what was typed, and let the hands move."""
+        self._hands.update()
+        if self._fd is None or not self._readable(self._fd):
+            return
+        data = os.read(self._fd, 4096)
+        if not data:
+            self._fd = None
+            return
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            try:
+                self._hands.command(line.decode(errors="replace"))
+            except UserError as error:
+                self._say(str(error))
+
+    @staticmethod
+    def _readable(descriptor: int) -> bool:
+        # a background job of a shell would be stopped by the kernel if it read the terminal
+        with contextlib.suppress(OSError):
+            if os.isatty(descriptor) and os.tcgetpgrp(descriptor) != os.getpgrp():
+                return False
+        return bool(select.select([descriptor], [], [], 0.0)[0])
 
 
 class VirtualHands:

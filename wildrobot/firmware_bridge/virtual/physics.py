@@ -187,7 +187,7 @@ class Physics:
         self._pose_start_s, self._pose_duration_s = self.data.time, duration_s
 
     def hold(self, joint_position: Array | None) -> None:
-        """Hands (or a jig) hold joints at (n,) rad, stronger than the servos; NaN: not this one. None lets go of all."""
+        """Hands (or a jig) hold joints at (n,) rad, stronger than the servos; NaN: not this one. None lets go."""
         self._held = None if joint_position is None else np.array(joint_position, dtype=float)
 
     # ------------------------------------------------------------------ what can be measured
