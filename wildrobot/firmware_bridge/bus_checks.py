@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
+from wildrobot.firmware_bridge import control_table as table
 from wildrobot.firmware_bridge.board import control_table as board_table
 from wildrobot.firmware_bridge.board.driver import BoardSample, BoardStatus
 from wildrobot.firmware_bridge.bus import Bus, BusError
 from wildrobot.firmware_bridge.presence import answers_garbled, look_elsewhere
 from wildrobot.firmware_bridge.serial_transport import latency_timer_ms, list_ports, port_holder
-from wildrobot.firmware_bridge.startup import Finding, check
+from wildrobot.firmware_bridge.startup import FAST_READ_FIRMWARE, Finding, check
 from wildrobot.robot_description import RobotSpec
 
 BY_ID = Path("/dev/serial/by-id")
@@ -72,6 +73,13 @@ def check_port(port: str | None, by_id: Path = BY_ID) -> list[Finding]:
 def check_bus(bus: Bus, spec: RobotSpec) -> list[Finding]:
     """Every device against the description; where one lacks, what else is on the bus."""
     findings = check(bus, spec)
+    for joint, device in enumerate(spec.servo_ids):
+        found = bus.ping(device)
+        if found is not None and found.firmware < FAST_READ_FIRMWARE:
+            what = f"firmware {found.firmware} knows no fast reads ({FAST_READ_FIRMWARE} does): all reads are slower"
+            repair = "Update it with the maker's tool when there is time"
+            who = f"servo {device} ({spec.joint_names[joint]})"
+            findings.append(Finding("warning", device, who, what, repair))
     lacking = [
         device
         for device in spec.servo_ids
@@ -94,7 +102,8 @@ def _who_else(bus: Bus, spec: RobotSpec, lacking: list[int]) -> list[Finding]:
     for stranger in look_elsewhere(bus, spec, lacking):
         device = stranger.device.id
         if stranger.baud != bus.transport.baud:
-            repair = f"Set its speed: wildrobot servo write {device} baud_rate CODE --baud {stranger.baud}"
+            code = next(code for code, baud in table.BAUD_RATES.items() if baud == bus.transport.baud)
+            repair = f"Set its speed: wildrobot servo write {device} baud_rate {code} --baud {stranger.baud}"
         else:
             repair = f"If it is one that lacks ({', '.join(map(str, lacking))}): wildrobot servo set-id {device} NEW"
         found.append(Finding("warning", device, "bus", f"there is a {stranger}", repair))

@@ -12,6 +12,8 @@ from typing import Any
 from wildrobot.errors import UserError
 from wildrobot.firmware_bridge.transport import PortLost
 
+_PTY_MASTERS = {"/dev/ptmx", "/dev/pts/ptmx"}
+
 
 class SerialTransport:
     """Exclusive use of one port at one speed."""
@@ -163,7 +165,9 @@ def port_holder(port: str) -> str | None:
         if folder.name == str(os.getpid()):
             continue
         try:
-            if any(os.path.realpath(link) == real for link in (folder / "fd").iterdir()):
+            opened = {os.path.realpath(link) for link in (folder / "fd").iterdir()}
+            # who made a pseudo-terminal has both of its ends: that is the robot, not its user
+            if real in opened and not (real.startswith("/dev/pts/") and opened & _PTY_MASTERS):
                 return f"{(folder / 'comm').read_text().strip()} (pid {folder.name})"
         except OSError:
             continue
