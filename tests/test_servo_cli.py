@@ -1,0 +1,160 @@
+"""`wildrobot servo`: scan, read, write, set-id, reboot on the virtual robot."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+from calibration_helpers import Bench
+
+from wildrobot.errors import UserError
+from wildrobot.firmware_bridge import control_table as table
+from wildrobot.firmware_bridge.presence import answers_garbled
+from wildrobot.firmware_bridge.servo_cli import Read, Reboot, Scan, SetId, Write, describe, main, run
+from wildrobot.firmware_bridge.virtual.faults import DuplicateId, Overload, Silent, WrongBaud
+from wildrobot.firmware_bridge.virtual.robot import Hidden
+
+
+def told(bench: Bench, order: Any, capsys: pytest.CaptureFixture[str], code: int = 0) -> str:
+    bench.transport.sleep(0.1)
+    assert run(order, bench.transport) == code
+    assert bench.transport.closed
+    return capsys.readouterr().out
+
+
+def test_scan_lists_everybody(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = told(Bench(), Scan(), capsys).splitlines()
+    assert len(lines) == 10
+    assert lines[0].split() == ["1000000", "bit/s", "id", "1", "XM430-W350,", "firmware", "48"]
+    assert "sensor board" in lines[-1]
+
+
+def test_scan_finds_other_speeds_only_when_told_to(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "57600" not in told(Bench(faults=(WrongBaud(servo=4),)), Scan(), capsys)
+    assert "   57600 bit/s  id   4" in told(Bench(faults=(WrongBaud(servo=4),)), Scan(all_bauds=True), capsys)
+
+
+def test_read_prints_registers_with_their_units(capsys: pytest.CaptureFixture[str]) -> None:
+    out = told(Bench(), Read(4, ("present_input_voltage", "baud_rate", "present_position")), capsys)
+    lines = out.splitlines()
+    assert lines[0].split() == ["present_input_voltage", "120", "(12", "V)"]
+    assert "(1000000 bit/s)" in lines[1]
+    assert "degrees)" in lines[2]
+
+
+def test_read_without_names_prints_the_whole_table(capsys: pytest.CaptureFixture[str]) -> None:
+    assert len(told(Bench(), Read(4), capsys).splitlines()) == len(table.REGISTERS)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        ("return_delay_time", 250, "250 (500 us)"),
+        ("present_current", -100, "-100 (-0.269 A)"),
+        ("hardware_error_status", 0x24, "36 (overheating, overload)"),
+        ("bus_watchdog", -1, "-1 (tripped)"),
+        ("bus_watchdog", 4, "4 (80 ms)"),
+        ("goal_position", 3072, "3072 (+90.0 degrees)"),
+        ("pwm_limit", 885, "885 (100 %)"),
+        ("led", 1, "1"),
+    ],
+)
+def test_a_count_is_shown_in_its_unit(name: str, value: int, text: str) -> None:
+    assert describe(table.BY_NAME[name], value) == text
+
+
+def test_write_changes_a_register_and_shows_both_values(capsys: pytest.CaptureFixture[str]) -> None:
+    bench = Bench()
+    out = told(bench, Write(4, "position_p_gain", 640), capsys)
+    assert out == "servo 4: position_p_gain 800 > 640\n"
+    assert bench.robot.servo(4).get(table.POSITION_P_GAIN) == 640
+
+
+def test_the_eeprom_is_not_written_with_the_torque_on_unless_told(capsys: pytest.CaptureFixture[str]) -> None:
+    bench = Bench()
+    bench.bus.write(4, table.TORQUE_ENABLE, 1)
+    with pytest.raises(UserError, match=r"EEPROM.*--torque-off"):
+        run(Write(4, "return_delay_time", 10), bench.transport)
+    assert bench.robot.servo(4).get(table.RETURN_DELAY_TIME) == 0
+    assert bench.robot.servo(4).torque_on
+    bench.transport.closed = False
+    told(bench, Write(4, "return_delay_time", 10, torque_off=True), capsys)
+    assert bench.robot.servo(4).get(table.RETURN_DELAY_TIME) == 10
+    assert not bench.robot.servo(4).torque_on
+
+
+@pytest.mark.parametrize(
+    ("order", "message"),
+    [
+        (Write(4, "pwm_limi", 1), "did you mean 'pwm_limit'"),
+        (Write(4, "present_position", 1), "read-only"),
+        (Write(4, "id", 7), "set-id"),
+        (Write(4, "led", 300), "not in 0 to 255"),
+        (Write(4, "goal_pwm", 40000), "not in -32768 to 32767"),
+        (Write(4, "operating_mode", 9), "refused.*data range"),
+        (Read(77, ("id",)), "device 77 does not answer.*servo scan"),
+        (Read(4, ("colour",)), "no register 'colour'"),
+        (SetId(4, 5, yes=True), "id 5 is taken"),
+        (SetId(77, 10, yes=True), "nobody answers as 77"),
+        (SetId(4, 253, yes=True), "ids go from 0 to 252"),
+        (SetId(4, 4, yes=True), "has this id already"),
+        (Reboot(77), "device 77 does not answer a reboot"),
+    ],
+)
+def test_what_cannot_be_done_is_said(order: Any, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        run(order, Bench().transport)
+
+
+def test_set_id_asks_first(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    bench = Bench()
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n"))
+    assert "nothing was changed" in told(bench, SetId(4, 42), capsys, code=1)
+    assert bench.robot.servo(4).id == 4
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+    bench.transport.closed = False
+    assert "servo 4 is 42 now" in told(bench, SetId(4, 42), capsys)
+    assert bench.robot.servo(4).id == 42
+
+
+def test_a_factory_fresh_servo_gets_its_id(capsys: pytest.CaptureFixture[str]) -> None:
+    bench = Bench(Hidden(ids={"left_knee_pitch": 42}))
+    told(bench, SetId(42, 4, yes=True), capsys)
+    assert bench.robot.servo("left_knee_pitch").id == 4
+
+
+def test_of_two_with_one_id_none_is_given_another() -> None:
+    bench = Bench(faults=(DuplicateId(servo=4, other=5),))
+    bench.transport.sleep(0.01)
+    with pytest.raises(UserError, match="two devices answer as 5"):
+        run(SetId(5, 42, yes=True), bench.transport)
+
+
+def test_garbled_is_neither_one_that_answers_nor_one_that_is_silent() -> None:
+    bench = Bench(faults=(DuplicateId(servo=4, other=5), Silent(servo=6)))
+    bench.transport.sleep(0.01)
+    assert [answers_garbled(bench.bus, device) for device in (3, 4, 5, 6)] == [False, False, True, False]
+
+
+def test_reboot_clears_a_shutdown_and_waits_for_the_servo(capsys: pytest.CaptureFixture[str]) -> None:
+    bench = Bench(faults=(Overload(servo=4),))
+    assert told(bench, Reboot(4), capsys) == "servo 4 is up again; hardware error: none\n"
+    assert bench.robot.servo(4).get(table.HARDWARE_ERROR_STATUS) == 0
+
+
+@pytest.mark.parametrize("word", ["scan", "read", "write", "set-id", "reboot"])
+def test_every_order_s_help_has_an_example(word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([word, "--help"])
+    assert ended.value.code == 0
+    assert f"example: wildrobot servo {word}" in capsys.readouterr().out
+
+
+def test_the_words_of_the_command_line_reach_the_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+    monkeypatch.setattr("wildrobot.firmware_bridge.servo_cli.run", lambda order: seen.append(order) or 0)
+    assert main(["write", "4", "led", "1", "--port", "/dev/x", "--torque-off"]) == 0
+    (order,) = seen
+    assert (order.id, order.register, order.value, order.torque_off) == (4, "led", 1, True)
+    assert order.common.port == "/dev/x"
