@@ -124,7 +124,9 @@ class Session:
             if self.state is state:
                 return
             self.tick()
-        raise AssertionError(f"not {state.value} within {limit_s} s, but {self.state.value}: {self.told.events}")
+        raise AssertionError(
+            f"not {state.value} within {limit_s} s, but {self.state.value}: {self.told.events}"
+        )
 
 
 def up(virtual: VirtualRobot) -> bool:

@@ -11,7 +11,8 @@ from calibration_helpers import Bench
 from wildrobot.errors import UserError
 from wildrobot.firmware_bridge import control_table as table
 from wildrobot.firmware_bridge.presence import answers_garbled
-from wildrobot.firmware_bridge.servo_cli import Read, Reboot, Scan, SetId, Write, describe, main, run
+from wildrobot.firmware_bridge.servo_cli import Read, Reboot, Scan, SetId, Write, main, run
+from wildrobot.firmware_bridge.servo_orders import describe
 from wildrobot.firmware_bridge.virtual.faults import DuplicateId, Overload, Silent, WrongBaud
 from wildrobot.firmware_bridge.virtual.robot import Hidden
 

@@ -237,7 +237,9 @@ class Bus:
                 first = result.first_missing is None
                 if first:
                     result.first_missing = device
-                result.failures[device] = BEHIND if not first else "a broken answer" if broken else "no answer"
+                result.failures[device] = (
+                    BEHIND if not first else "a broken answer" if broken else "no answer"
+                )
         return result
 
     def _collect_fast(self, result: BulkAnswer, sent_ns: int, sizes: dict[int, int]) -> bool:

@@ -8,12 +8,25 @@ from wildrobot.firmware_bridge import control_table as table
 from wildrobot.firmware_bridge.board.driver import MODEL_NUMBER
 from wildrobot.firmware_bridge.bus import Bus, Device
 from wildrobot.firmware_bridge.protocol import Instruction, Parser, encode
+from wildrobot.firmware_bridge.serial_transport import latency_timer_ms
+from wildrobot.firmware_bridge.transport import Transport
 from wildrobot.robot_description import RobotSpec
 
 BAUDS = (57_600, 115_200, 1_000_000, 2_000_000, 3_000_000, 4_000_000)
 FACTORY_ID = 1
 _NAMES = {1020: "XM430-W350", 1030: "XM430-W210", MODEL_NUMBER: "sensor board"}
 _LISTEN_S = 0.004
+
+_USB_S = 0.002
+_UNKNOWN_ADAPTER_S = 0.01
+
+
+def patient_bus(transport: Transport) -> Bus:
+    """A bus that waits for answers as long as the port's adapter may keep them; for scans, where the loop's 2 ms miss
+    devices behind a slow adapter."""
+    port = getattr(transport, "port", None)
+    latency_ms = latency_timer_ms(port) if port is not None else 0
+    return Bus(transport, _UNKNOWN_ADAPTER_S if latency_ms is None else _USB_S + latency_ms * 1e-3)
 
 
 def model_name(number: int) -> str:
@@ -31,11 +44,12 @@ def answers_garbled(bus: Bus, device: int, tries: int = 3) -> bool:
         device, Instruction.READ, position.address.to_bytes(2, "little") + position.size.to_bytes(2, "little")
     )
     transport = bus.transport
+    wait_s = max(_LISTEN_S, bus.margin_s)
     for _ in range(tries):
         transport.discard_input()
         transport.write(packet)
         heard = b""
-        end = transport.now_ns() + bus.wire_ns(len(packet) + 15) + round(_LISTEN_S * 1e9)
+        end = transport.now_ns() + bus.wire_ns(len(packet) + 15) + round(wait_s * 1e9)
         while (left := end - transport.now_ns()) > 0:
             heard += transport.read(left * 1e-9)
         if not heard or any(status.device == device for status in Parser().feed(heard)):

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from wildrobot.firmware_bridge.transport import Transport
     from wildrobot.robot_description import RobotSpec
 
-EXAMPLES = """Look at port, bus, servos, sensor board, this computer and a policy; every line is ok, warning or error, and
-says what to do. Without --fix, --identify and --pose nothing is changed and nothing moves.
+EXAMPLES = """Look at port, bus, servos, sensor board, this computer and a policy; every line is ok, warning or
+error, and says what to do. Without --fix, --identify and --pose nothing is changed and nothing moves.
 
 examples:
   wildrobot doctor --port /dev/serial/by-id/usb-FTDI... --policy policies/wildrobot_walk.onnx
@@ -128,12 +128,12 @@ def examine(
         UserError: a measurement by hand stays unclear.
         BusError, PortLost: the bus is gone.
     """
-    from wildrobot.firmware_bridge.bus import Bus
     from wildrobot.firmware_bridge.bus_checks import check_bus
     from wildrobot.firmware_bridge.calibration.diagnosis import diagnose
+    from wildrobot.firmware_bridge.presence import patient_bus
     from wildrobot.firmware_bridge.startup import repair
 
-    bus = Bus(transport)
+    bus = patient_bus(transport)
     findings = check_bus(bus, spec)
     if options.fix and any(finding.fix for finding in findings):
         report.say("--fix repairs:")

@@ -15,10 +15,10 @@ from wildrobot.errors import UserError
 if TYPE_CHECKING:
     from wildrobot.firmware_bridge.transport import Transport
 
-EXAMPLES = """Measure what is one robot's own and write it to a calibration file: servo ids and directions (you move joint
-after joint by hand), zeros (the robot drives every joint softly to its end stops), the IMU's mount (the waist turns,
-you pitch the robot), and the feet (you press the pads). It asks before anything moves, shows old and new, and asks
-before it writes.
+EXAMPLES = """Measure what is one robot's own and write it to a calibration file: servo ids and directions (you move
+joint after joint by hand), zeros (the robot drives every joint softly to its end stops), the IMU's mount (the waist
+turns, you pitch the robot), and the feet (you press the pads). It asks before anything moves, shows old and new, and
+asks before it writes.
 
 examples:
   wildrobot calibrate --port /dev/serial/by-id/usb-FTDI...
@@ -62,7 +62,7 @@ def run(options: CalibrateOptions, transport: Transport | None = None) -> int:
     Raises:
         UserError: see the steps.
     """
-    from wildrobot.firmware_bridge.bus import Bus, BusError
+    from wildrobot.firmware_bridge.bus import PATIENCE_S, Bus, BusError
     from wildrobot.firmware_bridge.calibration.hands import PersonHands
     from wildrobot.firmware_bridge.calibration.measures import Refused, ask_and_write, measure
     from wildrobot.firmware_bridge.serial_transport import SerialTransport, choose_port
@@ -77,7 +77,7 @@ def run(options: CalibrateOptions, transport: Transport | None = None) -> int:
     # `kill` is to let go as Ctrl-C does
     previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        findings = measure(Bus(transport), spec, options.only, hands)
+        findings = measure(Bus(transport, PATIENCE_S), spec, options.only, hands)
         for note in findings.notes:
             hands.say(f"error: {note}")
         written = ask_and_write(options.output, findings, hands, hands.say)
