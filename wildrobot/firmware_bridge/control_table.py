@@ -85,6 +85,7 @@ PROFILE_ACCELERATION = _r("profile_acceleration", 108, 4)
 PROFILE_VELOCITY = _r("profile_velocity", 112, 4)
 GOAL_POSITION = _r("goal_position", 116, 4, signed=True)
 REALTIME_TICK = _r("realtime_tick", 120, 2, writable=False)
+REALTIME_TICK_PERIOD = 32768
 MOVING = _r("moving", 122, 1, writable=False)
 MOVING_STATUS = _r("moving_status", 123, 1, writable=False)
 PRESENT_PWM = _r("present_pwm", 124, 2, signed=True, writable=False)
@@ -152,9 +153,10 @@ def describe_hardware_error(value: int) -> str:
 
 
 MOTION_BYTES = tuple(
-    register.address + i for register in (PRESENT_POSITION, PRESENT_VELOCITY) for i in range(2)
+    register.address + i for register in (PRESENT_POSITION, PRESENT_VELOCITY, REALTIME_TICK) for i in range(2)
 )
-"""Registers whose bytes the motion block of the indirect data shows: the low halves say all there is to say."""
+"""Registers whose bytes the motion block of the indirect data shows: the low halves say all there is to say. The
+servo's clock tells an answer of this request from a late one of the last."""
 HEALTH_BYTES = tuple(
     register.address + i
     for register in (PRESENT_CURRENT, PRESENT_INPUT_VOLTAGE, PRESENT_TEMPERATURE, HARDWARE_ERROR_STATUS)
@@ -165,16 +167,19 @@ HEALTH_BYTES = tuple(
 
 @dataclass(frozen=True)
 class Motion:
-    """A servo's motion block, in counts."""
+    """A servo's motion block, in counts, and its clock, ms."""
 
     position: int
     velocity: int
+    tick_ms: int
 
     @classmethod
     def decode(cls, data: bytes) -> Motion:
-        """From the first four bytes of the indirect data."""
+        """From the first bytes of the indirect data."""
         return cls(
-            int.from_bytes(data[0:2], "little", signed=True), int.from_bytes(data[2:4], "little", signed=True)
+            int.from_bytes(data[0:2], "little", signed=True),
+            int.from_bytes(data[2:4], "little", signed=True),
+            int.from_bytes(data[4:6], "little"),
         )
 
 

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from wildrobot.firmware_bridge import control_table as table
 from wildrobot.firmware_bridge.board import control_table as board_table
-from wildrobot.firmware_bridge.bus import Bus
+from wildrobot.firmware_bridge.bus import Answer, Bus
 from wildrobot.firmware_bridge.control_table import HealthBlock, Motion
+from wildrobot.firmware_bridge.device_clock import DeviceClock
 from wildrobot.firmware_bridge.protocol import Instruction, encode
 from wildrobot.robot_description import RobotSpec
 
@@ -55,6 +56,8 @@ class ServoBus:
         # The board last: its processor may be busy with its IMU when the request ends.
         self._order = [*self.ids, self.board_id]
         self._turn = 0
+        self._clocks = {device: DeviceClock(1e-3, table.REALTIME_TICK_PERIOD) for device in self.ids}
+        self._clocks[self.board_id] = DeviceClock(1e-6, 1 << 32)
         self._count = np.array([servo.position_rad_per_count for servo in spec.servos])
         self._rate = np.array([servo.velocity_rad_s_per_count for servo in spec.servos])
         self._p_gain = np.array([joint.p_gain for joint in spec.config.joints])
@@ -86,6 +89,10 @@ class ServoBus:
             start_ns=answer.start_ns, end_ns=answer.end_ns,
         )  # fmt: skip
         for device, got in answer.answers.items():
+            late = self._late_s(device, got)
+            if late != 0.0:
+                samples.failures[device] = f"an answer of {1e3 * late:.0f} ms ago"
+                continue
             if device == self.board_id:
                 samples.board, samples.board_time_ns = got.data, got.time_ns
                 continue
@@ -98,6 +105,14 @@ class ServoBus:
             self._order.remove(answer.first_missing)
             self._order.append(answer.first_missing)
         return samples
+
+    def _late_s(self, device: int, answer: Answer) -> float:
+        if device == self.board_id:
+            clock = board_table.CLOCK.address - board_table.SAMPLE_ADDRESS
+            count = board_table.CLOCK.decode(answer.data[clock:])
+        else:
+            count = Motion.decode(answer.data).tick_ms
+        return self._clocks[device].late_s(count, answer.time_ns)
 
     def joint_motion(self, samples: TickSamples) -> tuple[Array, Array]:
         """Joint positions (n,) rad and velocities (n,) rad/s."""

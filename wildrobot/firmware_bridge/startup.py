@@ -191,7 +191,7 @@ def prepare(bus: Bus, spec: RobotSpec, say: Callable[[str], None] = lambda text:
         raise UserError(
             f"the robot is not ready: {error}. Check its cables and run `wildrobot doctor`."
         ) from error
-    return ServoBus(bus, spec, _fast_reads(bus, spec, say))
+    return _reader(bus, spec, say)
 
 
 def _map_reads(bus: Bus, device: int) -> None:
@@ -201,18 +201,18 @@ def _map_reads(bus: Bus, device: int) -> None:
         raise BusError(f"device {device} did not keep its indirect addresses")
 
 
-def _fast_reads(bus: Bus, spec: RobotSpec, say: Callable[[str], None]) -> bool:
-    """Whether every device answers a fast bulk read: its firmware must promise it and a trial must show it."""
+def _reader(bus: Bus, spec: RobotSpec, say: Callable[[str], None]) -> ServoBus:
+    """By fast bulk reads if every device answers them: its firmware must promise it and a trial must show it."""
     devices = [device for i in spec.servo_ids if (device := bus.ping(i)) is not None]
     old = [device for device in devices if device.firmware < FAST_READ_FIRMWARE]
     if old:
         say(f"{_names(old)}: firmware before {FAST_READ_FIRMWARE}, so reads are plain bulk reads (slower)")
-        return False
-    trial = ServoBus(bus, spec, fast=True)
-    if all(not trial.read_tick().failures for _ in range(_TRIALS)):
-        return True
-    say("fast bulk reads were not answered, so reads are plain bulk reads (slower)")
-    return False
+    else:
+        fast = ServoBus(bus, spec, fast=True)
+        if all(not fast.read_tick().failures for _ in range(_TRIALS)):
+            return fast
+        say("fast bulk reads were not answered, so reads are plain bulk reads (slower)")
+    return ServoBus(bus, spec, fast=False)
 
 
 def _names(devices: Sequence[Device]) -> str:
