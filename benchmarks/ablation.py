@@ -26,9 +26,9 @@ from wildrobot.config import from_dict
 from wildrobot.errors import UserError
 from wildrobot.files import write_text
 from wildrobot.robot_description import RobotSpec, load_robot
+from wildrobot.rotations import heading_split, quat_to_matrix, rotate_heading
 from wildrobot.runtime.estimator import Estimate
 from wildrobot.runtime.features import compute_features
-from wildrobot.runtime.rotations import heading_split, quat_to_matrix, rotate_heading
 from wildrobot.runtime.sensor_frame import SensorFrame
 from wildrobot.runtime.window import windows_of
 from wildrobot.training.amp import AMP

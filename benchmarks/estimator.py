@@ -22,10 +22,10 @@ import numpy as np
 
 from wildrobot.errors import UserError
 from wildrobot.robot_description import RobotSpec, load_robot
+from wildrobot.rotations import heading_split, quat_to_matrix, rotate, rotate_heading
 from wildrobot.runtime.estimator import GRAVITY, StateEstimator
 from wildrobot.runtime.policy import OnnxPolicy
 from wildrobot.runtime.randomization import BASIC, NOMINAL, Randomization
-from wildrobot.runtime.rotations import heading_split, quat_to_matrix, rotate, rotate_heading
 from wildrobot.runtime.sensor_frame import SensorFrame
 from wildrobot.runtime.signal_path import SignalPath
 from wildrobot.runtime.simulation import Simulation

@@ -10,9 +10,9 @@ from wildrobot.firmware_bridge.bus import Bus
 from wildrobot.firmware_bridge.virtual.faults import Fault
 from wildrobot.firmware_bridge.virtual.hands import VirtualHands
 from wildrobot.firmware_bridge.virtual.robot import Hidden, VirtualRobot
-from wildrobot.firmware_bridge.virtual.rotations import multiply, quaternion_from_rotvec
 from wildrobot.firmware_bridge.virtual.transport import VirtualTransport
 from wildrobot.robot_description import RobotSpec, load_robot
+from wildrobot.rotations import quat_from_rotvec, quat_multiply
 
 SPEC = load_robot()
 TILT_DEG = 10.0
@@ -44,7 +44,7 @@ class Bench:
     @property
     def true_mount(self) -> np.ndarray:
         """torso <- IMU as it really is."""
-        return multiply(quaternion_from_rotvec(np.array(self.hidden.imu_tilt_rad)), SPEC.imu_mount)
+        return quat_multiply(quat_from_rotvec(np.array(self.hidden.imu_tilt_rad)), SPEC.imu_mount)
 
 
 def offset_errors(found: RobotSpec, hidden: Hidden) -> dict[str, float]:

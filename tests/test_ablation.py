@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from wildrobot.robot_description import RobotSpec
+from wildrobot.rotations import quat_from_yaw
 from wildrobot.runtime.features import feature_names
-from wildrobot.runtime.rotations import quat_from_yaw
 from wildrobot.training.reference.clip import PlannedClip
 
 

@@ -10,8 +10,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1] / "wildrobot"
 
-# Small helpers that every part may use: errors, files, configuration, state of filters.
-BASE = {"errors", "files", "config", "state", "__init__"}
+# Small helpers that every part may use: errors, files, configuration, state of filters, rotations.
+BASE = {"errors", "files", "config", "state", "rotations", "__init__"}
 MAY_IMPORT = {
     "robot_description": set(),
     "firmware_bridge": {"robot_description"},

@@ -57,8 +57,8 @@ from wildrobot.firmware_bridge.calibration.sampling import Sampler
 from wildrobot.firmware_bridge.virtual.faults import FootStuck, Silent, WrongBaud
 from wildrobot.firmware_bridge.virtual.hands import TypedLines, VirtualHands
 from wildrobot.firmware_bridge.virtual.robot import Hidden
-from wildrobot.firmware_bridge.virtual.rotations import multiply, quaternion_from_rotvec, to_matrix
 from wildrobot.robot_description import RobotSpec, load_robot
+from wildrobot.rotations import quat_from_rotvec, quat_multiply, quat_to_matrix
 
 
 def bump(size: float, n: int = 3, servo: int = 1, overshoot: float = 0.0) -> np.ndarray:
@@ -104,7 +104,7 @@ def test_the_words_for_a_joint_s_positive_direction_are_what_the_body_does(joint
     axis = next(
         body.joint.axis for body in SPEC.tree.bodies if body.joint is not None and body.joint.name == name
     )
-    turn = to_matrix(quaternion_from_rotvec(0.1 * np.asarray(axis)))
+    turn = quat_to_matrix(quat_from_rotvec(0.1 * np.asarray(axis)))
     part = np.array([1.0, 0.0, 0.0]) if name.endswith(("yaw", "ankle_pitch")) else np.array([0.0, 0.0, -1.0])
     goes = turn @ part - part
     outwards = 1.0 if name.startswith("left") else -1.0
@@ -284,12 +284,12 @@ def test_the_program_killed_in_the_middle_leaves_servos_that_stop() -> None:
 
 def random_mounts(count: int) -> list[np.ndarray]:
     rng = np.random.default_rng(3)
-    return [quaternion_from_rotvec(rng.uniform(-1.2, 1.2, 3)) for _ in range(count)]
+    return [quat_from_rotvec(rng.uniform(-1.2, 1.2, 3)) for _ in range(count)]
 
 
 @pytest.mark.parametrize("mount", random_mounts(5))
 def test_a_mount_follows_from_the_torso_s_two_axes_in_the_chip_s_frame(mount: np.ndarray) -> None:
-    matrix = to_matrix(mount)
+    matrix = quat_to_matrix(mount)
     crooked = matrix[1] + 0.3 * matrix[2]  # what is not across z is not believed
     found = mount_from_axes(matrix[2], crooked / np.linalg.norm(crooked))
     assert rotation_between(found, mount)[0] < 1e-6
@@ -297,22 +297,24 @@ def test_a_mount_follows_from_the_torso_s_two_axes_in_the_chip_s_frame(mount: np
 
 @pytest.mark.parametrize("mount", random_mounts(5))
 def test_a_quaternion_of_a_matrix_gives_the_matrix_back(mount: np.ndarray) -> None:
-    np.testing.assert_allclose(to_matrix(quaternion_of(to_matrix(mount))), to_matrix(mount), atol=1e-12)
+    np.testing.assert_allclose(
+        quat_to_matrix(quaternion_of(quat_to_matrix(mount))), quat_to_matrix(mount), atol=1e-12
+    )
 
 
 @pytest.mark.parametrize("mount", random_mounts(5))
 def test_without_pitching_the_tilt_is_mended_by_the_shortest_turn(mount: np.ndarray) -> None:
     z_imu = np.array([0.1, -0.15, 0.98]) / np.linalg.norm([0.1, -0.15, 0.98])
     found = tilt_mount(mount, z_imu)
-    np.testing.assert_allclose(to_matrix(found) @ z_imu, [0, 0, 1], atol=1e-9)
+    np.testing.assert_allclose(quat_to_matrix(found) @ z_imu, [0, 0, 1], atol=1e-9)
     assert rotation_between(mount, found)[0] == pytest.approx(
-        angle_between(to_matrix(mount) @ z_imu, np.array([0.0, 0.0, 1.0]))
+        angle_between(quat_to_matrix(mount) @ z_imu, np.array([0.0, 0.0, 1.0]))
     )
 
 
 def test_an_upside_down_mount_is_turned_over() -> None:
     found = tilt_mount(np.array([1.0, 0.0, 0.0, 0.0]), np.array([0.0, 0.0, -1.0]))
-    np.testing.assert_allclose(to_matrix(found) @ [0, 0, -1], [0, 0, 1], atol=1e-9)
+    np.testing.assert_allclose(quat_to_matrix(found) @ [0, 0, -1], [0, 0, 1], atol=1e-9)
 
 
 def test_the_waist_s_axis_comes_from_a_noisy_gyro_with_a_bias() -> None:
@@ -332,10 +334,10 @@ def test_a_gyro_that_does_not_follow_the_waist_is_no_measurement() -> None:
 
 
 def test_the_pitch_axis_is_that_of_the_turn_in_the_chip_s_frame() -> None:
-    mount, yaw = random_mounts(1)[0], quaternion_from_rotvec(np.array([0.0, 0.0, 1.1]))
-    upright = multiply(yaw, mount)
-    nose_down = multiply(multiply(yaw, quaternion_from_rotvec(np.array([0.0, 0.35, 0.0]))), mount)
-    np.testing.assert_allclose(pitch_axis(upright, nose_down), to_matrix(mount)[1], atol=1e-9)
+    mount, yaw = random_mounts(1)[0], quat_from_rotvec(np.array([0.0, 0.0, 1.1]))
+    upright = quat_multiply(yaw, mount)
+    nose_down = quat_multiply(quat_multiply(yaw, quat_from_rotvec(np.array([0.0, 0.35, 0.0]))), mount)
+    np.testing.assert_allclose(pitch_axis(upright, nose_down), quat_to_matrix(mount)[1], atol=1e-9)
     with pytest.raises(NotMeasured, match=r"0\.0 degrees"):
         pitch_axis(upright, upright)
 
@@ -346,7 +348,7 @@ def test_a_turn_about_the_upright_axis_is_no_pitch() -> None:
 
 
 def test_the_mean_of_quaternions_does_not_mind_their_sign() -> None:
-    q = quaternion_from_rotvec(np.array([0.1, 0.2, 0.3]))
+    q = quat_from_rotvec(np.array([0.1, 0.2, 0.3]))
     np.testing.assert_allclose(mean_quaternion(np.array([q, -q, q])), q)
     np.testing.assert_allclose(up_axis(np.array([1.0, 0.0, 0.0, 0.0])), [0, 0, 1])
 
@@ -361,7 +363,7 @@ def test_a_tilted_imu_s_mount_is_found_within_a_fifth_of_a_degree() -> None:
 
 def test_a_stand_that_is_not_level_is_told_and_costs_nothing() -> None:
     bench = Bench(Hidden(imu_tilt_rad=TILT))  # type: ignore[arg-type]
-    crooked = quaternion_from_rotvec(np.array([math.radians(3.0), 0.0, 0.0]))
+    crooked = quat_from_rotvec(np.array([math.radians(3.0), 0.0, 0.0]))
     bench.robot.physics.tilt(crooked)
     bench.transport.sleep(1.0)
     hands = bench.hands
@@ -369,8 +371,8 @@ def test_a_stand_that_is_not_level_is_told_and_costs_nothing() -> None:
     class OnCrookedStand(VirtualHands):
         def _begin(self, request: Request) -> None:
             angle = getattr(request, "angle_rad", 0.0)
-            turn = quaternion_from_rotvec(np.array([0.0, angle, 0.0]))
-            self.hands.robot.physics.tilt(multiply(crooked, turn))
+            turn = quat_from_rotvec(np.array([0.0, angle, 0.0]))
+            self.hands.robot.physics.tilt(quat_multiply(crooked, turn))
             self.hands._begin(lambda time_s: time_s > 1.0)
 
     hands = OnCrookedStand(bench.robot)
@@ -435,7 +437,7 @@ def test_crossed_wires_are_named() -> None:
 
 
 def test_a_calibration_that_is_written_and_read_again_is_the_same_robot(tmp_path: Path) -> None:
-    found = changed(SPEC, {"waist_yaw": {"direction": -1, "offset_rad": 0.123}}, quaternion_from_rotvec(TILT))
+    found = changed(SPEC, {"waist_yaw": {"direction": -1, "offset_rad": 0.123}}, quat_from_rotvec(np.array(TILT)))
     write_calibration(tmp_path / "calibration.yaml", found)
     again = load_robot(None, tmp_path / "calibration.yaml")
     assert as_calibration(again) == as_calibration(found)
@@ -445,7 +447,7 @@ def test_a_calibration_that_is_written_and_read_again_is_the_same_robot(tmp_path
 
 def test_the_table_shows_old_new_and_difference() -> None:
     found = changed(SPEC, {"left_knee_pitch": {"id": 5, "direction": -1, "offset_rad": 0.12},
-                           "left_ankle_pitch": {"id": 4}}, quaternion_from_rotvec(TILT))  # fmt: skip
+                           "left_ankle_pitch": {"id": 4}}, quat_from_rotvec(np.array(TILT)))  # fmt: skip
     lines = comparison(SPEC, found).splitlines()
     knee = next(line for line in lines if line.startswith("left_knee_pitch"))
     assert knee.split() == [

@@ -14,14 +14,14 @@ from wildrobot.robot_description import RobotSpec, load_robot
 from wildrobot.robot_description.kinematics import Kinematics
 from wildrobot.robot_description.mjcf import Body, BodyTree, Joint, Site
 from wildrobot.robot_description.point_motion import PointMotion
-from wildrobot.runtime.estimator import GRAVITY, Estimate, StateEstimator
-from wildrobot.runtime.features import compute_features, feature_names
-from wildrobot.runtime.rotations import (
+from wildrobot.rotations import (
     quat_from_rotvec,
     quat_from_yaw,
     quat_multiply,
     quat_to_matrix,
 )
+from wildrobot.runtime.estimator import GRAVITY, Estimate, StateEstimator
+from wildrobot.runtime.features import compute_features, feature_names
 from wildrobot.runtime.sensor_frame import SensorFrame
 
 Array = Any

@@ -12,8 +12,8 @@ import pytest
 from runtime_helpers import SmallPolicy
 
 from wildrobot.robot_description import RobotSpec
+from wildrobot.rotations import quat_from_yaw
 from wildrobot.runtime.figures import HeadingDrift, SwingFigures
-from wildrobot.runtime.rotations import quat_from_yaw
 from wildrobot.runtime.simulation import Truth
 from wildrobot.training import evaluation
 from wildrobot.training.episode_figures import EpisodeFigures

@@ -18,6 +18,13 @@ import yaml
 
 from wildrobot.robot_description import RobotSpec, load_robot
 from wildrobot.robot_description.spec import DEFAULT_ROBOT
+from wildrobot.rotations import (
+    quat_from_rotvec,
+    quat_from_yaw,
+    quat_multiply,
+    quat_to_matrix,
+    rotate_heading,
+)
 from wildrobot.runtime.estimator import Estimate, StateEstimator
 from wildrobot.runtime.eventlog import Event, LogWriter, read_log
 from wildrobot.runtime.features import compute_features, feature_names
@@ -25,13 +32,6 @@ from wildrobot.runtime.lcm_types import robot_state_t
 from wildrobot.runtime.messages import frame_from_message, frame_to_message
 from wildrobot.runtime.randomization import NOMINAL
 from wildrobot.runtime.robots import RobotOptions, open_robot
-from wildrobot.runtime.rotations import (
-    quat_from_rotvec,
-    quat_from_yaw,
-    quat_multiply,
-    quat_to_matrix,
-    rotate_heading,
-)
 from wildrobot.runtime.sensor_frame import SensorFrame
 from wildrobot.runtime.simulation import Simulation
 from wildrobot.training.parity import stored_frames

@@ -10,7 +10,7 @@ import pytest
 
 from wildrobot.errors import UserError
 from wildrobot.robot_description import RobotSpec
-from wildrobot.runtime.rotations import quat_from_rotvec, quat_multiply, quat_to_matrix
+from wildrobot.rotations import quat_from_rotvec, quat_multiply, quat_to_matrix
 from wildrobot.training.reference.clip import PlannedClip
 from wildrobot.training.reference.gait import GaitLibraryConfig, build_gait_library, mirror_clip
 from wildrobot.training.reference.gait_planner import GaitPlanner

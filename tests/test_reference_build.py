@@ -13,7 +13,7 @@ from training_helpers import no_correction
 
 from wildrobot.errors import UserError
 from wildrobot.robot_description import RobotSpec
-from wildrobot.runtime.rotations import quat_from_yaw, quat_to_matrix
+from wildrobot.rotations import quat_from_yaw, quat_to_matrix
 from wildrobot.runtime.simulation import Simulation
 from wildrobot.training.environment import Environment
 from wildrobot.training.reference import build as build_module

@@ -11,7 +11,7 @@ import pytest
 from synthetic_walker import Walker, amass_arrays, write_bvh
 
 from wildrobot.robot_description import load_robot
-from wildrobot.runtime.rotations import quat_to_matrix, rotate
+from wildrobot.rotations import quat_to_matrix, rotate
 from wildrobot.training.reference.amass import load_amass
 from wildrobot.training.reference.bvh import load_bvh
 from wildrobot.training.reference.clip import PlannedClip

@@ -20,6 +20,7 @@ import pytest
 from runtime_helpers import SPEC, SmallPolicy, frame_at, run_small_policy
 
 from wildrobot.errors import UserError
+from wildrobot.rotations import quat_from_yaw
 from wildrobot.runtime import run
 from wildrobot.runtime.commands_input import FixedCommand, KeyboardCommand, StopSignals
 from wildrobot.runtime.eventlog import read_log
@@ -27,7 +28,6 @@ from wildrobot.runtime.figures import WalkFigures
 from wildrobot.runtime.lcm_types import CHANNEL_TYPES
 from wildrobot.runtime.loop import DeadlineClock, SteppedClock, TickTimer, gc_outside_the_tick
 from wildrobot.runtime.robots import RobotOptions, open_robot
-from wildrobot.runtime.rotations import quat_from_yaw
 from wildrobot.runtime.state_machine import State
 
 MS = 1_000_000

@@ -11,7 +11,7 @@ import pytest
 from runtime_helpers import SPEC, frame_at, no_health
 
 from wildrobot.errors import UserError
-from wildrobot.runtime.rotations import quat_from_rotvec, quat_multiply
+from wildrobot.rotations import quat_from_rotvec, quat_multiply
 from wildrobot.runtime.safety import (
     COAST_TICKS,
     DEBOUNCE_TICKS,

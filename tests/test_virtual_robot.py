@@ -16,13 +16,13 @@ from wildrobot.firmware_bridge.board.driver import BoardSample
 from wildrobot.firmware_bridge.protocol import BROADCAST_ID, FastReply, Instruction, encode
 from wildrobot.firmware_bridge.virtual.physics import Physics
 from wildrobot.firmware_bridge.virtual.robot import Hidden, VirtualRobot
-from wildrobot.firmware_bridge.virtual.rotations import (
-    conjugate,
-    multiply,
-    quaternion_from_rotvec,
-    to_matrix,
-)
 from wildrobot.firmware_bridge.virtual.transport import VirtualTransport
+from wildrobot.rotations import (
+    quat_conjugate,
+    quat_from_rotvec,
+    quat_multiply,
+    quat_to_matrix,
+)
 
 IDS = SPEC.servo_ids
 BLOCKS = [(BOARD, 128, 34), *((i, 132, 4) for i in IDS)]
@@ -108,9 +108,9 @@ def test_a_tilted_mount_shows_in_all_three_of_the_imu_s_values() -> None:
     host = Host(VirtualRobot(SPEC, suspended=True, hidden=Hidden(imu_tilt_rad=tuple(tilt)), yaw_zero_rad=0.0))
     host.port.sleep(0.2)
     sample = board_sample(host)
-    chip = to_matrix(quaternion_from_rotvec(tilt))
+    chip = quat_to_matrix(quat_from_rotvec(tilt))
     assert sample.acceleration == pytest.approx(chip.T @ [0.0, 0.0, 9.81], abs=0.1)
-    assert sample.quaternion == pytest.approx(quaternion_from_rotvec(tilt), abs=0.001)
+    assert sample.quaternion == pytest.approx(quat_from_rotvec(tilt), abs=0.001)
 
 
 def test_a_suspended_robot_s_pelvis_stays_and_follows_the_stand() -> None:
@@ -118,7 +118,7 @@ def test_a_suspended_robot_s_pelvis_stays_and_follows_the_stand() -> None:
     host.stand()
     host.port.sleep(0.3)
     at = host.robot.truth().pelvis_position
-    target = quaternion_from_rotvec(np.array([0.0, 0.5, 0.0]))
+    target = quat_from_rotvec(np.array([0.0, 0.5, 0.0]))
     host.robot.physics.tilt(target, duration_s=0.5)
     host.port.sleep(0.25)
     rate = board_sample(host).angular_velocity
@@ -334,6 +334,6 @@ def test_home_counts_are_inside_the_servos_limits() -> None:
 
 def test_rotations_agree_with_each_other() -> None:
     rng = np.random.default_rng(0)
-    a, b = (quaternion_from_rotvec(rng.normal(size=3)) for _ in range(2))
-    assert to_matrix(multiply(a, b)) == pytest.approx(to_matrix(a) @ to_matrix(b))
-    assert multiply(a, conjugate(a)) == pytest.approx([1.0, 0.0, 0.0, 0.0])
+    a, b = (quat_from_rotvec(rng.normal(size=3)) for _ in range(2))
+    assert quat_to_matrix(quat_multiply(a, b)) == pytest.approx(quat_to_matrix(a) @ quat_to_matrix(b))
+    assert quat_multiply(a, quat_conjugate(a)) == pytest.approx([1.0, 0.0, 0.0, 0.0])

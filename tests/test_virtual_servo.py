@@ -367,8 +367,12 @@ def test_indirect_data_show_the_bytes_that_the_addresses_name() -> None:
     assert status.error == 0
     size = len(table.MOTION_BYTES) + len(table.HEALTH_BYTES)
     (status,) = bench.ask(1, Instruction.READ, u16(table.INDIRECT_DATA) + u16(size))
-    assert table.Motion.decode(status.parameters) == table.Motion(2100, 0)
-    health = table.HealthBlock.decode(status.parameters[4:])
+    motion = table.Motion.decode(status.parameters)
+    assert (motion.position, motion.velocity) == (2100, 0)
+    (status,) = bench.ask(1, Instruction.READ, u16(table.REALTIME_TICK.address) + u16(2))
+    assert 0 <= int.from_bytes(status.parameters, "little") - motion.tick_ms <= 30
+    (status,) = bench.ask(1, Instruction.READ, u16(table.INDIRECT_DATA + len(table.MOTION_BYTES)) + u16(size))
+    health = table.HealthBlock.decode(status.parameters)
     assert (health.current, health.voltage, health.hardware_error) == (0, 120, 0)
     assert health.temperature == 30
 

@@ -11,9 +11,9 @@ import pytest
 from wildrobot.firmware_bridge import control_table as table
 from wildrobot.firmware_bridge.startup import check
 from wildrobot.robot_description import load_robot
+from wildrobot.rotations import quat_from_rotvec
 from wildrobot.runtime.estimator import StateEstimator
 from wildrobot.runtime.playback import ease, joint_figures, logged_targets
-from wildrobot.runtime.rotations import quat_from_rotvec
 
 from . import bounds
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from wildrobot.robot_description import RobotSpec
-from wildrobot.runtime.rotations import wrap_angle
+from wildrobot.rotations import wrap_angle
 from wildrobot.state import Stateful
 
 COMMAND_NAMES = ("linear_velocity_x", "yaw_rate")

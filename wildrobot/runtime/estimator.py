@@ -21,7 +21,7 @@ from array_api_compat import array_namespace
 
 from wildrobot.robot_description import RobotSpec
 from wildrobot.robot_description.point_motion import PointMotion
-from wildrobot.runtime.rotations import heading_split, quat_to_matrix, rotate_heading
+from wildrobot.rotations import heading_split, quat_to_matrix, rotate_heading
 from wildrobot.runtime.sensor_frame import SensorFrame
 from wildrobot.state import Stateful
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from wildrobot.robot_description import RobotSpec
+from wildrobot.rotations import heading_split, quat_to_matrix, rotate_heading, wrap_angle
 from wildrobot.runtime.estimator import Estimate
-from wildrobot.runtime.rotations import heading_split, quat_to_matrix, rotate_heading, wrap_angle
 
 FOOT_DOWN_N = 1.0
 MIN_SWING_TICKS = 3

@@ -13,7 +13,7 @@ import numpy as np
 
 from wildrobot.errors import UserError
 from wildrobot.robot_description import RobotSpec
-from wildrobot.runtime.rotations import quat_to_matrix
+from wildrobot.rotations import quat_to_matrix
 from wildrobot.runtime.sensor_frame import SensorFrame
 
 COAST_TICKS = 3

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from wildrobot.robot_description import RobotSpec
 from wildrobot.robot_description.mujoco_model import compile_model
-from wildrobot.runtime.randomization import NOMINAL, Randomization
-from wildrobot.runtime.rotations import (
+from wildrobot.rotations import (
     quat_from_rotvec,
     quat_from_yaw,
     quat_multiply,
     quat_to_matrix,
 )
+from wildrobot.runtime.randomization import NOMINAL, Randomization
 from wildrobot.runtime.sensor_frame import FootSwitches, SensorFrame
 from wildrobot.state import Stateful
 

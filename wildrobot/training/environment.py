@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wildrobot.robot_description import RobotSpec
+from wildrobot.rotations import heading_split, quat_to_matrix, rotate_heading
 from wildrobot.runtime.command import is_moving
 from wildrobot.runtime.observation import Layout, layout_size
-from wildrobot.runtime.rotations import heading_split, quat_to_matrix, rotate_heading
 from wildrobot.runtime.signal_path import Signal, SignalPath
 from wildrobot.runtime.simulation import Simulation, Truth
 from wildrobot.runtime.window import FeatureWindow

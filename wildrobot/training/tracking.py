@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wildrobot.robot_description import RobotSpec
-from wildrobot.runtime.observation import Layout, make_layout
-from wildrobot.runtime.rotations import (
+from wildrobot.rotations import (
     heading_split,
     quat_from_yaw,
     quat_multiply,
@@ -19,6 +18,7 @@ from wildrobot.runtime.rotations import (
     rotate_inverse,
     wrap_angle,
 )
+from wildrobot.runtime.observation import Layout, make_layout
 from wildrobot.runtime.signal_path import Signal
 from wildrobot.runtime.simulation import Simulation, Truth
 from wildrobot.state import Stateful

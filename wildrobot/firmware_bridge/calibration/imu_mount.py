@@ -20,8 +20,8 @@ from wildrobot.firmware_bridge.bus import Bus
 from wildrobot.firmware_bridge.calibration.endstops import EndStops
 from wildrobot.firmware_bridge.calibration.hands import Hands, PitchNoseDown
 from wildrobot.firmware_bridge.calibration.sampling import Sample
-from wildrobot.firmware_bridge.virtual.rotations import conjugate, multiply, rotvec_between, to_matrix
 from wildrobot.robot_description import RobotSpec
+from wildrobot.rotations import quat_conjugate, quat_multiply, quat_to_matrix, rotvec_between
 
 Array = NDArray[np.float64]
 AGREE_RAD = math.radians(1.0)
@@ -55,7 +55,7 @@ def mean_quaternion(quaternions: Array) -> Array:
 
 def up_axis(quaternion: Array) -> Array:
     """The world's z axis (3,) in the frame of a chip whose orientation is (4,) world <- chip."""
-    return np.asarray(to_matrix(quaternion)[2])
+    return np.asarray(quat_to_matrix(quaternion)[2])
 
 
 def turning_axis(angular_velocity: Array, rate: Array) -> Array:
@@ -109,11 +109,11 @@ def mount_from_axes(z_imu: Array, y_imu: Array) -> Array:
 
 def tilt_mount(mount: Array, z_imu: Array) -> Array:
     """`mount` (4,) turned the short way so that it takes `z_imu` to the torso's z axis."""
-    seen = to_matrix(mount) @ z_imu
+    seen = quat_to_matrix(mount) @ z_imu
     turn = np.concatenate([[1.0 + seen[2]], np.cross(seen, [0.0, 0.0, 1.0])])
     if np.linalg.norm(turn) < 1e-9:  # upside down: any horizontal axis is as short
         turn = np.array([0.0, 1.0, 0.0, 0.0])
-    return multiply(turn / np.linalg.norm(turn), mount)
+    return quat_multiply(turn / np.linalg.norm(turn), mount)
 
 
 def quaternion_of(matrix: Array) -> Array:
@@ -133,7 +133,7 @@ def quaternion_of(matrix: Array) -> Array:
 
 def rotation_between(a: Array, b: Array) -> tuple[float, Array]:
     """Angle, rad, and unit axis (in the common parent frame) of the rotation that takes mount a to mount b."""
-    turn = multiply(b, conjugate(a))
+    turn = quat_multiply(b, quat_conjugate(a))
     turn = -turn if turn[0] < 0.0 else turn
     sine = float(np.linalg.norm(turn[1:]))
     axis = turn[1:] / sine if sine > 1e-12 else np.array([0.0, 0.0, 1.0])

@@ -25,7 +25,7 @@ from wildrobot.firmware_bridge.calibration.hands import (
 )
 from wildrobot.firmware_bridge.virtual.fault_text import parse_fault
 from wildrobot.firmware_bridge.virtual.robot import VirtualRobot
-from wildrobot.firmware_bridge.virtual.rotations import quaternion_from_rotvec
+from wildrobot.rotations import quat_from_rotvec
 
 MOVE_S = 1.2
 """There and back."""
@@ -134,7 +134,7 @@ class RobotHands:
         """Turn the stand about the pelvis's forward (0) or left (1) axis, from upright."""
         rotvec = np.zeros(3)
         rotvec[axis] = angle_rad
-        self.robot.physics.tilt(quaternion_from_rotvec(rotvec), TILT_S)
+        self.robot.physics.tilt(quat_from_rotvec(rotvec), TILT_S)
         self._begin(lambda time_s: time_s >= TILT_S + 0.3)
 
     def fault(self, text: str) -> None:

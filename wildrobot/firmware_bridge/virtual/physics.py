@@ -16,16 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wildrobot.firmware_bridge.virtual.board_station import ImuSample
-from wildrobot.firmware_bridge.virtual.rotations import (
-    multiply,
-    quaternion_from_rotvec,
-    quaternion_from_yaw,
-    rotate_back,
-    rotvec_between,
-    to_matrix,
-)
 from wildrobot.robot_description import RobotSpec
 from wildrobot.robot_description.mujoco_model import compile_model
+from wildrobot.rotations import (
+    quat_from_rotvec,
+    quat_from_yaw,
+    quat_multiply,
+    quat_to_matrix,
+    rotate_inverse,
+    rotvec_between,
+)
 
 Array = NDArray[np.float64]
 Start = Literal["stand", "limp", "lying"]
@@ -103,8 +103,8 @@ class Physics:
         self._at_acceleration = where("imu_acceleration")
         self._at_touch = np.array([model.sensor(name).adr[0] for name in spec.foot_names])
         self._mount = np.array(spec.imu_mount if imu_mount is None else imu_mount, dtype=float)
-        self._mount_matrix = to_matrix(self._mount)
-        self._yaw_zero = quaternion_from_yaw(yaw_zero_rad)
+        self._mount_matrix = quat_to_matrix(self._mount)
+        self._yaw_zero = quat_from_yaw(np.array(yaw_zero_rad))
         self.hand_force = np.zeros(spec.num_feet)
         """(4,) N, a hand that presses a foot pad from below."""
         self._held: Array | None = None
@@ -122,7 +122,7 @@ class Physics:
             model.dof_armature[:6] = _CLAMP
         elif start == "lying":
             data.qpos[2] = 0.12
-            data.qpos[3:7] = quaternion_from_rotvec(np.array([0.0, 0.5 * np.pi, 0.0]))
+            data.qpos[3:7] = quat_from_rotvec(np.array([0.0, 0.5 * np.pi, 0.0]))
         self._root = data.qpos[:3].copy()
         if start == "stand" and not self.suspended:
             self._held = spec.default_joint_pos.copy()
@@ -171,7 +171,7 @@ class Physics:
         way = part**3 * (10.0 - 15.0 * part + 6.0 * part**2)
         rate = 30.0 * part**2 * (1.0 - part) ** 2 / self._pose_duration_s
         turn = rotvec_between(self._pose_from, self._pose_to)
-        return multiply(self._pose_from, quaternion_from_rotvec(way * turn)), rate * turn
+        return quat_multiply(self._pose_from, quat_from_rotvec(way * turn)), rate * turn
 
     # ------------------------------------------------------------------ people around the robot
 
@@ -210,11 +210,11 @@ class Physics:
     def imu(self) -> ImuSample:
         """What the chip measures."""
         sensors, mount = self.data.sensordata, self._mount_matrix
-        quaternion = multiply(self._yaw_zero, multiply(sensors[self._at_quaternion], self._mount))
+        quaternion = quat_multiply(self._yaw_zero, quat_multiply(sensors[self._at_quaternion], self._mount))
         return ImuSample(
             quaternion,
-            rotate_back(mount, sensors[self._at_gyro]),
-            rotate_back(mount, sensors[self._at_acceleration]),
+            rotate_inverse(mount, sensors[self._at_gyro]),
+            rotate_inverse(mount, sensors[self._at_acceleration]),
         )
 
     def truth(self, time_ns: int, torque_on: NDArray[np.bool_], goal_position: Array) -> Truth:

@@ -20,10 +20,10 @@ from wildrobot.firmware_bridge import control_table as table
 from wildrobot.firmware_bridge.startup import position_limits
 from wildrobot.firmware_bridge.virtual.board_station import BoardStation, Core, ImuSample
 from wildrobot.firmware_bridge.virtual.faults import Fault, FaultSchedule, Target
-from wildrobot.firmware_bridge.virtual.rotations import multiply, quaternion_from_rotvec
 from wildrobot.firmware_bridge.virtual.servo import Servo, ServoOptions
 from wildrobot.firmware_bridge.virtual.wire import DeviceStation, Line, Station, Wire
 from wildrobot.robot_description import RobotSpec
+from wildrobot.rotations import quat_from_rotvec, quat_multiply
 
 if TYPE_CHECKING:
     from wildrobot.firmware_bridge.virtual.physics import Start, Truth
@@ -123,7 +123,7 @@ class VirtualRobot:
         self.spec, self.hidden = spec, hidden or Hidden()
         self._names = {name: i for i, name in enumerate(spec.joint_names)}
         yaw = random.Random(seed).uniform(-math.pi, math.pi) if yaw_zero_rad is None else yaw_zero_rad
-        mount = multiply(quaternion_from_rotvec(np.array(self.hidden.imu_tilt_rad)), spec.imu_mount)
+        mount = quat_multiply(quat_from_rotvec(np.array(self.hidden.imu_tilt_rad)), spec.imu_mount)
         start = start or ("limp" if suspended else "stand")
         self.physics = Physics(spec, start, suspended, mount, yaw)
         self._on_stand = start == "stand" and not suspended
@@ -317,9 +317,9 @@ class VirtualRobot:
 
     def _noisy(self, sample: ImuSample) -> ImuSample:
         noise = self._imu_noise * self._rng.standard_normal(9)
-        turn = quaternion_from_rotvec(IMU_NOISE_RAD * noise[:3])
+        turn = quat_from_rotvec(IMU_NOISE_RAD * noise[:3])
         return ImuSample(
-            multiply(sample.quaternion, turn),
+            quat_multiply(sample.quaternion, turn),
             sample.angular_velocity + IMU_NOISE_RAD_S * noise[3:6],
             sample.acceleration + IMU_NOISE_M_S2 * noise[6:],
         )

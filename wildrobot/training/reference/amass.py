@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wildrobot.errors import UserError
-from wildrobot.runtime.rotations import quat_from_rotvec, quat_to_matrix
+from wildrobot.rotations import quat_from_rotvec, quat_to_matrix
 from wildrobot.training.reference.human_motion import HumanMotion, forward_kinematics
 
 Array = NDArray[np.float64]

@@ -15,8 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wildrobot.robot_description import RobotSpec
-from wildrobot.runtime.command import is_moving
-from wildrobot.runtime.rotations import (
+from wildrobot.rotations import (
     quat_conjugate,
     quat_from_rotvec,
     quat_from_yaw,
@@ -24,6 +23,7 @@ from wildrobot.runtime.rotations import (
     quat_to_matrix,
     rotate,
 )
+from wildrobot.runtime.command import is_moving
 from wildrobot.training.reference.clip import PlannedClip
 from wildrobot.training.reference.footsteps import (
     LEFT,

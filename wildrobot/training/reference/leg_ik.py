@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from wildrobot.errors import UserError
 from wildrobot.robot_description import RobotSpec
-from wildrobot.runtime.rotations import rotate, rotate_inverse
+from wildrobot.rotations import rotate, rotate_inverse
 
 Array = NDArray[np.float64]
 _TOLERANCE = 1e-11

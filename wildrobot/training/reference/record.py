@@ -12,9 +12,9 @@ import torch
 
 from wildrobot.errors import UserError
 from wildrobot.robot_description import RobotSpec
+from wildrobot.rotations import heading_split, quat_to_matrix, rotate_heading
 from wildrobot.runtime.features import feature_names
 from wildrobot.runtime.observation import default_layout
-from wildrobot.runtime.rotations import heading_split, quat_to_matrix, rotate_heading
 from wildrobot.runtime.signal_path import SignalPath
 from wildrobot.runtime.simulation import Simulation
 from wildrobot.training.cloning import CloningConfig, clone

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wildrobot.robot_description import RobotSpec
-from wildrobot.runtime.rotations import (
+from wildrobot.rotations import (
     quat_conjugate,
     quat_from_yaw,
     quat_multiply,

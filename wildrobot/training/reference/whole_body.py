@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from wildrobot.robot_description import RobotSpec
 from wildrobot.robot_description.mujoco_model import compile_model
-from wildrobot.runtime.rotations import rotate
+from wildrobot.rotations import rotate
 
 Array = NDArray[np.float64]
 _INWARD = np.array([-1.0, 1.0])  # direction of the other leg along y: left, right

@@ -52,6 +52,19 @@ def quat_from_rotvec(vector: Any) -> Any:
     return xp.concat([xp.cos(half), scale * vector], axis=-1)
 
 
+def rotvec_between(a: Any, b: Any) -> Any:
+    """Rotation vector (..., 3), rad, in a's frame, turning orientation `a` into `b`, (..., 4) wxyz; the short way."""
+    xp = array_namespace(a, b)
+    turn = quat_multiply(quat_conjugate(a), b)
+    turn = xp.where(turn[..., :1] < 0.0, -turn, turn)
+    sine = xp.sqrt(xp.sum(turn[..., 1:] ** 2, axis=-1, keepdims=True))
+    small = sine < 1e-12
+    scale = xp.where(
+        small, 2.0 + 0.0 * sine, 2.0 * xp.atan2(sine, turn[..., :1]) / xp.where(small, 1.0 + 0.0 * sine, sine)
+    )
+    return scale * turn[..., 1:]
+
+
 def quat_from_yaw(yaw: Any) -> Any:
     """Quaternion (..., 4) wxyz of a rotation about z, rad."""
     xp = array_namespace(yaw)
