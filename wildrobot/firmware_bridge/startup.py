@@ -21,7 +21,7 @@ FAST_READ_FIRMWARE = 45
 LIMIT_MARGIN_RAD = 0.05
 """How far beyond the joint's limits the servo's own position limits lie."""
 _BLOCK = table.PRESENT_TEMPERATURE.end
-_TRIALS = 3
+_TRIALS = 5
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,8 @@ def _check_board(bus: Bus, spec: RobotSpec) -> list[Finding]:
 def repair(bus: Bus, findings: Sequence[Finding]) -> list[str]:
     """Write what is safe to write, torque off first; returns what was done, and what failed."""
     done, limp = [], set()
-    for finding in findings:
+    # a servo that acknowledges no write would look as if it refused the rest
+    for finding in sorted(findings, key=lambda finding: not _answers(finding)):
         if finding.fix is None:
             continue
         register, value = finding.fix
@@ -166,6 +167,10 @@ def repair(bus: Bus, findings: Sequence[Finding]) -> list[str]:
     return done
 
 
+def _answers(finding: Finding) -> bool:
+    return finding.fix is not None and finding.fix[0] is table.STATUS_RETURN_LEVEL
+
+
 def prepare(bus: Bus, spec: RobotSpec, say: Callable[[str], None] = lambda text: None) -> ServoBus:
     """Bring all devices to where the tick's two packets work: checked, repaired, limp, watchdog off, reads mapped.
 
@@ -175,8 +180,11 @@ def prepare(bus: Bus, spec: RobotSpec, say: Callable[[str], None] = lambda text:
         UserError: something is wrong that cannot be repaired safely; all of it is listed.
     """
     findings = check(bus, spec)
-    if any(finding.fix for finding in findings):
-        for text in repair(bus, findings):
+    tried: set[tuple[int, tuple[Register, int]]] = set()
+    # twice, if need be: of a servo that answered no reads the rest is known only now
+    while new := [f for f in findings if f.fix is not None and (f.device, f.fix) not in tried]:
+        tried |= {(finding.device, finding.fix) for finding in new if finding.fix is not None}
+        for text in repair(bus, new):
             say(text)
         findings = check(bus, spec)
     wrong = [finding for finding in findings if finding.level == "error"]
@@ -209,7 +217,8 @@ def _reader(bus: Bus, spec: RobotSpec, say: Callable[[str], None]) -> ServoBus:
         say(f"{_names(old)}: firmware before {FAST_READ_FIRMWARE}, so reads are plain bulk reads (slower)")
     else:
         fast = ServoBus(bus, spec, fast=True)
-        if all(not fast.read_tick().failures for _ in range(_TRIALS)):
+        # one whole answer proves it; a broken one may be noise
+        if any(not fast.read_tick().failures for _ in range(_TRIALS)):
             return fast
         say("fast bulk reads were not answered, so reads are plain bulk reads (slower)")
     return ServoBus(bus, spec, fast=False)

@@ -1,0 +1,339 @@
+"""Before anything moves: what is wrong is found and named, repaired where that is safe, else refused with a list."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+from bus_helpers import BOARD, OLD, SPEC, with_bus
+
+from wildrobot.errors import UserError
+from wildrobot.firmware_bridge import control_table as table
+from wildrobot.firmware_bridge.bus import Bus
+from wildrobot.firmware_bridge.control_table import HardwareError, Register
+from wildrobot.firmware_bridge.protocol import Instruction
+from wildrobot.firmware_bridge.servo_bus import ServoBus
+from wildrobot.firmware_bridge.startup import Finding, check, expected_registers, prepare
+from wildrobot.firmware_bridge.virtual.faults import (
+    BrownOut,
+    Fault,
+    FlippedBits,
+    Overheating,
+    Overload,
+    Silent,
+)
+from wildrobot.firmware_bridge.virtual.robot import Hidden, VirtualRobot
+from wildrobot.firmware_bridge.virtual.transport import VirtualTransport
+from wildrobot.robot_description import RobotSpec
+
+
+class Start:
+    """A hanging robot and a host that has not spoken to it yet."""
+
+    def __init__(self, *faults: Fault, hidden: Hidden | None = None, wait_s: float = 0.05) -> None:
+        self.virtual = VirtualRobot(SPEC, suspended=True, faults=faults, hidden=hidden)
+        self.port = VirtualTransport(self.virtual)
+        self.bus = Bus(self.port)
+        self.said: list[str] = []
+        self.port.sleep(wait_s)
+
+    def wrong(self) -> list[Finding]:
+        return [finding for finding in check(self.bus, SPEC) if finding.level != "ok"]
+
+    def prepare(self, spec: RobotSpec = SPEC) -> ServoBus:
+        return prepare(self.bus, spec, self.said.append)
+
+    def registers(self, device: int) -> dict[str, int]:
+        """Those that robot.yaml speaks about, as they stand."""
+        servo = self.virtual.servo(device)
+        return {r.name: servo.get(r) for r in expected_registers(SPEC, SPEC.servo_ids.index(device))}
+
+    def as_expected(self, device: int) -> bool:
+        expected = expected_registers(SPEC, SPEC.servo_ids.index(device))
+        return self.registers(device) == {register.name: value for register, value in expected.items()}
+
+
+def test_a_sound_robot_has_nothing_wrong_and_nothing_is_written_into_its_eeprom() -> None:
+    start = Start()
+    before = [bytes(servo._table[: table.EEPROM_END]) for servo in start.virtual.servos]
+    assert start.wrong() == []
+    servos = start.prepare()
+    assert start.said == []
+    assert servos.fast
+    assert before == [bytes(servo._table[: table.EEPROM_END]) for servo in start.virtual.servos]
+    assert all(not samples.failures for samples in [servos.read_tick() for _ in range(10)])
+
+
+# ---------------------------------------------------------------------- repaired
+
+WRONG: list[tuple[Register, int]] = [
+    (table.RETURN_DELAY_TIME, 250),
+    (table.DRIVE_MODE, 1),
+    (table.OPERATING_MODE, table.OperatingMode.VELOCITY),
+    (table.OPERATING_MODE, table.OperatingMode.CURRENT_BASED_POSITION),
+    (table.HOMING_OFFSET, -300),
+    (table.SHUTDOWN, 0x04),
+    (table.PWM_LIMIT, 400),
+    (table.MIN_POSITION_LIMIT, 0),
+    (table.MAX_POSITION_LIMIT, 4095),
+    (table.STATUS_RETURN_LEVEL, 0),
+    (table.STATUS_RETURN_LEVEL, 1),
+    (table.POSITION_D_GAIN, 40),
+    (table.POSITION_I_GAIN, 7),
+    (table.FEEDFORWARD_1ST_GAIN, 3),
+    (table.FEEDFORWARD_2ND_GAIN, 3),
+    (table.PROFILE_ACCELERATION, 5),
+    (table.PROFILE_VELOCITY, 60),
+]
+
+
+def test_every_register_that_robot_yaml_names_is_among_the_wrong_ones() -> None:
+    assert {register for register, _ in WRONG} == set(expected_registers(SPEC, 0))
+
+
+@pytest.mark.parametrize("torque", [False, True], ids=["limp", "torque on"])
+@pytest.mark.parametrize(("register", "value"), WRONG, ids=lambda item: getattr(item, "name", str(item)))
+def test_a_wrong_register_is_found_named_and_repaired(register: Register, value: int, torque: bool) -> None:
+    start = Start()
+    servo = start.virtual.servo(6)
+    servo.put(register, value)
+    servo.put(table.TORQUE_ENABLE, int(torque))
+    servo._configure_motor()
+    named = [finding for finding in start.wrong() if finding.fix and finding.fix[0] is register]
+    assert len(named) == 1
+    assert named[0].device == 6
+    assert "servo 6 (right_hip_pitch)" in str(named[0])
+    if value or register is not table.STATUS_RETURN_LEVEL:  # at level 0 it cannot be read
+        wanted = named[0].fix[1] if named[0].fix else None
+        assert f"{register.name} is {value}, expected {wanted}" in str(named[0])
+    assert servo.get(register) == value, "looking changes nothing"
+    servos = start.prepare()
+    assert start.as_expected(6)
+    assert not servo.torque_on
+    assert any(text.startswith(f"servo 6 (right_hip_pitch): {register.name} set to") for text in start.said)
+    assert not servos.read_tick().failures
+    assert start.wrong() == []
+
+
+@pytest.mark.parametrize("level", [0, 1])
+def test_a_servo_that_does_not_acknowledge_is_repaired_in_one_start_whatever_else_is_wrong(
+    level: int,
+) -> None:
+    start = Start(
+        hidden=Hidden(registers={"right_hip_pitch": {"return_delay_time": 250, "homing_offset": 90}})
+    )
+    servo = start.virtual.servo(6)
+    servo.put(table.STATUS_RETURN_LEVEL, level)
+    servo.put(table.TORQUE_ENABLE, 1)
+    servo.put(table.PROFILE_VELOCITY, 60)
+    start.prepare()
+    assert start.as_expected(6)
+    assert not servo.torque_on
+
+
+def test_all_registers_of_all_servos_wrong_at_once_are_repaired() -> None:
+    start = Start()
+    for servo in start.virtual.servos:
+        for register, value in WRONG:
+            servo.put(register, value)
+        servo.put(table.STATUS_RETURN_LEVEL, 2)
+        servo.put(table.TORQUE_ENABLE, 1)
+    start.prepare()
+    assert all(start.as_expected(device) for device in SPEC.servo_ids)
+
+
+def test_torque_left_on_and_a_tripped_watchdog_are_named_and_undone() -> None:
+    start = Start()
+    start.bus.sync_write(table.TORQUE_ENABLE, dict.fromkeys(SPEC.servo_ids, 1))
+    start.bus.sync_write(table.BUS_WATCHDOG, dict.fromkeys(SPEC.servo_ids, 2))
+    start.port.sleep(0.1)
+    assert {servo.get(table.BUS_WATCHDOG) for servo in start.virtual.servos} == {-1}
+    texts = [str(finding) for finding in start.wrong()]
+    assert sum("torque is on" in text for text in texts) == 9
+    assert sum("its bus watchdog has tripped" in text for text in texts) == 9
+    start.prepare()
+    assert not any(servo.torque_on for servo in start.virtual.servos)
+    assert {servo.get(table.BUS_WATCHDOG) for servo in start.virtual.servos} == {0}
+
+
+def test_a_watchdog_that_is_still_armed_is_switched_off() -> None:
+    start = Start()
+    start.bus.sync_write(table.BUS_WATCHDOG, dict.fromkeys(SPEC.servo_ids, 50))
+    start.prepare()
+    assert {servo.get(table.BUS_WATCHDOG) for servo in start.virtual.servos} == {0}
+
+
+# ---------------------------------------------------------------------- refused
+
+
+def refused(start: Start, spec: RobotSpec = SPEC) -> str:
+    with pytest.raises(UserError) as caught:
+        start.prepare(spec)
+    assert not any(servo.torque_on for servo in start.virtual.servos)
+    return str(caught.value)
+
+
+def test_all_that_cannot_be_repaired_is_listed_at_once() -> None:
+    start = Start(
+        Silent(servo=2), Overload(servo=4), Overheating(servo=5, temperature_c=78.0), Silent(servo="board")
+    )
+    model = SPEC.servos[7].model_number
+    start.virtual.servo(8).put(table.MODEL_NUMBER, 1030)
+    text = refused(start)
+    assert text.startswith("the robot is not ready:\n")
+    for line in (
+        "servo 2 (left_hip_pitch): no answer at 1000000 bit/s. Check its cable",
+        "servo 4 (left_knee_pitch): hardware error: overload. Find the cause, then: wildrobot servo reboot 4",
+        "servo 5 (left_ankle_pitch): 78 °C. Let it cool down",
+        f"servo 8 (right_knee_pitch): model number 1030, expected {model}",
+        f"sensor board {BOARD}: no answer. Check its cable and its power",
+    ):
+        assert f"\n  {line}" in text
+    assert text.count("\n  ") == 5
+
+
+def test_a_flat_battery_is_refused_and_a_low_one_only_told() -> None:
+    low = Start(BrownOut(for_s=None, voltage_v=10.0))
+    assert "supply 10.0 V, expected 10.2 to 14.8 V. Charge or change the battery" in refused(low)
+    tired = Start(BrownOut(for_s=None, voltage_v=10.7))
+    tired.prepare()
+    warnings = [str(finding) for finding in tired.wrong()]
+    assert len(warnings) == 9
+    assert warnings[0] == "servo 1 (waist_yaw): supply 10.7 V. Charge the battery soon"
+
+
+def test_a_servo_that_is_warm_is_only_told() -> None:
+    start = Start(Overheating(servo=5, temperature_c=65.0))
+    start.prepare()
+    assert [(f.level, f.device, f.what) for f in start.wrong()] == [("warning", 5, "65 °C")]
+
+
+def test_a_servo_with_the_board_s_id_is_refused() -> None:
+    spare = Start(Silent(servo="board"))
+    spare.virtual.servo(9).put(table.ID, BOARD)
+    text = refused(spare)
+    assert (
+        f"sensor board {BOARD}: model number 1020, expected 22354. Another device has the board's id" in text
+    )
+    assert "servo 9 (right_ankle_pitch): no answer" in text
+
+
+def test_an_unknown_register_in_robot_yaml_is_refused_with_the_nearest() -> None:
+    names = SPEC.config.bus.servo_registers
+    with pytest.raises(UserError, match=r"names 'retrun_delay_time'.*did you mean 'return_delay_time'"):
+        prepare(Start().bus, with_bus(servo_registers=names | {"retrun_delay_time": 0}))
+    with pytest.raises(UserError, match=r"names 'xyzzy'.*known: model_number"):
+        prepare(Start().bus, with_bus(servo_registers=names | {"xyzzy": 0}))
+
+
+def test_a_register_that_the_servo_does_not_take_is_refused_with_its_answer() -> None:
+    spec = with_bus(servo_registers=SPEC.config.bus.servo_registers | {"pwm_limit": 900})
+    start = Start()
+    text = refused(start, spec)
+    assert text.count("pwm_limit is 885, expected 900") == 9
+    assert "servo 1 (waist_yaw): pwm_limit could not be written" in start.said[0]
+    assert "data range" in start.said[0]
+
+
+def test_a_servo_that_goes_silent_in_the_middle_is_refused_with_words() -> None:
+    for at_s in np.arange(0.052, 0.078, 0.004):
+        assert "the robot is not ready" in refused(Start(Silent(at_s=float(at_s), servo=9)))
+
+
+# ---------------------------------------------------------------------- the reads
+
+
+def test_the_indirect_addresses_show_motion_and_slow_registers() -> None:
+    start = Start()
+    start.prepare()
+    for device, servo in zip(SPEC.servo_ids, start.virtual.servos, strict=True):
+        shown = start.bus.read_block(device, table.INDIRECT_DATA, 12).data
+        position = servo.get(table.PRESENT_POSITION)
+        assert int.from_bytes(shown[:2], "little", signed=True) == position
+        assert int.from_bytes(shown[8:10], "little") == servo.get(table.PRESENT_INPUT_VOLTAGE)
+        assert shown[10] == servo.get(table.PRESENT_TEMPERATURE)
+        kept = start.bus.read_block(device, table.INDIRECT_ADDRESS, 24).data
+        assert kept == table.indirect_map()
+
+
+def test_indirect_addresses_that_do_not_stay_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    start = Start()
+    servo = start.virtual.servo(4)
+    commit = servo._commit
+
+    def forgetful(register: Register, value: int, now_ns: int) -> None:
+        if register.address != table.INDIRECT_ADDRESS + 6:
+            commit(register, value, now_ns)
+
+    monkeypatch.setattr(servo, "_commit", forgetful)
+    assert "device 4 did not keep its indirect addresses" in refused(start)
+
+
+def test_old_firmware_is_told_and_read_plainly() -> None:
+    start = Start(hidden=OLD)
+    servos = start.prepare()
+    assert not servos.fast
+    assert start.said == ["servo 4: firmware before 45, so reads are plain bulk reads (slower)"]
+    assert not servos.read_tick().failures
+
+
+def test_fast_reads_that_nobody_answers_are_told_and_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    start = Start()
+    deaf = start.virtual.servo(1)
+    hear = deaf.hear
+
+    def hear_no_fast_reads(packet: Any, end_ns: int) -> Any:
+        return None if packet.instruction == Instruction.FAST_BULK_READ else hear(packet, end_ns)
+
+    monkeypatch.setattr(deaf, "hear", hear_no_fast_reads)
+    servos = start.prepare()
+    assert not servos.fast
+    assert start.said == ["fast bulk reads were not answered, so reads are plain bulk reads (slower)"]
+    assert not servos.read_tick().failures
+
+
+# ---------------------------------------------------------------------- nothing moves
+
+
+@pytest.mark.parametrize("torque", [False, True], ids=["limp", "torque on"])
+def test_nothing_moves_during_start_up_even_with_a_goal_far_away(torque: bool) -> None:
+    alone, start = Start(), Start()
+    for servo in start.virtual.servos:
+        servo.put(table.POSITION_P_GAIN, 0)  # what kept it from moving so far
+        servo.put(table.TORQUE_ENABLE, int(torque))
+        servo.put(table.GOAL_POSITION, 2500)
+        servo.put(table.PROFILE_VELOCITY, 60)
+        servo._configure_motor()
+    start.prepare()
+    start.port.sleep(0.2)
+    alone.port.sleep((start.port.now_ns() - alone.port.now_ns()) * 1e-9)
+    swung = alone.virtual.truth().joint_position
+    assert not start.virtual.truth().torque_on.any()
+    assert np.abs(start.virtual.truth().joint_position - swung).max() < 2e-3
+
+
+def test_noise_during_start_up_ends_in_a_robot_that_is_ready_or_refused_but_never_wrong() -> None:
+    ready = 0
+    for seed in range(12):
+        virtual = VirtualRobot(SPEC, suspended=True, seed=seed, faults=[FlippedBits(rate=5e-5)])
+        virtual.servo(3).put(table.PROFILE_VELOCITY, 60)
+        bus = Bus(VirtualTransport(virtual))
+        try:
+            prepare(bus, SPEC)
+        except UserError:
+            continue
+        ready += 1
+        for joint, servo in enumerate(virtual.servos):
+            expected = expected_registers(SPEC, joint)
+            assert {register: servo.get(register) for register in expected} == expected
+            assert servo.read(table.INDIRECT_ADDRESS, 24, bus.transport.now_ns())[1] == table.indirect_map()
+    assert ready > 6
+
+
+def test_findings_read_as_sentences() -> None:
+    finding = Finding("error", 1, "servo 1 (waist_yaw)", "no answer", "Check its cable")
+    assert str(finding) == "servo 1 (waist_yaw): no answer. Check its cable"
+    assert str(dataclasses.replace(finding, repair="")) == "servo 1 (waist_yaw): no answer"
+    assert HardwareError.OVERLOAD in HardwareError(0x34)
