@@ -26,6 +26,7 @@ class SerialTransport:
         """
         self.port, self._baud = port, baud
         self._serial: Any = None
+        self._fd = -1
         self._poll = select.poll()
         self._open()
 
@@ -128,7 +129,8 @@ class SerialTransport:
         if self._serial is not None:
             with contextlib.suppress(OSError):  # the port may have gone first
                 self._handler.closePort()
-            self._serial = None
+            # the number may soon be that of another file
+            self._serial, self._fd = None, -1
 
 
 def choose_port(port: str | None) -> str:
