@@ -17,6 +17,8 @@ from wildrobot.firmware_bridge.protocol import Instruction, encode
 from wildrobot.robot_description import RobotSpec
 
 Array = NDArray[np.float64]
+LATEST_S = 0.3
+"""No answer comes later than this; a clock that is further behind has begun anew."""
 
 
 @dataclass
@@ -91,7 +93,7 @@ class ServoBus:
         for device, got in answer.answers.items():
             late = self._late_s(device, got)
             if late != 0.0:
-                samples.failures[device] = f"an answer of {1e3 * late:.0f} ms ago"
+                samples.failures[device] = _why_late(late)
                 continue
             if device == self.board_id:
                 samples.board, samples.board_time_ns = got.data, got.time_ns
@@ -168,6 +170,12 @@ class ServoBus:
         if seconds > 0:
             units = max(1, round(seconds / table.WATCHDOG_S))
             self.bus.sync_write(table.BUS_WATCHDOG, dict.fromkeys(self.ids, units))
+
+
+def _why_late(late_s: float) -> str:
+    if 0.0 < late_s < LATEST_S:
+        return f"an answer of {1e3 * late_s:.0f} ms ago"
+    return "its clock has jumped: it has restarted"
 
 
 @dataclass(frozen=True)

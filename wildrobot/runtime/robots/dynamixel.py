@@ -138,7 +138,13 @@ class DynamixelRobot:
         except PortLost:
             self._lost_ticks = 1
             return None
-        self._broken.append(bool(samples.failures))
+        # a device that is known to be missing says nothing about the line
+        self._broken.append(
+            any(
+                why != BEHIND and self._bad_ticks[device] < NAMED_AFTER_TICKS
+                for device, why in samples.failures.items()
+            )
+        )
         return samples
 
     def _board_values(self, samples: TickSamples | None, old: SensorFrame) -> dict[str, Any]:
@@ -259,10 +265,12 @@ class DynamixelRobot:
             servos.write_gain(self._gain)
             self._send_gain -= 1
         if self._send_torque:
-            # a servo that is switched on takes its present position for its goal
-            servos.enable_torque(held)
             if held:
                 servos.arm_watchdog(self.spec.config.bus.watchdog_s)
+                # The manual does not promise that a servo which is switched on takes its place for its goal; those
+                # that do need the goals once more.
+                servos.write_goals(joint_target)
+            servos.enable_torque(held)
             self._send_torque -= 1
         if held:
             servos.write_goals(joint_target)
