@@ -200,6 +200,16 @@ def test_without_a_port_nothing_raises_times_stand_still_and_it_opens_again() ->
     assert held.robot.problems() == ()
 
 
+def test_a_cable_pulled_between_reading_and_writing_does_not_raise() -> None:
+    held = Held()
+    held.take_hold()
+    held.robot.read()
+    held.fail(CableOut(at_s=held.time_s, for_s=None))
+    held.port.sleep(0.002)
+    held.robot.write(held.target)
+    assert held.robot.problems() == ("the port is gone: cable or adapter",)
+
+
 def test_servos_that_their_watchdogs_stopped_stay_so_until_hold_is_taken_anew() -> None:
     held = Held()
     held.take_hold()
