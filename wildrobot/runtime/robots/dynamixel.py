@@ -132,7 +132,7 @@ class DynamixelRobot:
                 return None
             self._lost_ticks = 0
             # what was asked meanwhile was lost; a watchdog that has tripped stays so
-            self._send_gain = self._send_torque = 0 if self._gain > 0.0 else RESEND_TICKS
+            self._send_gain = self._send_torque = 0
         try:
             samples = self.servos.read_tick()
         except PortLost:
@@ -251,29 +251,31 @@ class DynamixelRobot:
         # Nobody acknowledges these packets, and one that noise has hit is lost for all servos: they are sent again.
         if gain != self._gain:
             self._send_gain = RESEND_TICKS
-        if (gain > 0.0) != (self._gain > 0.0):
+        if gain > 0.0 and self._gain == 0.0:
             self._send_torque = RESEND_TICKS
         self._gain = gain
 
     def write(self, joint_target: Any) -> None:
-        """Targets (1, n), rad, unless the robot is limp or the port is gone."""
+        """Targets (1, n), rad; a limp robot is told to let go instead; nothing, if the port is gone."""
         self._quietly(lambda: self._write(np.asarray(joint_target)[0]))
 
     def _write(self, joint_target: Any) -> None:
-        servos, held = self.servos, self._gain > 0.0
-        if self._send_gain and held:
+        servos = self.servos
+        if self._gain == 0.0:
+            # on every tick: however disturbed the line is, one of them arrives
+            servos.enable_torque(False)
+            return
+        if self._send_gain:
             servos.write_gain(self._gain)
             self._send_gain -= 1
         if self._send_torque:
-            if held:
-                servos.arm_watchdog(self.spec.config.bus.watchdog_s)
-                # The manual does not promise that a servo which is switched on takes its place for its goal; those
-                # that do need the goals once more.
-                servos.write_goals(joint_target)
-            servos.enable_torque(held)
-            self._send_torque -= 1
-        if held:
+            servos.arm_watchdog(self.spec.config.bus.watchdog_s)
+            # The manual does not promise that a servo which is switched on takes its place for its goal; those that
+            # do need the goals once more.
             servos.write_goals(joint_target)
+            servos.enable_torque(True)
+            self._send_torque -= 1
+        servos.write_goals(joint_target)
 
     def _quietly(self, action: Any) -> None:
         """A write to a port that is gone is lost; the next read says so."""
@@ -289,7 +291,8 @@ class DynamixelRobot:
 
     def close(self) -> None:
         """Torque off, watchdog off, port released."""
-        self._quietly(lambda: self.servos.enable_torque(False))
+        for _ in range(RESEND_TICKS):
+            self._quietly(lambda: self.servos.enable_torque(False))
         self._quietly(lambda: self.servos.arm_watchdog(0.0))
         if self._lost_ticks:
             self._say(
