@@ -437,7 +437,9 @@ def test_crossed_wires_are_named() -> None:
 
 
 def test_a_calibration_that_is_written_and_read_again_is_the_same_robot(tmp_path: Path) -> None:
-    found = changed(SPEC, {"waist_yaw": {"direction": -1, "offset_rad": 0.123}}, quat_from_rotvec(np.array(TILT)))
+    found = changed(
+        SPEC, {"waist_yaw": {"direction": -1, "offset_rad": 0.123}}, quat_from_rotvec(np.array(TILT))
+    )
     write_calibration(tmp_path / "calibration.yaml", found)
     again = load_robot(None, tmp_path / "calibration.yaml")
     assert as_calibration(again) == as_calibration(found)
