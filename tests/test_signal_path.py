@@ -288,6 +288,18 @@ def test_a_whole_stride_returns_the_clock(spec: RobotSpec) -> None:
     np.testing.assert_allclose(readings[ticks // 2], -readings[0], atol=1e-9)
 
 
+def test_the_clock_runs_faster_at_higher_speeds(spec: RobotSpec) -> None:
+    gait = spec.gait
+    low, high = gait.stride_speeds_m_s
+    commands = np.array([[0.0, 0.2], [low, 0.0], [0.5 * (low + high), 0.0], [high, 0.0], [high + 0.1, 0.0]])
+    between = 0.5 * (gait.stride_hz + gait.fast_stride_hz)
+    expected = [gait.stride_hz, gait.stride_hz, between, gait.fast_stride_hz, gait.fast_stride_hz]
+    clock = GaitClock(spec)
+    clock.reset((5,))
+    clock.tick(commands)
+    np.testing.assert_allclose(clock.phase / (2 * np.pi * spec.control_dt), expected)
+
+
 @pytest.mark.parametrize(
     ("command", "moving"),
     [([0.05, 0.0], False), ([0.06, 0.0], True), ([-0.06, 0.0], True), ([0.0, -0.06], True)],

@@ -148,6 +148,7 @@ class WalkingTask(Stateful):
         command = signal.command
         moving = is_moving(spec, command)
         error = self._filtered[:, 0] - command[:, 0]
+        turn = self._filtered[:, 2] - command[:, 1]
         contact = truth.foot_force > spec.foot_switch.on_n
         planned = self._planned_contact(signal.gait_clock, moving)
         soles = truth.foot_position
@@ -168,7 +169,7 @@ class WalkingTask(Stateful):
             "forward": w.forward
             * (0.5 * np.exp(-((error / 0.08) ** 2)) + 0.5 * np.exp(-((error / 0.3) ** 2))),
             "lateral": w.lateral * np.exp(-((self._filtered[:, 1] / 0.1) ** 2)),
-            "yaw_rate": w.yaw_rate * np.exp(-(((self._filtered[:, 2] - command[:, 1]) / 0.3) ** 2)),
+            "yaw_rate": w.yaw_rate * (0.5 * np.exp(-((turn / 0.1) ** 2)) + 0.5 * np.exp(-((turn / 0.3) ** 2))),
             "contact": w.contact
             * np.mean(np.where(np.isnan(planned), 1.0, contact == (planned > 0.5)), axis=-1),
             "clearance": w.clearance * np.where(moving, self._clearance(signal.gait_clock, soles), 1.0),
