@@ -40,7 +40,7 @@ def make_run(folder: Path, spec: RobotSpec, **changes: Any) -> Path:
         "seed": 5,
         "hidden": [32, 16],
         "robot": None,
-        "amp": {"frames": FRAMES, "hidden": [24, 12], "reward": "clip"},
+        "amp": {"frames": FRAMES, "hidden": [24, 12], "norm": "layer", "reward": "clip"},
     }
     state = {
         "iteration": 12,

@@ -13,9 +13,13 @@ from torch import Tensor, nn
 from training_helpers import tiny_config, tiny_runner
 
 from wildrobot.robot_description import RobotSpec
-from wildrobot.training.amp import AMP, AMPConfig, ReplayBuffer, feature_auc, logistic_auc, style_reward
+from wildrobot.runtime.features import mirror_features
+from wildrobot.training.amp import AMP, AMPConfig, ReplayBuffer, style_reward
+from wildrobot.training.governor import Governor, GovernorConfig
 from wildrobot.training.networks import Discriminator, Normalizer
+from wildrobot.training.separability import feature_auc, logistic_auc
 
+GOVERNED = GovernorConfig(enabled=True)
 SMALL = AMPConfig(hidden=(16, 8), batch=32, replay_rollouts=3, replay_share=20)
 
 
@@ -363,3 +367,100 @@ def test_the_discriminator_has_one_raw_logit_layer_norm_and_orthogonal_weights()
     torch.testing.assert_close(first.weight.T @ first.weight, 2.0 * torch.eye(58), atol=1e-4, rtol=0)
     assert last.weight.norm().item() == pytest.approx(0.01, rel=1e-4)
     assert d(torch.randn(7, 58)).shape == (7,)
+
+
+# ---------------------------------------------------------------------- governor, mirror, norms
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "updates", "why"),
+    [
+        (0.54, 6, "hurries: accuracy 0.54 is below 0.55"),
+        (0.55, 3, "learns"),
+        (0.80, 3, "learns"),
+        (0.81, 0, "rests: accuracy 0.81 is above 0.80"),
+    ],
+)
+def test_the_governor_keeps_the_discriminator_a_fair_opponent(
+    accuracy: float, updates: int, why: str
+) -> None:
+    assert Governor(GOVERNED).updates(accuracy, 3) == (updates, why)
+
+
+def test_the_governor_goes_by_a_running_accuracy() -> None:
+    governor = Governor(GovernorConfig(enabled=True, memory=0.8))
+    decisions = [governor.updates(accuracy, 3)[0] for accuracy in (0.7, 1.0, 1.0, 1.0, 0.7, 0.3, 0.3, 0.3)]
+    running = [0.7, 0.76, 0.808, 0.8464, 0.81712, 0.713696, 0.6309568, 0.56476544]
+    assert decisions == [3, 3, 0, 0, 0, 3, 3, 3]
+    assert governor.accuracy == pytest.approx(running[-1])
+
+
+def test_without_a_governor_the_discriminator_always_learns() -> None:
+    governor = Governor(GovernorConfig())
+    assert [governor.updates(accuracy, 3) for accuracy in (0.1, 1.0)] == [(3, "learns")] * 2
+
+
+def test_a_discriminator_at_rest_stays_as_it_is_and_goes_on_remembering() -> None:
+    amp = small_amp(dataclasses.replace(SMALL, governor=GOVERNED))
+    amp.governor.accuracy = 1.0
+    before = copy.deepcopy(amp.discriminator.state_dict())
+    figures = amp.update(torch.randn(50, 4), generator())
+    assert figures["disc_updates"] == 0
+    assert figures["disc_governor"].startswith("rests")
+    assert all(torch.equal(v, before[k]) for k, v in amp.discriminator.state_dict().items())
+    assert amp.replay.filled == 2
+
+
+def test_the_governor_keeps_out_of_the_warm_up() -> None:
+    amp = small_amp(dataclasses.replace(SMALL, warmup_updates=7, governor=GOVERNED))
+    amp.governor.accuracy = 1.0
+    assert amp.update(torch.randn(50, 4), generator(), warmup=True)["disc_updates"] == 7
+
+
+def mirrored_amp(**changes: Any) -> AMP:
+    """Windows of two frames of three features: the first two change places, the third changes its sign."""
+    torch.manual_seed(0)
+    mirror = torch.tensor([1, 0, 2, 4, 3, 5]), torch.tensor([1.0, 1.0, -1.0] * 2)
+    config = dataclasses.replace(SMALL, **({"symmetry": True} | changes))
+    return AMP(torch.randn(60, 6), torch.randn(20, 6), config, mirror)
+
+
+def test_half_of_the_windows_are_seen_in_the_mirror() -> None:
+    amp, windows = mirrored_amp(), torch.arange(6.0).repeat(4000, 1)
+    seen = amp._reflect(windows, generator())
+    mirrored = torch.tensor([1.0, 0.0, -2.0, 4.0, 3.0, -5.0])
+    is_mirrored = (seen == mirrored).all(dim=1)
+    assert torch.all(is_mirrored | (seen == windows[0]).all(dim=1))
+    assert is_mirrored.float().mean().item() == pytest.approx(0.5, abs=0.03)
+
+
+def test_without_symmetry_windows_stay_as_they_are() -> None:
+    windows = torch.randn(50, 6)
+    assert torch.equal(mirrored_amp(symmetry=False)._reflect(windows, generator()), windows)
+
+
+def test_the_mirror_of_windows_is_that_of_every_frame(spec: RobotSpec, walking_reference: Any) -> None:
+    runner = tiny_runner(spec, walking_reference, amp=dataclasses.replace(tiny_config().amp, symmetry=True))
+    amp, frames = runner.amp, runner.env.window.frames
+    index, sign = amp._mirror
+    windows = amp.reference[:50]
+    expected = [mirror_features(spec, frame.numpy()) for frame in windows.chunk(frames, dim=1)]
+    np.testing.assert_array_equal((windows[:, index] * sign).numpy(), np.concatenate(expected, axis=1))
+
+
+def test_spectral_norm_bounds_what_a_hidden_layer_can_stretch() -> None:
+    amp = small_amp(dataclasses.replace(SMALL, norm="spectral", learning_rate=3e-3))
+    for i in range(40):
+        amp.update(torch.randn(50, 4) - 1.0, generator(i))
+    hidden = [layer for layer in amp.discriminator.net if isinstance(layer, nn.Linear)][:-1]
+    largest = [torch.linalg.matrix_norm(layer.weight, ord=2).item() for layer in hidden]
+    assert largest == pytest.approx([1.0, 1.0], abs=0.05)
+
+
+def test_looking_at_a_spectrally_normalised_discriminator_does_not_change_it() -> None:
+    amp = small_amp(dataclasses.replace(SMALL, norm="spectral"))
+    amp.update(torch.randn(50, 4), generator())
+    windows = torch.randn(5, 4)
+    assert torch.equal(amp.reward(windows), amp.reward(windows))
+    amp.figures(windows, generator())
+    assert torch.equal(amp.reward(windows), amp.reward(windows))

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from wildrobot.training.networks import Critic, Normalizer, mlp
-from wildrobot.training.ppo import PPO, PPOConfig, Rollout, log_prob
+from wildrobot.training.ppo import PPO, PPOConfig, Rollout, combined, log_prob
 
 GAMMA, LAM = 0.9, 0.8
 
@@ -39,9 +39,9 @@ def small_ppo(**config: Any) -> PPO:
 def one_episode(rewards: list[float], values: list[float], next_values: list[float]) -> Rollout:
     """A rollout (T, 1) without ends."""
     rollout = Rollout(len(rewards), 1, 3, 4, 2, "cpu")
-    rollout.rewards[:, 0] = torch.tensor(rewards)
-    rollout.values[:, 0] = torch.tensor(values)
-    rollout.next_values[:, 0] = torch.tensor(next_values)
+    rollout.rewards[:, 0, 0] = torch.tensor(rewards)
+    rollout.values[:, 0, 0] = torch.tensor(values)
+    rollout.next_values[:, 0, 0] = torch.tensor(next_values)
     rollout.valid[:] = True
     return rollout
 
@@ -55,8 +55,8 @@ def test_advantages_are_the_discounted_sums_of_one_step_errors() -> None:
         errors[2],
     ]
     advantage, returns = rollout.advantages(GAMMA, LAM)
-    assert advantage[:, 0].tolist() == pytest.approx(expected)
-    assert returns[:, 0].tolist() == pytest.approx(
+    assert advantage[:, 0, 0].tolist() == pytest.approx(expected)
+    assert returns[:, 0, 0].tolist() == pytest.approx(
         [a + v for a, v in zip(expected, [0.5, 0.6, 0.7], strict=True)]
     )
 
@@ -66,7 +66,7 @@ def test_nothing_comes_after_a_fall() -> None:
     rollout.terminated[1, 0] = rollout.ended[1, 0] = 1.0
     advantage, _ = rollout.advantages(GAMMA, LAM)
     fall = 2.0 - 0.6  # neither the next value nor tick 2
-    assert advantage[:2, 0].tolist() == pytest.approx([1.0 + GAMMA * 0.6 - 0.5 + GAMMA * LAM * fall, fall])
+    assert advantage[:2, 0, 0].tolist() == pytest.approx([1.0 + GAMMA * 0.6 - 0.5 + GAMMA * LAM * fall, fall])
 
 
 def test_a_time_limit_is_no_end_of_the_world() -> None:
@@ -74,14 +74,51 @@ def test_a_time_limit_is_no_end_of_the_world() -> None:
     rollout.ended[1, 0] = 1.0
     advantage, _ = rollout.advantages(GAMMA, LAM)
     limit = 2.0 + GAMMA * 5.0 - 0.6  # the value of the last state counts, tick 2 does not
-    assert advantage[:2, 0].tolist() == pytest.approx([1.0 + GAMMA * 0.6 - 0.5 + GAMMA * LAM * limit, limit])
+    assert advantage[:2, 0, 0].tolist() == pytest.approx(
+        [1.0 + GAMMA * 0.6 - 0.5 + GAMMA * LAM * limit, limit]
+    )
 
 
 def test_rows_do_not_mix() -> None:
     two = Rollout(2, 2, 3, 4, 2, "cpu")
-    two.rewards[:] = torch.tensor([[1.0, 10.0], [2.0, 20.0]])
+    two.rewards[..., 0] = torch.tensor([[1.0, 10.0], [2.0, 20.0]])
     alone = one_episode([1.0, 2.0], [0.0, 0.0], [0.0, 0.0])
     assert torch.equal(two.advantages(GAMMA, LAM)[0][:, :1], alone.advantages(GAMMA, LAM)[0])
+
+
+def test_streams_have_advantages_of_their_own() -> None:
+    two = Rollout(3, 1, 3, 4, 2, "cpu", streams=2)
+    alone = [
+        one_episode([1.0, 2.0, 3.0], [0.5, 0.6, 0.7], [0.6, 0.7, 0.8]),
+        one_episode([-3.0, 0.0, 9.0], [5.0, 0.1, 0.2], [0.1, 0.2, 0.3]),
+    ]
+    for stream, rollout in enumerate(alone):
+        for name in ("rewards", "values", "next_values"):
+            getattr(two, name)[..., stream] = getattr(rollout, name)[..., 0]
+        rollout.terminated[1, 0] = rollout.ended[1, 0] = 1.0
+    two.terminated[1, 0] = two.ended[1, 0] = 1.0
+    both = two.advantages(GAMMA, LAM)
+    for stream, rollout in enumerate(alone):
+        for one, all_ in zip(rollout.advantages(GAMMA, LAM), both, strict=True):
+            assert torch.equal(all_[..., stream], one[..., 0])
+
+
+def test_streams_are_normalised_apart_before_their_weights_apply() -> None:
+    generator = torch.Generator().manual_seed(0)
+    task, style = torch.randn(20_000, generator=generator), torch.randn(20_000, generator=generator)
+    # a stream of a hundredth of the size and far from zero counts as its weight says
+    total = combined(torch.stack([100.0 * task, 0.01 * style + 7.0], dim=-1), torch.tensor([1.0, 2.0]))
+    assert total.mean().item() == pytest.approx(0.0, abs=1e-3)
+    assert total.std().item() == pytest.approx(1.0, abs=1e-5)
+    expected = [1.0 / 5.0**0.5, 2.0 / 5.0**0.5]
+    found = [torch.corrcoef(torch.stack([total, stream]))[0, 1].item() for stream in (task, style)]
+    assert found == pytest.approx(expected, abs=0.03)
+
+
+def test_one_stream_is_normalised_and_no_more() -> None:
+    advantage = torch.tensor([[1.0], [2.0], [6.0]])
+    expected = (advantage[:, 0] - 3.0) / advantage[:, 0].std()
+    torch.testing.assert_close(combined(advantage, torch.tensor([0.3])), expected)
 
 
 def test_log_density_is_that_of_a_gaussian() -> None:
@@ -105,7 +142,7 @@ def collected(ppo: PPO, steps: int = 6, rows: int = 4) -> Rollout:
     rollout.critic_obs[:] = torch.randn(steps, rows, 4, generator=generator)
     for t in range(steps):
         rollout.actions[t], rollout.means[t], rollout.log_prob[t] = ppo.act(rollout.obs[t], generator)
-    rollout.rewards[:] = rollout.actions[..., 0]
+    rollout.rewards[..., 0] = rollout.actions[..., 0]
     rollout.ended[:] = 1.0
     rollout.valid[:] = True
     return rollout
@@ -184,7 +221,7 @@ def test_the_step_size_stays_in_its_range() -> None:
 def test_the_deviation_never_falls_below_its_floor() -> None:
     ppo = small_ppo(min_std=0.29, learning_rate=1e-2, learning_rate_range=(1e-2, 1e-2))
     rollout = collected(ppo)
-    rollout.rewards[:] = -(rollout.actions - rollout.means).square().sum(dim=-1)  # noise costs
+    rollout.rewards[..., 0] = -(rollout.actions - rollout.means).square().sum(dim=-1)  # noise costs
     for _ in range(3):
         figures = update(ppo, rollout)
     assert figures["action_std"] == pytest.approx(0.29, abs=1e-6)

@@ -16,7 +16,9 @@ from wildrobot.errors import UserError
 from wildrobot.robot_description import RobotSpec
 from wildrobot.training.checkpoint import load_checkpoint, save_checkpoint
 from wildrobot.training.cloning import CloningConfig
+from wildrobot.training.governor import GovernorConfig
 from wildrobot.training.reference.dataset import ReferenceDataset
+from wildrobot.training.runner import Mix
 from wildrobot.training.train import make_runner, train
 
 
@@ -40,10 +42,10 @@ class Interrupted:
 
 
 def interrupted(
-    spec: RobotSpec, reference: ReferenceDataset, folder: Path, first: int, rest: int
+    spec: RobotSpec, reference: ReferenceDataset, folder: Path, first: int, rest: int, **changes: Any
 ) -> Interrupted:
-    """`first` iterations, the file, `rest` iterations."""
-    runner = tiny_runner(spec, reference)
+    """`first` iterations, the file, `rest` iterations; `changes` are fields of the configuration."""
+    runner = tiny_runner(spec, reference, **changes)
     fresh = copy.deepcopy(runner.state_dict())
     metrics_of(runner, first)
     save_checkpoint(folder / "checkpoint.pt", {"iteration": first, "runner": runner.state_dict()})
@@ -51,12 +53,14 @@ def interrupted(
     return Interrupted(folder / "checkpoint.pt", metrics, copy.deepcopy(runner.state_dict()), fresh)
 
 
-def check_resume(spec: RobotSpec, reference: ReferenceDataset, run: Interrupted, spoil: Any = None) -> None:
+def check_resume(
+    spec: RobotSpec, reference: ReferenceDataset, run: Interrupted, spoil: Any = None, **changes: Any
+) -> None:
     """What is loaded from the file goes on as the run did."""
     state = load_checkpoint(run.file)["runner"]
     if spoil is not None:
         spoil(state, copy.deepcopy(run.fresh))
-    continued = make_runner(spec, tiny_config(), reference)
+    continued = make_runner(spec, tiny_config(**changes), reference)
     continued.load_state_dict(state)
     same_metrics(metrics_of(continued, len(run.metrics)), run.metrics)
     assert_same_state(continued.state_dict(), run.state)
@@ -80,6 +84,19 @@ def test_ten_and_ten_iterations_equal_twenty(
     spec: RobotSpec, walking_reference: ReferenceDataset, tmp_path: Path
 ) -> None:
     check_resume(spec, walking_reference, interrupted(spec, walking_reference, tmp_path, 10, 10))
+
+
+def test_it_does_so_with_everything_switched_on(
+    spec: RobotSpec, walking_reference: ReferenceDataset, tmp_path: Path
+) -> None:
+    governor = GovernorConfig(enabled=True, band=(0.6, 0.7))
+    amp = dataclasses.replace(
+        tiny_config().amp, frames=3, norm="spectral", symmetry=True, governor=governor, diagnostics_every=2
+    )
+    changes = {"amp": amp, "mix": Mix(task=1.0, style=0.5, ramp=(1, 5), streams="two")}
+    run = interrupted(spec, walking_reference, tmp_path, 4, 4, **changes)
+    assert {line["disc_updates"] for line in run.metrics} != {amp.updates}, "the governor is at work"
+    check_resume(spec, walking_reference, run, **changes)
 
 
 def set_from(path: str) -> Any:

@@ -157,7 +157,7 @@ def load_networks(
         discriminator = None
         if checkpoint.get("discriminator"):
             amp = config["amp"]
-            discriminator = Discriminator(amp["frames"] * num_features(spec), amp["hidden"])
+            discriminator = Discriminator(amp["frames"] * num_features(spec), amp["hidden"], amp["norm"])
             discriminator.load_state_dict(checkpoint["discriminator"])
     except (KeyError, RuntimeError, TypeError) as error:
         reason = " ".join(str(error).split())[:300]

@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from wildrobot.training.networks import Discriminator
+from wildrobot.training.governor import Governor, GovernorConfig
+from wildrobot.training.networks import Discriminator, Norm
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,10 @@ class AMPConfig:
     frames: int = 2
     """Window length, 1 to 3 frames."""
     hidden: tuple[int, ...] = (512, 256)
+    norm: Norm = "layer"
+    """Of the hidden layers: LayerNorm, spectral norm, or none."""
+    symmetry: bool = False
+    """Show each window of either side as often in the mirror that swaps left and right."""
     learning_rate: float = 1e-4
     updates: int = 3
     warmup_updates: int = 40
@@ -42,6 +46,9 @@ class AMPConfig:
     """Reward from the discriminator that the samples were collected under; False is for ablation."""
     held_out: float = 0.1
     """Share of the reference rollouts kept away from training, for `disc_acc_heldout`."""
+    governor: GovernorConfig = GovernorConfig()
+    diagnostics_every: int = 10
+    """Iterations between two looks at single features (`auc_top`, `std_ratio_top`)."""
 
 
 def style_reward(logit: Tensor, kind: str) -> Tensor:
@@ -77,15 +84,27 @@ class ReplayBuffer:
 class AMP:
     """Discriminator, its own optimiser and replay buffer. PPO knows it as a style reward and an `update(batch)`.
 
-    `reference` and `held_out` are windows (k, frames * F) of executed reference motion.
+    `reference` and `held_out` are windows (k, frames * F) of executed reference motion; `mirror` are index and sign
+    (frames * F,) of a window's mirror image, needed for `config.symmetry`. The normaliser is fitted to `reference` and
+    then stays as it is.
     """
 
-    def __init__(self, reference: Tensor, held_out: Tensor, config: AMPConfig, device: Any = "cpu") -> None:
+    def __init__(
+        self,
+        reference: Tensor,
+        held_out: Tensor,
+        config: AMPConfig,
+        mirror: tuple[Tensor, Tensor] | None = None,
+        device: Any = "cpu",
+    ) -> None:
         self.config, self.device = config, device
+        self._mirror = mirror if config.symmetry else None
         self.reference, self.held_out = reference.to(device), held_out.to(device)
         size = reference.shape[1]
-        self.discriminator = Discriminator(size, config.hidden).to(device)
+        # in training mode for its updates only: spectral norm would move on with every look at it
+        self.discriminator = Discriminator(size, config.hidden, config.norm).to(device).eval()
         self.discriminator.normalizer.update(self.reference)
+        self.governor = Governor(config.governor)
         self.optimizer = torch.optim.Adam(self.discriminator.parameters(), lr=config.learning_rate)
         self.replay = ReplayBuffer(config.replay_rollouts, config.replay_share, size)
 
@@ -94,24 +113,35 @@ class AMP:
         """Style reward (b,) of raw windows (b, size), with the present discriminator."""
         return style_reward(self.discriminator(windows), self.config.reward)
 
-    def update(self, windows: Tensor, generator: torch.Generator, warmup: bool = False) -> dict[str, float]:
+    def update(self, windows: Tensor, generator: torch.Generator, warmup: bool = False) -> dict[str, Any]:
         """Train on fresh policy windows (b, size) against the reference; returns figures of before the update."""
         figures = self.figures(windows, generator)
         config, d = self.config, self.discriminator
         if self.replay.filled == 0:
             self.replay.add(windows, generator)
-        for _ in range(config.warmup_updates if warmup else config.updates):
-            real = self._draw(self.reference, config.batch, generator)
+        count, why = config.warmup_updates, "warms up"
+        if not warmup:
+            count, why = self.governor.updates(figures["disc_acc_heldout"], config.updates)
+        loss = torch.tensor(float("nan"))
+        d.train()
+        for _ in range(count):
+            real = self._reflect(self._draw(self.reference, config.batch, generator), generator)
             half = config.batch // 2
             fake = torch.cat(
                 [self._draw(windows, half, generator), self.replay.sample(config.batch - half, generator)]
             )
-            loss, _ = self.loss(real, fake, generator)
+            loss, _ = self.loss(real, self._reflect(fake, generator), generator)
             self.optimizer.zero_grad()
             loss.backward()
             self.optimizer.step()
+        d.eval()
         self.replay.add(windows, generator)
-        return figures | {"disc_loss": float(loss.detach()), "disc_norm": _norm(d)}
+        return figures | {
+            "disc_loss": float(loss.detach()),
+            "disc_norm": _norm(d),
+            "disc_updates": count,
+            "disc_governor": why,
+        }
 
     def loss(self, real: Tensor, fake: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """LSGAN + R1 loss and the penalty alone, of raw windows (b, size) each.
@@ -153,6 +183,14 @@ class AMP:
             "style_clipped_high": float((fake >= 1.0).float().mean()),
         }
 
+    def _reflect(self, windows: Tensor, generator: torch.Generator) -> Tensor:
+        """Windows (b, size), each by even chance its own mirror image."""
+        if self._mirror is None:
+            return windows
+        index, sign = self._mirror
+        chosen = torch.rand(len(windows), 1, generator=generator) < 0.5
+        return torch.where(chosen, windows[:, index] * sign, windows)
+
     def _draw(self, windows: Tensor, count: int, generator: torch.Generator) -> Tensor:
         return windows[torch.randint(len(windows), (count,), generator=generator)]
 
@@ -161,6 +199,7 @@ class AMP:
         return {
             "discriminator": self.discriminator.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "governor": self.governor.state_dict(),
             "replay": {
                 "windows": self.replay.windows.clone(),
                 "filled": self.replay.filled,
@@ -172,6 +211,7 @@ class AMP:
         """Inverse of `state_dict`."""
         self.discriminator.load_state_dict(state["discriminator"])
         self.optimizer.load_state_dict(state["optimizer"])
+        self.governor.load_state_dict(state["governor"])
         replay = state["replay"]
         self.replay.windows, self.replay.filled, self.replay.next = (
             replay["windows"].clone(),
@@ -182,51 +222,3 @@ class AMP:
 
 def _norm(module: torch.nn.Module) -> float:
     return float(sum(p.detach().square().sum() for p in module.parameters()) ** 0.5)
-
-
-def feature_auc(reference: Any, policy: Any) -> Any:
-    """Area under the ROC curve (F,) of each feature alone, folded to 0.5 .. 1: 0.5 cannot tell the two sides apart.
-
-    Rank statistic of Mann and Whitney, ties averaged. reference (a, F), policy (b, F).
-    """
-    both = np.concatenate([reference, policy])
-    area = np.empty(both.shape[1])
-    for i in range(both.shape[1]):
-        _, inverse, counts = np.unique(both[:, i], return_inverse=True, return_counts=True)
-        ends = np.cumsum(counts)
-        ranks = (ends - 0.5 * (counts - 1))[inverse]
-        a, b = len(reference), len(policy)
-        u = ranks[:a].sum() - a * (a + 1) / 2.0
-        area[i] = u / (a * b)
-    return np.maximum(area, 1.0 - area)
-
-
-def logistic_auc(reference: Any, policy: Any, seed: int = 0) -> float:
-    """AUC on unseen halves of a logistic classifier of standardised features (a, F) against (b, F)."""
-    # one shuffle for both sides: a pair of equal rows lands in the same half, and cannot look like a difference
-    sides = [
-        side[np.random.default_rng(seed).permutation(len(side))]
-        for side in map(np.asarray, (reference, policy))
-    ]
-    train = [side[: len(side) // 2] for side in sides]
-    test = [side[len(side) // 2 :] for side in sides]
-    mean, std = np.mean(np.concatenate(train), axis=0), np.std(np.concatenate(train), axis=0) + 1e-6
-    x = torch.as_tensor((np.concatenate(train) - mean) / std)
-    y = torch.cat([torch.ones(len(train[0])), torch.zeros(len(train[1]))]).double()
-    weight = torch.zeros(x.shape[1], dtype=torch.float64, requires_grad=True)
-    bias = torch.zeros((), dtype=torch.float64, requires_grad=True)
-    optimizer = torch.optim.LBFGS([weight, bias], max_iter=50)
-
-    def closure() -> Tensor:
-        optimizer.zero_grad()
-        loss = (
-            torch.nn.functional.binary_cross_entropy_with_logits(x @ weight + bias, y)
-            + 1e-3 * weight.square().sum()
-        )
-        loss.backward()
-        return loss
-
-    optimizer.step(closure)  # type: ignore[no-untyped-call]
-    direction = weight.detach().numpy()
-    scores = [((side - mean) / std @ direction)[:, None] for side in test]
-    return float(feature_auc(scores[0], scores[1])[0])

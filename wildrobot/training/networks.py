@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
 
 from wildrobot.robot_description import RobotSpec
 from wildrobot.runtime.observation import Layout, layout_size, observation_mirror
@@ -50,17 +51,24 @@ class Normalizer(nn.Module):
         self.count.fill_(total)
 
 
-def mlp(sizes: Sequence[int], layer_norm: bool = False, output_gain: float = 0.01) -> nn.Sequential:
-    """ELU perceptron, orthogonal weights: gain sqrt(2) in hidden layers, `output_gain` at the output, zero biases."""
+Norm = Literal["layer", "spectral", "none"]
+
+
+def mlp(sizes: Sequence[int], norm: Norm = "none", output_gain: float = 0.01) -> nn.Sequential:
+    """ELU perceptron, orthogonal weights: gain sqrt(2) in hidden layers, `output_gain` at the output, zero biases.
+
+    `norm` "layer" normalises each hidden layer's answer, "spectral" divides each hidden layer's weight by its largest
+    singular value (Miyato et al. 2018); the output layer keeps its small start.
+    """
     layers: list[nn.Module] = []
     for i in range(len(sizes) - 1):
         last = i == len(sizes) - 2
         linear = nn.Linear(sizes[i], sizes[i + 1])
         nn.init.orthogonal_(linear.weight, output_gain if last else math.sqrt(2.0))
         nn.init.zeros_(linear.bias)
-        layers.append(linear)
+        layers.append(spectral_norm(linear) if norm == "spectral" and not last else linear)
         if not last:
-            if layer_norm:
+            if norm == "layer":
                 layers.append(nn.LayerNorm(sizes[i + 1]))
             layers.append(nn.ELU())
     return nn.Sequential(*layers)
@@ -111,26 +119,27 @@ class SymmetricActor(nn.Module):
 
 
 class Critic(nn.Module):
-    """State value (b,) from the asymmetric observation."""
+    """State values (b, streams) from the asymmetric observation, one for each stream of rewards."""
 
-    def __init__(self, size: int, hidden: Sequence[int]) -> None:
+    def __init__(self, size: int, hidden: Sequence[int], streams: int = 1) -> None:
         super().__init__()
+        self.streams = streams
         self.normalizer = Normalizer(size)
-        self.net = mlp([size, *hidden, 1], output_gain=1.0)
+        self.net = mlp([size, *hidden, streams], output_gain=1.0)
 
     def forward(self, obs: Tensor) -> Tensor:
-        """Value (b,)."""
-        value: Tensor = self.net(self.normalizer(obs))[:, 0]
+        """Values (b, streams)."""
+        value: Tensor = self.net(self.normalizer(obs))
         return value
 
 
 class Discriminator(nn.Module):
     """One raw logit D (b,) per window of features; the normaliser is its own and fixed by the reference."""
 
-    def __init__(self, size: int, hidden: Sequence[int] = (512, 256)) -> None:
+    def __init__(self, size: int, hidden: Sequence[int] = (512, 256), norm: Norm = "layer") -> None:
         super().__init__()
         self.normalizer = Normalizer(size, floor=0.05, clip=8.0)
-        self.net = mlp([size, *hidden, 1], layer_norm=True)
+        self.net = mlp([size, *hidden, 1], norm)
 
     def forward(self, window: Tensor) -> Tensor:
         """Logit (b,) of raw windows (b, frames * F)."""

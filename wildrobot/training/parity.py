@@ -11,8 +11,8 @@ from wildrobot.robot_description import RobotSpec
 from wildrobot.runtime.estimator import StateEstimator
 from wildrobot.runtime.features import compute_features, feature_names
 from wildrobot.runtime.sensor_frame import SensorFrame
-from wildrobot.training.amp import feature_auc, logistic_auc
 from wildrobot.training.reference.dataset import SENSOR_FIELDS, ReferenceDataset
+from wildrobot.training.separability import feature_auc, logistic_auc
 
 WARM_UP_TICKS = 25
 LIMIT = 0.6

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from wildrobot.training.networks import Critic
+
 LOG_2PI = 1.8378770664093453
 
 
@@ -39,33 +41,44 @@ class PPOConfig:
 
 
 class Rollout:
-    """Storage (T, N, ...) of one iteration. `valid` is False for the tick that carried a reset."""
+    """Storage (T, N, ...) of one iteration. `valid` is False for the tick that carried a reset.
+
+    Rewards and values are (T, N, streams): each stream has its own advantage, and `weights` (streams,) says how much
+    each of them counts.
+    """
 
     def __init__(
-        self, steps: int, num_envs: int, obs: int, critic_obs: int, actions: int, device: Any
+        self,
+        steps: int,
+        num_envs: int,
+        obs: int,
+        critic_obs: int,
+        actions: int,
+        device: Any,
+        streams: int = 1,
     ) -> None:
         def zeros(*shape: int) -> Tensor:
             return torch.zeros(steps, num_envs, *shape, device=device)
 
         self.obs, self.critic_obs = zeros(obs), zeros(critic_obs)
         self.actions, self.means, self.log_prob = zeros(actions), zeros(actions), zeros()
-        self.rewards, self.values, self.next_values = zeros(), zeros(), zeros()
+        self.rewards, self.values, self.next_values = zeros(streams), zeros(streams), zeros(streams)
+        self.weights = torch.ones(streams, device=device)
         self.terminated, self.ended = zeros(), zeros()
         self.valid = zeros().bool()
 
     def advantages(self, gamma: float, lam: float) -> tuple[Tensor, Tensor]:
-        """GAE and returns, (T, N) each; an episode's end (terminated or timed out) cuts the chain.
+        """GAE and returns, (T, N, streams) each; an episode's end (terminated or timed out) cuts the chain.
 
         `next_values` hold V of the state that followed the action, before any reset: a time limit bootstraps from it,
         a fall does not.
         """
         advantage = torch.zeros_like(self.rewards)
         running = torch.zeros_like(self.rewards[0])
+        stays, goes_on = 1.0 - self.terminated[..., None], 1.0 - self.ended[..., None]
         for t in reversed(range(len(self.rewards))):
-            delta = (
-                self.rewards[t] + gamma * self.next_values[t] * (1.0 - self.terminated[t]) - self.values[t]
-            )
-            running = delta + gamma * lam * (1.0 - self.ended[t]) * running
+            delta = self.rewards[t] + gamma * self.next_values[t] * stays[t] - self.values[t]
+            running = delta + gamma * lam * goes_on[t] * running
             advantage[t] = running
         return advantage, advantage + self.values
 
@@ -76,13 +89,25 @@ def log_prob(mean: Tensor, log_std: Tensor, action: Tensor) -> Tensor:
     return (-0.5 * scaled.square() - log_std - 0.5 * LOG_2PI).sum(dim=-1)
 
 
+def combined(advantage: Tensor, weights: Tensor) -> Tensor:
+    """Advantages (k, streams) as one (k,): each stream normalised by itself, weighted, and the sum normalised again.
+
+    So a stream's weight says what it counts whatever the scale and spread of its rewards.
+    """
+    apart = (advantage - advantage.mean(dim=0)) / (advantage.std(dim=0) + 1e-8)
+    if advantage.shape[1] == 1:
+        return apart[:, 0]
+    total = apart @ weights
+    return total / (total.std() + 1e-8)
+
+
 class PPO:
     """Actor, critic and their optimiser."""
 
     def __init__(
         self,
         actor: Any,
-        critic: nn.Module,
+        critic: Critic,
         config: PPOConfig,
         demonstration: tuple[Tensor, Tensor] | None = None,
     ) -> None:
@@ -125,7 +150,7 @@ class PPO:
             flat, (rollout.obs, rollout.critic_obs, rollout.actions, rollout.means)
         )
         old_log_prob, returns, advantage = map(flat, (rollout.log_prob, returns, advantage))
-        advantage = (advantage - advantage.mean()) / (advantage.std() + 1e-8)
+        gains = combined(advantage, rollout.weights)
         old_std = torch.exp(self.actor.log_std.detach()).clone()
         totals = torch.zeros(4)
         count = 0
@@ -153,11 +178,11 @@ class PPO:
 
                 # clipped surrogate
                 ratio = torch.exp(new_log_prob - old_log_prob[rows])
-                gain = advantage[rows]
+                gain = gains[rows]
                 clipped = torch.clamp(ratio, 1.0 - config.clip, 1.0 + config.clip)
                 policy_loss = -torch.minimum(ratio * gain, clipped * gain).mean()
 
-                value_loss = (self.critic(critic_obs[rows]) - returns[rows]).square().mean()
+                value_loss = (self.critic(critic_obs[rows]) - returns[rows]).square().sum(dim=-1).mean()
 
                 entropy = (log_std + 0.5 * (LOG_2PI + 1.0)).sum()
                 beyond = (mean.abs() - 3.0).clamp(min=0.0).square().sum(dim=-1).mean()
@@ -180,7 +205,7 @@ class PPO:
         self.updates += 1
         # statistics change only between iterations, so that old and new densities are of one policy
         self.actor.normalizer.update(obs)
-        self.critic.normalizer.update(critic_obs)  # type: ignore[operator,union-attr]
+        self.critic.normalizer.update(critic_obs)
         figures = (totals / count).tolist()
         names = ("policy_loss", "value_loss", "kl", "entropy")
         return dict(zip(names, figures, strict=True)) | {

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 
-from wildrobot.training.amp import AMP, feature_auc
+from wildrobot.training.amp import AMP
 from wildrobot.training.environment import Environment, Step
 from wildrobot.training.ppo import PPO, Rollout
+from wildrobot.training.separability import feature_auc
 
 ROWS_PER_THREAD = 512
 """Observations that one thread answers in about the time that waking a second one would cost."""
@@ -27,6 +28,9 @@ class Mix:
     """Iterations between which the task's weight rises from a tenth of its value to all of it."""
     scale: float = 0.05
     """Common factor, so that returns are of order one for the critic."""
+    streams: Literal["two", "sum"] = "sum"
+    """two: task and style have a value function each, and their advantages are normalised apart before the weights
+    apply; sum: the weighted rewards are added up first."""
 
     def task_weight(self, iteration: int) -> float:
         """Weight of the task reward at an iteration."""
@@ -47,7 +51,10 @@ class Runner:
         self.total_steps = 0
         self._rng = np.random.default_rng(seed)
         n = env.spec.num_joints
-        self.rollout = Rollout(steps, env.num_envs, env.obs_size, env.critic_size, n, "cpu")
+        self.rollout = Rollout(
+            steps, env.num_envs, env.obs_size, env.critic_size, n, "cpu", ppo.critic.streams
+        )
+        self._task_reward = torch.zeros(steps, env.num_envs)
         self._step: Step | None = None
         self._obs = torch.zeros(env.num_envs, env.obs_size)
         self._critic_obs = torch.zeros(env.num_envs, env.critic_size)
@@ -57,7 +64,7 @@ class Runner:
         age = self._rng.integers(self.env.max_age, size=self.env.num_envs)
         self._remember(self.env.start(age))
         self.ppo.actor.normalizer.update(self._obs)
-        self.ppo.critic.normalizer.update(self._critic_obs)  # type: ignore[operator,union-attr]
+        self.ppo.critic.normalizer.update(self._critic_obs)
 
     def _remember(self, step: Step) -> None:
         self._obs, self._critic_obs = torch.from_numpy(step.obs), torch.from_numpy(step.critic_obs)
@@ -81,7 +88,7 @@ class Runner:
             rollout.actions[t], rollout.means[t], rollout.log_prob[t] = action, mean, log_prob
             step = env.step(action.numpy())
             self._remember(step)
-            rollout.rewards[t] = torch.from_numpy(step.reward)
+            self._task_reward[t] = torch.from_numpy(step.reward)
             rollout.terminated[t] = torch.from_numpy(step.terminated)
             # a tick that carried the reset cuts the chain too: it is nobody's next state
             rollout.ended[t] = torch.from_numpy(step.ended | ~step.valid)
@@ -101,23 +108,27 @@ class Runner:
         torch.set_num_threads(threads)
         collected = time.perf_counter() - began
         with torch.no_grad():
-            rollout.values.copy_(
-                self.ppo.critic(rollout.critic_obs.flatten(0, 1)).reshape(rollout.values.shape)
-            )
+            values = self.ppo.critic(rollout.critic_obs.flatten(0, 1))
+            rollout.values.copy_(values.reshape(rollout.values.shape))
             # the next state's value: that of the following tick's observation, which is the terminal one at an end
             rollout.next_values[:-1] = rollout.values[1:]
             rollout.next_values[-1] = self.ppo.critic(self._critic_obs)
         count = max(1, int(rollout.valid.sum()))
         metrics: dict[str, Any] = {f"reward/{name}": total / count for name, total in sums.items()}
         metrics |= {name: value / seen if seen else float("nan") for name, (value, seen) in tallies.items()}
-        task_reward = rollout.rewards.clone()
-        metrics["task_reward_mean"] = float(task_reward.sum()) / count
-        total = self.mix.task_weight(self.iteration) * task_reward
+        task_weight = self.mix.task_weight(self.iteration)
+        metrics["task_reward_mean"] = float(self._task_reward.sum()) / count
+        rewards, weights = self._task_reward[..., None], torch.tensor([task_weight])
         if self.amp is not None:
-            total = total + self.mix.style * self._style(windows, window_ok, metrics)
-            if self.iteration % 10 == 0:
+            style = self._style(windows, window_ok, metrics)
+            rewards = torch.stack([self._task_reward, style], dim=-1)
+            weights = torch.tensor([task_weight, self.mix.style])
+            if self.iteration % self.amp.config.diagnostics_every == 0:
                 self._feature_figures(np.concatenate(features), metrics)
-        rollout.rewards.copy_(total * self.mix.scale * rollout.valid)
+        total = rewards @ weights
+        rollout.weights.copy_(weights if rollout.rewards.shape[-1] > 1 else torch.ones(1))
+        paid = rewards if rollout.rewards.shape[-1] > 1 else total[..., None]
+        rollout.rewards.copy_(paid * self.mix.scale * rollout.valid[..., None])
         metrics |= self.ppo.update(rollout, self.generator)
         self.iteration += 1
         self.total_steps += rollout.valid.numel()

@@ -25,6 +25,7 @@ from wildrobot.config import load_config, to_dict
 from wildrobot.errors import UserError, run_main
 from wildrobot.files import write_text
 from wildrobot.robot_description import RobotSpec, load_robot
+from wildrobot.runtime.features import feature_mirror
 from wildrobot.runtime.observation import layout_to_dicts, make_layout
 from wildrobot.runtime.randomization import BASIC, Randomization
 from wildrobot.runtime.simulation import Simulation
@@ -117,9 +118,12 @@ def make_runner(spec: RobotSpec, config: TrainConfig, dataset: ReferenceDataset)
     # A cloned policy was fitted to its inputs' scales: were they to move on, its feedback gains would, too.
     until = 1.0 if config.cloning.updates else NORMALIZER_SAMPLES
     actor = SymmetricActor(spec, layout, config.hidden, config.ppo.init_std, until=until)
-    critic = Critic(env.critic_size, config.hidden)
+    critic = Critic(env.critic_size, config.hidden, streams=2 if config.mix.streams == "two" else 1)
     reference, held_out = split_reference(dataset, config.amp, config.seed)
-    amp = AMP(reference, held_out, config.amp)
+    index, sign = feature_mirror(spec)
+    frames = np.arange(config.amp.frames)[:, None] * len(index)
+    mirror = (torch.as_tensor((frames + index).ravel()), torch.as_tensor(np.tile(sign, len(frames))).float())
+    amp = AMP(reference, held_out, config.amp, mirror)
     shown = demonstration(spec, dataset, layout) if config.cloning.updates else None
     ppo = PPO(actor, critic, config.ppo, shown)
     return Runner(env, ppo, amp, config.steps, config.mix, config.seed)
