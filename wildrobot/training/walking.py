@@ -26,12 +26,12 @@ class WalkingWeights:
     forward: float = 0.40
     """Forward speed, averaged over half a stride, as commanded."""
     lateral: float = 0.08
-    yaw_rate: float = 0.17
-    contact: float = 0.15
+    yaw_rate: float = 0.22
+    contact: float = 0.12
     """Feet on the floor and off it as the gait clock says; all of them while standing."""
-    clearance: float = 0.10
+    clearance: float = 0.15
     """Height of the swing sole at mid-swing, up to 30 mm; paid in full while standing."""
-    upright: float = 0.10
+    upright: float = 0.08
     stand_still: float = -0.4
     """Distance from the home pose and joint speed while commanded to stand."""
     action_rate: float = -0.01
