@@ -38,8 +38,9 @@ from wildrobot.training.reference.build import BuildConfig, plan_clips
 from wildrobot.training.reference.clip import PlannedClip
 from wildrobot.training.reference.dataset import ReferenceDataset
 from wildrobot.training.runner import Runner
+from wildrobot.training.setup import TrainConfig, make_runner
 from wildrobot.training.tracking import unroll
-from wildrobot.training.train import TrainConfig, environment_info, make_runner, parse
+from wildrobot.training.train import environment_info, parse
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "as specified": {},

@@ -22,7 +22,8 @@ import torch
 from wildrobot.robot_description import load_robot
 from wildrobot.runtime.simulation import Simulation
 from wildrobot.training.reference.dataset import ReferenceDataset
-from wildrobot.training.train import make_runner, parse
+from wildrobot.training.setup import make_runner
+from wildrobot.training.train import parse
 
 
 class Recorder:

@@ -251,6 +251,7 @@ def test_a_saved_motion_prior_goes_on_to_the_bit() -> None:
     for i, batch in enumerate(windows[:2]):
         one.update(batch, generator(i))
     two.load_state_dict(copy.deepcopy(one.state_dict()))  # as from a file: no shared tensors
+    two.replay.load_state_dict(one.replay.state_dict())
     for i, batch in enumerate(windows[2:]):
         assert one.update(batch, generator(i)) == two.update(batch, generator(i))
     for name, value in one.discriminator.state_dict().items():

@@ -12,7 +12,8 @@ from wildrobot.config import from_dict, load_config, load_yaml, to_dict
 from wildrobot.errors import UserError
 from wildrobot.training.preset import PRESETS
 from wildrobot.training.reference.build import BuildConfig
-from wildrobot.training.train import TrainConfig, parse
+from wildrobot.training.setup import TrainConfig
+from wildrobot.training.train import parse
 
 
 @dataclass(frozen=True)

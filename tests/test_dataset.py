@@ -17,7 +17,7 @@ from wildrobot.robot_description import RobotSpec, load_robot
 from wildrobot.robot_description.spec import DEFAULT_ROBOT
 from wildrobot.training.parity import check_parity, replay_features
 from wildrobot.training.reference.dataset import ARRAYS, ReferenceDataset
-from wildrobot.training.train import split_reference
+from wildrobot.training.setup import split_reference
 
 
 @pytest.fixture

@@ -19,7 +19,8 @@ from wildrobot.training.cloning import CloningConfig
 from wildrobot.training.governor import GovernorConfig
 from wildrobot.training.reference.dataset import ReferenceDataset
 from wildrobot.training.runner import Mix
-from wildrobot.training.train import make_runner, train
+from wildrobot.training.setup import make_runner
+from wildrobot.training.train import train
 
 
 def metrics_of(runner: Any, iterations: int) -> list[dict[str, Any]]:
@@ -118,7 +119,7 @@ PARTS = [
     "ppo/actor/normalizer.count",
     "ppo/critic/normalizer.var",
     "amp/optimizer",
-    "amp/replay",
+    "replay",
     "amp/discriminator",
     "iteration",
     "total_steps",

@@ -23,7 +23,7 @@ def tiny_config(**changes: Any) -> Any:
     from wildrobot.training.amp import AMPConfig
     from wildrobot.training.cloning import CloningConfig
     from wildrobot.training.ppo import PPOConfig
-    from wildrobot.training.train import TrainConfig
+    from wildrobot.training.setup import TrainConfig
     from wildrobot.training.walking import WalkingConfig
 
     fields: dict[str, Any] = {
@@ -45,7 +45,7 @@ def tiny_config(**changes: Any) -> Any:
 
 def tiny_runner(spec: RobotSpec, reference: Any, **changes: Any) -> Any:
     """A runner on `reference`, started."""
-    from wildrobot.training.train import make_runner
+    from wildrobot.training.setup import make_runner
 
     runner = make_runner(spec, tiny_config(**changes), reference)
     runner.start()

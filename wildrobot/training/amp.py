@@ -14,6 +14,7 @@ from torch import Tensor
 
 from wildrobot.training.governor import Governor, GovernorConfig
 from wildrobot.training.networks import Discriminator, Norm
+from wildrobot.training.processes import Processes
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,14 @@ class ReplayBuffer:
         flat = self.windows[: self.filled].flatten(0, 1)
         return flat[torch.randint(len(flat), (count,), generator=generator)]
 
+    def state_dict(self) -> dict[str, Any]:
+        """The windows and where the next ones go."""
+        return {"windows": self.windows.clone(), "filled": self.filled, "next": self.next}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Inverse of `state_dict`."""
+        self.windows, self.filled, self.next = state["windows"].clone(), state["filled"], state["next"]
+
 
 class AMP:
     """Discriminator, its own optimiser and replay buffer. PPO knows it as a style reward and an `update(batch)`.
@@ -96,8 +105,9 @@ class AMP:
         config: AMPConfig,
         mirror: tuple[Tensor, Tensor] | None = None,
         device: Any = "cpu",
+        processes: Processes | None = None,
     ) -> None:
-        self.config, self.device = config, device
+        self.config, self.device, self.processes = config, device, processes or Processes()
         self._mirror = mirror if config.symmetry else None
         self.reference, self.held_out = reference.to(device), held_out.to(device)
         size = reference.shape[1]
@@ -115,7 +125,7 @@ class AMP:
 
     def update(self, windows: Tensor, generator: torch.Generator, warmup: bool = False) -> dict[str, Any]:
         """Train on fresh policy windows (b, size) against the reference; returns figures of before the update."""
-        figures = self.figures(windows, generator)
+        figures = self.processes.mean_of(self.figures(windows, generator))
         config, d = self.config, self.discriminator
         if self.replay.filled == 0:
             self.replay.add(windows, generator)
@@ -133,6 +143,7 @@ class AMP:
             loss, _ = self.loss(real, self._reflect(fake, generator), generator)
             self.optimizer.zero_grad()
             loss.backward()
+            self.processes.average_gradients(d.parameters())
             self.optimizer.step()
         d.eval()
         self.replay.add(windows, generator)
@@ -195,16 +206,11 @@ class AMP:
         return windows[torch.randint(len(windows), (count,), generator=generator)]
 
     def state_dict(self) -> dict[str, Any]:
-        """Discriminator with its normaliser, optimiser and replay buffer."""
+        """Discriminator with its normaliser, optimiser and governor; the replay buffer is saved by itself."""
         return {
             "discriminator": self.discriminator.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "governor": self.governor.state_dict(),
-            "replay": {
-                "windows": self.replay.windows.clone(),
-                "filled": self.replay.filled,
-                "next": self.replay.next,
-            },
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -212,12 +218,6 @@ class AMP:
         self.discriminator.load_state_dict(state["discriminator"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.governor.load_state_dict(state["governor"])
-        replay = state["replay"]
-        self.replay.windows, self.replay.filled, self.replay.next = (
-            replay["windows"].clone(),
-            replay["filled"],
-            replay["next"],
-        )
 
 
 def _norm(module: torch.nn.Module) -> float:

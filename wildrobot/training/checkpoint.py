@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,19 @@ def _from_torch(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return type(value)(_from_torch(item) for item in value)
     return value
+
+
+def to_bytes(state: dict[str, Any]) -> bytes:
+    """Nested dicts of tensors, numpy arrays, numbers and strings as bytes, for another process."""
+    buffer = io.BytesIO()
+    torch.save(_to_torch(state), buffer)
+    return buffer.getvalue()
+
+
+def from_bytes(data: bytes) -> dict[str, Any]:
+    """Inverse of `to_bytes`."""
+    state: dict[str, Any] = _from_torch(torch.load(io.BytesIO(data), weights_only=True))
+    return state
 
 
 def save_checkpoint(path: str | Path, state: dict[str, Any]) -> None:

@@ -12,10 +12,13 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from wildrobot.robot_description import RobotSpec
 from wildrobot.runtime.observation import Layout, layout_size, observation_mirror
+from wildrobot.training.processes import Processes
+
+ALONE = Processes()
 
 
 class Normalizer(nn.Module):
-    """(x - mean) / std with statistics of all data seen by `update`; parallel mean and variance of Chan et al. 1979.
+    """(x - mean) / std with statistics of all data seen by `update` (merged as by Chan et al. 1979).
 
     Statistics stop changing once `until` samples were seen. `floor` bounds the standard deviation from below.
     """
@@ -37,12 +40,12 @@ class Normalizer(nn.Module):
         return torch.clamp(normal, -self.clip, self.clip)
 
     @torch.no_grad()
-    def update(self, x: Tensor) -> None:
-        """Learn from raw samples x (b, size)."""
+    def update(self, x: Tensor, processes: Processes = ALONE) -> None:
+        """Learn from raw samples x (b, size), those of all processes."""
         count = float(self.count)
         if count >= self.until or len(x) == 0:
             return
-        mean, var, size = x.mean(dim=0), x.var(dim=0, unbiased=False), float(len(x))
+        mean, var, size = processes.moments(x)
         total = count + size
         delta = mean - self.mean
         self.mean += delta * (size / total)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from wildrobot.training.networks import Critic
+from wildrobot.training.processes import Processes
 
 LOG_2PI = 1.8378770664093453
 
@@ -89,16 +90,18 @@ def log_prob(mean: Tensor, log_std: Tensor, action: Tensor) -> Tensor:
     return (-0.5 * scaled.square() - log_std - 0.5 * LOG_2PI).sum(dim=-1)
 
 
-def combined(advantage: Tensor, weights: Tensor) -> Tensor:
+def combined(advantage: Tensor, weights: Tensor, processes: Processes) -> Tensor:
     """Advantages (k, streams) as one (k,): each stream normalised by itself, weighted, and the sum normalised again.
 
-    So a stream's weight says what it counts whatever the scale and spread of its rewards.
+    So a stream's weight says what it counts whatever the scale and spread of its rewards. Means and deviations are
+    those of all processes.
     """
-    apart = (advantage - advantage.mean(dim=0)) / (advantage.std(dim=0) + 1e-8)
+    mean, var, _ = processes.moments(advantage)
+    apart = (advantage - mean) / (var.sqrt() + 1e-8)
     if advantage.shape[1] == 1:
         return apart[:, 0]
     total = apart @ weights
-    return total / (total.std() + 1e-8)
+    return total / (processes.moments(total[:, None])[1].sqrt() + 1e-8)
 
 
 class PPO:
@@ -110,8 +113,10 @@ class PPO:
         critic: Critic,
         config: PPOConfig,
         demonstration: tuple[Tensor, Tensor] | None = None,
+        processes: Processes | None = None,
     ) -> None:
         self.actor, self.critic, self.config, self.demonstration = actor, critic, config, demonstration
+        self.processes = processes or Processes()
         self.updates = 0
         groups = [
             {"params": list(actor.parameters()), "lr": config.learning_rate},
@@ -150,7 +155,7 @@ class PPO:
             flat, (rollout.obs, rollout.critic_obs, rollout.actions, rollout.means)
         )
         old_log_prob, returns, advantage = map(flat, (rollout.log_prob, returns, advantage))
-        gains = combined(advantage, rollout.weights)
+        gains = combined(advantage, rollout.weights, self.processes)
         old_std = torch.exp(self.actor.log_std.detach()).clone()
         totals = torch.zeros(4)
         count = 0
@@ -174,7 +179,7 @@ class PPO:
                         .mean()
                     )
                 if not self.warming_up:
-                    self._adapt(float(kl))
+                    self._adapt(float(self.processes.mean(kl)))
 
                 # clipped surrogate
                 ratio = torch.exp(new_log_prob - old_log_prob[rows])
@@ -193,9 +198,9 @@ class PPO:
                         loss = loss + config.demonstration_weight * self._distance(generator)
                 self.optimizer.zero_grad()
                 loss.backward()
-                for (
-                    group
-                ) in self.optimizer.param_groups:  # each by itself: the critic's must not shrink the actor's
+                for group in self.optimizer.param_groups:
+                    self.processes.average_gradients(group["params"])
+                    # each group by itself: the critic's must not shrink the actor's
                     nn.utils.clip_grad_norm_(group["params"], config.max_grad_norm)
                 self.optimizer.step()
                 with torch.no_grad():
@@ -204,8 +209,8 @@ class PPO:
                 count += 1
         self.updates += 1
         # statistics change only between iterations, so that old and new densities are of one policy
-        self.actor.normalizer.update(obs)
-        self.critic.normalizer.update(critic_obs)
+        self.actor.normalizer.update(obs, self.processes)
+        self.critic.normalizer.update(critic_obs, self.processes)
         figures = (totals / count).tolist()
         names = ("policy_loss", "value_loss", "kl", "entropy")
         return dict(zip(names, figures, strict=True)) | {

@@ -46,6 +46,7 @@ class Runner:
 
     def __init__(self, env: Environment, ppo: PPO, amp: AMP | None, steps: int, mix: Mix, seed: int) -> None:
         self.env, self.ppo, self.amp, self.steps, self.mix = env, ppo, amp, steps, mix
+        self.processes = ppo.processes
         self.generator = torch.Generator().manual_seed(seed)
         self.iteration = 0
         self.total_steps = 0
@@ -63,8 +64,8 @@ class Runner:
         """Reset all rows and spread their ages, so that time-outs do not come together."""
         age = self._rng.integers(self.env.max_age, size=self.env.num_envs)
         self._remember(self.env.start(age))
-        self.ppo.actor.normalizer.update(self._obs)
-        self.ppo.critic.normalizer.update(self._critic_obs)
+        self.ppo.actor.normalizer.update(self._obs, self.processes)
+        self.ppo.critic.normalizer.update(self._critic_obs, self.processes)
 
     def _remember(self, step: Step) -> None:
         self._obs, self._critic_obs = torch.from_numpy(step.obs), torch.from_numpy(step.critic_obs)
@@ -131,12 +132,13 @@ class Runner:
         rollout.rewards.copy_(paid * self.mix.scale * rollout.valid[..., None])
         metrics |= self.ppo.update(rollout, self.generator)
         self.iteration += 1
-        self.total_steps += rollout.valid.numel()
+        samples = rollout.valid.numel() * self.processes.count
+        self.total_steps += samples
         elapsed = time.perf_counter() - began
         metrics |= {
             "iteration": self.iteration,
             "steps": self.total_steps,
-            "steps_per_s": rollout.valid.numel() / elapsed,
+            "steps_per_s": samples / elapsed,
             "collect_s": collected,
             "iteration_s": elapsed,
             "return_mean": float(total.sum()) / count,
@@ -144,13 +146,13 @@ class Runner:
             "survival": 1.0 - falls / max(1, ends) if ends else float("nan"),
             "falls_per_1000_steps": 1000.0 * falls / count,
         }
-        return metrics
+        return self.processes.mean_of(metrics)
 
     def _style(self, windows: list[Any], window_ok: list[Any], metrics: dict[str, Any]) -> Any:
         assert self.amp is not None
         stacked, ok = torch.stack(windows), torch.stack(window_ok)
         fresh = stacked[ok]
-        if len(fresh) == 0:  # nobody was commanded to walk
+        if not self.processes.everybody(len(fresh) > 0):  # somewhere, nobody was commanded to walk
             names = [f"disc_{side}_{what}" for side in ("real", "fake") for what in ("mean", "std")]
             names += ["disc_acc", "disc_acc_heldout", "style_reward_mean", "style_reward_std"]
             names += ["style_clipped_low", "style_clipped_high"]
@@ -188,25 +190,37 @@ class Runner:
         far = np.argsort(-np.abs(np.log(np.maximum(ratio, 1e-3))))[:6]
         metrics["std_ratio_top"] = [[names[i], round(float(ratio[i]), 2)] for i in far]
 
+    def own_state(self) -> dict[str, Any]:
+        """The part of the state that each process has for itself; the rest is the same in all of them."""
+        return {
+            "env": self.env.state_dict(),
+            "generator": self.generator.get_state(),
+            "obs": self._obs.clone(),
+            "critic_obs": self._critic_obs.clone(),
+            "replay": None if self.amp is None else self.amp.replay.state_dict(),
+        }
+
+    def load_own_state(self, state: dict[str, Any]) -> None:
+        """Inverse of `own_state`."""
+        self.env.load_state_dict(state["env"])
+        self.generator.set_state(state["generator"])
+        self._obs, self._critic_obs = state["obs"].clone(), state["critic_obs"].clone()
+        if self.amp is not None:
+            self.amp.replay.load_state_dict(state["replay"])
+
     def state_dict(self) -> dict[str, Any]:
         """Everything that a bit-for-bit continuation needs."""
         return {
             "ppo": self.ppo.state_dict(),
             "amp": None if self.amp is None else self.amp.state_dict(),
-            "env": self.env.state_dict(),
-            "generator": self.generator.get_state(),
-            "obs": self._obs.clone(),
-            "critic_obs": self._critic_obs.clone(),
             "iteration": self.iteration,
             "total_steps": self.total_steps,
-        }
+        } | self.own_state()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Inverse of `state_dict`."""
         self.ppo.load_state_dict(state["ppo"])
         if self.amp is not None:
             self.amp.load_state_dict(state["amp"])
-        self.env.load_state_dict(state["env"])
-        self.generator.set_state(state["generator"])
-        self._obs, self._critic_obs = state["obs"].clone(), state["critic_obs"].clone()
+        self.load_own_state(state)
         self.iteration, self.total_steps = state["iteration"], state["total_steps"]
