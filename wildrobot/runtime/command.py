@@ -73,7 +73,7 @@ class HeadingHold(Stateful):
 
     state_fields = ("_target", "_offset")
 
-    def __init__(self, spec: RobotSpec, gain_per_s: float = 1.0, limit_rad_s: float = 0.3) -> None:
+    def __init__(self, spec: RobotSpec, gain_per_s: float = 2.0, limit_rad_s: float = 0.4) -> None:
         self._spec, self._gain, self._limit = spec, gain_per_s, limit_rad_s
         self._target: Any = np.asarray(math.nan)
         self._offset: Any = np.zeros(())

@@ -26,7 +26,7 @@ class WalkingWeights:
     forward: float = 0.40
     """Forward speed, averaged over half a stride, as commanded."""
     lateral: float = 0.08
-    yaw_rate: float = 0.22
+    yaw_rate: float = 0.30
     contact: float = 0.12
     """Feet on the floor and off it as the gait clock says; all of them while standing."""
     clearance: float = 0.15
