@@ -36,7 +36,7 @@ from wildrobot.runtime.window import FeatureWindow
 from wildrobot.training import evaluation
 from wildrobot.training.amp import AMP
 from wildrobot.training.environment import Environment
-from wildrobot.training.evaluation import EvalConfig, run_episodes
+from wildrobot.training.evaluation import EvalConfig, row_of, run_episodes
 from wildrobot.training.networks import SymmetricActor
 from wildrobot.training.ppo import PPO
 from wildrobot.training.reference.build import BuildConfig
@@ -405,7 +405,7 @@ class TorchPolicy:
 def check_evaluation_is_deterministic(spec: RobotSpec, noise: float = 0.0) -> None:
     config = EvalConfig(policy=Path("policy.onnx"), episodes=3, duration=0.5, threads=1)
     policy = TorchPolicy(spec, noise)
-    rows = [run_episodes(spec, policy, None, 0.3, config) for _ in range(2)]
+    rows = [row_of(run_episodes(spec, policy, None, 0.3, config)) for _ in range(2)]
     assert json.dumps(rows[0]) == json.dumps(rows[1])
 
 
