@@ -26,7 +26,7 @@ from wildrobot.files import write_text
 from wildrobot.robot_description import RobotSpec, load_robot
 from wildrobot.runtime.command import is_moving
 from wildrobot.runtime.observation import Layout, layout_from_dicts
-from wildrobot.runtime.randomization import BASIC, NOMINAL, Randomization
+from wildrobot.runtime.randomization import PRESETS, Randomization
 from wildrobot.runtime.run import load_policy
 from wildrobot.runtime.signal_path import SignalPath
 from wildrobot.runtime.simulation import Simulation
@@ -38,7 +38,6 @@ STAND_S = 1.0
 SETTLE_S = 2.0
 HELD_OUT_SEED = 10_000
 """Training counts its seeds from 0; evaluation draws its robots from here on."""
-RANDOMIZATIONS = {"basic": BASIC, "nominal": NOMINAL}
 
 Policy = Callable[[Any], Any]
 """Observations (N, D) float32 to actions (N, n)."""
@@ -70,8 +69,9 @@ class EvalConfig:
     """Write the figures here as JSON, too."""
     seed: int = 0
     """Another seed draws other robots, noise and pushes."""
-    randomization: Literal["basic", "nominal"] = "basic"
-    """basic: as in training, with noise, delay and pushes; nominal: the robot as described, undisturbed."""
+    randomization: Literal["basic", "full", "nominal"] = "basic"
+    """basic: noise, delay, moderate physics and pushes; full: all that a real robot may differ in; nominal: the robot
+    as described, undisturbed. `wildrobot randomization` prints what is in each."""
     threads: int = 0
     """Physics threads; 0: all CPUs. The figures do not depend on it."""
     robot: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
@@ -142,7 +142,7 @@ def run_episodes(
         UserError: the policy answered with something that is not finite.
     """
     count, hz = config.chosen_episodes, spec.control_hz
-    randomization = RANDOMIZATIONS[config.randomization]
+    randomization = PRESETS[config.randomization]
     sim = Simulation(spec, count, HELD_OUT_SEED + config.seed, randomization, config.threads)
     path = SignalPath(spec, layout)
     figures = EpisodeFigures(spec, count, speed, min(1.0, config.duration / 4))
@@ -201,7 +201,7 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
 def document(config: EvalConfig, spec: RobotSpec, rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Rows with everything that it takes to get them again."""
     names = list(dict.fromkeys(name for row in rows for name in row))
-    randomization: Randomization = RANDOMIZATIONS[config.randomization]
+    randomization: Randomization = PRESETS[config.randomization]
     return {
         "rows": [{name: row.get(name) for name in names} for row in rows],
         "episodes": config.chosen_episodes,
