@@ -23,7 +23,7 @@ from wildrobot.files import write_text
 from wildrobot.robot_description import RobotSpec, load_robot
 from wildrobot.runtime.command import is_moving
 from wildrobot.runtime.observation import Layout, layout_from_dicts
-from wildrobot.runtime.randomization import BASIC, NOMINAL, Randomization
+from wildrobot.runtime.randomization import PRESETS, Randomization
 from wildrobot.runtime.run import load_policy
 from wildrobot.runtime.signal_path import SignalPath
 from wildrobot.runtime.simulation import Simulation
@@ -38,7 +38,6 @@ STAND_S = 1.0
 SETTLE_S = 2.0
 HELD_OUT_SEED = 10_000
 """Training counts its seeds from 0; evaluation draws its robots from here on."""
-RANDOMIZATIONS = {"basic": BASIC, "nominal": NOMINAL}
 
 Policy = Callable[[Any], Any]
 """Observations (N, D) float32 to actions (N, n)."""
@@ -76,8 +75,9 @@ class EvalConfig:
     """Measure, too, what other servos and supply voltages would do: speed against saturation and survival."""
     compare: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FILE")] = ()
     """More policies, each on the very same robots, noise and pushes: differences with 95 % limits."""
-    randomization: Literal["basic", "nominal"] = "basic"
-    """basic: as in training, with noise, delay and pushes; nominal: the robot as described, undisturbed."""
+    randomization: Literal["basic", "full", "nominal"] = "basic"
+    """basic: noise, delay, moderate physics and pushes; full: all that a real robot may differ in; nominal: the robot
+    as described, undisturbed. `wildrobot randomization` prints what is in each."""
     threads: int = 0
     """Physics threads; 0: all CPUs. The figures do not depend on it."""
     robot: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
@@ -156,7 +156,7 @@ def run_episodes(
         UserError: the policy answered with something that is not finite.
     """
     count, hz = config.chosen_episodes, spec.control_hz
-    body, randomization = simulated or (spec, RANDOMIZATIONS[config.randomization])
+    body, randomization = simulated or (spec, PRESETS[config.randomization])
     sim = Simulation(body, count, HELD_OUT_SEED + config.seed, randomization, config.threads)
     path = SignalPath(spec, layout)
     figures = EpisodeFigures(spec, count, speed, min(1.0, config.duration / 4))
@@ -230,7 +230,7 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
         servo_rows = []
         for name, volts, speed in servo_runs:
             body = load_robot(config.robot, servo=name)
-            supply = dataclasses.replace(RANDOMIZATIONS[config.randomization], voltage_v=(volts, volts))
+            supply = dataclasses.replace(PRESETS[config.randomization], voltage_v=(volts, volts))
             figures = run_episodes(spec, policy, layout, speed, config, None, bar, (body, supply))
             servo_rows.append({"servo": name, "supply_v": volts, **row_of(figures)})
     result = document(config, spec, rows) | {"network_sha256": policy.contract.get("network_sha256")}
@@ -239,7 +239,7 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
     if config.servos:
         result["servos"] = servo_rows
     if config.push_recovery:
-        steady = dataclasses.replace(RANDOMIZATIONS[config.randomization], push_speed_m_s=0.0)
+        steady = dataclasses.replace(PRESETS[config.randomization], push_speed_m_s=0.0)
         seed = HELD_OUT_SEED + config.seed
         result["push_recovery"] = push_recovery(spec, policy, layout, steady, seed, config.threads)
     return result
@@ -266,7 +266,7 @@ def score(rows: Sequence[dict[str, Any]]) -> float:
 def document(config: EvalConfig, spec: RobotSpec, rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Rows with everything that it takes to get them again."""
     names = list(dict.fromkeys(name for row in rows for name in row))
-    randomization: Randomization = RANDOMIZATIONS[config.randomization]
+    randomization: Randomization = PRESETS[config.randomization]
     return {
         "rows": [{name: row.get(name) for name in names} for row in rows],
         "episodes": config.chosen_episodes,
