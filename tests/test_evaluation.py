@@ -16,8 +16,8 @@ from wildrobot.rotations import quat_from_yaw
 from wildrobot.runtime.figures import HeadingDrift, SwingFigures
 from wildrobot.runtime.simulation import Truth
 from wildrobot.training import evaluation
-from wildrobot.training.episode_figures import EpisodeFigures
-from wildrobot.training.evaluation import EvalConfig, load_style, run_episodes
+from wildrobot.training.episode_figures import EpisodeFigures, electrical_power
+from wildrobot.training.evaluation import EvalConfig, load_style, row_of, run_episodes, score
 
 DT = 0.02
 
@@ -157,18 +157,69 @@ def test_a_row_counts_up_to_its_fall_and_stays_fallen(spec: RobotSpec, how: str)
     assert row["mean_speed_m_s"] == pytest.approx(0.2)
 
 
+def test_yaw_drift_per_ten_seconds_counts_each_ten_seconds_by_itself(spec: RobotSpec) -> None:
+    figures = EpisodeFigures(spec, 2, 0.2, 0.0)
+    figures.begin(truth_at(spec))
+    for tick in range(1, 1001):
+        # one turns left for ten seconds and then back; the other keeps turning, and falls before the end
+        left = 0.3 * min(tick, 1000 - tick) / 500
+        yaw = quat_from_yaw(np.array([left, 0.1 * tick / 500]))
+        truth = truth_at(spec, pelvis_quaternion=yaw)
+        if tick > 900:
+            truth.pelvis_position[1, 2] = 0.0
+        figures.step(truth, True)
+    assert figures.episodes()["yaw_drift_rad_per_10_s"] == pytest.approx([0.3, 0.1], abs=1e-6)
+    assert figures.summary()["yaw_drift_rad_per_10_s"] == pytest.approx(0.2, abs=1e-6)
+
+
+def test_a_stalled_servo_draws_its_stall_current_and_an_idling_one_nothing(spec: RobotSpec) -> None:
+    servo = spec.servos[0]
+    torque, speed = np.zeros((4, spec.num_joints)), np.zeros((4, spec.num_joints))
+    torque[0, 0] = servo.stall_torque_nm  # full voltage, standing still
+    torque[1, 0], speed[1, 0] = servo.stall_torque_nm, servo.no_load_speed_rad_s  # full voltage, running free
+    torque[2, 0], speed[2, 0] = 0.5 * servo.stall_torque_nm, -servo.no_load_speed_rad_s  # driven backwards
+    torque[3, 0], speed[3, 0] = 0.1 * servo.stall_torque_nm, servo.no_load_speed_rad_s  # braking
+    power = electrical_power(spec, truth_at(spec, 4, torque=torque, joint_velocity=speed))
+    full = servo.nominal_voltage_v * servo.stall_current_a
+    assert power == pytest.approx([full, 0.0, 0.5 * 1.5 * full, 0.0])
+
+
+def test_energy_per_metre_is_power_over_speed(spec: RobotSpec) -> None:
+    figures = EpisodeFigures(spec, 1, 0.2, 0.0)
+    torque = np.zeros((1, spec.num_joints))
+    torque[0, 3] = spec.stall_torque[3]
+    for tick in range(251):
+        place = np.array([[0.2 * DT * tick, 0.0, spec.standing_height]])
+        figures.step(truth_at(spec, 1, pelvis_position=place, torque=torque), True)
+    watts = spec.servos[3].nominal_voltage_v * spec.servos[3].stall_current_a
+    row = figures.summary()
+    assert row["power_w"] == pytest.approx(watts)
+    assert row["energy_j_per_m"] == pytest.approx(watts / 0.2, rel=0.01)
+    assert row["cost_of_transport"] == pytest.approx(row["energy_j_per_m"] / (spec.total_mass * 9.81))
+
+
+def test_the_score_is_survival_times_how_well_the_speed_is_kept() -> None:
+    rows = [
+        {"survival": 1.0, "speed_error_m_s": 0.0},
+        {"survival": 0.5, "speed_error_m_s": 0.1},
+        {"survival": 1.0, "speed_error_m_s": 0.3},
+        {"survival": 0.0, "speed_error_m_s": None},
+    ]
+    assert score(rows) == pytest.approx((1.0 + 0.25 + 0.0 + 0.0) / 4)
+
+
 # ---------------------------------------------------------------------------- episodes
 
 
 def test_a_policy_that_keeps_the_home_pose_survives_standing_without_steps(spec: RobotSpec) -> None:
-    row = run_episodes(spec, Home(spec), None, 0.0, tiny(randomization="nominal"))
+    row = row_of(run_episodes(spec, Home(spec), None, 0.0, tiny(randomization="nominal")))
     assert row["survival"] == 1.0
     assert row["mean_speed_m_s"] == pytest.approx(0.0, abs=0.01)
     assert row["steps_standing_per_20_s"] == 0.0
 
 
 def test_a_policy_that_falls_counts_as_fallen(spec: RobotSpec) -> None:
-    row = run_episodes(spec, Home(spec, bias=4.0), None, 0.3, tiny(duration=2.0))
+    row = row_of(run_episodes(spec, Home(spec, bias=4.0), None, 0.3, tiny(duration=2.0)))
     assert row["survival"] == 0.0
 
 
@@ -179,11 +230,12 @@ def test_the_style_score_is_the_clipped_mean_over_the_measured_windows(spec: Rob
         seen.append(window)
         return np.array([-3.0, 0.25, 0.75, 5.0])
 
-    row = run_episodes(spec, Home(spec), None, 0.3, tiny(duration=0.4), (style, 2))
+    row = row_of(run_episodes(spec, Home(spec), None, 0.3, tiny(duration=0.4), (style, 2)))
     assert row["style_score"] == pytest.approx(0.5)
     assert len(seen) == 10
     assert np.array_equal(seen[1][:, :29], seen[0][:, 29:])
-    assert run_episodes(spec, Home(spec), None, 0.0, tiny(duration=0.4), (style, 2))["style_score"] is None
+    standing = row_of(run_episodes(spec, Home(spec), None, 0.0, tiny(duration=0.4), (style, 2)))
+    assert standing["style_score"] is None
 
 
 def test_two_evaluations_write_the_same_file_and_another_seed_does_not(

@@ -125,7 +125,7 @@ PARTS = [
     "total_steps",
     "generator",
     "env/sim/_rng",
-    "env/sim/_encoder_offset",
+    "env/sim/robots/encoder_offset",
     "env/sim/_memory",
     "env/path/estimator",
     "env/path/clock",

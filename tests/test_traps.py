@@ -36,7 +36,7 @@ from wildrobot.runtime.window import FeatureWindow
 from wildrobot.training import evaluation
 from wildrobot.training.amp import AMP
 from wildrobot.training.environment import Environment
-from wildrobot.training.evaluation import EvalConfig, run_episodes
+from wildrobot.training.evaluation import EvalConfig, row_of, run_episodes
 from wildrobot.training.networks import SymmetricActor
 from wildrobot.training.ppo import PPO
 from wildrobot.training.reference.build import BuildConfig
@@ -227,16 +227,16 @@ class Accumulating(Simulation):
 
     def _randomize(self, rows: Any) -> None:
         super()._randomize(rows)
-        self._nominal = {name: np.array(values[0]) for name, values in self._expanded.items()}
+        self.robots.nominal = {name: np.array(values[0]) for name, values in self.robots.field.items()}
 
 
 class Idle(Simulation):
     """Draws, and lets the model be."""
 
     def _randomize(self, rows: Any) -> None:
-        kept = {name: np.array(values) for name, values in self._expanded.items()}
+        kept = {name: np.array(values) for name, values in self.robots.field.items()}
         super()._randomize(rows)
-        for name, values in self._expanded.items():
+        for name, values in self.robots.field.items():
             values[:] = kept[name]
 
 
@@ -405,7 +405,7 @@ class TorchPolicy:
 def check_evaluation_is_deterministic(spec: RobotSpec, noise: float = 0.0) -> None:
     config = EvalConfig(policy=Path("policy.onnx"), episodes=3, duration=0.5, threads=1)
     policy = TorchPolicy(spec, noise)
-    rows = [run_episodes(spec, policy, None, 0.3, config) for _ in range(2)]
+    rows = [row_of(run_episodes(spec, policy, None, 0.3, config)) for _ in range(2)]
     assert json.dumps(rows[0]) == json.dumps(rows[1])
 
 
@@ -422,13 +422,13 @@ def check_evaluation_is_held_out(spec: RobotSpec, monkeypatch: pytest.MonkeyPatc
     class Watched(Simulation):
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **kwargs)
-            drawn.append(np.array(self._expanded["body_mass"]))
+            drawn.append(np.array(self.robots.field["body_mass"]))
 
     monkeypatch.setattr(evaluation, "Simulation", Watched)
     config = EvalConfig(policy=Path("policy.onnx"), episodes=3, duration=0.1, threads=1)
     run_episodes(spec, TorchPolicy(spec), None, 0.3, config)
     trained = Simulation(spec, 3, TrainConfig().seed, TrainConfig().randomization, threads=1)
-    assert not np.array_equal(drawn[0], trained._expanded["body_mass"])
+    assert not np.array_equal(drawn[0], trained.robots.field["body_mass"])
 
 
 def test_trap_10_an_evaluation_draws_robots_that_training_never_saw(

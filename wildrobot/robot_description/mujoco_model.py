@@ -8,12 +8,14 @@ import mujoco
 
 from wildrobot.robot_description.spec import RobotSpec
 
-DELAY_SAMPLES = 6
-"""Room in each actuator's delay line."""
+DELAY_SAMPLES = 12
+"""Room in each actuator's delay line, physics steps; two of them cannot be used."""
+SENSOR_SAMPLES = 4
+"""The same for the sensors that may lag: joint velocities and the IMU."""
 
 
 def compile_model(spec: RobotSpec) -> Any:
-    """MuJoCo model of the robot: the MJCF with the servo figures, joint sensors and action delay of `spec`.
+    """MuJoCo model of the robot: the MJCF with the servo figures, joint sensors and delay lines of `spec`.
 
     A position actuator with `forcerange` at the stall torque and joint damping stall/no-load speed is the servo's
     torque-speed line at constant voltage: torque = clip(kp error, +-stall) - (stall / no-load) * speed.
@@ -37,4 +39,9 @@ def compile_model(spec: RobotSpec) -> Any:
             mjs.add_sensor(
                 name=f"{prefix}/{name}", type=kind, objtype=mujoco.mjtObj.mjOBJ_JOINT, objname=name
             )
+    for sensor in mjs.sensors:
+        if sensor.name.startswith(("velocity/", "imu_")):
+            sensor.nsample, sensor.delay = SENSOR_SAMPLES, 0.0
+    # The bounding volumes of the midphase are computed once: a sole's corner that is moved would leave its own.
+    mjs.option.disableflags |= mujoco.mjtDisableBit.mjDSBL_MIDPHASE
     return mjs.compile()

@@ -36,6 +36,8 @@ class ServoModel:
     position_rad_per_count: float
     velocity_rad_s_per_count: float
     current_a_per_count: float
+    stall_current_a: float
+    """From the supply; for figures of energy only."""
 
 
 @dataclass(frozen=True)
@@ -160,12 +162,17 @@ class LegGeometry:
 class RobotSpec:
     """The robot as typed data. Arrays are (n,) in policy order, SI units."""
 
-    def __init__(self, path: Path, calibration: Path | dict[str, Any] | None = None) -> None:
+    def __init__(
+        self, path: Path, calibration: Path | dict[str, Any] | None = None, servo: str | None = None
+    ) -> None:
         self.path = path
         self.config = from_dict(RobotConfig, load_yaml(path), where=str(path))
         self._uncalibrated = self.config
         if calibration is not None:
             self.config = calibrated(self.config, calibration)
+        if servo is not None:
+            joints = [replace(joint, servo=servo) for joint in self.config.joints]
+            self.config = replace(self.config, joints=joints)
         config = self.config
         self.mjcf_path = path.parent / config.mjcf
         self.tree: BodyTree = read_mjcf(self.mjcf_path)
@@ -238,13 +245,15 @@ class RobotSpec:
 
     @cached_property
     def robot_hash(self) -> str:
-        """SHA-256 (hex) over what a policy depends on: robot.yaml without its bus and guards, and the MJCF.
+        """SHA-256 (hex) over what a policy depends on: robot.yaml without bus, guards and stall currents, and the MJCF.
 
         A calibration does not make another robot of it.
         """
         kind = {
             key: value for key, value in to_dict(self._uncalibrated).items() if key not in ("bus", "guards")
         }
+        for model in kind["servo_models"].values():
+            del model["stall_current_a"]
         digest = hashlib.sha256(json.dumps(kind, sort_keys=True).encode())
         digest.update(self.mjcf_path.read_bytes())
         return digest.hexdigest()
@@ -316,10 +325,14 @@ def calibrated(config: RobotConfig, source: Path | dict[str, Any]) -> RobotConfi
 
 
 @lru_cache(maxsize=8)
-def load_robot(path: str | Path | None = None, calibration: str | Path | None = None) -> RobotSpec:
+def load_robot(
+    path: str | Path | None = None, calibration: str | Path | None = None, servo: str | None = None
+) -> RobotSpec:
     """The robot described by a robot.yaml (default: WildRobot's own), with one robot's calibration if there is one.
+
+    `servo` puts another of its servo models into every joint, to see what that would do.
 
     Raises:
         UserError: a file is missing or malformed, a key unknown, or the files disagree.
     """
-    return RobotSpec(Path(path) if path else DEFAULT_ROBOT, Path(calibration) if calibration else None)
+    return RobotSpec(Path(path) if path else DEFAULT_ROBOT, Path(calibration) if calibration else None, servo)

@@ -17,28 +17,27 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import tyro
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
 from wildrobot.errors import UserError, run_main
 from wildrobot.files import write_text
 from wildrobot.robot_description import RobotSpec, load_robot
 from wildrobot.runtime.command import is_moving
 from wildrobot.runtime.observation import Layout, layout_from_dicts
-from wildrobot.runtime.randomization import BASIC, NOMINAL, Randomization
+from wildrobot.runtime.randomization import PRESETS, Randomization
 from wildrobot.runtime.run import load_policy
 from wildrobot.runtime.signal_path import SignalPath
 from wildrobot.runtime.simulation import Simulation
 from wildrobot.runtime.window import FeatureWindow
+from wildrobot.training.comparison import compare
 from wildrobot.training.episode_figures import EpisodeFigures
+from wildrobot.training.evaluation_tables import report, report_comparison, report_pushes, report_servos
 from wildrobot.training.progress import Bar
+from wildrobot.training.push_recovery import push_recovery
 
 STAND_S = 1.0
 SETTLE_S = 2.0
 HELD_OUT_SEED = 10_000
 """Training counts its seeds from 0; evaluation draws its robots from here on."""
-RANDOMIZATIONS = {"basic": BASIC, "nominal": NOMINAL}
 
 Policy = Callable[[Any], Any]
 """Observations (N, D) float32 to actions (N, n)."""
@@ -70,8 +69,15 @@ class EvalConfig:
     """Write the figures here as JSON, too."""
     seed: int = 0
     """Another seed draws other robots, noise and pushes."""
-    randomization: Literal["basic", "nominal"] = "basic"
-    """basic: as in training, with noise, delay and pushes; nominal: the robot as described, undisturbed."""
+    push_recovery: bool = False
+    """Measure, too, how hard a push from each side the robot takes, standing and at 0.3 m/s."""
+    servos: bool = False
+    """Measure, too, what other servos and supply voltages would do: speed against saturation and survival."""
+    compare: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FILE")] = ()
+    """More policies, each on the very same robots, noise and pushes: differences with 95 % limits."""
+    randomization: Literal["basic", "full", "nominal"] = "basic"
+    """basic: noise, delay, moderate physics and pushes; full: all that a real robot may differ in; nominal: the robot
+    as described, undisturbed. `wildrobot randomization` prints what is in each."""
     threads: int = 0
     """Physics threads; 0: all CPUs. The figures do not depend on it."""
     robot: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
@@ -90,7 +96,12 @@ class EvalConfig:
 
 EXAMPLES = """examples:
   wildrobot eval policies/wildrobot_walk.onnx --quick
-  wildrobot eval runs/first/policy.onnx --speeds 0 0.3 --episodes 50 --out runs/first/evaluation.json"""
+  wildrobot eval runs/first/policy.onnx --speeds 0 0.3 --episodes 50 --out runs/first/evaluation.json
+  wildrobot eval runs/first/policy.onnx --push-recovery --servos
+  wildrobot eval policies/wildrobot_walk.onnx --compare runs/first/policy.onnx --speeds 0.3"""
+SERVOS = (("XM430-W350-T", 11.1), ("XM430-W350-T", 12.0), ("XM430-W350-T", 14.8), ("XM430-W210-T", 12.0))
+"""Servo models and supplies (V) of `--servos`."""
+SERVO_SPEEDS = (0.15, 0.3, 0.4, 0.5, 0.6)
 
 
 def check(config: EvalConfig, spec: RobotSpec) -> None:
@@ -135,15 +146,18 @@ def run_episodes(
     config: EvalConfig,
     style: tuple[Style, int] | None = None,
     bar: Bar | None = None,
-) -> dict[str, Any]:
-    """All episodes of one speed as one batch; returns their row of the table.
+    simulated: tuple[RobotSpec, Randomization] | None = None,
+) -> EpisodeFigures:
+    """All episodes of one speed as one batch; returns their figures.
+
+    `simulated` is another robot than the one that the policy takes it for, and its randomization.
 
     Raises:
         UserError: the policy answered with something that is not finite.
     """
     count, hz = config.chosen_episodes, spec.control_hz
-    randomization = RANDOMIZATIONS[config.randomization]
-    sim = Simulation(spec, count, HELD_OUT_SEED + config.seed, randomization, config.threads)
+    body, randomization = simulated or (spec, PRESETS[config.randomization])
+    sim = Simulation(body, count, HELD_OUT_SEED + config.seed, randomization, config.threads)
     path = SignalPath(spec, layout)
     figures = EpisodeFigures(spec, count, speed, min(1.0, config.duration / 4))
     # the discriminator knows walking only
@@ -175,9 +189,15 @@ def run_episodes(
         figures.step(sim.truth(), tick >= measure)
         if bar is not None:
             bar.advance(f"{speed:g} m/s, {int(figures.alive.sum())} of {count} up")
+    return figures
+
+
+def row_of(figures: EpisodeFigures) -> dict[str, Any]:
+    """A row of the table; while standing also the steps in 20 s and how far the robot has moved."""
     row = figures.summary()
-    if speed == 0.0 and row["steps_per_s"] is not None:
+    if figures.command == 0.0 and row["steps_per_s"] is not None:
         row["steps_standing_per_20_s"] = 20.0 * row["steps_per_s"]
+        row["standing_drift_cm"] = float(np.nanmean(figures.episodes()["moved_cm"]))
     return row
 
 
@@ -185,23 +205,68 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
     """Run all speeds; returns the document that is written as JSON: the same for the same configuration."""
     spec = load_robot(config.robot)
     check(config, spec)
-    if not config.policy.is_file():
-        raise UserError(f"there is no policy {config.policy}. Give an .onnx file made by `wildrobot export`.")
-    policy = load_policy(config.policy, spec)
-    layout = layout_from_dicts(policy.contract["observation"])
-    style = load_style(config.policy.with_name("style.onnx"), spec)
+    policies = [_load(path, spec) for path in (config.policy, *config.compare)]
+    policy, layout, _ = policies[0]
     ticks = round(STAND_S * spec.control_hz) + round(config.duration * spec.control_hz)
-    with Bar("evaluating", len(config.chosen_speeds) * ticks) as bar:
-        rows = [
-            run_episodes(spec, policy, layout, speed, config, style, bar) for speed in config.chosen_speeds
-        ]
-    return document(config, spec, rows) | {"network_sha256": policy.contract.get("network_sha256")}
+    servo_runs = [(*servo, speed) for servo in SERVOS for speed in SERVO_SPEEDS] if config.servos else []
+    runs = len(config.chosen_speeds) * len(policies) + len(servo_runs)
+    rows, comparisons = [], []
+    with Bar("evaluating", runs * ticks) as bar:
+        for speed in config.chosen_speeds:
+            all_ = [
+                run_episodes(spec, each, their_layout, speed, config, their_style, bar)
+                for each, their_layout, their_style in policies
+            ]
+            rows.append(row_of(all_[0]))
+            episodes = [figures.episodes() for figures in all_]
+            comparisons += [
+                {
+                    "command_m_s": speed,
+                    "policy": path.name,
+                    "figures": compare(episodes[0], other, config.seed),
+                }
+                for path, other in zip(config.compare, episodes[1:], strict=True)
+            ]
+        servo_rows = []
+        for name, volts, speed in servo_runs:
+            body = load_robot(config.robot, servo=name)
+            supply = dataclasses.replace(PRESETS[config.randomization], voltage_v=(volts, volts))
+            figures = run_episodes(spec, policy, layout, speed, config, None, bar, (body, supply))
+            servo_rows.append({"servo": name, "supply_v": volts, **row_of(figures)})
+    result = document(config, spec, rows) | {"network_sha256": policy.contract.get("network_sha256")}
+    if config.compare:
+        result["comparisons"] = comparisons
+    if config.servos:
+        result["servos"] = servo_rows
+    if config.push_recovery:
+        steady = dataclasses.replace(PRESETS[config.randomization], push_speed_m_s=0.0)
+        seed = HELD_OUT_SEED + config.seed
+        result["push_recovery"] = push_recovery(spec, policy, layout, steady, seed, config.threads)
+    return result
+
+
+def _load(path: Path, spec: RobotSpec) -> tuple[Any, Layout, tuple[Style, int] | None]:
+    """A policy, its observation layout and its discriminator."""
+    if not path.is_file():
+        raise UserError(f"there is no policy {path}. Give an .onnx file made by `wildrobot export`.")
+    policy = load_policy(path, spec)
+    layout = layout_from_dicts(policy.contract["observation"])
+    return policy, layout, load_style(path.with_name("style.onnx"), spec)
+
+
+def score(rows: Sequence[dict[str, Any]]) -> float:
+    """What the best checkpoint is chosen by, 0 to 1: survival times how well the speed is kept, mean over the speeds.
+
+    The speed counts fully without error and not at all from 0.2 m/s of error on; a standing robot's is its drift.
+    """
+    kept = [max(0.0, 1.0 - (row["speed_error_m_s"] or 0.0) / 0.2) for row in rows]
+    return float(np.mean([row["survival"] * share for row, share in zip(rows, kept, strict=True)]))
 
 
 def document(config: EvalConfig, spec: RobotSpec, rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Rows with everything that it takes to get them again."""
     names = list(dict.fromkeys(name for row in rows for name in row))
-    randomization: Randomization = RANDOMIZATIONS[config.randomization]
+    randomization: Randomization = PRESETS[config.randomization]
     return {
         "rows": [{name: row.get(name) for name in names} for row in rows],
         "episodes": config.chosen_episodes,
@@ -222,49 +287,6 @@ def _versions() -> dict[str, str]:
     return {name: metadata.version(name) for name in ("wildrobot", "mujoco", "numpy", "onnxruntime")}
 
 
-COLUMNS: tuple[tuple[str, str, str], ...] = (
-    ("command_m_s", "command\nm/s", ".2f"),
-    ("survival", "survival", ".1%"),
-    ("mean_speed_m_s", "speed\nm/s", ".3f"),
-    ("speed_error_m_s", "error\nm/s", ".3f"),
-    ("lateral_drift_m_s", "lateral\nm/s", ".3f"),
-    ("yaw_drift_rad", "yaw\nrad", ".2f"),
-    ("yaw_drift_worst_rad", "worst\nrad", ".2f"),
-    ("saturation", "at volt.\nlimit", ".1%"),
-    ("foot_slip_m_s", "slip\nm/s", ".3f"),
-    ("clearance_left_mm", "left\nmm", ".0f"),
-    ("clearance_right_mm", "right\nmm", ".0f"),
-    ("steps_per_s", "steps\n/s", ".2f"),
-    ("style_score", "style", ".2f"),
-)
-
-
-def results_table(rows: Sequence[dict[str, Any]]) -> Table:
-    """The rows for a terminal of 100 columns."""
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    for _, title, _ in COLUMNS:
-        table.add_column(title, justify="right", no_wrap=True)
-    for row in rows:
-        table.add_row(*("–" if row[name] is None else format(row[name], form) for name, _, form in COLUMNS))
-    return table
-
-
-def report(result: dict[str, Any]) -> None:
-    """Print the table and how to read it."""
-    print(
-        f"{result['policy']}: {result['episodes']} episodes of {result['duration_s']:g} s per speed, "
-        f"randomization {result['randomization']['name']}, seed {result['seed']}"
-    )
-    Console(width=100).print(results_table(result["rows"]))
-    print(
-        f"After the first {result['settling_s']:g} s; fallen ones count until they fall. yaw: largest turn\n"
-        "from the first heading; left, right: how high the sole's lower edge goes, mean over swings."
-    )
-    for row in result["rows"]:
-        if row.get("steps_standing_per_20_s") is not None:
-            print(f"Steps while standing: {row['steps_standing_per_20_s']:.1f} in 20 s.")
-
-
 def _main(argv: Sequence[str]) -> int:
     config = tyro.cli(
         EvalConfig,
@@ -275,6 +297,13 @@ def _main(argv: Sequence[str]) -> int:
     )
     result = evaluate(config)
     report(result)
+    for path in config.compare:
+        own = [entry for entry in result["comparisons"] if entry["policy"] == path.name]
+        report_comparison(config.policy.name, path.name, own)
+    if "servos" in result:
+        report_servos(result["servos"])
+    if "push_recovery" in result:
+        report_pushes(result["push_recovery"])
     if config.out is not None:
         write_text(config.out, json.dumps(result, indent=1) + "\n")
         print(f"figures: {config.out}", file=sys.stderr)
