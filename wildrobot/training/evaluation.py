@@ -75,7 +75,7 @@ class EvalConfig:
     """Measure, too, what other servos and supply voltages would do: speed against saturation and survival."""
     compare: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FILE")] = ()
     """More policies, each on the very same robots, noise and pushes: differences with 95 % limits."""
-    randomization: Literal["basic", "full", "nominal"] = "basic"
+    randomization: Literal["basic", "full", "nominal"] = "full"
     """basic: noise, delay, moderate physics and pushes; full: all that a real robot may differ in; nominal: the robot
     as described, undisturbed. `wildrobot randomization` prints what is in each."""
     threads: int = 0

@@ -11,7 +11,7 @@ import torch
 from wildrobot.robot_description import RobotSpec
 from wildrobot.runtime.features import feature_mirror
 from wildrobot.runtime.observation import make_layout
-from wildrobot.runtime.randomization import BASIC, Randomization
+from wildrobot.runtime.randomization import FULL, Randomization
 from wildrobot.runtime.simulation import Simulation
 from wildrobot.runtime.window import windows_of
 from wildrobot.training.amp import AMP, AMPConfig
@@ -64,7 +64,7 @@ class TrainConfig:
     amp: AMPConfig = AMPConfig()
     mix: Mix = Mix(task=1.0, style=1.0, ramp=(0, 0))
     walking: WalkingConfig = WalkingConfig()
-    randomization: Randomization = BASIC
+    randomization: Randomization = FULL
     cloning: CloningConfig = CloningConfig()
 
 

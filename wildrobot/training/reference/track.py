@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from wildrobot.robot_description import RobotSpec
-from wildrobot.runtime.randomization import BASIC, Randomization
+from wildrobot.runtime.randomization import FULL, Randomization
 from wildrobot.runtime.simulation import Simulation
 from wildrobot.training.checkpoint import load_checkpoint, save_checkpoint
 from wildrobot.training.environment import Environment
@@ -68,13 +68,15 @@ class TrackConfig:
         )
     )
     limits: Limits = Limits()
+    randomization: Randomization = FULL
+    """What the policy will see, too: motion executed by better robots would give itself away."""
 
 
-def track_randomization(push_interval_s: tuple[float, float] | None) -> Randomization:
-    """The ranges that the policy will see; no pushes without an interval (s)."""
+def track_randomization(config: TrackConfig, push_interval_s: tuple[float, float] | None) -> Randomization:
+    """The ranges of the tracking simulation; no pushes without an interval (s)."""
     if push_interval_s is None:
-        return dataclasses.replace(BASIC, push_speed_m_s=0.0)
-    return dataclasses.replace(BASIC, push_interval_s=push_interval_s)
+        return dataclasses.replace(config.randomization, push_speed_m_s=0.0)
+    return dataclasses.replace(config.randomization, push_interval_s=push_interval_s)
 
 
 def make_runner(
@@ -83,7 +85,7 @@ def make_runner(
     """Environment, networks and learner of the tracker."""
     frames = round(config.episode_s * spec.control_hz)
     library = ClipLibrary(spec, clips, frames)
-    sim = Simulation(spec, config.num_envs, seed, track_randomization(BASIC.push_interval_s), threads)
+    sim = Simulation(spec, config.num_envs, seed, config.randomization, threads)
     task = TrackingTask(spec, library, sim, seed + 1)
     env = Environment(spec, sim, task, tracking_layout(spec), 1, config.episode_s)
     torch.manual_seed(seed)
@@ -96,7 +98,7 @@ def make_runner(
 
 def _identity(spec: RobotSpec, clips: list[PlannedClip], config: TrackConfig, seed: int) -> dict[str, Any]:
     """What a tracker's checkpoint must agree in to be continued; how long it is trained is not among it."""
-    learner = (config.num_envs, config.steps, config.hidden, config.episode_s, config.ppo, seed)
+    learner = (config.num_envs, config.steps, config.hidden, config.episode_s, config.ppo, config.randomization, seed)
     motion = hashlib.sha256()
     for clip in clips:
         motion.update(clip.joint_position.tobytes() + clip.root_position.tobytes())
