@@ -21,6 +21,7 @@ def tiny_config(**changes: Any) -> Any:
     """A training run of eight robots that fall, time out and are pushed within a few ticks."""
     from wildrobot.runtime.randomization import BASIC
     from wildrobot.training.amp import AMPConfig
+    from wildrobot.training.best import SelectionConfig
     from wildrobot.training.cloning import CloningConfig
     from wildrobot.training.ppo import PPOConfig
     from wildrobot.training.setup import TrainConfig
@@ -33,6 +34,7 @@ def tiny_config(**changes: Any) -> Any:
         "hidden": (8,),
         "episode_s": 0.16,
         "tensorboard": False,
+        "selection": SelectionConfig(every=0),
         "iterations": 4,
         "ppo": PPOConfig(epochs=2, minibatches=2, critic_warmup=1),
         "amp": AMPConfig(hidden=(8,), batch=16, replay_rollouts=3, replay_share=8, held_out=0.25),

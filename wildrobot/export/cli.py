@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import onnx
 import torch
@@ -28,6 +28,7 @@ from wildrobot.robot_description import RobotSpec, load_robot
 from wildrobot.runtime.contract import robot_contract, style_contract
 from wildrobot.runtime.observation import layout_from_dicts
 from wildrobot.runtime.policy import OnnxPolicy, OnnxStyle
+from wildrobot.training.best import BEST_FILE
 from wildrobot.training.checkpoint import load_checkpoint
 
 POLICY_NAMES = (OnnxPolicy.input_name, OnnxPolicy.output_name)
@@ -52,6 +53,8 @@ class ExportOptions:
 
     run: Annotated[Path, tyro.conf.Positional]
     """Run folder of `wildrobot train`."""
+    checkpoint: Literal["best", "last"] = "best"
+    """best: the one that the run's own evaluations chose (RUN/best.pt), where there is one; last: the newest."""
     onnx: bool = False
     """Write ONNX (the only form there is); a file name may follow."""
     output: Path | None = None
@@ -78,9 +81,14 @@ class Exported:
 
 
 def export(
-    run: Path, output: Path | None = None, robot: Path | None = None, seed: int = 0, threads: int = 0
+    run: Path,
+    output: Path | None = None,
+    robot: Path | None = None,
+    seed: int = 0,
+    threads: int = 0,
+    which: Literal["best", "last"] = "best",
 ) -> Exported:
-    """Export RUN/checkpoint.pt to `output` (default RUN/policy.onnx) and style.onnx beside it.
+    """Export RUN's best (or last) checkpoint to `output` (default RUN/policy.onnx) and style.onnx beside it.
 
     Both files appear whole, after everything was checked, or not at all.
 
@@ -88,7 +96,8 @@ def export(
         UserError: no or a broken checkpoint, another robot description than it was trained with, a difference
             between torch and ONNX Runtime above the tolerance, or a place that cannot be written to.
     """
-    checkpoint = load_checkpoint(run / "checkpoint.pt")
+    best = run / BEST_FILE
+    checkpoint = load_checkpoint(best if which == "best" and best.exists() else run / "checkpoint.pt")
     config = _config_of(checkpoint, run)
     spec = load_robot(robot or config.get("robot"))
     _same_robot(checkpoint, spec, run)
@@ -200,7 +209,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.evaluation is not None:
         return put_in(options.output or options.run / "policy.onnx", options.evaluation)
     print(f"exporting {options.run}: simulated robots walk, then the file is compared with torch", flush=True)
-    result = export(options.run, options.output, options.robot, options.seed, options.threads)
+    result = export(
+        options.run, options.output, options.robot, options.seed, options.threads, options.checkpoint
+    )
     print(f"policy: {result.policy}  (largest difference to torch {result.policy_difference:.2g})")
     if result.style is not None:
         print(f"style:  {result.style}  (largest difference to torch {result.style_difference:.2g})")

@@ -15,6 +15,7 @@ from wildrobot.runtime.randomization import FULL, Randomization
 from wildrobot.runtime.simulation import Simulation
 from wildrobot.runtime.window import windows_of
 from wildrobot.training.amp import AMP, AMPConfig
+from wildrobot.training.best import SelectionConfig
 from wildrobot.training.cloning import CloningConfig, demonstration
 from wildrobot.training.environment import Environment
 from wildrobot.training.networks import Critic, SymmetricActor
@@ -60,6 +61,7 @@ class TrainConfig:
     """Observation slices and their number of frames."""
     checkpoint_every: int = 25
     tensorboard: bool = True
+    selection: SelectionConfig = SelectionConfig()
     ppo: PPOConfig = PPOConfig()
     amp: AMPConfig = AMPConfig()
     mix: Mix = Mix(task=1.0, style=1.0, ramp=(0, 0))

@@ -22,6 +22,7 @@ from wildrobot.errors import UserError, run_main
 from wildrobot.files import write_text
 from wildrobot.robot_description import RobotSpec, load_robot
 from wildrobot.runtime.observation import layout_to_dicts
+from wildrobot.training.best import Selection
 from wildrobot.training.checkpoint import load_checkpoint, save_checkpoint
 from wildrobot.training.cloning import fit
 from wildrobot.training.metrics_log import MetricsLog
@@ -91,7 +92,7 @@ def _check_same(config: TrainConfig, spec: RobotSpec, saved: dict[str, Any], pro
     Raises:
         UserError: naming what differs.
     """
-    free = {"iterations", "threads", "run_dir", "reference", "checkpoint_every", "tensorboard"}
+    free = {"iterations", "threads", "run_dir", "reference", "checkpoint_every", "tensorboard", "selection"}
     now, then = to_dict(config), json.loads(saved["config"])
     differing = sorted(
         key for key in set(now) | set(then) if key not in free and now.get(key) != then.get(key)
@@ -149,16 +150,17 @@ def _train(config: TrainConfig, processes: Processes, stop: StopRequest) -> Path
             runner.load_own_state(saved["others"][processes.rank - 1])
         console.print(f"continuing {run} at iteration {runner.iteration}")
     if not processes.first:
-        while not _iterate(runner, spec, config, stop)[1]:
+        while not _iterate(runner, spec, config, stop, None)[1]:
             pass
         return run
+    selection = Selection(run, spec, runner.env.layout, config.selection, config.threads)
     log = MetricsLog(run, runner.iteration, config.tensorboard)
     began = time.time() - log.spent_s
     done = runner.iteration >= config.iterations
     try:
         with Bar("training", config.iterations, runner.iteration) as bar:
             while not done:
-                metrics, done = _iterate(runner, spec, config, stop)
+                metrics, done = _iterate(runner, spec, config, stop, selection)
                 metrics["time_s"] = time.time() - began
                 log.write(metrics)
                 bar.advance(
@@ -176,17 +178,21 @@ def _train(config: TrainConfig, processes: Processes, stop: StopRequest) -> Path
 
 
 def _iterate(
-    runner: Runner, spec: RobotSpec, config: TrainConfig, stop: StopRequest
+    runner: Runner, spec: RobotSpec, config: TrainConfig, stop: StopRequest, selection: Selection | None
 ) -> tuple[dict[str, Any], bool]:
-    """One iteration and, when its time has come, a checkpoint; figures, and whether it was the last one."""
+    """One iteration, and a checkpoint and an evaluation when it is time; figures, and whether it was the last one."""
     metrics = runner.iterate()
     asked = not runner.processes.everybody(not stop.asked)
-    done = asked or runner.iteration >= config.iterations
-    if done or runner.iteration % config.checkpoint_every == 0:
+    done = runner.iteration >= config.iterations
+    every = config.selection.every
+    evaluate = every > 0 and (done or runner.iteration % every == 0)
+    if done or asked or evaluate or runner.iteration % config.checkpoint_every == 0:
         state = checkpoint_state(runner, spec, config)
         if runner.processes.first:
             save_checkpoint(config.run_dir / "checkpoint.pt", state)
-    return metrics, done
+        if evaluate and selection is not None:
+            metrics |= selection.consider(runner.ppo.actor, state)
+    return metrics, done or asked
 
 
 def parse(argv: Sequence[str]) -> TrainConfig:
