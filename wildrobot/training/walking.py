@@ -45,18 +45,18 @@ class WalkingWeights:
 class WalkingConfig:
     """Commands, resets and rewards."""
 
-    speed: tuple[float, float] = (0.06, 0.4)
+    speed: tuple[float, float] = (0.06, 0.6)
     """Commanded forward speed while walking, m/s."""
-    yaw_rate: tuple[float, float] = (-0.25, 0.25)
-    stand_share: float = 0.15
+    yaw_rate: tuple[float, float] = (-0.4, 0.4)
+    stand_share: float = 0.12
     """Share of commands that are exactly zero."""
-    turn_share: float = 0.15
+    turn_share: float = 0.25
     """Share of walking commands with a yaw rate of their own; the others hold their heading."""
     command_s: tuple[float, float] = (3.0, 7.0)
     """Time until the next command."""
     reference_resets: float = 0.75
     """Share of episodes that begin in a state of the reference; the others stand at home, commanded to stand."""
-    heading_error_rad: float = 0.25
+    heading_error_rad: float = 0.4
     """Largest heading error to be corrected at the start of an episode."""
     weights: WalkingWeights = WalkingWeights()
 
