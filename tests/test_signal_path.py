@@ -196,9 +196,9 @@ def test_the_command_in_the_observation_is_the_one_after_heading_hold(
     spec: RobotSpec, frames: list[SensorFrame]
 ) -> None:
     path = SignalPath(spec)
-    path.reset(frames[0], heading_error=0.2)
+    path.reset(frames[0], heading_error=0.1)
     signal = path.observe(frames[0], np.tile(WALK, (3, 1)))
-    np.testing.assert_allclose(signal.command, np.tile([0.3, 0.2], (3, 1)))
+    np.testing.assert_allclose(signal.command, np.tile([0.3, 0.2], (3, 1)))  # 2 rad/s for each rad
     np.testing.assert_allclose(signal.observation[:, slices(spec, "command")[0]], signal.command, atol=1e-7)
 
 

@@ -26,9 +26,7 @@ def is_moving(spec: RobotSpec, command: Any) -> Any:
 def stride_hz(spec: RobotSpec, command: Any) -> Any:
     """Stride frequency (...) of the gait clock at a command (..., 2), Hz."""
     gait = spec.gait
-    return np.interp(
-        np.abs(command[..., 0]), gait.stride_speeds_m_s, (gait.stride_hz, gait.fast_stride_hz)
-    )
+    return np.interp(np.abs(command[..., 0]), gait.stride_speeds_m_s, (gait.stride_hz, gait.fast_stride_hz))
 
 
 class GaitClock(Stateful):

@@ -28,7 +28,7 @@ class Mix:
     """Iterations between which the task's weight rises from a tenth of its value to all of it."""
     scale: float = 0.05
     """Common factor, so that returns are of order one for the critic."""
-    streams: Literal["two", "sum"] = "sum"
+    streams: Literal["two", "sum"] = "two"
     """two: task and style have a value function each, and their advantages are normalised apart before the weights
     apply; sum: the weighted rewards are added up first."""
 

@@ -169,7 +169,8 @@ class WalkingTask(Stateful):
             "forward": w.forward
             * (0.5 * np.exp(-((error / 0.08) ** 2)) + 0.5 * np.exp(-((error / 0.3) ** 2))),
             "lateral": w.lateral * np.exp(-((self._filtered[:, 1] / 0.1) ** 2)),
-            "yaw_rate": w.yaw_rate * (0.5 * np.exp(-((turn / 0.1) ** 2)) + 0.5 * np.exp(-((turn / 0.3) ** 2))),
+            "yaw_rate": w.yaw_rate
+            * (0.5 * np.exp(-((turn / 0.1) ** 2)) + 0.5 * np.exp(-((turn / 0.3) ** 2))),
             "contact": w.contact
             * np.mean(np.where(np.isnan(planned), 1.0, contact == (planned > 0.5)), axis=-1),
             "clearance": w.clearance * np.where(moving, self._clearance(signal.gait_clock, soles), 1.0),

@@ -64,7 +64,7 @@ class TrackConfig:
     """Start of a periodic clip's recording that is left out."""
     ppo: PPOConfig = field(
         default_factory=lambda: PPOConfig(
-            gamma=0.97, learning_rate=5e-4, target_kl=0.01, init_std=0.15, critic_warmup=0
+            gamma=0.97, learning_rate=5e-4, learning_rate_range=(1e-6, 1e-3), init_std=0.15, critic_warmup=0
         )
     )
     limits: Limits = Limits()
@@ -98,7 +98,15 @@ def make_runner(
 
 def _identity(spec: RobotSpec, clips: list[PlannedClip], config: TrackConfig, seed: int) -> dict[str, Any]:
     """What a tracker's checkpoint must agree in to be continued; how long it is trained is not among it."""
-    learner = (config.num_envs, config.steps, config.hidden, config.episode_s, config.ppo, config.randomization, seed)
+    learner = (
+        config.num_envs,
+        config.steps,
+        config.hidden,
+        config.episode_s,
+        config.ppo,
+        config.randomization,
+        seed,
+    )
     motion = hashlib.sha256()
     for clip in clips:
         motion.update(clip.joint_position.tobytes() + clip.root_position.tobytes())
