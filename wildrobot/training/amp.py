@@ -79,7 +79,7 @@ class ReplayBuffer:
     def sample(self, count: int, generator: torch.Generator) -> Tensor:
         """(count, size) windows from all remembered rollouts."""
         flat = self.windows[: self.filled].flatten(0, 1)
-        return flat[torch.randint(len(flat), (count,), generator=generator)]
+        return flat.index_select(0, torch.randint(len(flat), (count,), generator=generator))
 
     def state_dict(self) -> dict[str, Any]:
         """The windows and where the next ones go."""
@@ -115,7 +115,7 @@ class AMP:
         self.discriminator = Discriminator(size, config.hidden, config.norm).to(device).eval()
         self.discriminator.normalizer.update(self.reference)
         self.governor = Governor(config.governor)
-        self.optimizer = torch.optim.Adam(self.discriminator.parameters(), lr=config.learning_rate)
+        self.optimizer = torch.optim.Adam(self.discriminator.parameters(), lr=config.learning_rate, fused=True)
         self.replay = ReplayBuffer(config.replay_rollouts, config.replay_share, size)
 
     @torch.no_grad()
@@ -203,7 +203,7 @@ class AMP:
         return torch.where(chosen, windows[:, index] * sign, windows)
 
     def _draw(self, windows: Tensor, count: int, generator: torch.Generator) -> Tensor:
-        return windows[torch.randint(len(windows), (count,), generator=generator)]
+        return windows.index_select(0, torch.randint(len(windows), (count,), generator=generator))
 
     def state_dict(self) -> dict[str, Any]:
         """Discriminator with its normaliser, optimiser and governor; the replay buffer is saved by itself."""
