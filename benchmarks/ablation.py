@@ -48,16 +48,16 @@ from wildrobot.training.setup import TrainConfig, make_runner
 from wildrobot.training.stop import StopRequest
 from wildrobot.training.train import environment_info, parse
 
-KINEMATIC = "kinematic reference"
+KINEMATIC = "kinematic"
 GROUPS: dict[str, dict[str, dict[str, Any]]] = {
     "reward": {
-        "clip(D, 0, 1)": {"amp": {"reward": "clip"}},
-        "sigmoid(D)": {"amp": {"reward": "sigmoid"}},
-        "1 - (D-1)²/4": {"amp": {"reward": "quadratic"}},
+        "clip": {"amp": {"reward": "clip"}},
+        "sigmoid": {"amp": {"reward": "sigmoid"}},
+        "quadratic": {"amp": {"reward": "quadratic"}},
     },
     "update order": {
-        "reward, then update": {"amp": {"reward_before_update": True}},
-        "update, then reward": {"amp": {"reward_before_update": False}},
+        "reward first": {"amp": {"reward_before_update": True}},
+        "update first": {"amp": {"reward_before_update": False}},
     },
     "window": {f"{k} frame{'s' * (k > 1)}": {"amp": {"frames": k}} for k in (1, 2, 3)},
     "norm": {"LayerNorm": {"amp": {"norm": "layer"}}, "spectral norm": {"amp": {"norm": "spectral"}}},
@@ -109,18 +109,21 @@ def warm_start(spec: RobotSpec, dataset: ReferenceDataset, config: TrainConfig) 
     return copy.deepcopy(actor.state_dict())
 
 
-def plan(config: TrainConfig, groups: Sequence[str]) -> tuple[dict[str, TrainConfig], dict[str, list[str]]]:
-    """Configurations to run by name, the unchanged one first, and for each group the names of its lines.
+def plan(
+    config: TrainConfig, groups: Sequence[str]
+) -> tuple[dict[str, TrainConfig], dict[str, dict[str, str]]]:
+    """Configurations to run by name, the unchanged one first, and for each group its answers by these names.
 
     An answer that changes nothing is the unchanged run, whatever the defaults are.
     """
-    variants, lines = {BASE: config}, {}
+    variants: dict[str, TrainConfig] = {BASE: config}
+    lines: dict[str, dict[str, str]] = {}
     for group in groups:
-        lines[group] = []
+        lines[group] = {}
         for answer, changes in GROUPS[group].items():
             changed = from_dict(TrainConfig, changes, config, answer)
             name = BASE if changed == config and answer != KINEMATIC else f"{group}: {answer}"
-            lines[group].append(name)
+            lines[group][name] = answer
             variants[name] = changed
     return variants, lines
 
@@ -143,7 +146,7 @@ def run_variant(
     """One run of `config.iterations` from the warm start, with its evaluation; None when Ctrl-C ended it."""
     began = time.perf_counter()
     runner = make_runner(spec, config, dataset)
-    if name.endswith(KINEMATIC):
+    if name == f"reference: {KINEMATIC}":
         use_kinematic_reference(runner, spec, dataset, config)
     runner.ppo.actor.load_state_dict(warm)
     runner.start()

@@ -97,27 +97,26 @@ def ablation_rows(runs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return rows
 
 
-def _series(runs: Sequence[Mapping[str, Any]], variant: str, figure: str, label: str) -> Series | None:
+def _series(runs: Sequence[Mapping[str, Any]], variant: str, figure: str, label: str) -> Series:
     """A figure's mean over a variant's seeds, with half their range as its spread."""
     curves = [run["curves"][figure] for run in runs if run["variant"] == variant]
-    if not curves:
-        return None
     values: Array = np.array([[math.nan if v is None else v for v in curve] for curve in curves])
     return Series(label, values.mean(axis=0), 0.5 * (values.max(axis=0) - values.min(axis=0)))
 
 
-def _group(title: str, lines: Sequence[str], runs: Sequence[Mapping[str, Any]]) -> str:
-    """Charts of one question; nothing if fewer than two of its answers were run."""
-    present = [name for name in lines if any(run["variant"] == name for run in runs)]
+def _group(question: str, answers: Mapping[str, str], runs: Sequence[Mapping[str, Any]]) -> str:
+    """Charts of one question, `answers` by variant; nothing if fewer than two of them were run."""
+    present = [name for name in answers if any(run["variant"] == name for run in runs)]
     if len(present) < 2:
         return ""
     x = np.array(next(run["curves"]["iteration"] for run in runs))
     charts = []
     for figure, heading, y_range, zone in CHARTS:
-        series = [_series(runs, name, figure, name.removeprefix(f"{title}: ")) for name in present]
-        chart = line_chart(heading, x, [line for line in series if line], "iteration", y_range, zone)
+        series = [_series(runs, name, figure, answers[name]) for name in present]
+        chart = line_chart(heading, x, series, "iteration", y_range, zone)
         charts.append(f"<figure>{chart}</figure>" if chart else "")
-    return f'<h2>{html.escape(title)}</h2><div class="charts">{"".join(charts)}</div>'
+    base = f' <span class="faint">{BASE}: {html.escape(answers[BASE])}</span>' if BASE in answers else ""
+    return f'<h2>{html.escape(question)}{base}</h2><div class="charts">{"".join(charts)}</div>'
 
 
 def ablation_page(document: Mapping[str, Any]) -> str:
@@ -127,7 +126,7 @@ def ablation_page(document: Mapping[str, Any]) -> str:
         "<h1>WildRobot · ablation</h1>",
         f"<p>{html.escape(document['note'])}</p>",
         table(document["rows"]),
-        *(_group(title, lines, runs) for title, lines in document["lines"].items()),
+        *(_group(question, answers, runs) for question, answers in document["lines"].items()),
         f"<h2>Versions</h2>{facts_table(document['environment'])}",
     ]
     return page("WildRobot · ablation", "".join(body))
