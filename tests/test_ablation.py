@@ -100,6 +100,7 @@ def test_a_row_is_the_end_of_the_curves_over_the_seeds() -> None:
     assert (row["score"], row["score_spread"]) == pytest.approx((0.85, 0.05))
     assert row["survival"] == pytest.approx(0.75)
     assert row["top_auc"] == "pelvis_height 0.90"
+    assert ablation_rows(RUNS[:1])[0]["score_spread"] is None
 
 
 def test_only_a_difference_beyond_the_seeds_is_one() -> None:

@@ -19,8 +19,9 @@ from wildrobot.training.governor import Governor, GovernorConfig
 from wildrobot.training.networks import Discriminator, Normalizer
 from wildrobot.training.separability import feature_auc, logistic_auc
 
-GOVERNED = GovernorConfig(enabled=True)
-SMALL = AMPConfig(hidden=(16, 8), batch=32, replay_rollouts=3, replay_share=20)
+GOVERNED = GovernorConfig()
+FREE = GovernorConfig(enabled=False)
+SMALL = AMPConfig(hidden=(16, 8), batch=32, replay_rollouts=3, replay_share=20, governor=FREE, symmetry=False)
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -389,15 +390,21 @@ def test_the_governor_keeps_the_discriminator_a_fair_opponent(
 
 
 def test_the_governor_goes_by_a_running_accuracy() -> None:
-    governor = Governor(GovernorConfig(enabled=True, memory=0.8))
+    governor = Governor(GovernorConfig(memory=0.8))
     decisions = [governor.updates(accuracy, 3)[0] for accuracy in (0.7, 1.0, 1.0, 1.0, 0.7, 0.3, 0.3, 0.3)]
     running = [0.7, 0.76, 0.808, 0.8464, 0.81712, 0.713696, 0.6309568, 0.56476544]
     assert decisions == [3, 3, 0, 0, 0, 3, 3, 3]
     assert governor.accuracy == pytest.approx(running[-1])
 
 
+def test_a_discriminator_that_stays_too_strong_learns_in_every_fourth_iteration() -> None:
+    governor = Governor(GovernorConfig(memory=0.0))
+    assert [governor.updates(0.9, 3)[0] for _ in range(9)] == [0, 0, 0, 3, 0, 0, 0, 3, 0]
+    assert [governor.updates(accuracy, 3)[0] for accuracy in (0.7, 0.9, 0.9, 0.9, 0.9)] == [3, 0, 0, 0, 3]
+
+
 def test_without_a_governor_the_discriminator_always_learns() -> None:
-    governor = Governor(GovernorConfig())
+    governor = Governor(FREE)
     assert [governor.updates(accuracy, 3) for accuracy in (0.1, 1.0)] == [(3, "learns")] * 2
 
 

@@ -168,7 +168,7 @@ def update(ppo: PPO, rollout: Rollout) -> dict[str, float]:
 
 
 def test_what_is_paid_becomes_more_likely() -> None:
-    ppo = small_ppo(learning_rate=1e-3)
+    ppo = small_ppo(learning_rate=1e-3, learning_rate_range=(1e-6, 1e-3))
     rollout = collected(ppo, 64, 16)
     before = ppo.actor(rollout.obs[0]).detach()
     update(ppo, rollout)

@@ -43,11 +43,11 @@ def _survival(run: Mapping[str, Any]) -> float:
 
 
 def _over_seeds(values: Sequence[float]) -> tuple[float | None, float | None]:
-    """Mean and half the range of what was measured; None if nothing was."""
+    """Mean and half the range of what was measured; None if nothing was, and no range of one seed."""
     known = [value for value in values if math.isfinite(value)]
     if not known:
         return None, None
-    return float(np.mean(known)), 0.5 * (max(known) - min(known))
+    return float(np.mean(known)), 0.5 * (max(known) - min(known)) if len(known) > 1 else None
 
 
 def verdict(scores: Sequence[float], base: Sequence[float]) -> str:

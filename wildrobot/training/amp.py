@@ -26,7 +26,7 @@ class AMPConfig:
     hidden: tuple[int, ...] = (512, 256)
     norm: Norm = "layer"
     """Of the hidden layers: LayerNorm, spectral norm, or none."""
-    symmetry: bool = False
+    symmetry: bool = True
     """Show each window of either side as often in the mirror that swaps left and right."""
     learning_rate: float = 1e-4
     updates: int = 3

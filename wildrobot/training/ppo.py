@@ -28,14 +28,14 @@ class PPOConfig:
     learning_rate: float = 5e-5
     """The actor's, at the start; then it follows the KL divergence."""
     critic_learning_rate: float = 5e-4
-    learning_rate_range: tuple[float, float] = (1e-6, 1e-3)
-    target_kl: float = 0.003
+    learning_rate_range: tuple[float, float] = (1e-5, 3e-4)
+    target_kl: float = 0.01
     max_grad_norm: float = 1.0
-    init_std: float = 0.07
+    init_std: float = 0.08
     min_std: float = 0.03
-    critic_warmup: int = 25
+    critic_warmup: int = 15
     """First iterations in which only the critic learns, for a policy that can do something already."""
-    demonstration_weight: float = 10.0
+    demonstration_weight: float = 0.1
     """Weight of the squared distance to demonstrated actions, if there are any (as in DAPG, Rajeswaran et al. 2018)."""
     bound_weight: float = 0.001
     """Penalty on mean actions beyond +-3, where the clip would hide the gradient."""
