@@ -425,6 +425,23 @@ def test_the_governor_keeps_out_of_the_warm_up() -> None:
     assert amp.update(torch.randn(50, 4), generator(), warmup=True)["disc_updates"] == 7
 
 
+def test_all_policy_windows_can_be_fresh_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    shares = {}
+    for fresh in (0.0, 0.25, 1.0):
+        amp = small_amp(dataclasses.replace(SMALL, fresh=fresh))
+        amp.replay.add(torch.full((50, 4), 7.0), generator())
+        seen = []
+
+        def spy(real: Any, fake: torch.Tensor, noise: Any, amp: AMP = amp, seen: list[Any] = seen) -> Any:
+            seen.append((fake == 7.0).all(dim=1).float().mean().item())
+            return AMP.loss(amp, real, fake, noise)
+
+        monkeypatch.setattr(amp, "loss", spy)
+        amp.update(torch.randn(50, 4), generator())
+        shares[fresh] = seen[0]
+    assert shares == pytest.approx({0.0: 1.0, 0.25: 0.75, 1.0: 0.0}, abs=0.5 / SMALL.batch)
+
+
 def mirrored_amp(**changes: Any) -> AMP:
     """Windows of two frames of three features: the first two change places, the third changes its sign."""
     torch.manual_seed(0)
@@ -450,7 +467,7 @@ def test_without_symmetry_windows_stay_as_they_are() -> None:
 def test_the_mirror_of_windows_is_that_of_every_frame(spec: RobotSpec, walking_reference: Any) -> None:
     runner = tiny_runner(spec, walking_reference, amp=dataclasses.replace(tiny_config().amp, symmetry=True))
     amp, frames = runner.amp, runner.env.window.frames
-    index, sign = amp._mirror
+    index, sign = amp.mirror
     windows = amp.reference[:50]
     expected = [mirror_features(spec, frame.numpy()) for frame in windows.chunk(frames, dim=1)]
     np.testing.assert_array_equal((windows[:, index] * sign).numpy(), np.concatenate(expected, axis=1))

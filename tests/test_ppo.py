@@ -27,7 +27,14 @@ class SmallActor(nn.Module):
         self.log_std = nn.Parameter(torch.full((actions,), math.log(std)))
 
     def forward(self, obs: torch.Tensor) -> torch.Tensor:
-        answer: torch.Tensor = self.net(self.normalizer(obs))
+        return self.answer(self.inputs(obs))
+
+    def inputs(self, obs: torch.Tensor) -> torch.Tensor:
+        inputs: torch.Tensor = self.normalizer(obs)
+        return inputs
+
+    def answer(self, inputs: torch.Tensor) -> torch.Tensor:
+        answer: torch.Tensor = self.net(inputs)
         return answer
 
 

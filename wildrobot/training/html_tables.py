@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 _LABELS = {
@@ -20,8 +21,22 @@ _LABELS = {
     "steps_per_s": "steps/s",
     "steps_standing_per_20_s": "steps in 20 s of standing",
     "disc_acc": "disc_acc",
+    "disc_acc_spread": "±",
+    "survival_spread": "±",
+    "score_spread": "±",
 }
 _PERCENT = ("survival", "saturation", "torque_saturation", "success")
+
+
+def page(title: str, body: str) -> str:
+    """A whole HTML document in the report's style that loads nothing from a network."""
+    style = (Path(__file__).parent / "report.css").read_text(encoding="utf-8")
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{html.escape(title)}</title><style>{style}</style></head>\n"
+        f"<body><main>{body}</main></body></html>\n"
+    )
 
 
 def find_rows(document: Any) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from wildrobot.config import load_yaml
 from wildrobot.errors import UserError
 from wildrobot.files import write_text
-from wildrobot.training.html_tables import facts_table, find_rows, table
+from wildrobot.training.html_tables import facts_table, find_rows, page, table
 from wildrobot.training.report_charts import training_charts
 
 Array = NDArray[np.float64]
@@ -121,13 +121,7 @@ def build_page(run: Path, ablation: Path | None = None) -> str:
         body.append(
             f"<h2>Configuration</h2><details><summary>config.yaml</summary><pre>{text}</pre></details>"
         )
-    style = (Path(__file__).parent / "report.css").read_text(encoding="utf-8")
-    return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>WildRobot · {html.escape(run.resolve().name)}</title><style>{style}</style></head>\n"
-        f"<body><main>{''.join(body)}</main></body></html>\n"
-    )
+    return page(f"WildRobot · {run.resolve().name}", "".join(body))
 
 
 def _subtitle(metrics: Mapping[str, Any], environment: Mapping[str, Any]) -> str:
