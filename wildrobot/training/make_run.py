@@ -87,7 +87,7 @@ def stages(config: MakeRunConfig, can_film: bool) -> tuple[Stage, ...]:
     build = Stage(
         "reference",
         "plan a gait library, execute it in simulation, keep the clips that pass",
-        "about 6 min",
+        "about 9 min",
         (*python, "reference", "build", "--preset", config.preset, "--output", str(reference)),
         (reference,),
         stamps=reference.parent / ".stages",
@@ -108,7 +108,7 @@ def stages(config: MakeRunConfig, can_film: bool) -> tuple[Stage, ...]:
         Stage(
             "train",
             f"preset {config.preset}: PPO for the task, AMP for the style",
-            "about 4 min",
+            "about 11 min",
             (
                 *python,
                 "train",
@@ -155,7 +155,7 @@ def plan(config: MakeRunConfig, pipeline: Pipeline, why_no_video: str) -> str:
     """The first thing on the screen: what will happen and how long it takes."""
     finished = pipeline.finished()
     lines = [
-        f"WildRobot: from nothing to a walking robot, into {config.out}. About 12 minutes on two cores.",
+        f"WildRobot: from nothing to a walking robot, into {config.out}. About 22 minutes on two cores.",
         "",
     ]
     for index, stage in enumerate(pipeline.stages):
