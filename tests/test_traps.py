@@ -45,7 +45,7 @@ from wildrobot.training.reference.dataset import ReferenceDataset
 from wildrobot.training.reference.gait import GaitLibraryConfig, GaitPlanner, steady_gait
 from wildrobot.training.report import build_page
 from wildrobot.training.setup import TrainConfig
-from wildrobot.training.walking import WalkingTask
+from wildrobot.training.walking import WalkingTask, WalkingWeights
 
 
 def walking(
@@ -363,7 +363,8 @@ def check_the_log_counts_every_valid_tick(spec: RobotSpec, reference: ReferenceD
     runner.env.__class__ = kind
     logged, _, steps = logged_and_expected(runner)
     upright = np.concatenate([np.exp(-(1 - motion_up(step)[step.valid]) / 0.03) for step in steps])
-    assert logged["reward/upright"] == pytest.approx(0.1 * upright.mean(), rel=1e-6)
+    weight = WalkingWeights().upright
+    assert logged["reward/upright"] == pytest.approx(weight * upright.mean(), rel=1e-6)
 
 
 def motion_up(step: Any) -> Any:

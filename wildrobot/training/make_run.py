@@ -155,7 +155,7 @@ def plan(config: MakeRunConfig, pipeline: Pipeline, why_no_video: str) -> str:
     """The first thing on the screen: what will happen and how long it takes."""
     finished = pipeline.finished()
     lines = [
-        f"WildRobot: from nothing to a walking robot, into {config.out}. About 22 minutes on two cores.",
+        f"WildRobot: from nothing to a walking robot, into {config.out}. About 10 minutes on two cores.",
         "",
     ]
     for index, stage in enumerate(pipeline.stages):
