@@ -15,7 +15,7 @@ from wildrobot.errors import UserError
 from wildrobot.robot_description import RobotSpec
 from wildrobot.rotations import quat_from_yaw, quat_to_matrix
 from wildrobot.runtime.simulation import Simulation
-from wildrobot.training.environment import Environment
+from wildrobot.training.environment import AVERAGED_S, Environment
 from wildrobot.training.reference import build as build_module
 from wildrobot.training.reference.build import BuildConfig, build
 from wildrobot.training.reference.clip import PlannedClip
@@ -78,6 +78,22 @@ def test_the_tracker_is_asked_for_frame_k_after_k_ticks(spec: RobotSpec, squat: 
         step = env.step(np.zeros((1, spec.num_joints)))
     lag = np.abs(step.truth.joint_position[0] - squat.joint_position[30]).max()
     assert lag < np.abs(step.truth.joint_position[0] - squat.joint_position[36]).max()
+
+
+def test_speed_is_judged_on_the_average_not_on_the_moment(spec: RobotSpec, squat: PlannedClip) -> None:
+    """A robot that stays 0.1 m/s behind its plan loses the term as fast as the average forgets."""
+    library = ClipLibrary(spec, [squat], 200)
+    library.velocity_heading = library.velocity_heading + np.array([0.1, 0.0, 0.0])
+    sim = Simulation(spec, 1, threads=1)
+    task = TrackingTask(spec, library, sim, seed=0, from_start=True)
+    env = Environment(spec, sim, task, tracking_layout(spec), 1, 1e6)
+    env.start()
+    paid = [env.step(np.zeros((1, spec.num_joints))).terms["speed"][0] for _ in range(120)]
+    assert paid[0] > 0.95 * task.weights.speed
+    assert (
+        0.2 * task.weights.speed < paid[round(0.5 * AVERAGED_S * spec.control_hz)] < 0.9 * task.weights.speed
+    )
+    assert paid[-1] == pytest.approx(task.weights.speed * np.exp(-((0.1 / 0.06) ** 2)), abs=0.05)
 
 
 def test_an_episode_begins_in_the_state_of_its_frame(spec: RobotSpec, gait: PlannedClip) -> None:

@@ -32,6 +32,7 @@ def tiny_config(**changes: Any) -> Any:
         "num_envs": 8,
         "steps": 4,
         "threads": 1,
+        "device": "cpu",
         "hidden": (8,),
         "episode_s": 0.16,
         "tensorboard": False,

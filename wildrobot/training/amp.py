@@ -63,25 +63,29 @@ def style_reward(logit: Tensor, kind: str) -> Tensor:
     return (1.0 - 0.25 * (logit - 1.0).square()).clamp(min=0.0)
 
 
+def drawn(rows: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """`count` of the rows (b, ...), with repetition. The draw is the CPU's, and so the same on every device."""
+    chosen = torch.randint(len(rows), (count,), generator=generator)
+    return rows.index_select(0, chosen.to(rows.device))
+
+
 class ReplayBuffer:
     """Windows of the last `rollouts` rollouts, `share` of each: a ring of equal slots."""
 
-    def __init__(self, rollouts: int, share: int, size: int) -> None:
-        self.windows = torch.zeros(rollouts, share, size)
+    def __init__(self, rollouts: int, share: int, size: int, device: Any = "cpu") -> None:
+        self.windows = torch.zeros(rollouts, share, size, device=device)
         self.filled = 0
         self.next = 0
 
     def add(self, windows: Tensor, generator: torch.Generator) -> None:
         """Remember `share` windows drawn (with repetition when there are fewer) from (b, size)."""
-        rows = torch.randint(len(windows), (self.windows.shape[1],), generator=generator)
-        self.windows[self.next] = windows[rows]
+        self.windows[self.next] = drawn(windows, self.windows.shape[1], generator)
         self.next = (self.next + 1) % len(self.windows)
         self.filled = min(self.filled + 1, len(self.windows))
 
     def sample(self, count: int, generator: torch.Generator) -> Tensor:
         """(count, size) windows from all remembered rollouts."""
-        flat = self.windows[: self.filled].flatten(0, 1)
-        return flat.index_select(0, torch.randint(len(flat), (count,), generator=generator))
+        return drawn(self.windows[: self.filled].flatten(0, 1), count, generator)
 
     def state_dict(self) -> dict[str, Any]:
         """The windows and where the next ones go."""
@@ -89,7 +93,8 @@ class ReplayBuffer:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Inverse of `state_dict`."""
-        self.windows, self.filled, self.next = state["windows"].clone(), state["filled"], state["next"]
+        self.windows.copy_(state["windows"])
+        self.filled, self.next = state["filled"], state["next"]
 
 
 class AMP:
@@ -109,8 +114,8 @@ class AMP:
         device: Any = "cpu",
         processes: Processes | None = None,
     ) -> None:
-        self.config, self.device, self.processes = config, device, processes or Processes()
-        self.mirror = mirror
+        self.config, self.processes = config, processes or Processes()
+        self.mirror = None if mirror is None else (mirror[0].to(device), mirror[1].to(device))
         self.reference, self.held_out = reference.to(device), held_out.to(device)
         size = reference.shape[1]
         # in training mode for its updates only: spectral norm would move on with every look at it
@@ -120,7 +125,7 @@ class AMP:
         self.optimizer = torch.optim.Adam(
             self.discriminator.parameters(), lr=config.learning_rate, fused=True
         )
-        self.replay = ReplayBuffer(config.replay_rollouts, config.replay_share, size)
+        self.replay = ReplayBuffer(config.replay_rollouts, config.replay_share, size, device)
 
     @torch.no_grad()
     def reward(self, windows: Tensor) -> Tensor:
@@ -139,10 +144,10 @@ class AMP:
         loss = torch.tensor(float("nan"))
         d.train()
         for _ in range(count):
-            real = self._reflect(self._draw(self.reference, config.batch, generator), generator)
+            real = self._reflect(drawn(self.reference, config.batch, generator), generator)
             fresh = int(config.batch * config.fresh)
             fake = torch.cat(
-                [self._draw(windows, fresh, generator), self.replay.sample(config.batch - fresh, generator)]
+                [drawn(windows, fresh, generator), self.replay.sample(config.batch - fresh, generator)]
             )
             loss, _ = self.loss(real, self._reflect(fake, generator), generator)
             self.optimizer.zero_grad()
@@ -166,8 +171,12 @@ class AMP:
         d = self.discriminator
         real, fake = d.normalizer(real), d.normalizer(fake)
         if self.config.input_noise > 0.0:
-            real = real + self.config.input_noise * torch.randn(real.shape, generator=generator)
-            fake = fake + self.config.input_noise * torch.randn(fake.shape, generator=generator)
+            real = real + self.config.input_noise * torch.randn(real.shape, generator=generator).to(
+                real.device
+            )
+            fake = fake + self.config.input_noise * torch.randn(fake.shape, generator=generator).to(
+                real.device
+            )
         real = real.detach().requires_grad_(True)
         d_real, d_fake = d.logit(real), d.logit(fake)
         (gradient,) = torch.autograd.grad(d_real.sum(), real, create_graph=True)
@@ -180,9 +189,9 @@ class AMP:
         """Accuracy (threshold midway, 1/2), means, deviations and clipped shares, on up to 2048 windows a side."""
         count = 2048
         d = self.discriminator
-        real = d(self._draw(self.reference, count, generator))
-        fake = d(self._draw(windows, count, generator))
-        unseen = d(self._draw(self.held_out, count, generator)) if len(self.held_out) else real
+        real = d(drawn(self.reference, count, generator))
+        fake = d(drawn(windows, count, generator))
+        unseen = d(drawn(self.held_out, count, generator)) if len(self.held_out) else real
         reward = style_reward(fake, self.config.reward)
         right_fake = float((fake < 0.5).float().mean())
         return {
@@ -204,11 +213,8 @@ class AMP:
             return windows
         assert self.mirror is not None
         index, sign = self.mirror
-        chosen = torch.rand(len(windows), 1, generator=generator) < 0.5
+        chosen = (torch.rand(len(windows), 1, generator=generator) < 0.5).to(windows.device)
         return torch.where(chosen, windows[:, index] * sign, windows)
-
-    def _draw(self, windows: Tensor, count: int, generator: torch.Generator) -> Tensor:
-        return windows.index_select(0, torch.randint(len(windows), (count,), generator=generator))
 
     def state_dict(self) -> dict[str, Any]:
         """Discriminator with its normaliser, optimiser and governor; the replay buffer is saved by itself."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,8 @@ def short_evaluation(
         policy=Path(), episodes=config.episodes, duration=config.duration_s, seed=SELECTION_SEED,
         threads=threads,
     )  # fmt: skip
+
+    actor = copy.deepcopy(actor).cpu()
 
     def policy(observation: Any) -> Any:
         with torch.no_grad():

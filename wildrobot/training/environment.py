@@ -24,6 +24,10 @@ from wildrobot.state import Stateful
 Array = NDArray[np.float64]
 
 
+AVERAGED_S = 0.36
+"""Time constant of averaged velocities: half a stride."""
+
+
 @dataclass
 class Start:
     """Where rows begin: qpos (k, nq), qvel (k, nv), clock phase (k,) rad and heading error (k,) rad."""
@@ -217,6 +221,6 @@ class Environment(Stateful):
     def _filter(self, motion: Motion, fresh: NDArray[np.bool_]) -> Array:
         """Velocity (3) and yaw rate (1) averaged over about half a stride; starts over at a reset."""
         now = np.concatenate([motion.velocity, motion.angular_velocity[:, 2:]], axis=-1)
-        share = self.spec.control_dt / 0.36
+        share = self.spec.control_dt / AVERAGED_S
         self._filtered = np.where(fresh[:, None], now, self._filtered + share * (now - self._filtered))
         return self._filtered

@@ -87,7 +87,7 @@ def stages(config: MakeRunConfig, can_film: bool) -> tuple[Stage, ...]:
     build = Stage(
         "reference",
         "plan a gait library, execute it in simulation, keep the clips that pass",
-        "about 9 min",
+        "about 5 min",
         (*python, "reference", "build", "--preset", config.preset, "--output", str(reference)),
         (reference,),
         stamps=reference.parent / ".stages",
@@ -108,7 +108,7 @@ def stages(config: MakeRunConfig, can_film: bool) -> tuple[Stage, ...]:
         Stage(
             "train",
             f"preset {config.preset}: PPO for the task, AMP for the style",
-            "about 11 min",
+            "about 3 min",
             (
                 *python,
                 "train",

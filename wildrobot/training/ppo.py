@@ -105,7 +105,7 @@ def combined(advantage: Tensor, weights: Tensor, processes: Processes) -> Tensor
 
 
 class PPO:
-    """Actor, critic and their optimiser."""
+    """Actor, critic and their optimiser, on `device`. Random numbers are drawn on the CPU, whatever the device."""
 
     def __init__(
         self,
@@ -114,8 +114,13 @@ class PPO:
         config: PPOConfig,
         demonstration: tuple[Tensor, Tensor] | None = None,
         processes: Processes | None = None,
+        device: str | torch.device = "cpu",
     ) -> None:
-        self.actor, self.critic, self.config, self.demonstration = actor, critic, config, demonstration
+        self.actor, self.critic, self.config = actor.to(device), critic.to(device), config
+        self.device = torch.device(device)
+        self.demonstration = None
+        if demonstration is not None:
+            self.demonstration = demonstration[0].to(device), demonstration[1].to(device)
         self.processes = processes or Processes()
         self.updates = 0
         groups = [
@@ -138,7 +143,7 @@ class PPO:
     def act(self, obs: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """Sampled action, its mean and log density for obs (N, D)."""
         mean = self.actor(obs)
-        noise = torch.randn(mean.shape, generator=generator, device=mean.device)
+        noise = torch.randn(mean.shape, generator=generator).to(mean.device)
         action = mean + torch.exp(self.actor.log_std) * noise
         return action, mean, log_prob(mean, self.actor.log_std, action)
 
@@ -162,7 +167,7 @@ class PPO:
         totals = torch.zeros(4, device=obs.device)
         count = 0
         for _ in range(config.epochs):
-            order = torch.randperm(len(keep), generator=generator, device=keep.device)
+            order = torch.randperm(len(keep), generator=generator).to(keep.device)
             for rows in order.chunk(config.minibatches):
                 # whole rows at a time: indexing would go element by element
                 seen, seen_by_critic, taken, meant, target = (
@@ -228,7 +233,7 @@ class PPO:
         """Mean squared distance of the actor's answers to demonstrated actions."""
         assert self.demonstration is not None
         obs, actions = self.demonstration
-        rows = torch.randint(len(obs), (batch,), generator=generator)
+        rows = torch.randint(len(obs), (batch,), generator=generator).to(obs.device)
         return (self.actor(obs.index_select(0, rows)) - actions.index_select(0, rows)).square().mean()
 
     def _adapt(self, kl: float) -> None:

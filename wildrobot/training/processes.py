@@ -137,7 +137,8 @@ def together() -> Iterator[Processes]:
     if count == 1:
         yield Processes()
         return
-    dist.init_process_group("gloo", timeout=PATIENCE)
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() and dist.is_nccl_available() else "gloo"
+    dist.init_process_group(backend, timeout=PATIENCE)
     try:
         yield Processes(dist.get_rank(), count)
     except RuntimeError as error:

@@ -65,12 +65,12 @@ class Runner:
         self._rng = np.random.default_rng(seed)
         n = env.spec.num_joints
         self.rollout = Rollout(
-            steps, env.num_envs, env.obs_size, env.critic_size, n, "cpu", ppo.critic.streams
+            steps, env.num_envs, env.obs_size, env.critic_size, n, ppo.device, ppo.critic.streams
         )
         self._task_reward = torch.zeros(steps, env.num_envs)
         self._step: Step | None = None
-        self._obs = torch.zeros(env.num_envs, env.obs_size)
-        self._critic_obs = torch.zeros(env.num_envs, env.critic_size)
+        self._obs = torch.zeros(env.num_envs, env.obs_size, device=ppo.device)
+        self._critic_obs = torch.zeros(env.num_envs, env.critic_size, device=ppo.device)
 
     def start(self) -> None:
         """Reset all rows and spread their ages, so that time-outs do not come together."""
@@ -80,7 +80,9 @@ class Runner:
         self.ppo.critic.normalizer.update(self._critic_obs, self.processes)
 
     def _remember(self, step: Step) -> None:
-        self._obs, self._critic_obs = torch.from_numpy(step.obs), torch.from_numpy(step.critic_obs)
+        device = self.ppo.device
+        self._obs = torch.from_numpy(step.obs).to(device)
+        self._critic_obs = torch.from_numpy(step.critic_obs).to(device)
 
     def iterate(self) -> dict[str, Any]:
         """Collect one rollout, learn from it; returns this iteration's figures."""
@@ -99,7 +101,7 @@ class Runner:
                 action, mean, log_prob = self.ppo.act(self._obs, self.generator)
                 rollout.obs[t], rollout.critic_obs[t] = self._obs, self._critic_obs
             rollout.actions[t], rollout.means[t], rollout.log_prob[t] = action, mean, log_prob
-            step = env.step(action.numpy())
+            step = env.step(action.cpu().numpy())
             self._remember(step)
             self._task_reward[t] = torch.from_numpy(step.reward)
             rollout.terminated[t] = torch.from_numpy(step.terminated)
@@ -141,7 +143,8 @@ class Runner:
         total = rewards @ weights
         rollout.weights.copy_(weights if rollout.rewards.shape[-1] > 1 else torch.ones(1))
         paid = rewards if rollout.rewards.shape[-1] > 1 else total[..., None]
-        rollout.rewards.copy_(paid * self.mix.scale * rollout.valid[..., None])
+        rollout.rewards.copy_(paid * self.mix.scale)
+        rollout.rewards *= rollout.valid[..., None]
         metrics |= self.ppo.update(rollout, self.generator)
         self.iteration += 1
         everywhere = self.processes.mean(torch.tensor([float(falls), float(count)])) * self.processes.count
@@ -166,7 +169,7 @@ class Runner:
     def _style(self, windows: list[Any], window_ok: list[Any], metrics: dict[str, Any]) -> Any:
         assert self.amp is not None
         stacked, ok = torch.stack(windows), torch.stack(window_ok)
-        fresh = stacked[ok]
+        fresh = stacked[ok].to(self.ppo.device)
         if not self.processes.everybody(len(fresh) > 0):  # somewhere, nobody was commanded to walk
             names = [f"disc_{side}_{what}" for side in ("real", "fake") for what in ("mean", "std")]
             names += ["disc_acc", "disc_acc_heldout", "style_reward_mean", "style_reward_std"]
@@ -182,7 +185,7 @@ class Runner:
             reward = self.amp.reward(fresh)
         # Where style is not judged it pays its mean, so that no command is worth more than another.
         style = torch.full(ok.shape, metrics["style_reward_mean"])
-        style[ok] = reward
+        style[ok] = reward.cpu()
         return style
 
     def _feature_figures(self, features: Any, metrics: dict[str, Any]) -> None:
@@ -195,8 +198,8 @@ class Runner:
         names = feature_names(self.env.spec)
         size = len(names)
         rng = np.random.default_rng(self.iteration)
-        reference = self.amp.reference[:, -size:].numpy()
-        reference = reference[rng.integers(len(reference), size=1500)]
+        chosen = rng.integers(len(self.amp.reference), size=1500)
+        reference = self.amp.reference[torch.from_numpy(chosen), -size:].cpu().numpy()
         policy = features[rng.integers(len(features), size=1500)]
         area = feature_auc(reference, policy)
         top = np.argsort(-area)[:6]
@@ -210,8 +213,8 @@ class Runner:
         return {
             "env": self.env.state_dict(),
             "generator": self.generator.get_state(),
-            "obs": self._obs.clone(),
-            "critic_obs": self._critic_obs.clone(),
+            "obs": self._obs.cpu().clone(),
+            "critic_obs": self._critic_obs.cpu().clone(),
             "replay": None if self.amp is None else self.amp.replay.state_dict(),
         }
 
@@ -219,7 +222,8 @@ class Runner:
         """Inverse of `own_state`."""
         self.env.load_state_dict(state["env"])
         self.generator.set_state(state["generator"])
-        self._obs, self._critic_obs = state["obs"].clone(), state["critic_obs"].clone()
+        device = self.ppo.device
+        self._obs, self._critic_obs = state["obs"].clone().to(device), state["critic_obs"].clone().to(device)
         if self.amp is not None:
             self.amp.replay.load_state_dict(state["replay"])
 

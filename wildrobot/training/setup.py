@@ -18,6 +18,7 @@ from wildrobot.training.amp import AMP, AMPConfig
 from wildrobot.training.best import SelectionConfig
 from wildrobot.training.cloning import CloningConfig, demonstration
 from wildrobot.training.curriculum import CurriculumConfig
+from wildrobot.training.device import Device, learning_device
 from wildrobot.training.environment import Environment
 from wildrobot.training.networks import Critic, SymmetricActor
 from wildrobot.training.ppo import PPO, PPOConfig
@@ -46,6 +47,8 @@ class TrainConfig:
     seed: int = 0
     threads: int = 0
     """Physics and learning threads of each process; 0: all CPUs, shared out among this machine's processes."""
+    device: Device = "auto"
+    """Where the networks learn and answer; the physics stays on the CPUs. auto: on a GPU if there is one."""
     preset: str = "default"
     """Name under which this run is reported."""
     robot: Path | None = None
@@ -117,8 +120,9 @@ def make_runner(
     index, sign = feature_mirror(spec)
     frames = np.arange(config.amp.frames)[:, None] * len(index)
     mirror = (torch.as_tensor((frames + index).ravel()), torch.as_tensor(np.tile(sign, len(frames))).float())
-    amp = AMP(reference, held_out, config.amp, mirror, processes=processes)
+    device = learning_device(config.device)
+    amp = AMP(reference, held_out, config.amp, mirror, device, processes)
     shown = demonstration(spec, dataset, layout) if config.cloning.updates else None
+    ppo = PPO(actor, critic, config.ppo, shown, processes, device)
     processes.copy_first(actor, critic, amp.discriminator)
-    ppo = PPO(actor, critic, config.ppo, shown, processes)
     return Runner(env, ppo, amp, config.steps, config.mix, seed, config.curriculum)

@@ -92,7 +92,9 @@ def _check_same(config: TrainConfig, spec: RobotSpec, saved: dict[str, Any], pro
     Raises:
         UserError: naming what differs.
     """
-    free = {"iterations", "threads", "run_dir", "reference", "checkpoint_every", "tensorboard", "selection"}
+    free = {
+        "iterations", "threads", "device", "run_dir", "reference", "checkpoint_every", "tensorboard", "selection",
+    }  # fmt: skip
     now, then = to_dict(config), json.loads(saved["config"])
     differing = sorted(
         key for key in set(now) | set(then) if key not in free and now.get(key) != then.get(key)

@@ -13,7 +13,7 @@ from wildrobot.runtime.figures import fallen
 from wildrobot.runtime.signal_path import Signal
 from wildrobot.runtime.simulation import Simulation, Truth
 from wildrobot.state import Stateful
-from wildrobot.training.environment import Motion, Start
+from wildrobot.training.environment import AVERAGED_S, Motion, Start
 from wildrobot.training.reference.dataset import ReferenceDataset
 
 Array = NDArray[np.float64]
@@ -143,7 +143,7 @@ class WalkingTask(Stateful):
         w, spec, dt = self.config.weights, self.spec, self.spec.control_dt
         self._time += dt
         now = np.stack([motion.velocity[:, 0], motion.velocity[:, 1], motion.angular_velocity[:, 2]], axis=-1)
-        share = dt / 0.36
+        share = dt / AVERAGED_S
         self._filtered = np.where(fresh[:, None], now, self._filtered + share * (now - self._filtered))
         command = signal.command
         moving = is_moving(spec, command)

@@ -18,6 +18,7 @@ from wildrobot.config import to_dict
 from wildrobot.errors import UserError, run_main
 from wildrobot.files import write_text
 from wildrobot.robot_description import RobotSpec, load_robot
+from wildrobot.training.device import Device
 from wildrobot.training.preset import apply_preset
 from wildrobot.training.reference.clip import PlannedClip
 from wildrobot.training.reference.dataset import ReferenceDataset
@@ -46,6 +47,8 @@ class BuildConfig:
     max_joint_rate: float = 6.5
     """Planned clips with a faster joint (rad/s) are left out before tracking: the servos cannot execute them."""
     seed: int = 0
+    device: Device = "auto"
+    """Where the tracker learns. auto: on a GPU if there is one."""
     robot: Path | None = None
     """Another robot's robot.yaml."""
     gaits: GaitLibraryConfig = field(default_factory=GaitLibraryConfig)
@@ -106,7 +109,7 @@ def build(config: BuildConfig) -> ReferenceDataset:
     )
     began = time.time()
     checkpoint = config.output.with_suffix(".tracker.pt")
-    actor = train_tracker(spec, clips, config.track, config.seed, checkpoint)
+    actor = train_tracker(spec, clips, config.track, config.seed, checkpoint, config.device)
     dataset = record(spec, clips, actor, config.track, config.seed)
     dataset.meta["clips"] += rejected
     dataset.meta["provenance"] = {

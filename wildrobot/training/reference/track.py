@@ -14,6 +14,7 @@ from wildrobot.robot_description import RobotSpec
 from wildrobot.runtime.randomization import BASIC, Randomization
 from wildrobot.runtime.simulation import Simulation
 from wildrobot.training.checkpoint import load_checkpoint, save_checkpoint
+from wildrobot.training.device import Device, learning_device
 from wildrobot.training.environment import Environment
 from wildrobot.training.networks import Critic, SymmetricActor
 from wildrobot.training.ppo import PPO, PPOConfig
@@ -80,7 +81,12 @@ def track_randomization(config: TrackConfig, push_interval_s: tuple[float, float
 
 
 def make_runner(
-    spec: RobotSpec, clips: list[PlannedClip], config: TrackConfig, seed: int, threads: int = 0
+    spec: RobotSpec,
+    clips: list[PlannedClip],
+    config: TrackConfig,
+    seed: int,
+    threads: int = 0,
+    device: Device = "cpu",
 ) -> Runner:
     """Environment, networks and learner of the tracker."""
     frames = round(config.episode_s * spec.control_hz)
@@ -91,9 +97,8 @@ def make_runner(
     torch.manual_seed(seed)
     actor = SymmetricActor(spec, env.layout, config.hidden, config.ppo.init_std, task.mirror_extra())
     critic = Critic(env.critic_size, config.hidden)
-    return Runner(
-        env, PPO(actor, critic, config.ppo), None, config.steps, Mix(task=1.0, style=0.0, scale=0.1), seed
-    )
+    ppo = PPO(actor, critic, config.ppo, device=learning_device(device))
+    return Runner(env, ppo, None, config.steps, Mix(task=1.0, style=0.0, scale=0.1), seed)
 
 
 def _identity(spec: RobotSpec, clips: list[PlannedClip], config: TrackConfig, seed: int) -> dict[str, Any]:
@@ -119,10 +124,15 @@ def _identity(spec: RobotSpec, clips: list[PlannedClip], config: TrackConfig, se
 
 
 def train_tracker(
-    spec: RobotSpec, clips: list[PlannedClip], config: TrackConfig, seed: int, checkpoint: Path | None = None
+    spec: RobotSpec,
+    clips: list[PlannedClip],
+    config: TrackConfig,
+    seed: int,
+    checkpoint: Path | None = None,
+    device: Device = "cpu",
 ) -> Any:
     """Train (or continue training) the tracker; returns its actor. A checkpoint of another one is replaced."""
-    runner = make_runner(spec, clips, config, seed)
+    runner = make_runner(spec, clips, config, seed, device=device)
     identity = _identity(spec, clips, config, seed)
     if checkpoint is not None and checkpoint.exists():
         state = load_checkpoint(checkpoint)
@@ -148,4 +158,4 @@ def train_tracker(
             if runner.iteration % 25 == 0:
                 save()
     save()
-    return runner.ppo.actor
+    return runner.ppo.actor.cpu()
