@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from wildrobot.robot_description import RobotSpec, load_robot
 from wildrobot.robot_description.spec import DEFAULT_ROBOT
 from wildrobot.training.parity import check_parity, replay_features
 from wildrobot.training.reference.dataset import ARRAYS, ReferenceDataset
-from wildrobot.training.setup import split_reference
+from wildrobot.training.setup import balanced, split_reference
 
 
 @pytest.fixture
@@ -143,8 +144,35 @@ def test_windows_leave_out_the_disturbed_rollouts(dataset: ReferenceDataset) -> 
 
 def test_standing_is_neither_trained_on_nor_held_out(dataset: ReferenceDataset) -> None:
     dataset.arrays["features"][~dataset.moving] = 99.0
-    for part in split_reference(dataset, tiny_config().amp, seed=0):
+    for part in split_reference(dataset, tiny_config().amp, 0, (0.06, 0.6)):
         assert not torch.any(part == 99.0)
+
+
+def test_every_speed_is_shown_as_often_as_it_is_commanded() -> None:
+    rng = np.random.default_rng(0)
+    slow, fast = rng.uniform(0.1, 0.2, 9000), rng.uniform(0.2, 0.3, 1000)
+    speed = np.concatenate([slow, fast])
+    shown = speed[balanced(speed, (0.1, 0.3), rng)]
+    assert len(shown) == len(speed)
+    assert np.mean(shown > 0.2) == pytest.approx(0.5, abs=0.02)
+    # a handful of windows does not fill a whole range
+    rare = np.concatenate([slow, fast[:10]])
+    assert np.mean(rare[balanced(rare, (0.1, 0.3), rng)] > 0.2) < 0.02
+
+
+def test_windows_are_balanced_by_the_command_that_they_carry(dataset: ReferenceDataset) -> None:
+    """A label stands in each frame's first feature; its share must follow the balance."""
+    moving = np.flatnonzero(dataset.moving)
+    command = dataset.arrays["command"]
+    command[:, 0] = 0.1
+    command[moving[::8], 0] = 0.3
+    dataset.arrays["features"][:, 0] = command[:, 0]
+    config = dataclasses.replace(tiny_config().amp, held_out=0.0)
+    share = {}
+    for balance in (False, True):
+        windows, _ = split_reference(dataset, dataclasses.replace(config, balance=balance), 0, (0.1, 0.3))
+        share[balance] = float((windows[:, windows.shape[1] // 2] > 0.2).float().mean())
+    assert abs(share[True] - 0.5) < 0.07 < abs(share[False] - 0.5)
 
 
 def test_the_noisy_rollouts_were_disturbed_and_the_others_not(small_reference: ReferenceDataset) -> None:
@@ -163,7 +191,8 @@ def test_held_out_windows_come_from_other_rollouts(walking_reference: ReferenceD
     dataset = copy.deepcopy(walking_reference)
     sizes = np.diff(dataset.begin)
     dataset.arrays["features"][:, 0] = np.repeat(np.arange(dataset.num_rollouts), sizes)
-    train, held = split_reference(dataset, tiny_config().amp, seed=0)
+    as_they_are = dataclasses.replace(tiny_config().amp, balance=False)
+    train, held = split_reference(dataset, as_they_are, 0, (0.06, 0.6))
     rollouts = [set(part[:, 0].int().tolist()) for part in (train, held)]
     assert len(rollouts[1]) == round(0.25 * len(dataset.undisturbed))
     assert not rollouts[0] & rollouts[1]

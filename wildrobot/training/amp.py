@@ -47,6 +47,9 @@ class AMPConfig:
     """clip(D, 0, 1); sigmoid(D); the former max(0, 1 - (D-1)^2 / 4), which pays 0.75 for D = 0."""
     reward_before_update: bool = True
     """Reward from the discriminator that the samples were collected under; False is for ablation."""
+    balance: bool = True
+    """Show slow and fast reference windows as often as the policy is commanded to walk so fast; the library has more
+    slow ones, and speed alone would tell the sides apart."""
     held_out: float = 0.1
     """Share of the reference rollouts kept away from training, for `disc_acc_heldout`."""
     governor: GovernorConfig = GovernorConfig()

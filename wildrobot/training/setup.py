@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from wildrobot.robot_description import RobotSpec
 from wildrobot.runtime.features import feature_mirror
@@ -76,26 +78,50 @@ class TrainConfig:
     cloning: CloningConfig = CloningConfig()
 
 
+SPEED_BIN_M_S = 0.05
+"""Width of the bins in which the reference's speeds are balanced."""
+LARGEST_WEIGHT = 5.0
+"""No window is shown more often than this, against its share in the reference: a few rollouts are not a gait."""
+
+
 def split_reference(
-    dataset: ReferenceDataset, amp: AMPConfig, seed: int
+    dataset: ReferenceDataset, amp: AMPConfig, seed: int, speeds_m_s: tuple[float, float]
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Walking windows to train the discriminator on and, from other rollouts, windows held out.
 
     Standing is not judged: were it in the reference, a robot that stands still while it is commanded to walk would
-    pass for real.
+    pass for real. With `amp.balance` windows are drawn such that all speeds of the range `speeds_m_s` are as likely.
     """
-    order = np.random.default_rng(seed).permutation(dataset.undisturbed)
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(dataset.undisturbed)
     held = order[: round(amp.held_out * len(order))]
     parts = []
     for rows in (order[len(held) :], held):
         moving = [
             windows_of(dataset.rollout(int(r), "moving")[:, None], amp.frames).all(axis=-1) for r in rows
         ]
+        speed = [dataset.rollout(int(r), "command")[amp.frames - 1 :, 0] for r in rows]
         windows = dataset.windows(amp.frames, rows)
-        parts.append(
-            torch.as_tensor(windows[np.concatenate(moving)] if moving else windows, dtype=torch.float32)
-        )
+        if moving:
+            chosen = np.flatnonzero(np.concatenate(moving))
+            if amp.balance:
+                chosen = chosen[balanced(np.concatenate(speed)[chosen], speeds_m_s, rng)]
+            windows = windows[chosen]
+        parts.append(torch.as_tensor(windows, dtype=torch.float32))
     return parts[0], parts[1]
+
+
+def balanced(
+    speed_m_s: NDArray[Any], limits_m_s: tuple[float, float], rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """Indices (k,) into `speed_m_s` (k,), drawn with repetition: their speeds spread evenly over the range."""
+    low, high = limits_m_s
+    bins = max(1, round((high - low) / SPEED_BIN_M_S))
+    place = np.clip((bins * (speed_m_s - low) / max(high - low, 1e-9)).astype(np.int64), 0, bins - 1)
+    share = np.bincount(place, minlength=bins) / max(1, len(place))
+    weight = np.minimum(1.0 / (bins * np.maximum(share, 1e-9)), LARGEST_WEIGHT)[place]
+    drawn: NDArray[np.int64] = rng.choice(len(place), size=len(place), p=weight / weight.sum())
+    return drawn
 
 
 def make_runner(
@@ -116,7 +142,7 @@ def make_runner(
     until = 1.0 if config.cloning.updates else NORMALIZER_SAMPLES
     actor = SymmetricActor(spec, layout, config.hidden, config.ppo.init_std, until=until)
     critic = Critic(env.critic_size, config.hidden, streams=2 if config.mix.streams == "two" else 1)
-    reference, held_out = split_reference(dataset, config.amp, config.seed)
+    reference, held_out = split_reference(dataset, config.amp, config.seed, config.walking.speed)
     index, sign = feature_mirror(spec)
     frames = np.arange(config.amp.frames)[:, None] * len(index)
     mirror = (torch.as_tensor((frames + index).ravel()), torch.as_tensor(np.tile(sign, len(frames))).float())
