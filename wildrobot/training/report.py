@@ -19,6 +19,7 @@ from wildrobot.config import load_yaml
 from wildrobot.errors import UserError
 from wildrobot.files import write_text
 from wildrobot.training.charts import Series, line_chart
+from wildrobot.training.html_page import charts, page, section, tile
 from wildrobot.training.html_tables import facts_table, find_rows, table
 
 Array = NDArray[np.float64]
@@ -111,25 +112,19 @@ def build_page(run: Path, ablation: Path | None = None) -> str:
         f'<p class="faint">{_subtitle(metrics, {**settings, **environment})}</p>',
         f'<div class="top">{_video(run / "walk.mp4")}<div>{_walk_table(walk)}'
         f'<div class="tiles">{_tiles(metrics)}</div></div></div>',
-        _section("Evaluation of the exported policy", _evaluation(evaluation)),
-        _section("Training", f'<div class="charts">{_charts(metrics)}</div>'),
-        _section("Reward terms at the end, per step", _reward_terms(metrics)),
-        _section("What the discriminator sees at the end", _discriminator(metrics)),
-        _section("Ablation", _ablation(ablations)),
-        _section("Versions", facts_table(environment)),
+        section("Evaluation of the exported policy", _evaluation(evaluation)),
+        section("Training", _charts(metrics)),
+        section("Reward terms at the end, per step", _reward_terms(metrics)),
+        section("What the discriminator sees at the end", _discriminator(metrics)),
+        section("Ablation", _ablation(ablations)),
+        section("Versions", facts_table(environment)),
     ]
     if config.exists():
         text = html.escape(config.read_text(encoding="utf-8"))
         body.append(
             f"<h2>Configuration</h2><details><summary>config.yaml</summary><pre>{text}</pre></details>"
         )
-    style = (Path(__file__).parent / "report.css").read_text(encoding="utf-8")
-    return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>WildRobot · {html.escape(run.resolve().name)}</title><style>{style}</style></head>\n"
-        f"<body><main>{''.join(body)}</main></body></html>\n"
-    )
+    return page(f"WildRobot · {run.resolve().name}", "".join(body))
 
 
 def _charts(metrics: Mapping[str, Any]) -> str:
@@ -152,7 +147,7 @@ def _charts(metrics: Mapping[str, Any]) -> str:
                 found.append(Series(name, values, band if isinstance(band, np.ndarray) else None))
         return found
 
-    charts = [
+    drawn = [
         line_chart("Reward per step, task and style", x, series(("return_mean", "")), label),
         line_chart("Speed error (m/s)", x, series(("speed_error", "")), label, (0.0, None)),
         line_chart("Survival (share of episodes)", x, series(("survival", "")), label, (0.0, 1.0)),
@@ -183,7 +178,7 @@ def _charts(metrics: Mapping[str, Any]) -> str:
         line_chart("Learning rate × 10⁴", x, _scaled(series(("learning_rate", "")), 1e4), label, (0.0, None)),
         line_chart("Environment steps per second", x, series(("steps_per_s", "")), label, (0.0, None)),
     ]
-    return "".join(f"<figure>{chart}</figure>" for chart in charts if chart)
+    return charts(drawn)
 
 
 def _scaled(lines: list[Series], factor: float) -> list[Series]:
@@ -217,7 +212,7 @@ def _tiles(metrics: Mapping[str, Any]) -> str:
         value = _recent(metrics, key)
         if value is not None:
             tiles.append((form.format(value), label))
-    return "".join(f'<div class="tile"><b>{value}</b><span>{label}</span></div>' for value, label in tiles)
+    return "".join(tile(value, label) for value, label in tiles)
 
 
 def _walk_table(walk: Any) -> str:
@@ -269,10 +264,6 @@ def _reward_terms(metrics: Mapping[str, Any]) -> str:
     terms = {key.removeprefix(prefix): _recent(metrics, key) for key in metrics if key.startswith(prefix)}
     rows = [{"term": name, "value": value} for name, value in terms.items() if value is not None]
     return f'<div class="two">{table(rows)}</div>' if rows else ""
-
-
-def _section(title: str, content: str) -> str:
-    return f"<h2>{title}</h2>{content}" if content else ""
 
 
 def _video(path: Path) -> str:
