@@ -14,6 +14,16 @@ _LABELS = {
     "yaw_drift_rad": "largest turn, mean (rad)",
     "yaw_drift_worst_rad": "largest turn (rad)",
     "saturation": "at the voltage limit",
+    "yaw_drift_rad_per_10_s": "turn per 10 s (rad)",
+    "power_w": "power (W)",
+    "energy_j_per_m": "energy (J/m)",
+    "standing_drift_cm": "drift while standing (cm)",
+    "supply_v": "supply (V)",
+    "direction": "pushed",
+    "impulse_n_s": "half fall at (N s)",
+    "low_n_s": "95 % limit, low (N s)",
+    "high_n_s": "95 % limit, high (N s)",
+    "largest_n_s": "largest tried (N s)",
     "foot_slip_m_s": "foot slip (m/s)",
     "clearance_left_mm": "clearance left (mm)",
     "clearance_right_mm": "clearance right (mm)",
@@ -33,6 +43,11 @@ def find_rows(document: Any) -> list[dict[str, Any]]:
     return []
 
 
+def label(name: str) -> str:
+    """What a person reads for a key of a document."""
+    return _LABELS.get(name, name.replace("_", " "))
+
+
 def table(rows: list[dict[str, Any]]) -> str:
     """Scalar columns of `rows`, in the order of their first appearance."""
     names = [
@@ -40,7 +55,7 @@ def table(rows: list[dict[str, Any]]) -> str:
         for name in dict.fromkeys(key for row in rows for key in row)
         if all(not isinstance(row.get(name), (list, dict)) for row in rows)
     ]
-    head = "".join(f"<th>{html.escape(_LABELS.get(name, name.replace('_', ' ')))}</th>" for name in names)
+    head = "".join(f"<th>{html.escape(label(name))}</th>" for name in names)
     lines = "".join(
         "<tr>" + "".join(f"<td>{html.escape(_cell(name, row.get(name)))}</td>" for name in names) + "</tr>"
         for row in rows
