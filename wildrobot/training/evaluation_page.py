@@ -10,7 +10,7 @@ import numpy as np
 
 from wildrobot.training.charts import Series, line_chart
 from wildrobot.training.html_page import charts, page, section, tile
-from wildrobot.training.html_tables import facts_table, label, table
+from wildrobot.training.html_tables import columns_table, facts_table, label, table
 from wildrobot.training.push_recovery import DIRECTIONS
 
 Row = Mapping[str, Any]
@@ -34,6 +34,8 @@ SERVO_CHARTS = (
     ("survival", "Survival (share of episodes)", (0.0, 1.0)),
     ("saturation", "Share of joint-ticks at the voltage limit", (0.0, None)),
 )
+SERVO_FIRST = ("servo", "supply_v", "command_m_s", "mean_speed_m_s", "survival", "saturation", "power_w")
+"""Columns that a servo is chosen by."""
 TILES = (
     ("survival", min, "{:.1%}", "survival, lowest"),
     ("mean_speed_m_s", max, "{:.3f}", "mean speed (m/s), highest"),
@@ -75,10 +77,10 @@ def build_page(result: Mapping[str, Any]) -> str:
         if isinstance(value, list) and value and all(isinstance(row, dict) for row in value):
             body.append(section(label(key).capitalize(), table(value)))
         elif value is not None:
-            facts[key] = value
+            facts[key] = _plain(value)
     body += [
         section("Protocol", facts_table(facts)),
-        section("Randomization", facts_table(_mapping(result.get("randomization")))),
+        section("Randomization", facts_table(_plain(_mapping(result.get("randomization"))))),
         section("Versions", facts_table(_mapping(result.get("versions")))),
     ]
     return page(f"Evaluation · {policy}", "".join(body))
@@ -115,7 +117,7 @@ def _by_speed(rows: list[dict[str, Any]], settling_s: float | None) -> str:
         lines = [Series(name, _column(ordered, key)) for key, name in columns]
         if np.isfinite(lines[0].y).any():
             drawn.append(line_chart(title, x, lines, COMMAND, ends, points=True))
-    return f"{table(rows)}<p class='faint'>{when}{NOTE}</p>{charts(drawn)}"
+    return f'{columns_table(rows, "command_m_s")}<p class="faint">{when}{NOTE}</p>{charts(drawn)}'
 
 
 def _servos(rows: list[dict[str, Any]]) -> str:
@@ -133,7 +135,7 @@ def _servos(rows: list[dict[str, Any]]) -> str:
             values = _column([own.get(speed, {}) for speed in speeds], key)
             lines.append(Series(f"{servo}, {volts:g} V", values))
         drawn.append(line_chart(title, np.array(speeds), lines, COMMAND, ends, points=True))
-    return charts(drawn) + table(rows)
+    return charts(drawn) + table([{key: row[key] for key in SERVO_FIRST if key in row} | row for row in rows])
 
 
 def _pushes(rows: list[dict[str, Any]]) -> str:
@@ -155,7 +157,7 @@ def _pushes(rows: list[dict[str, Any]]) -> str:
         points=True,
     )
     note = "Pushes to the right count as their mirror images. Without a figure: nearly all or none fell."
-    return f"{charts([chart])}{table(rows)}<p class='faint'>{note}</p>"
+    return f'{charts([chart])}{table(rows)}<p class="faint">{note}</p>'
 
 
 def _comparisons(policy: str, entries: Sequence[Row]) -> str:
@@ -179,6 +181,15 @@ def _column(rows: Sequence[Row], key: str) -> np.ndarray[Any, np.dtype[np.float6
     """(k,) values, NaN where there is none."""
     values = (row.get(key) for row in rows)
     return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+
+
+def _plain(value: Any) -> Any:
+    """A pair of numbers as the range that it is; a mapping's likewise."""
+    if isinstance(value, Mapping):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return (" to " if len(value) == 2 else ", ").join(str(one) for one in value)
+    return value
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -50,17 +50,36 @@ def label(name: str) -> str:
 
 def table(rows: list[dict[str, Any]]) -> str:
     """Scalar columns of `rows`, in the order of their first appearance."""
-    names = [
-        name
-        for name in dict.fromkeys(key for row in rows for key in row)
-        if all(not isinstance(row.get(name), (list, dict)) for row in rows)
-    ]
+    names = _scalars(rows)
     head = "".join(f"<th>{html.escape(label(name))}</th>" for name in names)
     lines = "".join(
         "<tr>" + "".join(f"<td>{html.escape(_cell(name, row.get(name)))}</td>" for name in names) + "</tr>"
         for row in rows
     )
     return f'<div class="scroll"><table><tr>{head}</tr>{lines}</table></div>'
+
+
+def columns_table(rows: list[dict[str, Any]], key: str) -> str:
+    """The same with a column for each of `rows`, headed by its value under `key`: for few rows of many figures."""
+    names = [name for name in _scalars(rows) if name != key]
+    heads = "".join(f"<th>{html.escape(_cell(key, row.get(key)))}</th>" for row in rows)
+    lines = "".join(
+        f"<tr><td>{html.escape(label(name))}</td>"
+        + "".join(f"<td>{html.escape(_cell(name, row.get(name)))}</td>" for row in rows)
+        + "</tr>"
+        for name in names
+    )
+    return (
+        f'<div class="scroll"><table><tr><th>{html.escape(label(key))}</th>{heads}</tr>{lines}</table></div>'
+    )
+
+
+def _scalars(rows: list[dict[str, Any]]) -> list[str]:
+    return [
+        name
+        for name in dict.fromkeys(key for row in rows for key in row)
+        if all(not isinstance(row.get(name), (list, dict)) for row in rows)
+    ]
 
 
 def _cell(name: str, value: Any) -> str:
