@@ -9,7 +9,7 @@ TORCH  ?= torch==2.13.0
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint format bench clean announce
+.PHONY: help setup run test lint format bench ablation clean announce
 
 help:
 	@echo "make run     reference, training, export, evaluation, 20 s of walking, report (about 10 min on two cores)"
@@ -17,6 +17,7 @@ help:
 	@echo "make lint    ruff (format and rules) and mypy"
 	@echo "make format  let ruff format the code"
 	@echo "make bench   benchmarks, JSON on the screen"
+	@echo "make ablation  what each part of the training is worth: 30 short runs, hours; continues where it was"
 	@echo "make clean   remove $(VENV) and caches; runs/ stays"
 	@echo
 	@echo "ARGS passes on: make run ARGS='--speed 0.2', make test ARGS='-m \"not slow\"'"
@@ -61,7 +62,10 @@ format: $(READY)
 	$(BIN)/ruff format .
 
 bench: $(READY)
-	@set -e; for file in benchmarks/*.py; do echo "# $$file"; $(BIN)/python $$file $(ARGS); done
+	@set -e; for file in $(filter-out benchmarks/ablation.py,$(wildcard benchmarks/*.py)); do echo "# $$file"; $(BIN)/python $$file $(ARGS); done
+
+ablation: $(READY)
+	@$(BIN)/python benchmarks/ablation.py $(ARGS)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,10 +1,16 @@
-"""Ablation of the motion prior: short training runs that differ in one thing each, same seed and warm start.
+"""Ablation: training runs that differ from the configuration in one thing each, with the same seeds and warm starts.
 
-Variants: as specified; the former quadratic style reward; the discriminator updated before it rewards; a
-kinematic reference (features of the plan) in place of the executed one. The table is written after every
-variant.
+Each choice (reward formula, update order, window, normalisation, replay, symmetry, R1, streams, governor, motion prior
+or task reward alone, executed or kinematic reference) is run once per seed and judged by a short evaluation
+of its mean actions at the end. Every finished run is written to OUTPUT at once and not run again: after Ctrl-C (which
+costs the run that was going on, no more) the same command continues. PAGE shows the curves and the table.
 
-Further flags go to `wildrobot train`: --num-envs 128 --cloning.updates 500.
+Further flags go to `wildrobot train`: --num-envs 128 --cloning.updates 500 --selection.episodes 10.
+
+examples:
+  python benchmarks/ablation.py --preset walk --iterations 300
+  python benchmarks/ablation.py --seeds 0 1 2 --groups window norm
+  python benchmarks/ablation.py --iterations 3 --num-envs 16 --output runs/try.json --page runs/try.html
 """
 
 from __future__ import annotations
@@ -16,104 +22,72 @@ import hashlib
 import json
 import math
 import sys
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from wildrobot.config import from_dict
-from wildrobot.errors import UserError
+from wildrobot.config import from_dict, to_dict
+from wildrobot.errors import UserError, run_main
 from wildrobot.files import write_text
 from wildrobot.robot_description import RobotSpec, load_robot
-from wildrobot.rotations import heading_split, quat_to_matrix, rotate_heading
-from wildrobot.runtime.estimator import Estimate
-from wildrobot.runtime.features import compute_features
-from wildrobot.runtime.sensor_frame import SensorFrame
-from wildrobot.runtime.window import windows_of
+from wildrobot.training.ablation_page import BASE, CURVES, ablation_page, ablation_rows
 from wildrobot.training.amp import AMP
+from wildrobot.training.best import short_evaluation
+from wildrobot.training.charts import thin
 from wildrobot.training.cloning import clone
+from wildrobot.training.evaluation import score
 from wildrobot.training.progress import Bar
-from wildrobot.training.reference.build import BuildConfig, plan_clips
-from wildrobot.training.reference.clip import PlannedClip
 from wildrobot.training.reference.dataset import ReferenceDataset
+from wildrobot.training.reference.kinematic import kinematic_windows
 from wildrobot.training.runner import Runner
 from wildrobot.training.setup import TrainConfig, make_runner
-from wildrobot.training.tracking import unroll
+from wildrobot.training.stop import StopRequest
 from wildrobot.training.train import environment_info, parse
 
-VARIANTS: dict[str, dict[str, Any]] = {
-    "as specified": {},
-    "quadratic reward": {"reward": "quadratic"},
-    "D updated before the reward": {"reward_before_update": False},
-    "kinematic reference": {},
+KINEMATIC = "kinematic"
+GROUPS: dict[str, dict[str, dict[str, Any]]] = {
+    "reward": {
+        "clip": {"amp": {"reward": "clip"}},
+        "sigmoid": {"amp": {"reward": "sigmoid"}},
+        "quadratic": {"amp": {"reward": "quadratic"}},
+    },
+    "update order": {
+        "reward first": {"amp": {"reward_before_update": True}},
+        "update first": {"amp": {"reward_before_update": False}},
+    },
+    "window": {f"{k} frame{'s' * (k > 1)}": {"amp": {"frames": k}} for k in (1, 2, 3)},
+    "norm": {"LayerNorm": {"amp": {"norm": "layer"}}, "spectral norm": {"amp": {"norm": "spectral"}}},
+    "replay": {
+        "30 rollouts, half": {"amp": {"replay_rollouts": 30, "fresh": 0.5}},
+        "fresh windows only": {"amp": {"replay_rollouts": 1, "fresh": 1.0}},
+    },
+    "symmetry": {
+        "as recorded": {"amp": {"symmetry": False}},
+        "mirrored windows": {"amp": {"symmetry": True}},
+    },
+    "R1": {f"γ = {g:g}": {"amp": {"r1": g}} for g in (1.0, 5.0, 10.0)},
+    "streams": {"summed": {"mix": {"streams": "sum"}}, "two streams": {"mix": {"streams": "two"}}},
+    "governor": {
+        "no governor": {"amp": {"governor": {"enabled": False}}},
+        "governor": {"amp": {"governor": {"enabled": True}}},
+    },
+    "prior": {"AMP": {}, "task reward alone": {"mix": {"style": 0.0}}},
+    "reference": {"executed": {}, KINEMATIC: {}},
 }
-AVERAGED = 10
-"""Iterations at either end over which figures are averaged."""
-
-
-def kinematic_features(spec: RobotSpec, clip: PlannedClip) -> np.ndarray:
-    """Features (T, F) of a plan that nobody executed: exact velocities, height and contacts."""
-    shape = (len(clip),)
-    zero, yes = np.zeros(shape), np.ones(shape, dtype=bool)
-    yaw, tilt = heading_split(quat_to_matrix(clip.root_quaternion))
-    contacts = clip.contact.astype(np.float64)
-    frame = SensorFrame(
-        time_s=zero,
-        joint_position=clip.joint_position,
-        joint_velocity=clip.joint_velocity,
-        joint_time_s=np.zeros_like(clip.joint_position),
-        joint_valid=np.ones_like(clip.joint_position, dtype=bool),
-        imu_quaternion=clip.root_quaternion,
-        imu_angular_velocity=np.zeros((*shape, 3)),
-        imu_acceleration=np.zeros((*shape, 3)),
-        imu_time_s=zero,
-        imu_valid=yes,
-        foot_contact=contacts,
-        foot_time_s=zero,
-        foot_valid=yes,
-    )
-    truth = Estimate(
-        linear_velocity=rotate_heading(yaw, clip.root_linear_velocity, inverse=True),
-        angular_velocity=rotate_heading(yaw, clip.root_angular_velocity, inverse=True),
-        projected_gravity=-tilt[..., 2, :],
-        pelvis_rotation=tilt,
-        yaw=yaw,
-        height=clip.root_position[:, 2],
-        contacts=contacts,
-    )
-    features: np.ndarray = compute_features(frame, truth)
-    return features
-
-
-def accepted_plans(spec: RobotSpec, dataset: ReferenceDataset) -> list[PlannedClip]:
-    """The plans of the clips that the reference holds, periodic ones as long as they were executed.
-
-    Raises:
-        UserError: the plans cannot be made again from the reference's provenance.
-    """
-    provenance = dataset.meta.get("provenance")
-    config = from_dict(BuildConfig, provenance["config"]) if provenance else BuildConfig()
-    names = {entry["name"] for entry in dataset.clips if entry["accepted"]}
-    plans = [clip for clip in plan_clips(spec, config)[0] if clip.name in names]
-    if len(plans) < len(names):
-        raise UserError(
-            f"only {len(plans)} of the reference's {len(names)} clips are planned by this version; "
-            "build the reference again."
-        )
-    frames = round(config.track.episode_s * spec.control_hz)
-    return [unroll(clip, frames) for clip in plans]
+"""Questions, and the answers to choose from as changes of the configuration; one of each may change nothing."""
+POINTS = 60
+"""Of a curve in the output: means over so many groups of iterations."""
 
 
 def use_kinematic_reference(
     runner: Runner, spec: RobotSpec, dataset: ReferenceDataset, config: TrainConfig
 ) -> None:
     """Put a discriminator into `runner` that knows the plans only; its normaliser is fitted to them."""
-    windows = []
-    for clip in accepted_plans(spec, dataset):
-        moving = windows_of(clip.moving[:, None], config.amp.frames).all(axis=-1)
-        windows.append(windows_of(kinematic_features(spec, clip), config.amp.frames)[moving])
-    windows = [part for part in windows if len(part)]
+    windows = kinematic_windows(spec, dataset, config.amp.frames)
     order = np.random.default_rng(config.seed).permutation(len(windows))
     held = order[: max(1, round(config.amp.held_out * len(order)))]
     sides = [
@@ -121,11 +95,12 @@ def use_kinematic_reference(
         for part in (order[len(held) :], held)
     ]
     torch.manual_seed(config.seed)
-    runner.amp = AMP(sides[0], sides[1], config.amp)
+    assert runner.amp is not None
+    runner.amp = AMP(sides[0], sides[1], config.amp, runner.amp.mirror)
 
 
 def warm_start(spec: RobotSpec, dataset: ReferenceDataset, config: TrainConfig) -> dict[str, Any]:
-    """The actor's state with which every variant begins: as `wildrobot train` would begin."""
+    """The actor's state with which every variant of a seed begins: as `wildrobot train` would begin."""
     runner = make_runner(spec, config, dataset)
     actor = runner.ppo.actor
     if config.cloning.updates:
@@ -134,84 +109,167 @@ def warm_start(spec: RobotSpec, dataset: ReferenceDataset, config: TrainConfig) 
     return copy.deepcopy(actor.state_dict())
 
 
-def mean(history: list[dict[str, Any]], name: str) -> float | None:
-    """Mean of a figure over some iterations, of those that have it."""
-    values = [entry[name] for entry in history if math.isfinite(entry.get(name, math.nan))]
-    return float(np.mean(values)) if values else None
+def plan(
+    config: TrainConfig, groups: Sequence[str]
+) -> tuple[dict[str, TrainConfig], dict[str, dict[str, str]]]:
+    """Configurations to run by name, the unchanged one first, and for each group its answers by these names.
+
+    An answer that changes nothing is the unchanged run, whatever the defaults are.
+    """
+    variants: dict[str, TrainConfig] = {BASE: config}
+    lines: dict[str, dict[str, str]] = {}
+    for group in groups:
+        lines[group] = {}
+        for answer, changes in GROUPS[group].items():
+            changed = from_dict(TrainConfig, changes, config, answer)
+            name = BASE if changed == config and answer != KINEMATIC else f"{group}: {answer}"
+            lines[group][name] = answer
+            variants[name] = changed
+    return variants, lines
 
 
-def table_row(name: str, history: list[dict[str, Any]]) -> dict[str, Any]:
-    """What one variant came to; `style reward` is in the variant's own currency, D is comparable."""
-    first, last = history[:AVERAGED], history[-AVERAGED:]
-    top = next((entry["auc_top"] for entry in reversed(history) if "auc_top" in entry), [])
+def curves(history: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """`CURVES` as lists over at most `POINTS` groups of iterations, None where nothing was measured."""
+    iteration = np.array([entry["iteration"] for entry in history], dtype=float)
+    result = {"iteration": thin(iteration, iteration, POINTS)[0].tolist()}
+    groups = np.array_split(np.arange(len(history)), min(POINTS, len(history)))
+    for name in CURVES:
+        values = np.array([entry.get(name, math.nan) for entry in history], dtype=float)
+        known = [part[np.isfinite(part)] for part in (values[group] for group in groups)]
+        result[name] = [float(f"{part.mean():.4g}") if len(part) else None for part in known]
+    return result
+
+
+def run_variant(
+    spec: RobotSpec, dataset: ReferenceDataset, config: TrainConfig, name: str, warm: dict[str, Any], bar: Bar
+) -> dict[str, Any] | None:
+    """One run of `config.iterations` from the warm start, with its evaluation; None when Ctrl-C ended it."""
+    began = time.perf_counter()
+    runner = make_runner(spec, config, dataset)
+    if name == f"reference: {KINEMATIC}":
+        use_kinematic_reference(runner, spec, dataset, config)
+    runner.ppo.actor.load_state_dict(warm)
+    runner.start()
+    history: list[dict[str, Any]] = []
+    with StopRequest() as stop:
+        for _ in range(config.iterations):
+            history.append(runner.iterate())
+            last = history[-1]
+            bar.advance(
+                f"{name}, seed {config.seed}: disc_acc {last['disc_acc_heldout']:.2f}  "
+                f"style {last['style_reward_mean']:.2f}  speed error {last['speed_error']:.2f}"
+            )
+            if stop.asked:
+                return None
+    rows = short_evaluation(spec, runner.env.layout, runner.ppo.actor, config.selection, config.threads)
     return {
         "variant": name,
-        "disc_acc": mean(last, "disc_acc_heldout"),
-        "d_real": mean(last, "disc_real_mean"),
-        "d_fake_begin": mean(first, "disc_fake_mean"),
-        "d_fake": mean(last, "disc_fake_mean"),
-        "style_reward_begin": mean(first, "style_reward_mean"),
-        "style_reward_begin_std": mean(first, "style_reward_std"),
-        "style_reward_end": mean(last, "style_reward_mean"),
-        "style_reward_end_std": mean(last, "style_reward_std"),
-        "speed_error": mean(last, "speed_error"),
-        "falls_per_1000_steps": mean(last, "falls_per_1000_steps"),
-        "top_auc": ", ".join(f"{feature} {area:.2f}" for feature, area in top[:3]),
+        "seed": config.seed,
+        "seconds": round(time.perf_counter() - began, 1),
+        "score": score(rows),
+        "evaluation": rows,
+        "auc_top": next((entry["auc_top"] for entry in reversed(history) if "auc_top" in entry), []),
+        "curves": curves(history),
     }
 
 
-def main() -> None:
+def settings(config: TrainConfig) -> dict[str, Any]:
+    """What all runs of one output have in common: the configuration, the seed and places apart."""
+    free = ("seed", "threads", "run_dir", "reference", "checkpoint_every", "tensorboard")
+    own = {key: value for key, value in to_dict(config).items() if key not in free}
+    return own | {"reference_sha256": hashlib.sha256(config.reference.read_bytes()).hexdigest()}
+
+
+def finished(output: Path, wanted: dict[str, Any]) -> list[dict[str, Any]]:
+    """Runs that `output` holds already, none if it is not there.
+
+    Raises:
+        UserError: it is not an ablation's, or its runs have other settings (they are named).
+    """
+    if not output.exists():
+        return []
+    try:
+        saved = json.loads(output.read_text(encoding="utf-8"))
+        then, runs = saved["settings"], saved["runs"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{output} holds no runs of this ablation. Give another --output, or delete it."
+        ) from error
+    differing = sorted(key for key in wanted.keys() | then.keys() if wanted.get(key) != then.get(key))
+    if differing:
+        raise UserError(
+            f"{output} holds runs that differ in: {', '.join(differing)}. Runs of one table must be alike: "
+            "give another --output, or delete it."
+        )
+    return list(runs)
+
+
+def write(output: Path, page: Path, config: TrainConfig, runs: list[dict[str, Any]]) -> None:
+    """The table, every run's curves, and the page made of them."""
+    _, lines = plan(config, list(GROUPS))
+    document = {
+        "note": (
+            f"{config.iterations} iterations each of preset {config.preset} with {config.num_envs} robots; means over "
+            "the seeds, ± half their range. D, style and speed error are those of the last sixth of the "
+            "training, before each update; disc_acc is on held-out windows of the variant's own reference, the style "
+            "reward in the variant's own currency. Survival and score are of "
+            f"{config.selection.episodes} episodes of {config.selection.duration_s:g} s at each of "
+            f"{', '.join(f'{v:g}' for v in config.selection.speeds_m_s)} m/s, mean actions. Verdict: the score's "
+            "difference, where the seeds' ranges do not overlap."
+        ),
+        "rows": ablation_rows(runs),
+        "lines": lines,
+        "settings": settings(config),
+        "environment": environment_info(),
+        "runs": runs,
+    }
+    text = json.dumps(document, separators=(",", ":"))
+    write_text(output, text.replace('{"variant"', '\n{"variant"') + "\n")  # a line for each row and run
+    write_text(page, ablation_page(document))
+
+
+def _main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--reference", type=Path, default=Path("runs/reference/reference.npz"))
     parser.add_argument("--preset", default="quick")
-    parser.add_argument("--iterations", type=int, default=60)
-    parser.add_argument("--output", type=Path, default=Path("policies/ablation.json"))
-    arguments, rest = parser.parse_known_args()
-    config = parse(["--preset", arguments.preset, "--reference", str(arguments.reference), *rest])
+    parser.add_argument("--iterations", type=int, default=60, help="of each run (default: %(default)s)")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1], help="(default: 0 1)")
+    parser.add_argument(
+        "--groups", nargs="+", choices=list(GROUPS), default=list(GROUPS), help="questions (default: all)"
+    )
+    parser.add_argument("--output", type=Path, default=Path("runs/ablation.json"))
+    parser.add_argument("--page", type=Path, default=Path("runs/ablation.html"))
+    arguments, rest = parser.parse_known_args(argv)
+    config = dataclasses.replace(
+        parse(["--preset", arguments.preset, "--reference", str(arguments.reference), *rest]),
+        iterations=arguments.iterations,
+    )
     if config.threads:
         torch.set_num_threads(config.threads)
     spec = load_robot(config.robot)
     dataset = ReferenceDataset.load(config.reference, spec)
-    result: dict[str, Any] = {
-        "note": (
-            f"{arguments.iterations} iterations each of preset {arguments.preset}, one seed and warm start; "
-            f"means over the last {AVERAGED} iterations (begin: the first), before each update. disc_acc is "
-            "on held-out windows of the variant's own reference; the style reward is in the variant's own "
-            "currency, D is comparable."
-        ),
-        "rows": [],
-        "iterations": arguments.iterations,
-        "seed": config.seed,
-        "num_envs": config.num_envs,
-        "reference_sha256": hashlib.sha256(config.reference.read_bytes()).hexdigest(),
-        "environment": environment_info(),
-    }
-    warm = warm_start(spec, dataset, config)
-    with Bar("ablation", len(VARIANTS) * arguments.iterations) as bar:
-        for name, changes in VARIANTS.items():
-            variant = dataclasses.replace(config, amp=dataclasses.replace(config.amp, **changes))
-            runner = make_runner(spec, variant, dataset)
-            if name == "kinematic reference":
-                use_kinematic_reference(runner, spec, dataset, variant)
-            runner.ppo.actor.load_state_dict(warm)
-            runner.start()
-            history: list[dict[str, Any]] = []
-            for _ in range(arguments.iterations):
-                history.append(runner.iterate())
-                last = history[-1]
-                bar.advance(
-                    f"{name}: disc_acc {last['disc_acc_heldout']:.2f}  style {last['style_reward_mean']:.2f}"
-                )
-            result["rows"].append(table_row(name, history))
-            write_text(arguments.output, json.dumps(result, indent=1) + "\n")
-    json.dump(result, sys.stdout, indent=1)
-    print()
+    runs = finished(arguments.output, settings(config))
+    done = {(run["variant"], run["seed"]) for run in runs}
+    variants, _ = plan(config, arguments.groups)
+    todo = [(name, seed) for seed in arguments.seeds for name in variants if (name, seed) not in done]
+    total = len(arguments.seeds) * len(variants)
+    warm: dict[int, dict[str, Any]] = {}
+    with Bar("ablation", total * config.iterations, (total - len(todo)) * config.iterations) as bar:
+        for name, seed in todo:
+            variant = dataclasses.replace(variants[name], seed=seed)
+            if seed not in warm:
+                warm[seed] = warm_start(spec, dataset, dataclasses.replace(config, seed=seed))
+            run = run_variant(spec, dataset, variant, name, warm[seed], bar)
+            if run is None:
+                raise KeyboardInterrupt
+            runs.append(run)
+            write(arguments.output, arguments.page, config, runs)
+    write(arguments.output, arguments.page, config, runs)
+    print(f"table: {arguments.output}\npage: {arguments.page}")
+    return 0
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except UserError as error:
-        sys.exit(f"error: {error}")
+    sys.exit(run_main(_main, sys.argv[1:]))

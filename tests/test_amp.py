@@ -19,8 +19,9 @@ from wildrobot.training.governor import Governor, GovernorConfig
 from wildrobot.training.networks import Discriminator, Normalizer
 from wildrobot.training.separability import feature_auc, logistic_auc
 
-GOVERNED = GovernorConfig(enabled=True)
-SMALL = AMPConfig(hidden=(16, 8), batch=32, replay_rollouts=3, replay_share=20)
+GOVERNED = GovernorConfig()
+FREE = GovernorConfig(enabled=False)
+SMALL = AMPConfig(hidden=(16, 8), batch=32, replay_rollouts=3, replay_share=20, governor=FREE, symmetry=False)
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -389,15 +390,21 @@ def test_the_governor_keeps_the_discriminator_a_fair_opponent(
 
 
 def test_the_governor_goes_by_a_running_accuracy() -> None:
-    governor = Governor(GovernorConfig(enabled=True, memory=0.8))
+    governor = Governor(GovernorConfig(memory=0.8))
     decisions = [governor.updates(accuracy, 3)[0] for accuracy in (0.7, 1.0, 1.0, 1.0, 0.7, 0.3, 0.3, 0.3)]
     running = [0.7, 0.76, 0.808, 0.8464, 0.81712, 0.713696, 0.6309568, 0.56476544]
     assert decisions == [3, 3, 0, 0, 0, 3, 3, 3]
     assert governor.accuracy == pytest.approx(running[-1])
 
 
+def test_a_discriminator_that_stays_too_strong_learns_in_every_fourth_iteration() -> None:
+    governor = Governor(GovernorConfig(memory=0.0))
+    assert [governor.updates(0.9, 3)[0] for _ in range(9)] == [0, 0, 0, 3, 0, 0, 0, 3, 0]
+    assert [governor.updates(accuracy, 3)[0] for accuracy in (0.7, 0.9, 0.9, 0.9, 0.9)] == [3, 0, 0, 0, 3]
+
+
 def test_without_a_governor_the_discriminator_always_learns() -> None:
-    governor = Governor(GovernorConfig())
+    governor = Governor(FREE)
     assert [governor.updates(accuracy, 3) for accuracy in (0.1, 1.0)] == [(3, "learns")] * 2
 
 
@@ -416,6 +423,23 @@ def test_the_governor_keeps_out_of_the_warm_up() -> None:
     amp = small_amp(dataclasses.replace(SMALL, warmup_updates=7, governor=GOVERNED))
     amp.governor.accuracy = 1.0
     assert amp.update(torch.randn(50, 4), generator(), warmup=True)["disc_updates"] == 7
+
+
+def test_all_policy_windows_can_be_fresh_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    shares = {}
+    for fresh in (0.0, 0.25, 1.0):
+        amp = small_amp(dataclasses.replace(SMALL, fresh=fresh))
+        amp.replay.add(torch.full((50, 4), 7.0), generator())
+        seen = []
+
+        def spy(real: Any, fake: torch.Tensor, noise: Any, amp: AMP = amp, seen: list[Any] = seen) -> Any:
+            seen.append((fake == 7.0).all(dim=1).float().mean().item())
+            return AMP.loss(amp, real, fake, noise)
+
+        monkeypatch.setattr(amp, "loss", spy)
+        amp.update(torch.randn(50, 4), generator())
+        shares[fresh] = seen[0]
+    assert shares == pytest.approx({0.0: 1.0, 0.25: 0.75, 1.0: 0.0}, abs=0.5 / SMALL.batch)
 
 
 def mirrored_amp(**changes: Any) -> AMP:
@@ -443,7 +467,7 @@ def test_without_symmetry_windows_stay_as_they_are() -> None:
 def test_the_mirror_of_windows_is_that_of_every_frame(spec: RobotSpec, walking_reference: Any) -> None:
     runner = tiny_runner(spec, walking_reference, amp=dataclasses.replace(tiny_config().amp, symmetry=True))
     amp, frames = runner.amp, runner.env.window.frames
-    index, sign = amp._mirror
+    index, sign = amp.mirror
     windows = amp.reference[:50]
     expected = [mirror_features(spec, frame.numpy()) for frame in windows.chunk(frames, dim=1)]
     np.testing.assert_array_equal((windows[:, index] * sign).numpy(), np.concatenate(expected, axis=1))

@@ -17,6 +17,8 @@ NEEDS_MUJOCO = {
     "wildrobot.robot_description.mujoco_model",
     "wildrobot.firmware_bridge.virtual.physics",
     "wildrobot.runtime.simulation",
+    "wildrobot.runtime.randomization_probe",
+    "wildrobot.runtime.randomization_report",
     "wildrobot.runtime.robots.sim",
 }
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from training_helpers import tiny_config
+from training_helpers import assert_same_state, tiny_config
 
+from wildrobot.export.cli import export
 from wildrobot.robot_description import RobotSpec
 from wildrobot.runtime.observation import default_layout
+from wildrobot.runtime.policy import OnnxPolicy
 from wildrobot.training.best import BEST_FILE, Selection, SelectionConfig
-from wildrobot.training.checkpoint import load_checkpoint
+from wildrobot.training.checkpoint import load_checkpoint, save_checkpoint
 from wildrobot.training.reference.dataset import ReferenceDataset
 from wildrobot.training.train import train
 
@@ -67,10 +70,6 @@ def test_training_evaluates_now_and_then_and_at_its_end(config: Any) -> None:
 
 
 def test_an_evaluation_changes_nothing_in_the_training(config: Any, tmp_path: Path) -> None:
-    import dataclasses
-
-    from training_helpers import assert_same_state
-
     train(config)
     train(dataclasses.replace(config, run_dir=tmp_path / "other", selection=SelectionConfig(every=0)))
     one, two = (load_checkpoint(tmp_path / name / "checkpoint.pt") for name in ("run", "other"))
@@ -79,15 +78,9 @@ def test_an_evaluation_changes_nothing_in_the_training(config: Any, tmp_path: Pa
 
 
 def test_export_takes_the_best_checkpoint_unless_asked_for_the_last(config: Any) -> None:
-    from wildrobot.export.cli import export
-    from wildrobot.runtime.policy import OnnxPolicy
-
     run = train(config)
     best = load_checkpoint(run / BEST_FILE) | {"iteration": 2}
-    torch_file = run / BEST_FILE
-    from wildrobot.training.checkpoint import save_checkpoint
-
-    save_checkpoint(torch_file, best)
+    save_checkpoint(run / BEST_FILE, best)
     found = [
         OnnxPolicy(export(run, run / f"{which}.onnx", threads=1, which=which).policy).contract["training"]
         for which in ("best", "last")

@@ -349,6 +349,7 @@ def test_commands_change_and_are_exactly_zero_or_within_their_ranges(
         stand_share=0.3,
         turn_share=0.5,
         speed=(0.1, 0.5),
+        yaw_rate=(-0.3, 0.3),
     )
     env.start()
     env.task._change_at[:] = 0.0

@@ -199,14 +199,18 @@ def test_energy_per_metre_is_power_over_speed(spec: RobotSpec) -> None:
     assert row["cost_of_transport"] == pytest.approx(row["energy_j_per_m"] / (spec.total_mass * 9.81))
 
 
-def test_the_score_is_survival_times_how_well_the_speed_is_kept() -> None:
+def test_the_score_is_survival_times_how_well_speed_and_heading_are_kept() -> None:
+    def row(survival: float, error: float | None, yaw: float | None) -> dict[str, Any]:
+        return {"survival": survival, "speed_error_m_s": error, "yaw_drift_rad_per_10_s": yaw}
+
     rows = [
-        {"survival": 1.0, "speed_error_m_s": 0.0},
-        {"survival": 0.5, "speed_error_m_s": 0.1},
-        {"survival": 1.0, "speed_error_m_s": 0.3},
-        {"survival": 0.0, "speed_error_m_s": None},
+        row(1.0, 0.0, 0.0),
+        row(0.5, 0.1, 0.2),
+        row(1.0, 0.3, 0.0),
+        row(1.0, 0.0, 1.5),
+        row(0.0, None, None),
     ]
-    assert score(rows) == pytest.approx((1.0 + 0.25 + 0.0 + 0.0) / 4)
+    assert score(rows) == pytest.approx((1.0 + 0.5 * 0.5 * 0.8 + 0.0 + 0.0 + 0.0) / 5)
 
 
 # ---------------------------------------------------------------------------- episodes

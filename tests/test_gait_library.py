@@ -24,6 +24,10 @@ SMALL = GaitLibraryConfig(
     turn_speeds_m_s=(0.0, 0.30),
     turn_rates_rad_s=(0.30,),
     start_speeds_m_s=(0.30,),
+    fast_speeds_m_s=(0.50,),
+    fast_step_ticks=(14,),
+    fast_clearances_m=(0.030,),
+    fast_turn_speeds_m_s=(0.45,),
 )
 ARRAYS = (
     "joint_position", "joint_velocity", "root_position", "root_quaternion", "root_linear_velocity",
@@ -130,8 +134,8 @@ def test_the_library_has_what_it_is_asked_for_under_unique_names(
     kinds = [name.split("_")[0] for name in library]
     assert {kind: kinds.count(kind) for kind in set(kinds)} == {
         "stand": 2,
-        "walk": 7,
-        "turn": 4,
+        "walk": 8,
+        "turn": 6,
         "start": 2,
         "stop": 2,
     }
@@ -202,7 +206,7 @@ def test_mean_speed_and_turning_are_those_of_the_command(
         rotation = quat_to_matrix(clip.root_quaternion)
         forward = np.sum(rotation[:, :, 0] * clip.root_linear_velocity, axis=-1)
         yaw = np.unwrap(np.arctan2(rotation[:, 1, 0], rotation[:, 0, 0]))
-        assert np.mean(forward) == pytest.approx(clip.command[0, 0], abs=2e-3), clip.name
+        assert np.mean(forward) == pytest.approx(clip.command[0, 0], abs=3e-3), clip.name
         rate = (yaw[-1] - yaw[0]) / ((len(clip) - 1) * spec.control_dt)
         assert rate == pytest.approx(clip.command[0, 1], abs=1e-6), clip.name
 
@@ -275,7 +279,7 @@ def test_the_library_is_closed_under_the_mirror(library: dict[str, PlannedClip],
                     )
                 assert np.allclose(twin.command[:, 1], -clip.command[:, 1])
                 seen += 1
-    assert seen == 4
+    assert seen == 5
 
 
 def test_a_mirrored_clip_is_the_mirror_image_in_the_world(

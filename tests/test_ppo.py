@@ -27,7 +27,14 @@ class SmallActor(nn.Module):
         self.log_std = nn.Parameter(torch.full((actions,), math.log(std)))
 
     def forward(self, obs: torch.Tensor) -> torch.Tensor:
-        answer: torch.Tensor = self.net(self.normalizer(obs))
+        return self.answer(self.inputs(obs))
+
+    def inputs(self, obs: torch.Tensor) -> torch.Tensor:
+        inputs: torch.Tensor = self.normalizer(obs)
+        return inputs
+
+    def answer(self, inputs: torch.Tensor) -> torch.Tensor:
+        answer: torch.Tensor = self.net(inputs)
         return answer
 
 
@@ -161,7 +168,7 @@ def update(ppo: PPO, rollout: Rollout) -> dict[str, float]:
 
 
 def test_what_is_paid_becomes_more_likely() -> None:
-    ppo = small_ppo(learning_rate=1e-3)
+    ppo = small_ppo(learning_rate=1e-3, learning_rate_range=(1e-6, 1e-3))
     rollout = collected(ppo, 64, 16)
     before = ppo.actor(rollout.obs[0]).detach()
     update(ppo, rollout)

@@ -239,7 +239,7 @@ def test_the_loss_of_a_process_is_told_and_the_run_goes_on_when_started_again(
         time.sleep(0.05)
     both[1].send_signal(signal.SIGKILL)
     try:
-        assert both[0].wait(60.0) == 2
+        assert both[0].wait(120.0) == 2
     finally:
         both[0].kill()
     said = (tmp_path / "0.txt").read_text()
@@ -262,7 +262,7 @@ def test_an_interrupted_run_stops_after_an_iteration_in_all_processes(
     while not (run / "checkpoint.pt").exists() and time.monotonic() < end:
         time.sleep(0.05)
     both[0].send_signal(signal.SIGINT)  # one of them is enough
-    assert [process.wait(60.0) for process in both] == [130, 0]
+    assert [process.wait(120.0) for process in both] == [130, 0]
     assert "the same command continues it" in (tmp_path / "0.txt").read_text()
     saved = load_checkpoint(run / "checkpoint.pt")
     assert saved["iteration"] == lines(run)[-1]["iteration"]

@@ -15,6 +15,7 @@ import pytest
 from wildrobot.errors import UserError
 from wildrobot.training.charts import Series, line_chart, thin, ticks
 from wildrobot.training.report import build_page, main, read_metrics
+from wildrobot.training.report_charts import training_charts
 
 
 def write_run(run: Path, iterations: int = 30) -> Path:
@@ -150,3 +151,21 @@ def test_a_chart_puts_the_extremes_at_the_corners_of_its_frame() -> None:
 
 def test_a_chart_without_values_is_left_out() -> None:
     assert line_chart("t", np.arange(3.0), [Series("a", np.full(3, np.nan))], "x") == ""
+
+
+def test_the_run_s_own_evaluations_are_drawn_on_the_iterations_that_had_one() -> None:
+    scores = np.array([np.nan, 0.5, np.nan, 0.9])
+    metrics = {
+        "steps": 1e6 * np.arange(1.0, 5.0),
+        "return_mean": np.ones(4),
+        "eval/score": scores,
+        "eval/survival_0.5": np.array([np.nan, 0.4, np.nan, 1.0]),
+        "eval/survival_0": np.array([np.nan, 1.0, np.nan, 1.0]),
+        "eval/speed_error_0.5": np.array([np.nan, 0.2, np.nan, 0.05]),
+    }
+    page = training_charts(metrics)
+    assert "Evaluations in training: survival" in page
+    assert page.index("0 m/s") < page.index("0.5 m/s")
+    assert "NaN" not in page
+    assert "nan" not in page
+    assert "Evaluations in training" not in training_charts({k: metrics[k] for k in ("steps", "return_mean")})

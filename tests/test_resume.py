@@ -14,8 +14,10 @@ from training_helpers import assert_same_state, comparable, leaves, tiny_config,
 
 from wildrobot.errors import UserError
 from wildrobot.robot_description import RobotSpec
+from wildrobot.runtime.randomization import FULL
 from wildrobot.training.checkpoint import load_checkpoint, save_checkpoint
 from wildrobot.training.cloning import CloningConfig
+from wildrobot.training.curriculum import CurriculumConfig
 from wildrobot.training.governor import GovernorConfig
 from wildrobot.training.reference.dataset import ReferenceDataset
 from wildrobot.training.runner import Mix
@@ -94,9 +96,16 @@ def test_it_does_so_with_everything_switched_on(
     amp = dataclasses.replace(
         tiny_config().amp, frames=3, norm="spectral", symmetry=True, governor=governor, diagnostics_every=2
     )
-    changes = {"amp": amp, "mix": Mix(task=1.0, style=0.5, ramp=(1, 5), streams="two")}
+    curriculum = CurriculumConfig(start=0.2, falls_per_1000_steps=1000.0, window_steps=40)
+    changes = {
+        "curriculum": curriculum,
+        "randomization": FULL,
+        "amp": amp,
+        "mix": Mix(task=1.0, style=0.5, ramp=(1, 5), streams="two"),
+    }
     run = interrupted(spec, walking_reference, tmp_path, 4, 4, **changes)
     assert {line["disc_updates"] for line in run.metrics} != {amp.updates}, "the governor is at work"
+    assert 0.2 < run.metrics[-1]["randomization_level"] < 1.0, "the curriculum is at work"
     check_resume(spec, walking_reference, run, **changes)
 
 

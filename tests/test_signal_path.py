@@ -196,9 +196,9 @@ def test_the_command_in_the_observation_is_the_one_after_heading_hold(
     spec: RobotSpec, frames: list[SensorFrame]
 ) -> None:
     path = SignalPath(spec)
-    path.reset(frames[0], heading_error=0.2)
+    path.reset(frames[0], heading_error=0.1)
     signal = path.observe(frames[0], np.tile(WALK, (3, 1)))
-    np.testing.assert_allclose(signal.command, np.tile([0.3, 0.2], (3, 1)))
+    np.testing.assert_allclose(signal.command, np.tile([0.3, 0.2], (3, 1)))  # 2 rad/s for each rad
     np.testing.assert_allclose(signal.observation[:, slices(spec, "command")[0]], signal.command, atol=1e-7)
 
 
@@ -286,6 +286,18 @@ def test_a_whole_stride_returns_the_clock(spec: RobotSpec) -> None:
     readings = [clock.tick(np.array([WALK])) for _ in range(ticks + 1)]
     np.testing.assert_allclose(readings[-1], readings[0], atol=1e-9)
     np.testing.assert_allclose(readings[ticks // 2], -readings[0], atol=1e-9)
+
+
+def test_the_clock_runs_faster_at_higher_speeds(spec: RobotSpec) -> None:
+    gait = spec.gait
+    low, high = gait.stride_speeds_m_s
+    commands = np.array([[0.0, 0.2], [low, 0.0], [0.5 * (low + high), 0.0], [high, 0.0], [high + 0.1, 0.0]])
+    between = 0.5 * (gait.stride_hz + gait.fast_stride_hz)
+    expected = [gait.stride_hz, gait.stride_hz, between, gait.fast_stride_hz, gait.fast_stride_hz]
+    clock = GaitClock(spec)
+    clock.reset((5,))
+    clock.tick(commands)
+    np.testing.assert_allclose(clock.phase / (2 * np.pi * spec.control_dt), expected)
 
 
 @pytest.mark.parametrize(

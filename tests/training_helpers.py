@@ -23,6 +23,7 @@ def tiny_config(**changes: Any) -> Any:
     from wildrobot.training.amp import AMPConfig
     from wildrobot.training.best import SelectionConfig
     from wildrobot.training.cloning import CloningConfig
+    from wildrobot.training.governor import GovernorConfig
     from wildrobot.training.ppo import PPOConfig
     from wildrobot.training.setup import TrainConfig
     from wildrobot.training.walking import WalkingConfig
@@ -37,7 +38,14 @@ def tiny_config(**changes: Any) -> Any:
         "selection": SelectionConfig(every=0),
         "iterations": 4,
         "ppo": PPOConfig(epochs=2, minibatches=2, critic_warmup=1),
-        "amp": AMPConfig(hidden=(8,), batch=16, replay_rollouts=3, replay_share=8, held_out=0.25),
+        "amp": AMPConfig(
+            hidden=(8,),
+            batch=16,
+            replay_rollouts=3,
+            replay_share=8,
+            held_out=0.25,
+            governor=GovernorConfig(enabled=False),
+        ),
         "cloning": CloningConfig(updates=0),
         "randomization": BASIC,
         "walking": WalkingConfig(reference_resets=1.0, stand_share=0.0),

@@ -68,6 +68,13 @@ COMMANDS = (
         "train",
     ),
     Command(
+        ("randomization",),
+        "wildrobot.runtime.randomization_report",
+        "print what every randomized value is asked to be and what live simulated robots have of it",
+        "wildrobot randomization --preset full",
+        "sim",
+    ),
+    Command(
         ("run",),
         "wildrobot.runtime.run",
         "run a policy at 50 Hz on a robot: simulated or real",

@@ -64,9 +64,15 @@ class FootSwitch:
 
 @dataclass(frozen=True)
 class GaitConfig:
-    """Stride frequency of the gait clock and the command size from which the robot is to move."""
+    """Stride frequency of the gait clock and the command size from which the robot is to move.
+
+    The frequency is `stride_hz` up to the first of `stride_speeds_m_s` (commanded forward speed), `fast_stride_hz` from
+    the second on, and linear in the speed between.
+    """
 
     stride_hz: float
+    fast_stride_hz: float
+    stride_speeds_m_s: tuple[float, float]
     moving_speed_m_s: float
     moving_yaw_rate_rad_s: float
 

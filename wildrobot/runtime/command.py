@@ -23,6 +23,12 @@ def is_moving(spec: RobotSpec, command: Any) -> Any:
     )
 
 
+def stride_hz(spec: RobotSpec, command: Any) -> Any:
+    """Stride frequency (...) of the gait clock at a command (..., 2), Hz."""
+    gait = spec.gait
+    return np.interp(np.abs(command[..., 0]), gait.stride_speeds_m_s, (gait.stride_hz, gait.fast_stride_hz))
+
+
 class GaitClock(Stateful):
     """Phase of the stride, rad in [0, 2 pi): 0 begins the left swing, pi the right one.
 
@@ -34,7 +40,6 @@ class GaitClock(Stateful):
 
     def __init__(self, spec: RobotSpec) -> None:
         self._spec = spec
-        self._advance = 2.0 * math.pi * spec.gait.stride_hz * spec.control_dt
         self.phase: Any = np.zeros(())
         self.moving: Any = np.zeros((), dtype=bool)
 
@@ -51,7 +56,8 @@ class GaitClock(Stateful):
         """Clock reading (..., 2) = (sin, cos) for this tick, then advance by one tick."""
         moving = is_moving(self._spec, command)
         reading = np.stack([np.sin(self.phase), np.cos(self.phase)], axis=-1) * moving[..., None]
-        self.phase = np.where(moving, np.remainder(self.phase + self._advance, 2.0 * math.pi), 0.0)
+        advance = 2.0 * math.pi * stride_hz(self._spec, command) * self._spec.control_dt
+        self.phase = np.where(moving, np.remainder(self.phase + advance, 2.0 * math.pi), 0.0)
         self.moving = moving
         return reading
 
@@ -65,7 +71,7 @@ class HeadingHold(Stateful):
 
     state_fields = ("_target", "_offset")
 
-    def __init__(self, spec: RobotSpec, gain_per_s: float = 1.0, limit_rad_s: float = 0.3) -> None:
+    def __init__(self, spec: RobotSpec, gain_per_s: float = 2.0, limit_rad_s: float = 0.4) -> None:
         self._spec, self._gain, self._limit = spec, gain_per_s, limit_rad_s
         self._target: Any = np.asarray(math.nan)
         self._offset: Any = np.zeros(())

@@ -55,6 +55,8 @@ def robot_contract(spec: RobotSpec, layout: Layout) -> dict[str, Any]:
         "command_ranges": {name: list(getattr(spec.command, name)) for name in COMMAND_NAMES},
         "gait_clock": {
             "stride_hz": gait.stride_hz,
+            "fast_stride_hz": gait.fast_stride_hz,
+            "stride_speeds_m_s": list(gait.stride_speeds_m_s),
             "moving_speed_m_s": gait.moving_speed_m_s,
             "moving_yaw_rate_rad_s": gait.moving_yaw_rate_rad_s,
         },

@@ -191,12 +191,19 @@ def _draw(term: ResetTerm, robots: RobotRows, count: int, limits: Any, rng: np.r
 
 def _action_jitter(robots: RobotRows, longest: float, rng: np.random.Generator) -> None:
     more = longest * robots.level[:, None] * rng.uniform(size=robots.action_delay.shape)
-    robots.field["actuator_delay"][:] = robots.action_delay + _whole_steps(robots, more)
+    robots.field["actuator_delay"][:] = robots.action_delay + _fair_steps(robots, more, rng)
+
+
+def _fair_steps(robots: RobotRows, seconds: Array, rng: np.random.Generator) -> Array:
+    """Rounded up or down by chance, so that the mean is kept: a small level must not round to nothing."""
+    dt = robots.model.opt.timestep
+    value: Array = np.floor(seconds / dt + rng.uniform(size=seconds.shape)) * dt
+    return value
 
 
 def _imu_age(robots: RobotRows, limits: tuple[float, float], rng: np.random.Generator) -> None:
     age = robots.level * rng.uniform(*limits, robots.imu_age.shape)
-    robots.imu_age = _whole_steps(robots, age)
+    robots.imu_age = _fair_steps(robots, age, rng)
     robots.field["sensor_delay"][:, robots.imu_sensors] = robots.imu_age[:, None]
 
 

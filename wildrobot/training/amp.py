@@ -26,7 +26,7 @@ class AMPConfig:
     hidden: tuple[int, ...] = (512, 256)
     norm: Norm = "layer"
     """Of the hidden layers: LayerNorm, spectral norm, or none."""
-    symmetry: bool = False
+    symmetry: bool = True
     """Show each window of either side as often in the mirror that swaps left and right."""
     learning_rate: float = 1e-4
     updates: int = 3
@@ -38,7 +38,9 @@ class AMPConfig:
     input_noise: float = 0.02
     """Standard deviation added to normalised inputs while the discriminator trains, and only then."""
     replay_rollouts: int = 30
-    """How many past rollouts the replay buffer remembers; half of each batch of policy windows comes from it."""
+    """How many past rollouts the replay buffer remembers."""
+    fresh: float = 0.5
+    """Share of each batch of policy windows that comes from the newest rollout; the rest is from the buffer."""
     replay_share: int = 2048
     """Windows kept of each rollout."""
     reward: Literal["clip", "sigmoid", "quadratic"] = "clip"
@@ -79,7 +81,7 @@ class ReplayBuffer:
     def sample(self, count: int, generator: torch.Generator) -> Tensor:
         """(count, size) windows from all remembered rollouts."""
         flat = self.windows[: self.filled].flatten(0, 1)
-        return flat[torch.randint(len(flat), (count,), generator=generator)]
+        return flat.index_select(0, torch.randint(len(flat), (count,), generator=generator))
 
     def state_dict(self) -> dict[str, Any]:
         """The windows and where the next ones go."""
@@ -108,14 +110,16 @@ class AMP:
         processes: Processes | None = None,
     ) -> None:
         self.config, self.device, self.processes = config, device, processes or Processes()
-        self._mirror = mirror if config.symmetry else None
+        self.mirror = mirror
         self.reference, self.held_out = reference.to(device), held_out.to(device)
         size = reference.shape[1]
         # in training mode for its updates only: spectral norm would move on with every look at it
         self.discriminator = Discriminator(size, config.hidden, config.norm).to(device).eval()
         self.discriminator.normalizer.update(self.reference)
         self.governor = Governor(config.governor)
-        self.optimizer = torch.optim.Adam(self.discriminator.parameters(), lr=config.learning_rate)
+        self.optimizer = torch.optim.Adam(
+            self.discriminator.parameters(), lr=config.learning_rate, fused=True
+        )
         self.replay = ReplayBuffer(config.replay_rollouts, config.replay_share, size)
 
     @torch.no_grad()
@@ -136,9 +140,9 @@ class AMP:
         d.train()
         for _ in range(count):
             real = self._reflect(self._draw(self.reference, config.batch, generator), generator)
-            half = config.batch // 2
+            fresh = int(config.batch * config.fresh)
             fake = torch.cat(
-                [self._draw(windows, half, generator), self.replay.sample(config.batch - half, generator)]
+                [self._draw(windows, fresh, generator), self.replay.sample(config.batch - fresh, generator)]
             )
             loss, _ = self.loss(real, self._reflect(fake, generator), generator)
             self.optimizer.zero_grad()
@@ -196,14 +200,15 @@ class AMP:
 
     def _reflect(self, windows: Tensor, generator: torch.Generator) -> Tensor:
         """Windows (b, size), each by even chance its own mirror image."""
-        if self._mirror is None:
+        if not self.config.symmetry:
             return windows
-        index, sign = self._mirror
+        assert self.mirror is not None
+        index, sign = self.mirror
         chosen = torch.rand(len(windows), 1, generator=generator) < 0.5
         return torch.where(chosen, windows[:, index] * sign, windows)
 
     def _draw(self, windows: Tensor, count: int, generator: torch.Generator) -> Tensor:
-        return windows[torch.randint(len(windows), (count,), generator=generator)]
+        return windows.index_select(0, torch.randint(len(windows), (count,), generator=generator))
 
     def state_dict(self) -> dict[str, Any]:
         """Discriminator with its normaliser, optimiser and governor; the replay buffer is saved by itself."""

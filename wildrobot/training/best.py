@@ -31,6 +31,22 @@ class SelectionConfig:
     duration_s: float = 10.0
 
 
+def short_evaluation(
+    spec: RobotSpec, layout: Layout, actor: torch.nn.Module, config: SelectionConfig, threads: int
+) -> list[dict[str, Any]]:
+    """Rows of figures, one for each speed, of the mean actions of `actor`, through the runtime's path."""
+    setting = EvalConfig(
+        policy=Path(), episodes=config.episodes, duration=config.duration_s, seed=SELECTION_SEED,
+        threads=threads,
+    )  # fmt: skip
+
+    def policy(observation: Any) -> Any:
+        with torch.no_grad():
+            return np.nan_to_num(actor(torch.from_numpy(observation)).numpy())
+
+    return [row_of(run_episodes(spec, policy, layout, speed, setting)) for speed in config.speeds_m_s]
+
+
 class Selection:
     """Evaluates a run's policy now and then, through the runtime's path, and keeps the best checkpoint."""
 
@@ -47,20 +63,7 @@ class Selection:
 
         Returns figures for the log: the score and, for each speed, survival and speed error.
         """
-        config = self.config
-        setting = EvalConfig(
-            policy=self.path, episodes=config.episodes, duration=config.duration_s, seed=SELECTION_SEED,
-            threads=self.threads,
-        )  # fmt: skip
-
-        def policy(observation: Any) -> Any:
-            with torch.no_grad():
-                return np.nan_to_num(actor(torch.from_numpy(observation)).numpy())
-
-        rows = [
-            row_of(run_episodes(self.spec, policy, self.layout, speed, setting))
-            for speed in config.speeds_m_s
-        ]
+        rows = short_evaluation(self.spec, self.layout, actor, self.config, self.threads)
         value = score(rows)
         if value > self.best:
             self.best = value

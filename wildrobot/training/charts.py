@@ -137,6 +137,12 @@ def line_chart(
     return "\n".join(parts)
 
 
+def side_by_side(charts: Sequence[str]) -> str:
+    """As many of `charts` (SVG) in a row as the page is wide; empty ones are left out."""
+    figures = "".join(f"<figure>{chart}</figure>" for chart in charts if chart)
+    return f'<div class="charts">{figures}</div>' if figures else ""
+
+
 def _padded(
     low: float, high: float, fixed_low: float | None, fixed_high: float | None
 ) -> tuple[float, float]:

@@ -78,7 +78,7 @@ class EvalConfig:
     """Measure, too, what other servos and supply voltages would do: speed against saturation and survival."""
     compare: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FILE")] = ()
     """More policies, each on the very same robots, noise and pushes: differences with 95 % limits."""
-    randomization: Literal["basic", "full", "nominal"] = "basic"
+    randomization: Literal["basic", "full", "nominal"] = "full"
     """basic: noise, delay, moderate physics and pushes; full: all that a real robot may differ in; nominal: the robot
     as described, undisturbed. `wildrobot randomization` prints what is in each."""
     threads: int = 0
@@ -262,12 +262,23 @@ def _load(path: Path, spec: RobotSpec) -> tuple[Any, Layout, tuple[Style, int] |
 
 
 def score(rows: Sequence[dict[str, Any]]) -> float:
-    """What the best checkpoint is chosen by, 0 to 1: survival times how well the speed is kept, mean over the speeds.
+    """What the best checkpoint is chosen by, 0 to 1: survival times speed times heading kept, mean over the speeds.
 
-    The speed counts fully without error and not at all from 0.2 m/s of error on; a standing robot's is its drift.
+    The speed counts fully without error and not at all from 0.2 m/s of error on (a standing robot's is its drift); the
+    heading fully without drift and not at all from 1 rad in 10 s on.
     """
-    kept = [max(0.0, 1.0 - (row["speed_error_m_s"] or 0.0) / 0.2) for row in rows]
-    return float(np.mean([row["survival"] * share for row, share in zip(rows, kept, strict=True)]))
+
+    def kept(row: dict[str, Any], name: str, limit: float) -> float:
+        return max(0.0, 1.0 - (row[name] or 0.0) / limit)
+
+    return float(
+        np.mean(
+            [
+                row["survival"] * kept(row, "speed_error_m_s", 0.2) * kept(row, "yaw_drift_rad_per_10_s", 1.0)
+                for row in rows
+            ]
+        )
+    )
 
 
 def document(config: EvalConfig, spec: RobotSpec, rows: list[dict[str, Any]]) -> dict[str, Any]:

@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from wildrobot.training.charts import Series, line_chart
-from wildrobot.training.html_page import charts, page, section, tile
-from wildrobot.training.html_tables import columns_table, facts_table, label, table
+from wildrobot.training.charts import Series, line_chart, side_by_side
+from wildrobot.training.html_tables import columns_table, facts_table, label, page, section, table, tiles
 from wildrobot.training.push_recovery import DIRECTIONS
 
 Row = Mapping[str, Any]
@@ -64,7 +63,7 @@ def build_page(result: Mapping[str, Any]) -> str:
     body = [
         f"<h1>Evaluation · {html.escape(policy)}</h1>",
         f'<p class="faint">{html.escape(_protocol(result))}</p>',
-        f'<div class="tiles">{_tiles(rows)}</div>',
+        _tiles(rows),
         section("By commanded speed", _by_speed(rows, result.get("settling_s"))),
         section("Push recovery", _pushes(pushes)),
         section("Servos and supplies", _servos(servos)),
@@ -98,12 +97,12 @@ def _protocol(result: Mapping[str, Any]) -> str:
 
 
 def _tiles(rows: Sequence[Row]) -> str:
-    tiles = []
+    shown = []
     for key, pick, form, name in TILES:
         values = [row[key] for row in rows if row.get(key) is not None]
         if values:
-            tiles.append(tile(form.format(pick(values)), name))
-    return "".join(tiles)
+            shown.append((form.format(pick(values)), name))
+    return tiles(shown)
 
 
 def _by_speed(rows: list[dict[str, Any]], settling_s: float | None) -> str:
@@ -117,7 +116,7 @@ def _by_speed(rows: list[dict[str, Any]], settling_s: float | None) -> str:
         lines = [Series(name, _column(ordered, key)) for key, name in columns]
         if np.isfinite(lines[0].y).any():
             drawn.append(line_chart(title, x, lines, COMMAND, ends, points=True))
-    return f'{columns_table(rows, "command_m_s")}<p class="faint">{when}{NOTE}</p>{charts(drawn)}'
+    return f'{columns_table(rows, "command_m_s")}<p class="faint">{when}{NOTE}</p>{side_by_side(drawn)}'
 
 
 def _servos(rows: list[dict[str, Any]]) -> str:
@@ -135,7 +134,9 @@ def _servos(rows: list[dict[str, Any]]) -> str:
             values = _column([own.get(speed, {}) for speed in speeds], key)
             lines.append(Series(f"{servo}, {volts:g} V", values))
         drawn.append(line_chart(title, np.array(speeds), lines, COMMAND, ends, points=True))
-    return charts(drawn) + table([{key: row[key] for key in SERVO_FIRST if key in row} | row for row in rows])
+    return side_by_side(drawn) + table(
+        [{key: row[key] for key in SERVO_FIRST if key in row} | row for row in rows]
+    )
 
 
 def _pushes(rows: list[dict[str, Any]]) -> str:
@@ -157,7 +158,7 @@ def _pushes(rows: list[dict[str, Any]]) -> str:
         points=True,
     )
     note = "Pushes to the right count as their mirror images. Without a figure: nearly all or none fell."
-    return f'{charts([chart])}{table(rows)}<p class="faint">{note}</p>'
+    return f'{side_by_side([chart])}{table(rows)}<p class="faint">{note}</p>'
 
 
 def _comparisons(policy: str, entries: Sequence[Row]) -> str:

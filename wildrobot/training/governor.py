@@ -11,32 +11,39 @@ from wildrobot.state import Stateful
 class GovernorConfig:
     """When the discriminator's updates are spared or doubled."""
 
-    enabled: bool = False
+    enabled: bool = True
     band: tuple[float, float] = (0.55, 0.80)
     """Held-out accuracy within which the discriminator learns as configured."""
     memory: float = 0.8
     """Share of the running accuracy that is kept per iteration."""
     hurry: int = 2
     """Factor on the number of updates below the band."""
+    rest_iterations: int = 4
+    """Above the band it learns in one of so many iterations only. Not never: a policy that is no longer watched drifts
+    away from the reference in whatever the discriminator has not learned to see."""
 
 
 class Governor(Stateful):
     """Decides from a running accuracy how many updates an iteration gets."""
 
-    state_fields = ("accuracy",)
+    state_fields = ("accuracy", "rested")
 
     def __init__(self, config: GovernorConfig) -> None:
         self.config = config
         self.accuracy = -1.0
         """Running held-out accuracy; negative before the first figure."""
+        self.rested = 0
+        """Iterations at rest in a row."""
 
     def updates(self, accuracy: float, configured: int) -> tuple[int, str]:
         """Number of updates of this iteration, given its held-out `accuracy`, and why."""
         keep = self.config.memory if self.accuracy >= 0.0 else 0.0
         self.accuracy = keep * self.accuracy + (1.0 - keep) * accuracy
         low, high = self.config.band
-        if not self.config.enabled or low <= self.accuracy <= high:
-            return configured, "learns"
-        if self.accuracy > high:
+        strong = self.config.enabled and self.accuracy > high
+        self.rested = self.rested + 1 if strong else 0
+        if strong and self.rested % self.config.rest_iterations:
             return 0, f"rests: accuracy {self.accuracy:.2f} is above {high:.2f}"
+        if strong or not self.config.enabled or self.accuracy >= low:
+            return configured, "learns"
         return self.config.hurry * configured, f"hurries: accuracy {self.accuracy:.2f} is below {low:.2f}"

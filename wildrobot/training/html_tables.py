@@ -1,9 +1,10 @@
-"""HTML tables from plain data, with readable names and figures."""
+"""The report's pieces of HTML: the page, its sections, and tables from plain data with readable names and figures."""
 
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 _LABELS = {
@@ -30,8 +31,36 @@ _LABELS = {
     "steps_per_s": "steps/s",
     "steps_standing_per_20_s": "steps in 20 s of standing",
     "disc_acc": "disc_acc",
+    "disc_acc_spread": "±",
+    "survival_spread": "±",
+    "score_spread": "±",
 }
 _PERCENT = ("survival", "saturation", "torque_saturation", "success")
+
+
+def page(title: str, body: str) -> str:
+    """A whole HTML document in the report's style that loads nothing from a network."""
+    style = (Path(__file__).parent / "report.css").read_text(encoding="utf-8")
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{html.escape(title)}</title><style>{style}</style></head>\n"
+        f"<body><main>{body}</main></body></html>\n"
+    )
+
+
+def section(title: str, content: str) -> str:
+    """`content` (HTML) under a heading (plain text); nothing where there is no content."""
+    return f"<h2>{html.escape(title)}</h2>{content}" if content else ""
+
+
+def tiles(figures: Iterable[tuple[str, str]]) -> str:
+    """Figures to be read first: (value, what it is)."""
+    shown = "".join(
+        f'<div class="tile"><b>{html.escape(value)}</b><span>{html.escape(name)}</span></div>'
+        for value, name in figures
+    )
+    return f'<div class="tiles">{shown}</div>'
 
 
 def find_rows(document: Any) -> list[dict[str, Any]]:

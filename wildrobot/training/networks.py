@@ -115,9 +115,17 @@ class SymmetricActor(nn.Module):
 
     def forward(self, obs: Tensor) -> Tensor:
         """Mean action (b, n) for raw observations (b, D)."""
+        return self.answer(self.inputs(obs))
+
+    def inputs(self, obs: Tensor) -> Tensor:
+        """What the network sees of raw observations (b, D): them and their mirror images, normalised, (b, 2, D)."""
         mirrored = torch.index_select(obs, 1, self.obs_index) * self.obs_sign
-        both = self.net(self.normalizer(torch.cat([obs, mirrored], dim=0)))
-        answer, reflected = torch.chunk(both, 2, dim=0)
+        return self.normalizer(torch.stack([obs, mirrored], dim=1))
+
+    def answer(self, inputs: Tensor) -> Tensor:
+        """Mean action (b, n) for `inputs` (b, 2, D)."""
+        both = self.net(inputs.flatten(0, 1))
+        answer, reflected = both.unflatten(0, (-1, 2)).unbind(1)
         return 0.5 * (answer + torch.index_select(reflected, 1, self.act_index) * self.act_sign)
 
 
@@ -131,8 +139,17 @@ class Critic(nn.Module):
         self.net = mlp([size, *hidden, streams], output_gain=1.0)
 
     def forward(self, obs: Tensor) -> Tensor:
-        """Values (b, streams)."""
-        value: Tensor = self.net(self.normalizer(obs))
+        """Values (b, streams) of raw observations (b, size)."""
+        return self.answer(self.inputs(obs))
+
+    def inputs(self, obs: Tensor) -> Tensor:
+        """Raw observations (b, size), normalised."""
+        inputs: Tensor = self.normalizer(obs)
+        return inputs
+
+    def answer(self, inputs: Tensor) -> Tensor:
+        """Values (b, streams) for `inputs` (b, size)."""
+        value: Tensor = self.net(inputs)
         return value
 
 

@@ -28,14 +28,14 @@ class PPOConfig:
     learning_rate: float = 5e-5
     """The actor's, at the start; then it follows the KL divergence."""
     critic_learning_rate: float = 5e-4
-    learning_rate_range: tuple[float, float] = (1e-6, 1e-3)
-    target_kl: float = 0.003
+    learning_rate_range: tuple[float, float] = (1e-5, 3e-4)
+    target_kl: float = 0.01
     max_grad_norm: float = 1.0
-    init_std: float = 0.07
+    init_std: float = 0.08
     min_std: float = 0.03
-    critic_warmup: int = 25
+    critic_warmup: int = 15
     """First iterations in which only the critic learns, for a policy that can do something already."""
-    demonstration_weight: float = 10.0
+    demonstration_weight: float = 0.1
     """Weight of the squared distance to demonstrated actions, if there are any (as in DAPG, Rajeswaran et al. 2018)."""
     bound_weight: float = 0.001
     """Penalty on mean actions beyond +-3, where the clip would hide the gradient."""
@@ -122,7 +122,7 @@ class PPO:
             {"params": list(actor.parameters()), "lr": config.learning_rate},
             {"params": list(critic.parameters()), "lr": config.critic_learning_rate},
         ]
-        self.optimizer = torch.optim.Adam(groups)
+        self.optimizer = torch.optim.Adam(groups, fused=True)
 
     @property
     def learning_rate(self) -> float:
@@ -156,15 +156,21 @@ class PPO:
         )
         old_log_prob, returns, advantage = map(flat, (rollout.log_prob, returns, advantage))
         gains = combined(advantage, rollout.weights, self.processes)
+        # statistics change only between iterations: what the networks see is the same in all epochs
+        actor_inputs, critic_inputs = self.actor.inputs(obs), self.critic.inputs(critic_obs)
         old_std = torch.exp(self.actor.log_std.detach()).clone()
-        totals = torch.zeros(4)
+        totals = torch.zeros(4, device=obs.device)
         count = 0
         for _ in range(config.epochs):
             order = torch.randperm(len(keep), generator=generator, device=keep.device)
             for rows in order.chunk(config.minibatches):
-                mean = self.actor(obs[rows])
+                # whole rows at a time: indexing would go element by element
+                seen, seen_by_critic, taken, meant, target = (
+                    x.index_select(0, rows) for x in (actor_inputs, critic_inputs, actions, means, returns)
+                )
+                mean = self.actor.answer(seen)
                 log_std = self.actor.log_std
-                new_log_prob = log_prob(mean, log_std, actions[rows])
+                new_log_prob = log_prob(mean, log_std, taken)
 
                 # step size from the KL divergence between old and new policy, as in the adaptive schedule of RSL-RL
                 with torch.no_grad():
@@ -172,7 +178,7 @@ class PPO:
                     kl = (
                         (
                             torch.log(std / old_std)
-                            + (old_std.square() + (means[rows] - mean).square()) / (2.0 * std.square())
+                            + (old_std.square() + (meant - mean).square()) / (2.0 * std.square())
                             - 0.5
                         )
                         .sum(dim=-1)
@@ -187,7 +193,7 @@ class PPO:
                 clipped = torch.clamp(ratio, 1.0 - config.clip, 1.0 + config.clip)
                 policy_loss = -torch.minimum(ratio * gain, clipped * gain).mean()
 
-                value_loss = (self.critic(critic_obs[rows]) - returns[rows]).square().sum(dim=-1).mean()
+                value_loss = (self.critic.answer(seen_by_critic) - target).square().sum(dim=-1).mean()
 
                 entropy = (log_std + 0.5 * (LOG_2PI + 1.0)).sum()
                 beyond = (mean.abs() - 3.0).clamp(min=0.0).square().sum(dim=-1).mean()
@@ -205,10 +211,10 @@ class PPO:
                 self.optimizer.step()
                 with torch.no_grad():
                     self.actor.log_std.clamp_(min=float(torch.log(torch.tensor(config.min_std))))
-                totals += torch.tensor([policy_loss.item(), value_loss.item(), kl.item(), entropy.item()])
+                totals += torch.stack([policy_loss, value_loss, kl, entropy]).detach()
                 count += 1
         self.updates += 1
-        # statistics change only between iterations, so that old and new densities are of one policy
+        # so that old and new densities are of one policy
         self.actor.normalizer.update(obs, self.processes)
         self.critic.normalizer.update(critic_obs, self.processes)
         figures = (totals / count).tolist()
@@ -223,7 +229,7 @@ class PPO:
         assert self.demonstration is not None
         obs, actions = self.demonstration
         rows = torch.randint(len(obs), (batch,), generator=generator)
-        return (self.actor(obs[rows]) - actions[rows]).square().mean()
+        return (self.actor(obs.index_select(0, rows)) - actions.index_select(0, rows)).square().mean()
 
     def _adapt(self, kl: float) -> None:
         low, high = self.config.learning_rate_range

@@ -72,7 +72,8 @@ class Processes:
 
         Parallel mean and variance of Chan et al. 1979.
         """
-        count, mean, var = float(len(x)), x.mean(dim=0), x.var(dim=0, unbiased=False)
+        count, mean = float(len(x)), x.mean(dim=0)
+        var = (x - mean).square().mean(dim=0)  # torch.var takes ten times as long along rows
         if self.count == 1:
             return mean, var, count
         share = torch.tensor(count, device=x.device)

@@ -18,13 +18,10 @@ from numpy.typing import NDArray
 from wildrobot.config import load_yaml
 from wildrobot.errors import UserError
 from wildrobot.files import write_text
-from wildrobot.training.charts import Series, line_chart
-from wildrobot.training.html_page import charts, page, section, tile
-from wildrobot.training.html_tables import facts_table, find_rows, table
+from wildrobot.training.html_tables import facts_table, find_rows, page, section, table, tiles
+from wildrobot.training.report_charts import training_charts
 
 Array = NDArray[np.float64]
-
-HEALTHY_BAND = (0.55, 0.80, "healthy 0.55–0.80")
 
 
 @dataclass
@@ -110,10 +107,9 @@ def build_page(run: Path, ablation: Path | None = None) -> str:
     body = [
         f"<h1>WildRobot · {html.escape(run.resolve().name)}</h1>",
         f'<p class="faint">{_subtitle(metrics, {**settings, **environment})}</p>',
-        f'<div class="top">{_video(run / "walk.mp4")}<div>{_walk_table(walk)}'
-        f'<div class="tiles">{_tiles(metrics)}</div></div></div>',
+        f'<div class="top">{_video(run / "walk.mp4")}<div>{_walk_table(walk)}{_tiles(metrics)}</div></div>',
         section("Evaluation of the exported policy", _evaluation(evaluation)),
-        section("Training", _charts(metrics)),
+        section("Training", training_charts(metrics)),
         section("Reward terms at the end, per step", _reward_terms(metrics)),
         section("What the discriminator sees at the end", _discriminator(metrics)),
         section("Ablation", _ablation(ablations)),
@@ -125,64 +121,6 @@ def build_page(run: Path, ablation: Path | None = None) -> str:
             f"<h2>Configuration</h2><details><summary>config.yaml</summary><pre>{text}</pre></details>"
         )
     return page(f"WildRobot · {run.resolve().name}", "".join(body))
-
-
-def _charts(metrics: Mapping[str, Any]) -> str:
-    steps, iteration = metrics.get("steps"), metrics.get("iteration")
-    if isinstance(steps, np.ndarray):
-        x, label = steps / 1e6, "million environment steps"
-    else:
-        count = max(len(v) for v in metrics.values() if isinstance(v, np.ndarray))
-        x, label = (
-            (iteration if isinstance(iteration, np.ndarray) else np.arange(count, dtype=float)),
-            "iteration",
-        )
-
-    def series(*named: tuple[str, str] | tuple[str, str, str]) -> list[Series]:
-        found = []
-        for key, name, *spread in named:
-            values = metrics.get(key)
-            if isinstance(values, np.ndarray):
-                band = metrics.get(spread[0]) if spread else None
-                found.append(Series(name, values, band if isinstance(band, np.ndarray) else None))
-        return found
-
-    drawn = [
-        line_chart("Reward per step, task and style", x, series(("return_mean", "")), label),
-        line_chart("Speed error (m/s)", x, series(("speed_error", "")), label, (0.0, None)),
-        line_chart("Survival (share of episodes)", x, series(("survival", "")), label, (0.0, 1.0)),
-        line_chart(
-            "Discriminator accuracy",
-            x,
-            series(("disc_acc", "disc_acc"), ("disc_acc_heldout", "held-out reference")),
-            label,
-            (0.4, 1.0),
-            HEALTHY_BAND,
-        ),
-        line_chart(
-            "D on reference and policy, mean ± std",
-            x,
-            series(
-                ("disc_real_mean", "D(real)", "disc_real_std"), ("disc_fake_mean", "D(fake)", "disc_fake_std")
-            ),
-            label,
-        ),
-        line_chart(
-            "Style reward, mean ± std",
-            x,
-            series(("style_reward_mean", "", "style_reward_std")),
-            label,
-            (0.0, None),
-        ),
-        line_chart("Exploration σ", x, series(("action_std", "")), label, (0.0, None)),
-        line_chart("Learning rate × 10⁴", x, _scaled(series(("learning_rate", "")), 1e4), label, (0.0, None)),
-        line_chart("Environment steps per second", x, series(("steps_per_s", "")), label, (0.0, None)),
-    ]
-    return charts(drawn)
-
-
-def _scaled(lines: list[Series], factor: float) -> list[Series]:
-    return [Series(line.name, line.y * factor) for line in lines]
 
 
 def _subtitle(metrics: Mapping[str, Any], environment: Mapping[str, Any]) -> str:
@@ -199,7 +137,7 @@ def _subtitle(metrics: Mapping[str, Any], environment: Mapping[str, Any]) -> str
 
 
 def _tiles(metrics: Mapping[str, Any]) -> str:
-    tiles: list[tuple[str, str]] = []
+    shown: list[tuple[str, str]] = []
     for key, label, form in (
         ("survival", "survival in training", "{:.1%}"),
         ("speed_error", "speed error in training (m/s)", "{:.3f}"),
@@ -211,8 +149,8 @@ def _tiles(metrics: Mapping[str, Any]) -> str:
     ):
         value = _recent(metrics, key)
         if value is not None:
-            tiles.append((form.format(value), label))
-    return "".join(tile(value, label) for value, label in tiles)
+            shown.append((form.format(value), label))
+    return tiles(shown)
 
 
 def _walk_table(walk: Any) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from wildrobot.training.amp import AMP
+from wildrobot.training.curriculum import Curriculum, CurriculumConfig
 from wildrobot.training.environment import Environment, Step
 from wildrobot.training.ppo import PPO, Rollout
 from wildrobot.training.separability import feature_auc
@@ -28,7 +29,7 @@ class Mix:
     """Iterations between which the task's weight rises from a tenth of its value to all of it."""
     scale: float = 0.05
     """Common factor, so that returns are of order one for the critic."""
-    streams: Literal["two", "sum"] = "sum"
+    streams: Literal["two", "sum"] = "two"
     """two: task and style have a value function each, and their advantages are normalised apart before the weights
     apply; sum: the weighted rewards are added up first."""
 
@@ -44,10 +45,21 @@ class Mix:
 class Runner:
     """Environment, learner and optional motion prior, one iteration at a time."""
 
-    def __init__(self, env: Environment, ppo: PPO, amp: AMP | None, steps: int, mix: Mix, seed: int) -> None:
+    def __init__(
+        self,
+        env: Environment,
+        ppo: PPO,
+        amp: AMP | None,
+        steps: int,
+        mix: Mix,
+        seed: int,
+        curriculum: CurriculumConfig | None = None,
+    ) -> None:
         self.env, self.ppo, self.amp, self.steps, self.mix = env, ppo, amp, steps, mix
         self.processes = ppo.processes
         self.generator = torch.Generator().manual_seed(seed)
+        self.curriculum = Curriculum(curriculum or CurriculumConfig(start=1.0))
+        env.sim.set_level(self.curriculum.level)
         self.iteration = 0
         self.total_steps = 0
         self._rng = np.random.default_rng(seed)
@@ -132,6 +144,8 @@ class Runner:
         rollout.rewards.copy_(paid * self.mix.scale * rollout.valid[..., None])
         metrics |= self.ppo.update(rollout, self.generator)
         self.iteration += 1
+        everywhere = self.processes.mean(torch.tensor([float(falls), float(count)])) * self.processes.count
+        env.sim.set_level(self.curriculum.update(*(int(total) for total in everywhere)))
         samples = rollout.valid.numel() * self.processes.count
         self.total_steps += samples
         elapsed = time.perf_counter() - began
@@ -145,6 +159,7 @@ class Runner:
             "episode_length": float(np.mean(lengths)) if lengths else float("nan"),
             "survival": 1.0 - falls / max(1, ends) if ends else float("nan"),
             "falls_per_1000_steps": 1000.0 * falls / count,
+            "randomization_level": self.curriculum.level,
         }
         return self.processes.mean_of(metrics)
 
@@ -213,6 +228,7 @@ class Runner:
         return {
             "ppo": self.ppo.state_dict(),
             "amp": None if self.amp is None else self.amp.state_dict(),
+            "curriculum": self.curriculum.state_dict(),
             "iteration": self.iteration,
             "total_steps": self.total_steps,
         } | self.own_state()
@@ -223,4 +239,6 @@ class Runner:
         if self.amp is not None:
             self.amp.load_state_dict(state["amp"])
         self.load_own_state(state)
+        self.curriculum.load_state_dict(state["curriculum"])
+        self.env.sim.set_level(self.curriculum.level)
         self.iteration, self.total_steps = state["iteration"], state["total_steps"]

@@ -11,12 +11,13 @@ import torch
 from wildrobot.robot_description import RobotSpec
 from wildrobot.runtime.features import feature_mirror
 from wildrobot.runtime.observation import make_layout
-from wildrobot.runtime.randomization import BASIC, Randomization
+from wildrobot.runtime.randomization import FULL, Randomization
 from wildrobot.runtime.simulation import Simulation
 from wildrobot.runtime.window import windows_of
 from wildrobot.training.amp import AMP, AMPConfig
 from wildrobot.training.best import SelectionConfig
 from wildrobot.training.cloning import CloningConfig, demonstration
+from wildrobot.training.curriculum import CurriculumConfig
 from wildrobot.training.environment import Environment
 from wildrobot.training.networks import Critic, SymmetricActor
 from wildrobot.training.ppo import PPO, PPOConfig
@@ -66,7 +67,9 @@ class TrainConfig:
     amp: AMPConfig = AMPConfig()
     mix: Mix = Mix(task=1.0, style=1.0, ramp=(0, 0))
     walking: WalkingConfig = WalkingConfig()
-    randomization: Randomization = BASIC
+    randomization: Randomization = FULL
+    curriculum: CurriculumConfig = CurriculumConfig(start=1.0)
+    """Off: the warm start bears the full randomization from the first step."""
     cloning: CloningConfig = CloningConfig()
 
 
@@ -118,4 +121,4 @@ def make_runner(
     shown = demonstration(spec, dataset, layout) if config.cloning.updates else None
     processes.copy_first(actor, critic, amp.discriminator)
     ppo = PPO(actor, critic, config.ppo, shown, processes)
-    return Runner(env, ppo, amp, config.steps, config.mix, seed)
+    return Runner(env, ppo, amp, config.steps, config.mix, seed, config.curriculum)

@@ -26,12 +26,12 @@ class WalkingWeights:
     forward: float = 0.40
     """Forward speed, averaged over half a stride, as commanded."""
     lateral: float = 0.08
-    yaw_rate: float = 0.17
-    contact: float = 0.15
+    yaw_rate: float = 0.30
+    contact: float = 0.12
     """Feet on the floor and off it as the gait clock says; all of them while standing."""
-    clearance: float = 0.10
+    clearance: float = 0.15
     """Height of the swing sole at mid-swing, up to 30 mm; paid in full while standing."""
-    upright: float = 0.10
+    upright: float = 0.08
     stand_still: float = -0.4
     """Distance from the home pose and joint speed while commanded to stand."""
     action_rate: float = -0.01
@@ -45,18 +45,18 @@ class WalkingWeights:
 class WalkingConfig:
     """Commands, resets and rewards."""
 
-    speed: tuple[float, float] = (0.06, 0.4)
+    speed: tuple[float, float] = (0.06, 0.6)
     """Commanded forward speed while walking, m/s."""
-    yaw_rate: tuple[float, float] = (-0.25, 0.25)
-    stand_share: float = 0.15
+    yaw_rate: tuple[float, float] = (-0.4, 0.4)
+    stand_share: float = 0.12
     """Share of commands that are exactly zero."""
-    turn_share: float = 0.15
+    turn_share: float = 0.25
     """Share of walking commands with a yaw rate of their own; the others hold their heading."""
     command_s: tuple[float, float] = (3.0, 7.0)
     """Time until the next command."""
     reference_resets: float = 0.75
     """Share of episodes that begin in a state of the reference; the others stand at home, commanded to stand."""
-    heading_error_rad: float = 0.25
+    heading_error_rad: float = 0.4
     """Largest heading error to be corrected at the start of an episode."""
     weights: WalkingWeights = WalkingWeights()
 
@@ -148,6 +148,7 @@ class WalkingTask(Stateful):
         command = signal.command
         moving = is_moving(spec, command)
         error = self._filtered[:, 0] - command[:, 0]
+        turn = self._filtered[:, 2] - command[:, 1]
         contact = truth.foot_force > spec.foot_switch.on_n
         planned = self._planned_contact(signal.gait_clock, moving)
         soles = truth.foot_position
@@ -168,7 +169,8 @@ class WalkingTask(Stateful):
             "forward": w.forward
             * (0.5 * np.exp(-((error / 0.08) ** 2)) + 0.5 * np.exp(-((error / 0.3) ** 2))),
             "lateral": w.lateral * np.exp(-((self._filtered[:, 1] / 0.1) ** 2)),
-            "yaw_rate": w.yaw_rate * np.exp(-(((self._filtered[:, 2] - command[:, 1]) / 0.3) ** 2)),
+            "yaw_rate": w.yaw_rate
+            * (0.5 * np.exp(-((turn / 0.1) ** 2)) + 0.5 * np.exp(-((turn / 0.3) ** 2))),
             "contact": w.contact
             * np.mean(np.where(np.isnan(planned), 1.0, contact == (planned > 0.5)), axis=-1),
             "clearance": w.clearance * np.where(moving, self._clearance(signal.gait_clock, soles), 1.0),

@@ -22,7 +22,7 @@ _SETTLE_TICKS = 50  # standing after a stop: the body comes to rest within it
 class GaitLibraryConfig(GaitStyle):
     """What the library contains, and how the robot steps."""
 
-    speeds_m_s: tuple[float, ...] = (0.06, 0.10, 0.15, 0.20, 0.25, 0.30, 0.35, 0.40, 0.45, 0.50, 0.55, 0.60)
+    speeds_m_s: tuple[float, ...] = (0.06, 0.10, 0.15, 0.20, 0.25, 0.30, 0.35, 0.40)
     """Forward speeds of the steady gaits."""
     step_ticks: tuple[int, ...] = (18, 16, 20)
     """Durations of one step, in control ticks; the first one is used for starts, stops and turns."""
@@ -30,6 +30,14 @@ class GaitLibraryConfig(GaitStyle):
     """Heights to which the swing foot's lowest point rises; the first one is used for starts, stops and turns."""
     longest_step_m: float = 0.199
     """Steady gaits with longer steps than this are left out: the ankle does not bend far enough for them."""
+    fast_speeds_m_s: tuple[float, ...] = (0.35, 0.40, 0.45, 0.50, 0.55, 0.60, 0.65)
+    """Forward speeds of the fast gaits: quicker steps, less double support, lower hip."""
+    fast_step_ticks: tuple[int, ...] = (14, 15)
+    fast_clearances_m: tuple[float, ...] = (0.025, 0.030)
+    fast_double_support: float = 0.10
+    fast_swing_ramp: float = 0.25
+    fast_hip_height_m: float = 0.385
+    fast_turn_speeds_m_s: tuple[float, ...] = (0.45, 0.55)
     turn_speeds_m_s: tuple[float, ...] = (0.0, 0.10, 0.20, 0.30, 0.40)
     """Forward speeds of the steady turns."""
     turn_rates_rad_s: tuple[float, ...] = (0.15, 0.30)
@@ -186,6 +194,26 @@ def build_gait_library(spec: RobotSpec, config: GaitLibraryConfig | None = None)
     for speed in config.start_speeds_m_s:
         for clip in start_and_stop(planner, speed, ticks, clearance):
             clips += [clip, mirror_clip(spec, clip, clip.name.replace("_left", "_right"))]
+    return clips + _fast_gaits(spec, config)
+
+
+def _fast_gaits(spec: RobotSpec, config: GaitLibraryConfig) -> list[PlannedClip]:
+    """Steady gaits and turns beyond the speed at which the slow style's long steps ask too much of knee and ankle."""
+    style = replace(
+        config,
+        double_support=config.fast_double_support,
+        swing_ramp=config.fast_swing_ramp,
+        hip_height_m=config.fast_hip_height_m,
+    )
+    planner, clips = GaitPlanner(spec, style), []
+    for ticks in config.fast_step_ticks:
+        for clearance in config.fast_clearances_m:
+            clips += [steady_gait(planner, speed, ticks, clearance) for speed in config.fast_speeds_m_s]
+    ticks, clearance = config.fast_step_ticks[0], config.fast_clearances_m[0]
+    for rate in config.turn_rates_rad_s:
+        for speed in config.fast_turn_speeds_m_s:
+            left = steady_gait(planner, speed, ticks, clearance, rate)
+            clips += [left, mirror_clip(spec, left, left.name.replace("_w+", "_w-"))]
     return clips
 
 

@@ -15,6 +15,7 @@ from wildrobot.robot_description import RobotSpec
 from wildrobot.rotations import heading_split, quat_to_matrix, rotate_heading
 from wildrobot.runtime.features import feature_names
 from wildrobot.runtime.observation import default_layout
+from wildrobot.runtime.randomization import Randomization
 from wildrobot.runtime.signal_path import SignalPath
 from wildrobot.runtime.simulation import Simulation
 from wildrobot.training.cloning import CloningConfig, clone
@@ -47,16 +48,15 @@ def roll(
     clip: Any,
     noise: Any,
     seed: int,
+    randomization: Randomization,
     student: Network | None = None,
-    push_interval_s: tuple[float, float] | None = None,
 ) -> tuple[Rolls, Simulation]:
     """Run every row's clip from its first frame; `noise` (rows,) is added to the action that is executed.
 
-    The tracker's action is logged as the label in any case; with a `student`, that one drives. Pushes come at
-    `push_interval_s`, none without.
+    The tracker's action is logged as the label in any case; with a `student`, that one drives.
     """
     count = len(clip)
-    sim = Simulation(spec, count, seed, track_randomization(push_interval_s))
+    sim = Simulation(spec, count, seed, randomization)
     task = TrackingTask(spec, library, sim, seed + 1, from_start=True)
     task.clip = np.asarray(clip)
     env = Environment(spec, sim, task, tracking_layout(spec), 1, 1e6)
@@ -119,7 +119,8 @@ def record(
     per = config.rollouts_per_clip + config.noisy_rollouts_per_clip
     noisy = np.tile(np.arange(per) >= config.rollouts_per_clip, len(clips))
     rows = np.repeat(np.arange(len(clips)), per)
-    rolls, sim = roll(spec, library, tracker, rows, config.action_noise * noisy, seed + 100)
+    calm = track_randomization(config, None)
+    rolls, sim = roll(spec, library, tracker, rows, config.action_noise * noisy, seed + 100, calm)
     dataset = _judge(spec, clips, config, sim, rolls)
     accepted = np.array([i for i, entry in enumerate(dataset.clips) if entry["accepted"]])
     for index in range(config.student_rounds):
@@ -136,8 +137,8 @@ def record(
             rows,
             noise,
             seed + 200 + 10 * index,
+            track_randomization(config, config.student_push_interval_s),
             student,
-            config.student_push_interval_s,
         )
         # the moments before a fall teach nothing: the tracker never was there
         end = np.where(driven.survived, driven.length, driven.length - round(0.5 * spec.control_hz))

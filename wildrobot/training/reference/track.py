@@ -64,17 +64,19 @@ class TrackConfig:
     """Start of a periodic clip's recording that is left out."""
     ppo: PPOConfig = field(
         default_factory=lambda: PPOConfig(
-            gamma=0.97, learning_rate=5e-4, target_kl=0.01, init_std=0.15, critic_warmup=0
+            gamma=0.97, learning_rate=5e-4, learning_rate_range=(1e-6, 1e-3), init_std=0.15, critic_warmup=0
         )
     )
     limits: Limits = Limits()
+    randomization: Randomization = BASIC
+    """Of the robots that execute the motion. Under the full one their feet touch each other in the fast gaits."""
 
 
-def track_randomization(push_interval_s: tuple[float, float] | None) -> Randomization:
-    """The ranges that the policy will see; no pushes without an interval (s)."""
+def track_randomization(config: TrackConfig, push_interval_s: tuple[float, float] | None) -> Randomization:
+    """The ranges of the tracking simulation; no pushes without an interval (s)."""
     if push_interval_s is None:
-        return dataclasses.replace(BASIC, push_speed_m_s=0.0)
-    return dataclasses.replace(BASIC, push_interval_s=push_interval_s)
+        return dataclasses.replace(config.randomization, push_speed_m_s=0.0)
+    return dataclasses.replace(config.randomization, push_interval_s=push_interval_s)
 
 
 def make_runner(
@@ -83,7 +85,7 @@ def make_runner(
     """Environment, networks and learner of the tracker."""
     frames = round(config.episode_s * spec.control_hz)
     library = ClipLibrary(spec, clips, frames)
-    sim = Simulation(spec, config.num_envs, seed, track_randomization(BASIC.push_interval_s), threads)
+    sim = Simulation(spec, config.num_envs, seed, config.randomization, threads)
     task = TrackingTask(spec, library, sim, seed + 1)
     env = Environment(spec, sim, task, tracking_layout(spec), 1, config.episode_s)
     torch.manual_seed(seed)
@@ -96,7 +98,15 @@ def make_runner(
 
 def _identity(spec: RobotSpec, clips: list[PlannedClip], config: TrackConfig, seed: int) -> dict[str, Any]:
     """What a tracker's checkpoint must agree in to be continued; how long it is trained is not among it."""
-    learner = (config.num_envs, config.steps, config.hidden, config.episode_s, config.ppo, seed)
+    learner = (
+        config.num_envs,
+        config.steps,
+        config.hidden,
+        config.episode_s,
+        config.ppo,
+        config.randomization,
+        seed,
+    )
     motion = hashlib.sha256()
     for clip in clips:
         motion.update(clip.joint_position.tobytes() + clip.root_position.tobytes())
