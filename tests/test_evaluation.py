@@ -18,6 +18,7 @@ from wildrobot.runtime.simulation import Truth
 from wildrobot.training import evaluation
 from wildrobot.training.episode_figures import EpisodeFigures, electrical_power
 from wildrobot.training.evaluation import EvalConfig, load_style, row_of, run_episodes, score
+from wildrobot.training.evaluation_page import build_page
 
 DT = 0.02
 
@@ -252,9 +253,10 @@ def test_two_evaluations_write_the_same_file_and_another_seed_does_not(
     for name, threads, seed in (("a", "1", "0"), ("b", "2", "0"), ("c", "1", "1")):
         out = tmp_path / name / "figures.json"
         flags = ["--speeds", "0", "0.2", "--episodes", "2", "--duration", "0.4", "--threads", threads]
-        flags += ["--seed", seed, "--out", str(out)]
+        flags += ["--seed", seed, "--out", str(out), "--html", str(out.with_suffix(".html"))]
         assert evaluation.main([str(policy), *flags]) == 0
         texts.append(out.read_text())
+        assert out.with_suffix(".html").read_text() == build_page(json.loads(texts[-1]))
     assert texts[0] == texts[1]
     first, other = json.loads(texts[0]), json.loads(texts[2])
     assert first["rows"] != other["rows"]
@@ -301,9 +303,22 @@ def test_an_output_that_cannot_be_written_is_refused_before_anything_runs(
 ) -> None:
     file = tmp_path / "policy.onnx"
     file.write_bytes(b"")
-    for out in (tmp_path, file / "figures.json"):
-        assert evaluation.main([str(file), "--out", str(out)]) == 2
-        assert "--out" in capsys.readouterr().err
+    for flag in ("--out", "--html"):
+        for out in (tmp_path, file / "figures"):
+            assert evaluation.main([str(file), flag, str(out)]) == 2
+            assert f"cannot write {flag}" in capsys.readouterr().err
+
+
+def test_the_figures_and_the_page_cannot_be_one_file(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "policy.onnx"
+    file.write_bytes(b"")
+    same = str(tmp_path / "figures")
+    assert (
+        evaluation.main([str(file), "--out", same, "--html", f"{tmp_path}/../{tmp_path.name}/figures"]) == 2
+    )
+    assert "a file each" in capsys.readouterr().err
 
 
 def test_a_policy_that_is_not_finite_is_refused_by_joint(spec: RobotSpec) -> None:

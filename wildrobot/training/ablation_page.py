@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wildrobot.training.charts import Series, line_chart
+from wildrobot.training.charts import Series, line_chart, side_by_side
 from wildrobot.training.html_tables import facts_table, page, table
 
 Array = NDArray[np.float64]
@@ -113,10 +113,9 @@ def _group(question: str, answers: Mapping[str, str], runs: Sequence[Mapping[str
     charts = []
     for figure, heading, y_range, zone in CHARTS:
         series = [_series(runs, name, figure, answers[name]) for name in present]
-        chart = line_chart(heading, x, series, "iteration", y_range, zone)
-        charts.append(f"<figure>{chart}</figure>" if chart else "")
+        charts.append(line_chart(heading, x, series, "iteration", y_range, zone))
     base = f' <span class="faint">{BASE}: {html.escape(answers[BASE])}</span>' if BASE in answers else ""
-    return f'<h2>{html.escape(question)}{base}</h2><div class="charts">{"".join(charts)}</div>'
+    return f"<h2>{html.escape(question)}{base}</h2>{side_by_side(charts)}"
 
 
 def ablation_page(document: Mapping[str, Any]) -> str:

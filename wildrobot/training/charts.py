@@ -17,6 +17,7 @@ WIDTH, HEIGHT = 380, 230
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 12, 46, 38
 _RIGHT_EDGE = WIDTH - _RIGHT
 _MOST_POINTS = 240
+_LEGEND_ROW = 15
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ def line_chart(
     x_label: str,
     y_range: tuple[float | None, float | None] = (None, None),
     zone: tuple[float, float, str] | None = None,
+    points: bool = False,
 ) -> str:
     """One chart.
 
@@ -63,6 +65,7 @@ def line_chart(
         x_label: text under the axis.
         y_range: fixed ends of the ordinate; None follows the data.
         zone: (low, high, name) of a horizontal region to aim for.
+        points: mark each value: there are few, and nothing is known between them.
 
     Returns:
         An `<svg>` element; the empty string when no series has a value.
@@ -90,17 +93,20 @@ def line_chart(
     ]
     y_low, y_high = _padded(min(lows), max(highs), *y_range)
 
+    legend, rows = _legend([name for name, *_ in curves], zone)
+    ceiling = _TOP + _LEGEND_ROW * max(rows - 1, 0)
+
     def px(value: Array | float) -> Array | float:
         return _LEFT + (value - x_low) / (x_high - x_low) * (WIDTH - _LEFT - _RIGHT)
 
     def py(value: Array | float) -> Array | float:
         clipped = np.clip(value, y_low, y_high)
-        return HEIGHT - _BOTTOM - (clipped - y_low) / (y_high - y_low) * (HEIGHT - _TOP - _BOTTOM)
+        return HEIGHT - _BOTTOM - (clipped - y_low) / (y_high - y_low) * (HEIGHT - ceiling - _BOTTOM)
 
     parts = [
         f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{html.escape(title)}">',
         f'<text class="title" x="10" y="17">{html.escape(title)}</text>',
-        *_legend([name for name, *_ in curves], zone),
+        *legend,
     ]
     if zone is not None:
         top, bottom = py(zone[1]), py(zone[0])
@@ -122,8 +128,19 @@ def line_chart(
             parts.append(f'<polygon class="spread c{index % 4}" points="{_points(px(edge_x), py(edge_y))}"/>')
     for index, (_, xs, ys, _spread) in enumerate(curves):
         parts.append(f'<polyline class="line c{index % 4}" points="{_points(px(xs), py(ys))}"/>')
+        if points:
+            parts += [
+                f'<circle class="point c{index % 4}" cx="{a:.1f}" cy="{b:.1f}" r="2.8"/>'
+                for a, b in zip(np.atleast_1d(px(xs)), np.atleast_1d(py(ys)), strict=True)
+            ]
     parts.append("</svg>")
     return "\n".join(parts)
+
+
+def side_by_side(charts: Sequence[str]) -> str:
+    """As many of `charts` (SVG) in a row as the page is wide; empty ones are left out."""
+    figures = "".join(f"<figure>{chart}</figure>" for chart in charts if chart)
+    return f'<div class="charts">{figures}</div>' if figures else ""
 
 
 def _padded(
@@ -143,17 +160,21 @@ def _points(xs: Array | float, ys: Array | float) -> str:
     return " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(np.atleast_1d(xs), np.atleast_1d(ys), strict=True))
 
 
-def _legend(names: list[str], zone: tuple[float, float, str] | None) -> list[str]:
-    """Swatches and names in one row under the title; nothing for a single unnamed line."""
+def _legend(names: list[str], zone: tuple[float, float, str] | None) -> tuple[list[str], int]:
+    """Swatches and names under the title, and how many rows they take; nothing for a single unnamed line."""
     entries = [(f"line c{i % 4}", name) for i, name in enumerate(names) if name]
     if zone is not None:
         entries.append(("zone", zone[2]))
-    parts, x = [], 10.0
+    parts, x, row = [], 10.0, 0
     for kind, name in entries:
+        width = 19 + 5.9 * len(name)
+        if x > 10.0 and x + width > _RIGHT_EDGE:
+            x, row = 10.0, row + 1
+        y = 26 + _LEGEND_ROW * row
         if kind == "zone":
-            parts.append(f'<rect class="zone" x="{x}" y="26" width="14" height="9"/>')
+            parts.append(f'<rect class="zone" x="{x}" y="{y}" width="14" height="9"/>')
         else:
-            parts.append(f'<line class="{kind}" x1="{x}" x2="{x + 14}" y1="30.5" y2="30.5"/>')
-        parts.append(f'<text class="tick" x="{x + 19}" y="34">{html.escape(name)}</text>')
-        x += 19 + 5.9 * len(name) + 14
-    return parts
+            parts.append(f'<line class="{kind}" x1="{x}" x2="{x + 14}" y1="{y + 4.5}" y2="{y + 4.5}"/>')
+        parts.append(f'<text class="tick" x="{x + 19}" y="{y + 8}">{html.escape(name)}</text>')
+        x += width + 14
+    return parts, row + 1 if entries else 0

@@ -30,6 +30,7 @@ from wildrobot.runtime.simulation import Simulation
 from wildrobot.runtime.window import FeatureWindow
 from wildrobot.training.comparison import compare
 from wildrobot.training.episode_figures import EpisodeFigures
+from wildrobot.training.evaluation_page import build_page
 from wildrobot.training.evaluation_tables import report, report_comparison, report_pushes, report_servos
 from wildrobot.training.progress import Bar
 from wildrobot.training.push_recovery import push_recovery
@@ -67,6 +68,8 @@ class EvalConfig:
     """Defaults of 20 episodes and the speeds 0 0.15 0.3."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Write the figures here as JSON, too."""
+    html: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Write the figures here as one page with charts, too; it loads nothing from a network."""
     seed: int = 0
     """Another seed draws other robots, noise and pushes."""
     push_recovery: bool = False
@@ -97,7 +100,7 @@ class EvalConfig:
 EXAMPLES = """examples:
   wildrobot eval policies/wildrobot_walk.onnx --quick
   wildrobot eval runs/first/policy.onnx --speeds 0 0.3 --episodes 50 --out runs/first/evaluation.json
-  wildrobot eval runs/first/policy.onnx --push-recovery --servos
+  wildrobot eval runs/first/policy.onnx --push-recovery --servos --html runs/first/evaluation.html
   wildrobot eval policies/wildrobot_walk.onnx --compare runs/first/policy.onnx --speeds 0.3"""
 SERVOS = (("XM430-W350-T", 11.1), ("XM430-W350-T", 12.0), ("XM430-W350-T", 14.8), ("XM430-W210-T", 12.0))
 """Servo models and supplies (V) of `--servos`."""
@@ -118,10 +121,14 @@ def check(config: EvalConfig, spec: RobotSpec) -> None:
         raise UserError(f"--episodes is {config.chosen_episodes}, expected 1 or more.")
     if not config.duration >= spec.control_dt:
         raise UserError(f"--duration is {config.duration}, expected at least {spec.control_dt} s.")
-    if config.out is not None:
-        folder = next(p for p in (config.out.absolute().parent, *config.out.absolute().parents) if p.exists())
-        if not folder.is_dir() or not os.access(folder, os.W_OK) or config.out.is_dir():
-            raise UserError(f"cannot write --out {config.out}. Choose a file where you may write.")
+    for flag, file in (("--out", config.out), ("--html", config.html)):
+        if file is None:
+            continue
+        folder = next(p for p in (file.absolute().parent, *file.absolute().parents) if p.exists())
+        if not folder.is_dir() or not os.access(folder, os.W_OK) or file.is_dir():
+            raise UserError(f"cannot write {flag} {file}. Choose a file where you may write.")
+    if config.html is not None and config.out is not None and config.html.resolve() == config.out.resolve():
+        raise UserError(f"--out and --html are both {config.out}. Give the JSON and the page a file each.")
 
 
 def load_style(path: Path, spec: RobotSpec) -> tuple[Style, int] | None:
@@ -318,6 +325,9 @@ def _main(argv: Sequence[str]) -> int:
     if config.out is not None:
         write_text(config.out, json.dumps(result, indent=1) + "\n")
         print(f"figures: {config.out}", file=sys.stderr)
+    if config.html is not None:
+        write_text(config.html, build_page(result))
+        print(f"page: {config.html}", file=sys.stderr)
     return 0
 
 

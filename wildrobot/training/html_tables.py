@@ -1,9 +1,9 @@
-"""HTML tables from plain data, with readable names and figures."""
+"""The report's pieces of HTML: the page, its sections, and tables from plain data with readable names and figures."""
 
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,16 @@ _LABELS = {
     "yaw_drift_rad": "largest turn, mean (rad)",
     "yaw_drift_worst_rad": "largest turn (rad)",
     "saturation": "at the voltage limit",
+    "yaw_drift_rad_per_10_s": "turn per 10 s (rad)",
+    "power_w": "power (W)",
+    "energy_j_per_m": "energy (J/m)",
+    "standing_drift_cm": "drift while standing (cm)",
+    "supply_v": "supply (V)",
+    "direction": "pushed",
+    "impulse_n_s": "half fall at (N s)",
+    "low_n_s": "95 % limit, low (N s)",
+    "high_n_s": "95 % limit, high (N s)",
+    "largest_n_s": "largest tried (N s)",
     "foot_slip_m_s": "foot slip (m/s)",
     "clearance_left_mm": "clearance left (mm)",
     "clearance_right_mm": "clearance right (mm)",
@@ -39,6 +49,20 @@ def page(title: str, body: str) -> str:
     )
 
 
+def section(title: str, content: str) -> str:
+    """`content` (HTML) under a heading (plain text); nothing where there is no content."""
+    return f"<h2>{html.escape(title)}</h2>{content}" if content else ""
+
+
+def tiles(figures: Iterable[tuple[str, str]]) -> str:
+    """Figures to be read first: (value, what it is)."""
+    shown = "".join(
+        f'<div class="tile"><b>{html.escape(value)}</b><span>{html.escape(name)}</span></div>'
+        for value, name in figures
+    )
+    return f'<div class="tiles">{shown}</div>'
+
+
 def find_rows(document: Any) -> list[dict[str, Any]]:
     """The table in a JSON document: itself when it is a list of objects, else its first value that is one."""
     lists = [document, *document.values()] if isinstance(document, Mapping) else [document]
@@ -48,19 +72,43 @@ def find_rows(document: Any) -> list[dict[str, Any]]:
     return []
 
 
+def label(name: str) -> str:
+    """What a person reads for a key of a document."""
+    return _LABELS.get(name, name.replace("_", " "))
+
+
 def table(rows: list[dict[str, Any]]) -> str:
     """Scalar columns of `rows`, in the order of their first appearance."""
-    names = [
-        name
-        for name in dict.fromkeys(key for row in rows for key in row)
-        if all(not isinstance(row.get(name), (list, dict)) for row in rows)
-    ]
-    head = "".join(f"<th>{html.escape(_LABELS.get(name, name.replace('_', ' ')))}</th>" for name in names)
+    names = _scalars(rows)
+    head = "".join(f"<th>{html.escape(label(name))}</th>" for name in names)
     lines = "".join(
         "<tr>" + "".join(f"<td>{html.escape(_cell(name, row.get(name)))}</td>" for name in names) + "</tr>"
         for row in rows
     )
     return f'<div class="scroll"><table><tr>{head}</tr>{lines}</table></div>'
+
+
+def columns_table(rows: list[dict[str, Any]], key: str) -> str:
+    """The same with a column for each of `rows`, headed by its value under `key`: for few rows of many figures."""
+    names = [name for name in _scalars(rows) if name != key]
+    heads = "".join(f"<th>{html.escape(_cell(key, row.get(key)))}</th>" for row in rows)
+    lines = "".join(
+        f"<tr><td>{html.escape(label(name))}</td>"
+        + "".join(f"<td>{html.escape(_cell(name, row.get(name)))}</td>" for row in rows)
+        + "</tr>"
+        for name in names
+    )
+    return (
+        f'<div class="scroll"><table><tr><th>{html.escape(label(key))}</th>{heads}</tr>{lines}</table></div>'
+    )
+
+
+def _scalars(rows: list[dict[str, Any]]) -> list[str]:
+    return [
+        name
+        for name in dict.fromkeys(key for row in rows for key in row)
+        if all(not isinstance(row.get(name), (list, dict)) for row in rows)
+    ]
 
 
 def _cell(name: str, value: Any) -> str:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from wildrobot.config import load_yaml
 from wildrobot.errors import UserError
 from wildrobot.files import write_text
-from wildrobot.training.html_tables import facts_table, find_rows, page, table
+from wildrobot.training.html_tables import facts_table, find_rows, page, section, table, tiles
 from wildrobot.training.report_charts import training_charts
 
 Array = NDArray[np.float64]
@@ -107,14 +107,13 @@ def build_page(run: Path, ablation: Path | None = None) -> str:
     body = [
         f"<h1>WildRobot · {html.escape(run.resolve().name)}</h1>",
         f'<p class="faint">{_subtitle(metrics, {**settings, **environment})}</p>',
-        f'<div class="top">{_video(run / "walk.mp4")}<div>{_walk_table(walk)}'
-        f'<div class="tiles">{_tiles(metrics)}</div></div></div>',
-        _section("Evaluation of the exported policy", _evaluation(evaluation)),
-        _section("Training", f'<div class="charts">{training_charts(metrics)}</div>'),
-        _section("Reward terms at the end, per step", _reward_terms(metrics)),
-        _section("What the discriminator sees at the end", _discriminator(metrics)),
-        _section("Ablation", _ablation(ablations)),
-        _section("Versions", facts_table(environment)),
+        f'<div class="top">{_video(run / "walk.mp4")}<div>{_walk_table(walk)}{_tiles(metrics)}</div></div>',
+        section("Evaluation of the exported policy", _evaluation(evaluation)),
+        section("Training", training_charts(metrics)),
+        section("Reward terms at the end, per step", _reward_terms(metrics)),
+        section("What the discriminator sees at the end", _discriminator(metrics)),
+        section("Ablation", _ablation(ablations)),
+        section("Versions", facts_table(environment)),
     ]
     if config.exists():
         text = html.escape(config.read_text(encoding="utf-8"))
@@ -138,7 +137,7 @@ def _subtitle(metrics: Mapping[str, Any], environment: Mapping[str, Any]) -> str
 
 
 def _tiles(metrics: Mapping[str, Any]) -> str:
-    tiles: list[tuple[str, str]] = []
+    shown: list[tuple[str, str]] = []
     for key, label, form in (
         ("survival", "survival in training", "{:.1%}"),
         ("speed_error", "speed error in training (m/s)", "{:.3f}"),
@@ -150,8 +149,8 @@ def _tiles(metrics: Mapping[str, Any]) -> str:
     ):
         value = _recent(metrics, key)
         if value is not None:
-            tiles.append((form.format(value), label))
-    return "".join(f'<div class="tile"><b>{value}</b><span>{label}</span></div>' for value, label in tiles)
+            shown.append((form.format(value), label))
+    return tiles(shown)
 
 
 def _walk_table(walk: Any) -> str:
@@ -203,10 +202,6 @@ def _reward_terms(metrics: Mapping[str, Any]) -> str:
     terms = {key.removeprefix(prefix): _recent(metrics, key) for key in metrics if key.startswith(prefix)}
     rows = [{"term": name, "value": value} for name, value in terms.items() if value is not None]
     return f'<div class="two">{table(rows)}</div>' if rows else ""
-
-
-def _section(title: str, content: str) -> str:
-    return f"<h2>{title}</h2>{content}" if content else ""
 
 
 def _video(path: Path) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from wildrobot.training.charts import Series, line_chart
+from wildrobot.training.charts import Series, line_chart, side_by_side
 
 HEALTHY_BAND = (0.55, 0.80, "healthy 0.55–0.80")
 
@@ -68,7 +68,7 @@ def training_charts(metrics: Mapping[str, Any]) -> str:
         line_chart("Environment steps per second", x, series(("steps_per_s", "")), label, (0.0, None)),
     ]
     charts[3:3] = _evaluations(metrics, x, label)
-    return "".join(f"<figure>{chart}</figure>" for chart in charts if chart)
+    return side_by_side(charts)
 
 
 def _evaluations(metrics: Mapping[str, Any], x: Any, label: str) -> list[str]:
