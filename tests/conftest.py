@@ -106,6 +106,7 @@ def squat(spec: RobotSpec) -> PlannedClip:
 @pytest.fixture(scope="session")
 def small_reference(spec: RobotSpec, squat: PlannedClip) -> ReferenceDataset:
     """Knee bends, executed without any correction; once as standing and once called a walk of 0.2 m/s."""
+    from wildrobot.runtime.randomization import BASIC
     from wildrobot.training.reference.record import record
     from wildrobot.training.reference.track import TrackConfig
 
@@ -118,8 +119,9 @@ def small_reference(spec: RobotSpec, squat: PlannedClip) -> ReferenceDataset:
         moving=np.ones(count, dtype=bool),
     )
     config = TrackConfig(
-        episode_s=1.0, settle_s=0.2, rollouts_per_clip=4, noisy_rollouts_per_clip=2, student_rounds=0
-    )
+        episode_s=1.0, settle_s=0.2, rollouts_per_clip=4, noisy_rollouts_per_clip=2, student_rounds=0,
+        randomization=BASIC,
+    )  # fmt: skip
     return record(spec, [squat, march], no_correction, config, seed=0)
 
 

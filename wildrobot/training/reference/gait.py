@@ -40,7 +40,7 @@ class GaitLibraryConfig(GaitStyle):
     fast_turn_speeds_m_s: tuple[float, ...] = (0.45, 0.55)
     turn_speeds_m_s: tuple[float, ...] = (0.0, 0.10, 0.20, 0.30, 0.40)
     """Forward speeds of the steady turns."""
-    turn_rates_rad_s: tuple[float, ...] = (0.15, 0.30)
+    turn_rates_rad_s: tuple[float, ...] = (0.20, 0.40)
     """Yaw rates of the steady turns; each is planned to the left and mirrored to the right."""
     start_speeds_m_s: tuple[float, ...] = (0.10, 0.20, 0.30, 0.40)
     """Speeds to which the robot starts and from which it stops, with either foot first."""

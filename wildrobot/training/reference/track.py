@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from wildrobot.robot_description import RobotSpec
-from wildrobot.runtime.randomization import BASIC, Randomization
+from wildrobot.runtime.randomization import FULL, Randomization
 from wildrobot.runtime.simulation import Simulation
 from wildrobot.training.checkpoint import load_checkpoint, save_checkpoint
 from wildrobot.training.device import Device, learning_device
@@ -43,7 +43,7 @@ class Limits:
 class TrackConfig:
     """How the tracker is trained and what is recorded."""
 
-    iterations: int = 150
+    iterations: int = 350
     num_envs: int = 512
     steps: int = 24
     hidden: tuple[int, ...] = (256, 128)
@@ -69,8 +69,8 @@ class TrackConfig:
         )
     )
     limits: Limits = Limits()
-    randomization: Randomization = BASIC
-    """Of the robots that execute the motion. Under the full one their feet touch each other in the fast gaits."""
+    randomization: Randomization = FULL
+    """Of the robots that execute the motion: that of the policy's, or the discriminator tells the robots apart."""
 
 
 def track_randomization(config: TrackConfig, push_interval_s: tuple[float, float] | None) -> Randomization:
