@@ -11,6 +11,7 @@ from typing import Any
 
 import tyro
 
+from wildrobot.config import load_yaml
 from wildrobot.errors import UserError
 from wildrobot.files import write_text
 from wildrobot.training.pipeline import Pipeline, Stage, duration
@@ -84,14 +85,23 @@ def stages(config: MakeRunConfig, can_film: bool) -> tuple[Stage, ...]:
     if not preset.exists():
         known = ", ".join(sorted(path.stem for path in preset.parent.glob("*.yaml"))) or "none"
         raise UserError(f"there is no training preset '{config.preset}'. Known: {known}.")
+    # presets without a reference of their own share the default one
+    own = "reference" in load_yaml(preset)
     build = Stage(
         "reference",
         "plan a gait library, execute it in simulation, keep the clips that pass",
-        "about 5 min",
-        (*python, "reference", "build", "--preset", config.preset, "--output", str(reference)),
+        "about 9 min",
+        (
+            *python,
+            "reference",
+            "build",
+            *(("--preset", config.preset) if own else ()),
+            "--output",
+            str(reference),
+        ),
         (reference,),
         stamps=reference.parent / ".stages",
-        inputs=(*robot, preset),
+        inputs=(*robot, preset) if own else robot,
     )
     walk = [*python, "run", str(policy), "--robot", "sim", "--fast", "--speed", str(config.speed)]
     walk += [
@@ -108,7 +118,7 @@ def stages(config: MakeRunConfig, can_film: bool) -> tuple[Stage, ...]:
         Stage(
             "train",
             f"preset {config.preset}: PPO for the task, AMP for the style",
-            "about 3 min",
+            "about 6 min",
             (
                 *python,
                 "train",
@@ -155,7 +165,7 @@ def plan(config: MakeRunConfig, pipeline: Pipeline, why_no_video: str) -> str:
     """The first thing on the screen: what will happen and how long it takes."""
     finished = pipeline.finished()
     lines = [
-        f"WildRobot: from nothing to a walking robot, into {config.out}. About 10 minutes on two cores.",
+        f"WildRobot: from nothing to a walking robot, into {config.out}. About 18 minutes on two cores.",
         "",
     ]
     for index, stage in enumerate(pipeline.stages):

@@ -23,7 +23,7 @@ class PPOConfig:
     clip: float = 0.2
     entropy: float = 0.0
     value_weight: float = 1.0
-    epochs: int = 4
+    epochs: int = 3
     minibatches: int = 4
     learning_rate: float = 5e-5
     """The actor's, at the start; then it follows the KL divergence."""
@@ -33,7 +33,7 @@ class PPOConfig:
     max_grad_norm: float = 1.0
     init_std: float = 0.08
     min_std: float = 0.03
-    critic_warmup: int = 15
+    critic_warmup: int = 30
     """First iterations in which only the critic learns, for a policy that can do something already."""
     demonstration_weight: float = 0.1
     """Weight of the squared distance to demonstrated actions, if there are any (as in DAPG, Rajeswaran et al. 2018)."""

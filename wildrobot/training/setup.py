@@ -70,7 +70,7 @@ class TrainConfig:
     selection: SelectionConfig = SelectionConfig()
     ppo: PPOConfig = PPOConfig()
     amp: AMPConfig = AMPConfig()
-    mix: Mix = Mix(task=1.0, style=1.0, ramp=(0, 0))
+    mix: Mix = Mix(task=1.0, style=0.5)
     walking: WalkingConfig = WalkingConfig()
     randomization: Randomization = FULL
     curriculum: CurriculumConfig = CurriculumConfig(start=1.0)

@@ -65,7 +65,12 @@ class TrackConfig:
     """Start of a periodic clip's recording that is left out."""
     ppo: PPOConfig = field(
         default_factory=lambda: PPOConfig(
-            gamma=0.97, learning_rate=5e-4, learning_rate_range=(1e-6, 1e-3), init_std=0.15, critic_warmup=0
+            gamma=0.97,
+            epochs=4,
+            learning_rate=5e-4,
+            learning_rate_range=(1e-6, 1e-3),
+            init_std=0.15,
+            critic_warmup=0,
         )
     )
     limits: Limits = Limits()
