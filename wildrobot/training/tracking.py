@@ -32,20 +32,26 @@ ANCHOR_SHARE = 0.004
 """Share of the ground drift that the plan gives in to per tick: it asks for the plan's velocity, not for a place."""
 
 
+FEET_APART_M = 0.03
+"""Distance of the feet's inner edges below which they are too near each other."""
+
+
 @dataclass(frozen=True)
 class TrackingWeights:
     """Weight of each reward term; the positive ones add up to one."""
 
-    pose: float = 0.2
+    pose: float = 0.25
     velocity: float = 0.05
     root_velocity: float = 0.1
     speed: float = 0.2
     """Forward speed averaged over half a stride: what makes a fast plan a fast walk where the servos lag behind it."""
-    turn: float = 0.15
+    turn: float = 0.1
     """Yaw rate, averaged likewise: the feet slip in a turn, and no robot walks straight by itself."""
-    root_position: float = 0.1
+    root_position: float = 0.05
     upright: float = 0.1
-    contact: float = 0.1
+    contact: float = 0.15
+    feet_apart: float = -0.3
+    """From `FEET_APART_M` between the inner edges of the feet, where it begins, to touching feet."""
     action_rate: float = -0.02
     saturation: float = -0.4
 
@@ -127,6 +133,15 @@ class ClipLibrary:
         self.clock = np.stack([np.sin(self.phase), np.cos(self.phase)], axis=-1) * self.moving[:, None]
 
 
+def _feet_width(sim: Simulation) -> float:
+    """Half widths of both feet, m, from the boxes that the model lets touch each other; 0 if it has none."""
+    model = sim.model
+    if not any(model.pair(i).name == "feet" for i in range(model.npair)):
+        return 0.0
+    feet = model.pair("feet")
+    return float(sum(model.geom_size[int(geom[0]), 1] for geom in (feet.geom1, feet.geom2)))
+
+
 class TrackingTask(Stateful):
     """Follow a clip from a random frame of it; the policy's action is a correction to the plan's next pose."""
 
@@ -151,6 +166,7 @@ class TrackingTask(Stateful):
         self._last_action = np.zeros((num_envs, spec.num_joints))
         self._shift = np.zeros((num_envs, 3))
         self._behind = np.zeros((num_envs, 2))
+        self._width = _feet_width(sim)
         self.figures: dict[str, Array] = {}
         n = spec.num_joints
         self.extra_size = 2 * n + 2 + 2 + 1 + 1 + 3 + 1 + 3
@@ -221,6 +237,14 @@ class TrackingTask(Stateful):
             axis=-1,
         )
 
+    def _too_near(self, truth: Truth, motion: Motion) -> Array:
+        """0 where the feet's inner edges are far enough apart, 1 where they touch, (N,)."""
+        half = self.spec.num_feet // 2
+        between = truth.foot_position[:, :half].mean(axis=1) - truth.foot_position[:, half:].mean(axis=1)
+        gap = rotate_heading(motion.yaw, between, inverse=True)[:, 1] - self._width
+        share: Array = np.clip(1.0 - gap / FEET_APART_M, 0.0, 1.0)
+        return share
+
     def critic_extra(self) -> Array:
         """Time left in the clip, s (capped)."""
         left = (self.library.length[self.clip] - self.frame) * self.spec.control_dt
@@ -262,6 +286,7 @@ class TrackingTask(Stateful):
             * np.exp(-20.0 * np.sum(drift[:, :2] ** 2, axis=-1) - 200.0 * drift[:, 2] ** 2 - 4.0 * yaw**2),
             "upright": w.upright * np.exp(-20.0 * np.sum(tilt**2, axis=-1)),
             "contact": w.contact * contact,
+            "feet_apart": w.feet_apart * self._too_near(truth, motion),
             "action_rate": w.action_rate * np.sum(change**2, axis=-1),
             "saturation": w.saturation * np.mean(truth.saturated, axis=-1),
         }

@@ -43,7 +43,7 @@ class Limits:
 class TrackConfig:
     """How the tracker is trained and what is recorded."""
 
-    iterations: int = 350
+    iterations: int = 400
     num_envs: int = 512
     steps: int = 24
     hidden: tuple[int, ...] = (256, 128)
