@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import mujoco
 import numpy as np
 import pytest
 from training_helpers import no_correction
@@ -15,7 +16,7 @@ from wildrobot.errors import UserError
 from wildrobot.robot_description import RobotSpec
 from wildrobot.rotations import quat_from_yaw, quat_to_matrix
 from wildrobot.runtime.simulation import Simulation
-from wildrobot.training.environment import AVERAGED_S, Environment
+from wildrobot.training.environment import AVERAGED_S, Environment, motion_of
 from wildrobot.training.reference import build as build_module
 from wildrobot.training.reference.build import BuildConfig, build
 from wildrobot.training.reference.clip import PlannedClip
@@ -23,7 +24,7 @@ from wildrobot.training.reference.dataset import ReferenceDataset
 from wildrobot.training.reference.gait import GaitLibraryConfig, GaitPlanner, steady_gait
 from wildrobot.training.reference.record import record
 from wildrobot.training.reference.track import Limits, TrackConfig, train_tracker
-from wildrobot.training.tracking import ClipLibrary, TrackingTask, tracking_layout, unroll
+from wildrobot.training.tracking import FEET_APART_M, ClipLibrary, TrackingTask, tracking_layout, unroll
 
 QUICK = TrackConfig(
     episode_s=1.0, settle_s=0.2, rollouts_per_clip=2, noisy_rollouts_per_clip=0, student_rounds=0
@@ -94,6 +95,31 @@ def test_speed_is_judged_on_the_average_not_on_the_moment(spec: RobotSpec, squat
         0.2 * task.weights.speed < paid[round(0.5 * AVERAGED_S * spec.control_hz)] < 0.9 * task.weights.speed
     )
     assert paid[-1] == pytest.approx(task.weights.speed * np.exp(-((0.1 / 0.06) ** 2)), abs=0.05)
+
+
+def test_feet_that_come_together_cost_all_of_it_when_they_touch(spec: RobotSpec, squat: PlannedClip) -> None:
+    """Against the distance that the simulator finds between the feet."""
+    rolls = np.linspace(0.0, 0.14, 15)
+    sim = Simulation(spec, len(rolls), threads=1)
+    task = TrackingTask(spec, ClipLibrary(spec, [squat], 50), sim, seed=0, from_start=True)
+    qpos, qvel = sim.home(len(rolls))
+    for name, sign in (("left_hip_roll", -1.0), ("right_hip_roll", 1.0)):
+        qpos[:, sim.joint_qpos[spec.joint_names.index(name)]] += sign * rolls
+    sim.reset(np.arange(len(rolls)), qpos, qvel)
+    truth = sim.truth()
+    share = task._too_near(truth, motion_of(truth))
+    data, feet = mujoco.MjData(sim.model), [sim.model.geom(f"{side}_foot").id for side in ("left", "right")]
+    distance = np.zeros(len(rolls))
+    for row, pose in enumerate(qpos):
+        data.qpos[:] = pose
+        mujoco.mj_kinematics(sim.model, data)
+        distance[row] = mujoco.mj_geomDistance(sim.model, data, *feet, 1.0, None)
+    assert share[0] == 0.0
+    assert np.all(np.diff(share) >= 0.0)
+    assert np.all(share[distance <= 0.0] == 1.0)
+    np.testing.assert_allclose(
+        share, np.clip(1.0 - distance / FEET_APART_M, 0.0, 1.0), atol=0.4
+    )  # tilted feet
 
 
 def test_an_episode_begins_in_the_state_of_its_frame(spec: RobotSpec, gait: PlannedClip) -> None:
