@@ -19,7 +19,7 @@ from wildrobot.training.governor import Governor, GovernorConfig
 from wildrobot.training.networks import Discriminator, Normalizer
 from wildrobot.training.separability import feature_auc, logistic_auc
 
-GOVERNED = GovernorConfig()
+GOVERNED = GovernorConfig(band=(0.55, 0.80))
 FREE = GovernorConfig(enabled=False)
 SMALL = AMPConfig(hidden=(16, 8), batch=32, replay_rollouts=3, replay_share=20, governor=FREE, symmetry=False)
 
@@ -390,7 +390,7 @@ def test_the_governor_keeps_the_discriminator_a_fair_opponent(
 
 
 def test_the_governor_goes_by_a_running_accuracy() -> None:
-    governor = Governor(GovernorConfig(memory=0.8))
+    governor = Governor(GovernorConfig(memory=0.8, band=(0.55, 0.80)))
     decisions = [governor.updates(accuracy, 3)[0] for accuracy in (0.7, 1.0, 1.0, 1.0, 0.7, 0.3, 0.3, 0.3)]
     running = [0.7, 0.76, 0.808, 0.8464, 0.81712, 0.713696, 0.6309568, 0.56476544]
     assert decisions == [3, 3, 0, 0, 0, 3, 3, 3]
