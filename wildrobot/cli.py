@@ -68,6 +68,13 @@ COMMANDS = (
         "train",
     ),
     Command(
+        ("film",),
+        "wildrobot.training.film",
+        "short videos of a policy: standing, walking, pushed, starting and stopping, turning; on one page",
+        "wildrobot film policies/wildrobot_walk.onnx --out runs/film",
+        "sim",
+    ),
+    Command(
         ("randomization",),
         "wildrobot.runtime.randomization_report",
         "print what every randomized value is asked to be and what live simulated robots have of it",

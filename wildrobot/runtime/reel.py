@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,23 +24,45 @@ class Reel:
     def capture(self, tick: int, controller: Controller) -> None:
         """Take the pose of this tick, if a video frame is due."""
         if tick % max(round(controller.spec.control_hz / self.FPS), 1) == 0:
-            self._shots.append((self._simulation.qpos[0].copy(), controller.state.value.replace("_", " ")))
+            self.take(controller.state.value.replace("_", " "))
+
+    def take(self, caption: str) -> None:
+        """Remember the present pose as one frame of the video, with text for its lower left corner."""
+        self._shots.append((self._simulation.qpos[0].copy(), caption))
+
+    @property
+    def frames(self) -> int:
+        """How many frames the video will have."""
+        return len(self._shots)
 
     def render(self, path: Path) -> None:
         """Write the video; without rendering libraries say so and go on."""
-        import mujoco
-
-        from wildrobot.video import VideoWriter, video_available
+        from wildrobot.video import video_available
 
         available, reason = video_available()
         if not available:
             print(f"warning: no video: {reason}", file=sys.stderr)
             return
+        self.write(path)
+        print(f"wrote {path}")
+
+    def write(
+        self, path: Path, width: int = 640, height: int = 480, each: Callable[[], None] = lambda: None
+    ) -> None:
+        """Write the video, `width` x `height` pixels; `each` is called after every frame.
+
+        Raises:
+            UserError: rendering does not work here, or the folder cannot be written to.
+        """
+        import mujoco
+
+        from wildrobot.video import VideoWriter
+
         model = self._simulation.model
         data = mujoco.MjData(model)
-        with VideoWriter(path, model, fps=self.FPS) as writer:
+        with VideoWriter(path, model, fps=self.FPS, width=width, height=height) as writer:
             for pose, caption in self._shots:
                 data.qpos[:] = pose
                 mujoco.mj_forward(model, data)
                 writer.add(data, caption)
-        print(f"wrote {path}")
+                each()

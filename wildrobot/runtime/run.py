@@ -18,12 +18,13 @@ from wildrobot.errors import UserError
 
 if TYPE_CHECKING:
     from wildrobot.robot_description import RobotSpec
-    from wildrobot.runtime.commands_input import CommandSource
+    from wildrobot.runtime.commands_input import CommandSource, StopSignals
     from wildrobot.runtime.controller import Controller
     from wildrobot.runtime.loop import Clock, TickTimer
     from wildrobot.runtime.policy import OnnxPolicy
     from wildrobot.runtime.reel import Reel
     from wildrobot.runtime.robots import Robot
+    from wildrobot.runtime.telemetry import Telemetry
 
 DEFAULT_DURATION_S = 20.0
 EXAMPLES = """Run a policy on a robot at 50 Hz: it stands up, stands, walks, crouches and lets go.
@@ -146,18 +147,13 @@ def run(options: RunOptions) -> int:
     """Run with checked options; returns the exit code."""
     from wildrobot.robot_description import load_robot
     from wildrobot.runtime.commands_input import StopSignals
-    from wildrobot.runtime.controller import STAGES, Controller
     from wildrobot.runtime.figures import print_figures
-    from wildrobot.runtime.loop import NS_PER_S, DeadlineClock, SteppedClock, TickTimer
-    from wildrobot.runtime.publisher import Publisher
     from wildrobot.runtime.robots import RobotOptions, open_robot
-    from wildrobot.runtime.signal_path import SignalPath
     from wildrobot.runtime.telemetry import Telemetry, lcm_url
 
     spec = load_robot(options.robot_file, options.calibration)
     check_command(spec, options)
     policy = load_policy(options.policy, spec)
-    layout = policy.layout
     with contextlib.ExitStack() as stack:
         robot = open_robot(
             options.robot, spec, RobotOptions(options.seed, options.push, options.randomize, options.port)
@@ -169,15 +165,10 @@ def run(options: RunOptions) -> int:
         stack.callback(telemetry.close)
         source = open_source(spec, options)
         stack.callback(source.close)
-        warm_up(spec, SignalPath(spec, layout), policy, robot)
-        period_ns = round(spec.control_dt * NS_PER_S)
-        clock: Clock = SteppedClock(period_ns) if options.fast else DeadlineClock(period_ns)
-        timer = TickTimer(STAGES, window=round(spec.control_hz))
-        publisher = Publisher(telemetry, describe(spec, policy, options), clock.now_ns())
-        signals = stack.enter_context(StopSignals())
-        controller = Controller(
-            spec, robot, policy, SignalPath(spec, layout), source, signals, publisher, timer
-        )
+        signals = StopSignals()
+        controller, clock = assemble(spec, policy, robot, source, telemetry, signals, options)
+        timer = controller.timer
+        stack.enter_context(signals)
         reel = None
         if options.video is not None:
             from wildrobot.runtime.reel import Reel
@@ -194,6 +185,30 @@ def run(options: RunOptions) -> int:
     if reel is not None and options.video is not None:
         reel.render(options.video)
     return 1 if controller.outcome.fell or controller.outcome.fault else 0
+
+
+def assemble(
+    spec: RobotSpec,
+    policy: OnnxPolicy,
+    robot: Robot,
+    source: CommandSource,
+    telemetry: Telemetry,
+    signals: StopSignals,
+    options: RunOptions,
+) -> tuple[Controller, Clock]:
+    """The loop's parts put together and warmed up, and the clock that paces them."""
+    from wildrobot.runtime.controller import STAGES, Controller
+    from wildrobot.runtime.loop import NS_PER_S, DeadlineClock, SteppedClock, TickTimer
+    from wildrobot.runtime.publisher import Publisher
+    from wildrobot.runtime.signal_path import SignalPath
+
+    warm_up(spec, SignalPath(spec, policy.layout), policy, robot)
+    period_ns = round(spec.control_dt * NS_PER_S)
+    clock: Clock = SteppedClock(period_ns) if options.fast else DeadlineClock(period_ns)
+    timer = TickTimer(STAGES, window=round(spec.control_hz))
+    publisher = Publisher(telemetry, describe(spec, policy, options), clock.now_ns())
+    path = SignalPath(spec, policy.layout)
+    return Controller(spec, robot, policy, path, source, signals, publisher, timer), clock
 
 
 def drive(

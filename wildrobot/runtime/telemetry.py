@@ -68,13 +68,15 @@ class Telemetry:
 
     `lossless` waits for room in the queue (faster-than-real-time runs); otherwise a message that finds the
     queue full is dropped and counted, because the control loop never waits. A disk error ends logging, not
-    the run.
+    the run. `quiet` keeps lines for the person off the screen.
     """
 
-    def __init__(self, log: Path | None, url: str | None, lossless: bool = False) -> None:
+    def __init__(
+        self, log: Path | None, url: str | None, lossless: bool = False, quiet: bool = False
+    ) -> None:
         self._writer = LogWriter(log) if log is not None else None
         self._lcm = open_lcm(url) if url is not None else None
-        self._lossless = lossless
+        self._lossless, self._quiet = lossless, quiet
         self._queue: queue.Queue[tuple[Event, bool, bool] | str | None] = queue.Queue(_CAPACITY)
         self.dropped = 0
         self.log_error: str | None = None
@@ -97,7 +99,8 @@ class Telemetry:
 
     def say(self, text: str) -> None:
         """Print a line for the person, off the control thread: a stopped terminal must not stop the loop."""
-        self._hand_over(text)
+        if not self._quiet:
+            self._hand_over(text)
 
     def _hand_over(self, item: tuple[Event, bool, bool] | str) -> None:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import html
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -47,6 +48,11 @@ def page(title: str, body: str) -> str:
         f"<title>{html.escape(title)}</title><style>{style}</style></head>\n"
         f"<body><main>{body}</main></body></html>\n"
     )
+
+
+def embedded_video(path: Path) -> str:
+    """An .mp4 as the address that a page carries it under, whole."""
+    return f"data:video/mp4;base64,{base64.b64encode(path.read_bytes()).decode('ascii')}"
 
 
 def section(title: str, content: str) -> str:

@@ -235,6 +235,9 @@ def summary(
         )
     lines += [
         "",
+        f"Standing, other speeds, pushes, stops and turns: wildrobot film {config.out / 'policy.onnx'} "
+        f"--out {config.out / 'film'}",
+        f"and into the report with them: wildrobot report {config.out}",
         f"Again, by hand: wildrobot-run {config.out / 'policy.onnx'} --robot sim --speed {config.speed:g}",
     ]
     return "\n".join(lines)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import base64
+import hashlib
 import html
 import json
 import math
@@ -18,7 +18,16 @@ from numpy.typing import NDArray
 from wildrobot.config import load_yaml
 from wildrobot.errors import UserError
 from wildrobot.files import write_text
-from wildrobot.training.html_tables import facts_table, find_rows, page, section, table, tiles
+from wildrobot.training.film_page import film_grid
+from wildrobot.training.html_tables import (
+    embedded_video,
+    facts_table,
+    find_rows,
+    page,
+    section,
+    table,
+    tiles,
+)
 from wildrobot.training.report_charts import training_charts
 
 Array = NDArray[np.float64]
@@ -34,7 +43,7 @@ class ReportConfig:
     """
 
     run: Annotated[Path, tyro.conf.Positional]
-    """Run folder, of `wildrobot train`; evaluation.json, walk.json and walk.mp4 are taken up if there."""
+    """Run folder, of `wildrobot train`; evaluation.json, walk.json, walk.mp4 and film/ are taken up if there."""
 
     out: Path | None = None
     """Page to write. Default: RUN/report.html."""
@@ -108,6 +117,7 @@ def build_page(run: Path, ablation: Path | None = None) -> str:
         f"<h1>WildRobot · {html.escape(run.resolve().name)}</h1>",
         f'<p class="faint">{_subtitle(metrics, {**settings, **environment})}</p>',
         f'<div class="top">{_video(run / "walk.mp4")}<div>{_walk_table(walk)}{_tiles(metrics)}</div></div>',
+        section("The policy on film", _film(run)),
         section("Evaluation of the exported policy", _evaluation(evaluation)),
         section("Training", training_charts(metrics)),
         section("Reward terms at the end, per step", _reward_terms(metrics)),
@@ -207,8 +217,27 @@ def _reward_terms(metrics: Mapping[str, Any]) -> str:
 def _video(path: Path) -> str:
     if not path.exists():
         return '<p class="faint">No video of this run.</p>'
-    data = base64.b64encode(path.read_bytes()).decode("ascii")
-    return f'<video controls loop muted autoplay playsinline src="data:video/mp4;base64,{data}"></video>'
+    return f'<video controls loop muted autoplay playsinline src="{embedded_video(path)}"></video>'
+
+
+def _film(run: Path) -> str:
+    folder = run / "film"
+    document = _read_json(folder / "film.json")
+    if not isinstance(document, Mapping):
+        command = f"wildrobot film {run / 'policy.onnx'} --out {folder}"
+        return (
+            '<p class="faint">Not filmed yet. For short videos of standing, walking, pushes, stops and turns: '
+            f"<code>{html.escape(command)}</code>, then this report again.</p>"
+        )
+    policy, note = run / "policy.onnx", ""
+    if policy.exists() and hashlib.sha256(policy.read_bytes()).hexdigest() != document.get("policy_sha256"):
+        note = '<p class="fail">These films are of another policy than the one in this folder.</p>'
+
+    def source(file: str) -> str | None:
+        path = folder / Path(file).name
+        return embedded_video(path) if path.is_file() else None
+
+    return note + film_grid(document, source)
 
 
 def _read_json(path: Path) -> Any:
