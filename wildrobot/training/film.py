@@ -53,7 +53,7 @@ class Push:
         forward, left = self.forward_m_s, self.left_m_s
         names = ["forward" if forward > 0 else "backward"] if forward else []
         names += ["to the left" if left > 0 else "to the right"] if left else []
-        return f"pushed {' and '.join(names)}, {spec.total_mass * np.hypot(forward, left):.1f} N s"
+        return f"{' and '.join(names)}, {spec.total_mass * np.hypot(forward, left):.1f} N s"
 
 
 @dataclass(frozen=True)
@@ -210,7 +210,7 @@ class SceneReel(Reel):
 
     def __init__(self, robot: Robot, spec: RobotSpec, scene: Scene, director: Director) -> None:
         super().__init__(robot)
-        self._robot, self._spec, self._scene, self._director = robot, spec, scene, director
+        self._spec, self._scene, self._director = spec, scene, director
         self._recent: deque[float] = deque(maxlen=round(spec.control_hz))
         self._measured: list[tuple[float, float]] = []
         self._heading = HeadingDrift(1)
@@ -223,7 +223,7 @@ class SceneReel(Reel):
         director, scene, spec = self._director, self._scene, self._spec
         if not director.filming:
             return
-        time_s, truth = director.time_s, self._robot.truth()
+        time_s, truth = director.time_s, self._simulation.truth()
         yaw, velocity = heading_and_speed(truth)
         speed, turn = scene.command(time_s)
         self._recent.append(float(velocity[0, 0]))
@@ -243,7 +243,7 @@ class SceneReel(Reel):
         first = f"{self._scene.title}   {time_s:.1f} s"
         for push in self._scene.pushes:
             if 0.0 <= time_s - push.time_s < PUSH_SHOWN_S:
-                first += f"   {push.words(self._spec)}"
+                first += f"   pushed {push.words(self._spec)}"
         if self._fell_at is not None:
             return f"{first}   fell"
         return f"{first}\n{command}   measured {np.mean(self._recent):.2f} m/s (last second)"
@@ -311,7 +311,8 @@ def film(
         reel, figures = play(spec, policy, scene, config)
         path = config.out / f"{scene.name}.mp4"
         reel.write(path, WIDTH, HEIGHT, lambda title=scene.title: advance(title, 1))  # type: ignore[misc]
-        advance(scene.title, _frames(spec, scene) - reel.frames)  # a fall ends a scene early
+        if missing := _frames(spec, scene) - reel.frames:  # a fall ends a scene early
+            advance(scene.title, missing)
         rows.append(
             {
                 "scene": scene.name,

@@ -9,7 +9,8 @@ from urllib.parse import quote
 
 from wildrobot.training.html_tables import find_rows, page
 
-FLOOR = "A square of the floor is 12.5 cm wide."
+FLOOR_SQUARE_M = 0.25
+"""Width of the squares that the robot's model paints on its floor."""
 
 
 def build_page(document: Mapping[str, Any]) -> str:
@@ -23,7 +24,8 @@ def film_grid(document: Mapping[str, Any], source: Callable[[str], str | None]) 
     robot = "another robot, drawn with" if document.get("randomize") else "the robot as described,"
     said = (
         f"{document.get('policy', 'A policy')} ({str(document.get('policy_sha256', ''))[:12]}), simulated through the "
-        f"loop of wildrobot-run, {robot} seed {document.get('seed', 0)}. {FLOOR}"
+        f"loop of wildrobot-run, {robot} seed {document.get('seed', 0)}. "
+        f"A square of the floor is {100 * FLOOR_SQUARE_M:g} cm wide."
     )
     figures = "".join(_figure(row, source(str(row.get("file", "")))) for row in find_rows(document))
     return f'<p class="faint">{html.escape(said)}</p><div class="films">{figures}</div>'
@@ -65,8 +67,8 @@ def _facts(row: Mapping[str, Any]) -> list[tuple[str, str]]:
     facts = [("mean speed", shown)]
     turn, asked_turn = float(row.get("turn_rad") or 0.0), float(row.get("asked_turn_rad") or 0.0)
     facts.append(("heading change", f"{_signed(turn)} rad (asked {_signed(asked_turn)})"))
-    facts.append(("moved", f"{100 * float(row.get('moved_m') or 0.0):.0f} cm as the crow flies"))
-    facts += [("push", str(push)) for push in row.get("pushes") or ()]
+    facts.append(("moved", f"{100 * float(row.get('moved_m') or 0.0):.0f} cm from its start"))
+    facts += [("pushed", str(push)) for push in row.get("pushes") or ()]
     return facts
 
 
