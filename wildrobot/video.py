@@ -112,7 +112,7 @@ class SceneRenderer:
 
         Args:
             data: `mujoco.MjData` whose positions are up to date.
-            caption: text for the lower left corner.
+            caption: text for the upper left corner; a player's controls hide the lower edge.
 
         Returns:
             (height, width, 3) RGB; the array is reused by the next call.
@@ -129,7 +129,7 @@ class SceneRenderer:
         mujoco.mjv_updateScene(self._model, data, self._options, None, self.camera, category, self._scene)
         mujoco.mjr_render(self._rectangle, self._scene, self._context)
         if caption:
-            font, corner = mujoco.mjtFont.mjFONT_NORMAL, mujoco.mjtGridPos.mjGRID_BOTTOMLEFT
+            font, corner = mujoco.mjtFont.mjFONT_NORMAL, mujoco.mjtGridPos.mjGRID_TOPLEFT
             mujoco.mjr_overlay(font, corner, self._rectangle, caption, "", self._context)
         mujoco.mjr_readPixels(self._pixels, None, self._rectangle, self._context)
         self._pixels[:] = self._pixels[::-1].copy()  # OpenGL counts rows from the bottom

@@ -27,7 +27,7 @@ class Reel:
             self.take(controller.state.value.replace("_", " "))
 
     def take(self, caption: str) -> None:
-        """Remember the present pose as one frame of the video, with text for its lower left corner."""
+        """Remember the present pose as one frame of the video, with its caption."""
         self._shots.append((self._simulation.qpos[0].copy(), caption))
 
     @property
