@@ -17,7 +17,7 @@ from wildrobot.robot_description import RobotSpec
 from wildrobot.runtime.features import num_features
 from wildrobot.runtime.observation import Layout
 from wildrobot.runtime.policy import open_session
-from wildrobot.runtime.randomization import BASIC
+from wildrobot.runtime.randomization import FULL
 from wildrobot.runtime.signal_path import SignalPath
 from wildrobot.runtime.simulation import Simulation
 from wildrobot.runtime.window import FeatureWindow
@@ -120,7 +120,7 @@ def rollout(
     Robots differ, their sensors are noisy, they are pushed, and their commands cover the command ranges,
     standing included.
     """
-    sim = Simulation(spec, ROLLOUT_ENVS, seed, BASIC, threads)
+    sim = Simulation(spec, ROLLOUT_ENVS, seed, FULL, threads)
     path, memory = SignalPath(spec, layout), FeatureWindow(frames)
     share = np.linspace(0.0, 1.0, ROLLOUT_ENVS)
     command = np.zeros((ROLLOUT_ENVS, 2))

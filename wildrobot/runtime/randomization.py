@@ -142,7 +142,7 @@ BASIC = Randomization(
     foot_switch_factor=(0.7, 1.5),
     push_speed_m_s=0.3,
 )
-"""Sensor noise, one control step of delay and moderate physics: training's and evaluation's default."""
+"""Sensor noise, one control step of delay and moderate physics: a first step towards the full one."""
 
 FULL = dataclasses.replace(
     BASIC,
@@ -161,6 +161,7 @@ FULL = dataclasses.replace(
     floor_tilt_rad=(0.0, 0.035),
     floor_bump_m=(0.0, 0.004),
 )
-"""All that a real robot may differ in: wider physics, an uneven floor, and sensors as the bus delivers them."""
+"""All that a real robot may differ in: wider physics, an uneven floor, and sensors as the bus delivers them. Reference,
+training, evaluation and `--randomize` use it."""
 
 PRESETS = {"nominal": NOMINAL, "basic": BASIC, "full": FULL}

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from wildrobot.robot_description import RobotSpec
-from wildrobot.runtime.randomization import BASIC, NOMINAL
+from wildrobot.runtime.randomization import FULL, NOMINAL
 from wildrobot.runtime.robots import RobotOptions
 from wildrobot.runtime.safety import Health
 from wildrobot.runtime.sensor_frame import SensorFrame
@@ -25,7 +25,7 @@ class SimRobot:
     lockstep = True
 
     def __init__(self, spec: RobotSpec, options: RobotOptions) -> None:
-        base = BASIC if options.randomize else NOMINAL
+        base = FULL if options.randomize else NOMINAL
         randomization = replace(base, push_speed_m_s=options.push_speed_m_s)
         self.simulation = Simulation(spec, 1, seed=options.seed, randomization=randomization, threads=1)
         # Servo stiffness is a field of the model; damping (back-EMF) stays when the torque is off, as in the
