@@ -9,7 +9,7 @@ TORCH  ?= torch==2.13.0
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint format bench ablation clean announce
+.PHONY: help setup run test lint format bench peers ablation clean announce
 
 help:
 	@echo "make run     reference, training, export, evaluation, 20 s of walking, report (about 18 min on two cores)"
@@ -17,6 +17,7 @@ help:
 	@echo "make lint    ruff (format and rules) and mypy"
 	@echo "make format  let ruff format the code"
 	@echo "make bench   benchmarks, JSON on the screen"
+	@echo "make peers   training beside RSL-RL's and Stable-Baselines3's PPO, which it installs; 60 s each"
 	@echo "make ablation  what each part of the training is worth: 30 short runs, hours; continues where it was"
 	@echo "make clean   remove $(VENV) and caches; runs/ stays"
 	@echo
@@ -62,7 +63,11 @@ format: $(READY)
 	$(BIN)/ruff format .
 
 bench: $(READY)
-	@set -e; for file in $(filter-out benchmarks/ablation.py,$(wildcard benchmarks/*.py)); do echo "# $$file"; $(BIN)/python $$file $(ARGS); done
+	@set -e; for file in $(filter-out benchmarks/ablation.py benchmarks/peers.py,$(wildcard benchmarks/*.py)); do echo "# $$file"; $(BIN)/python $$file $(ARGS); done
+
+peers: $(READY)
+	@$(BIN)/pip install --quiet --disable-pip-version-check -e '.[bench]'
+	@$(BIN)/python benchmarks/peers.py $(ARGS)
 
 ablation: $(READY)
 	@$(BIN)/python benchmarks/ablation.py $(ARGS)

@@ -2,12 +2,13 @@
 
 Every iteration is followed by its own physics once more, alone: each control tick starts from the state and the joint
 targets that training had there, so that contacts cost the same, and only `Batch.step` is timed. Learning is on in full
-(the critic's warm-up is over).
+(the critic's warm-up is over). With `--envs 256 512 1024` the same for each of these numbers of robots.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import os
 import statistics
@@ -19,10 +20,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from wildrobot.robot_description import load_robot
+from wildrobot.robot_description import RobotSpec, load_robot
 from wildrobot.runtime.simulation import Simulation
 from wildrobot.training.reference.dataset import ReferenceDataset
-from wildrobot.training.setup import make_runner
+from wildrobot.training.setup import TrainConfig, make_runner
 from wildrobot.training.train import parse
 
 
@@ -57,15 +58,11 @@ class Recorder:
         return seconds
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--reference", type=Path, default=Path("runs/reference/reference.npz"))
-    parser.add_argument("--preset", default="quick")
-    parser.add_argument("--iterations", type=int, default=8)
-    arguments = parser.parse_args()
-    spec = load_robot()
-    config = parse(["--preset", arguments.preset, "--reference", str(arguments.reference)])
-    runner = make_runner(spec, config, ReferenceDataset.load(config.reference, spec))
+def measure(
+    spec: RobotSpec, config: TrainConfig, dataset: ReferenceDataset, iterations: int
+) -> dict[str, float | int]:
+    """Training's and the bare physics' control steps per second, and their ratio."""
+    runner = make_runner(spec, config, dataset)
     runner.start()
     runner.ppo.updates = config.ppo.critic_warmup
     runner.iterate()
@@ -73,13 +70,11 @@ def main() -> None:
     recorder = Recorder(sim)
     sim.batch = recorder
     training, raw = [], []
-    for _ in range(arguments.iterations):
+    for _ in range(iterations):
         training.append(runner.iterate()["steps_per_s"])
         raw.append(config.steps * sim.num_envs / recorder.again())
     share = [a / b for a, b in zip(training, raw, strict=True)]
-    result = {
-        "cpus": os.cpu_count(),
-        "threads": torch.get_num_threads(),
+    return {
         "num_envs": config.num_envs,
         "training_steps_per_s": statistics.median(training),
         "raw_steps_per_s": statistics.median(raw),
@@ -88,6 +83,33 @@ def main() -> None:
         "share_max": max(share),
         "load_average": os.getloadavg()[0],
     }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--reference", type=Path, default=Path("runs/reference/reference.npz"))
+    parser.add_argument("--preset", default="quick")
+    parser.add_argument("--iterations", type=int, default=8)
+    parser.add_argument(
+        "--envs", type=int, nargs="+", help="numbers of robots, one after the other (default: the preset's)"
+    )
+    parser.add_argument("--threads", type=int, default=0, help="0: all CPUs")
+    arguments = parser.parse_args()
+    spec = load_robot()
+    config = parse(["--preset", arguments.preset, "--reference", str(arguments.reference)])
+    config = dataclasses.replace(config, threads=arguments.threads)
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    dataset = ReferenceDataset.load(config.reference, spec)
+    result: dict[str, Any] = {"cpus": os.cpu_count(), "threads": torch.get_num_threads()}
+    if arguments.envs is None:
+        result |= measure(spec, config, dataset, arguments.iterations)
+    else:
+        result["by_num_envs"] = []
+        for count in arguments.envs:
+            sized = dataclasses.replace(config, num_envs=count)
+            result["by_num_envs"].append(measure(spec, sized, dataset, arguments.iterations))
+            print(f"{count} robots: {result['by_num_envs'][-1]['share']:.2f} of the physics", file=sys.stderr)
     json.dump(result, sys.stdout, indent=1)
     print()
 

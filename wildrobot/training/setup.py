@@ -124,6 +124,16 @@ def balanced(
     return drawn
 
 
+def make_environment(
+    spec: RobotSpec, config: TrainConfig, dataset: ReferenceDataset, seed: int
+) -> Environment:
+    """`config.num_envs` robots under the walking task, seeded from `seed`."""
+    sim = Simulation(spec, config.num_envs, seed, config.randomization, config.threads)
+    task = WalkingTask(spec, sim, dataset, config.walking, seed + 1)
+    layout = make_layout(spec, config.observation)
+    return Environment(spec, sim, task, layout, config.amp.frames, config.episode_s)
+
+
 def make_runner(
     spec: RobotSpec, config: TrainConfig, dataset: ReferenceDataset, processes: Processes | None = None
 ) -> Runner:
@@ -133,10 +143,8 @@ def make_runner(
     """
     processes = processes or Processes()
     seed = processes.seed(config.seed)
-    sim = Simulation(spec, config.num_envs, seed, config.randomization, config.threads)
-    task = WalkingTask(spec, sim, dataset, config.walking, seed + 1)
-    layout = make_layout(spec, config.observation)
-    env = Environment(spec, sim, task, layout, config.amp.frames, config.episode_s)
+    env = make_environment(spec, config, dataset, seed)
+    layout = env.layout
     torch.manual_seed(config.seed)
     # A cloned policy was fitted to its inputs' scales: were they to move on, its feedback gains would, too.
     until = 1.0 if config.cloning.updates else NORMALIZER_SAMPLES
