@@ -44,6 +44,8 @@ PTY_FAULT_S = 8.0
 CALM_S = 1.2
 """Walking on for so long after a fault is over counts as having got over it."""
 PATIENCE_S = 5.0
+NOTICED_S = 0.5
+"""A robot that is just falling when it is looked at must know so within this time."""
 WALKS, STOPS, FALLS = "walks on", "stops softly", "falls, lets go"
 
 
@@ -242,6 +244,7 @@ def run_case(task: tuple[int, int]) -> Result:
         if (
             session.state is State.WALKING
             and session.time_s > over + CALM_S
+            and (up(virtual) or session.time_s > over + CALM_S + NOTICED_S)
             and (fault.for_s or fault.momentary)
         ):
             break

@@ -40,7 +40,7 @@ class SmallActor(nn.Module):
 
 def small_ppo(**config: Any) -> PPO:
     torch.manual_seed(0)
-    config = {"critic_warmup": 0} | config
+    config = {"critic_warmup": 0, "epochs": 4} | config
     return PPO(SmallActor(), Critic(4, (8,)), PPOConfig(**config))
 
 

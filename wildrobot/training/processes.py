@@ -7,7 +7,9 @@ same way through the code: its averages are its own.
 
 from __future__ import annotations
 
+import atexit
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -17,7 +19,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from wildrobot.errors import UserError
+from wildrobot.errors import EXIT_BAD_INPUT, UserError
 from wildrobot.training.checkpoint import from_bytes, to_bytes
 
 PATIENCE = timedelta(minutes=30)
@@ -144,12 +146,21 @@ def together() -> Iterator[Processes]:
     except RuntimeError as error:
         if not isinstance(error, dist.DistError) and "gloo" not in str(error).lower():
             raise
+        atexit.register(_leave_at_once)
         raise UserError(
             f"process {os.environ['RANK']} of {count} lost another one, which ended or cannot be reached "
             f"({str(error).splitlines()[0][:120]}). The same command continues from the last checkpoint."
         ) from error
     finally:
         dist.destroy_process_group()
+
+
+def _leave_at_once() -> None:
+    """End with the exit code of a `UserError` before the libraries are taken down: gloo's threads, their connection
+    lost, sometimes abort the process then."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(EXIT_BAD_INPUT)
 
 
 def threads_of_each() -> int:
