@@ -19,7 +19,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from wildrobot.errors import EXIT_BAD_INPUT, UserError
+from wildrobot.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, UserError
 from wildrobot.training.checkpoint import from_bytes, to_bytes
 
 PATIENCE = timedelta(minutes=30)
@@ -141,26 +141,35 @@ def together() -> Iterator[Processes]:
         return
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() and dist.is_nccl_available() else "gloo"
     dist.init_process_group(backend, timeout=PATIENCE)
+    code = 1
     try:
         yield Processes(dist.get_rank(), count)
+        code = 0
     except RuntimeError as error:
         if not isinstance(error, dist.DistError) and "gloo" not in str(error).lower():
             raise
-        atexit.register(_leave_at_once)
+        code = EXIT_BAD_INPUT
         raise UserError(
             f"process {os.environ['RANK']} of {count} lost another one, which ended or cannot be reached "
             f"({str(error).splitlines()[0][:120]}). The same command continues from the last checkpoint."
         ) from error
+    except UserError:
+        code = EXIT_BAD_INPUT
+        raise
+    except KeyboardInterrupt:
+        code = EXIT_INTERRUPTED
+        raise
     finally:
+        atexit.register(_leave_at_once, code)
         dist.destroy_process_group()
 
 
-def _leave_at_once() -> None:
-    """End with the exit code of a `UserError` before the libraries are taken down: gloo's threads, their connection
-    lost, sometimes abort the process then."""
+def _leave_at_once(code: int) -> None:
+    """End with `code`, that of `run_main`, before the libraries are taken down: gloo's threads, when another process
+    has gone first, now and then abort this one then."""
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(EXIT_BAD_INPUT)
+    os._exit(code or int(hasattr(sys, "last_value")))
 
 
 def threads_of_each() -> int:
