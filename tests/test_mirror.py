@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from wildrobot.errors import UserError
 from wildrobot.robot_description import RobotSpec
 from wildrobot.robot_description.mujoco_model import compile_model
 from wildrobot.runtime.features import feature_mirror, feature_names, mirror_features
@@ -17,7 +18,7 @@ from wildrobot.runtime.observation import default_layout, layout_size, observati
 from wildrobot.runtime.randomization import NOMINAL
 from wildrobot.runtime.signal_path import SignalPath
 from wildrobot.runtime.simulation import Simulation
-from wildrobot.training.networks import SymmetricActor
+from wildrobot.training.networks import Parts, SymmetricActor
 from wildrobot.training.tracking import ClipLibrary, TrackingTask, tracking_layout
 
 REFLECT = np.array([1.0, -1.0, 1.0])
@@ -105,15 +106,16 @@ def reach_of_actor(actor: SymmetricActor) -> SymmetricActor:
     """Give it weights, statistics and answers that are large and lopsided."""
     for parameter in actor.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
-    size = len(actor.obs_index)
+    size = len(actor.normalizer.index)
     actor.normalizer.update(3.0 * torch.randn(100, size) + torch.linspace(-2.0, 2.0, size))
     return actor.double()
 
 
 def check_equivariant(spec: RobotSpec, actor: SymmetricActor) -> None:
-    obs = torch.randn(50, len(actor.obs_index), dtype=torch.float64)
+    index, sign = actor.normalizer.index, actor.normalizer.sign
+    obs = torch.randn(50, len(index), dtype=torch.float64)
     with torch.no_grad():
-        answer, mirrored = actor(obs), actor(obs[:, actor.obs_index] * actor.obs_sign)
+        answer, mirrored = actor(obs), actor(obs[:, index] * sign)
     assert answer.abs().mean() > 0.1
     expected = answer.numpy()[:, spec.mirror.joint_index] * spec.mirror.joint_sign
     np.testing.assert_allclose(mirrored.numpy(), expected, atol=1e-12)
@@ -123,14 +125,32 @@ def test_the_actor_answers_the_mirrored_observation_with_the_mirrored_action(spe
     check_equivariant(spec, reach_of_actor(SymmetricActor(spec, default_layout(spec), (16, 8))))
 
 
-def test_an_actor_that_does_not_average_is_seen(spec: RobotSpec) -> None:
-    class Plain(SymmetricActor):
-        def forward(self, obs: torch.Tensor) -> torch.Tensor:
-            answer: torch.Tensor = self.net(self.normalizer(obs))
-            return answer
-
+@pytest.mark.parametrize("mistake", ["bias of an odd part", "statistics of one side"])
+def test_an_actor_that_is_not_quite_symmetric_is_seen(spec: RobotSpec, mistake: str) -> None:
+    actor = reach_of_actor(SymmetricActor(spec, default_layout(spec), (16, 8)))
+    if mistake == "bias of an odd part":
+        actor.net[0].odd.bias = torch.nn.Parameter(torch.ones(8, dtype=torch.float64))
+    else:
+        actor.normalizer.mean += torch.linspace(-1.0, 1.0, len(actor.normalizer.index))
     with pytest.raises(AssertionError):
-        check_equivariant(spec, reach_of_actor(Plain(spec, default_layout(spec), (16, 8))))
+        check_equivariant(spec, actor)
+
+
+def test_even_and_odd_parts_keep_lengths_and_lead_back(spec: RobotSpec) -> None:
+    index, sign = observation_mirror(spec, default_layout(spec))
+    parts = Parts(torch.as_tensor(index.copy()), torch.as_tensor(sign.copy()).float())
+    matrix = parts.matrix()
+    torch.testing.assert_close(matrix.T @ matrix, torch.eye(parts.size))
+    x = torch.randn(5, parts.size)
+    torch.testing.assert_close(parts(x) @ matrix, x)
+    turned = parts(x[:, torch.as_tensor(index.copy())] * torch.as_tensor(sign.copy()).float())
+    torch.testing.assert_close(turned[:, : parts.even], parts(x)[:, : parts.even])
+    torch.testing.assert_close(turned[:, parts.even :], -parts(x)[:, parts.even :])
+
+
+def test_hidden_layers_come_in_pairs(spec: RobotSpec) -> None:
+    with pytest.raises(UserError, match="even numbers"):
+        SymmetricActor(spec, default_layout(spec), (16, 7))
 
 
 def test_the_tracker_s_plan_is_mirrored_with_its_observation(spec: RobotSpec, squat: Any) -> None:

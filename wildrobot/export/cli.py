@@ -22,7 +22,7 @@ from wildrobot.export.contract import (
     training_provenance,
 )
 from wildrobot.export.figures import evaluation_of, store_evaluation
-from wildrobot.export.onnx_export import PolicyGraph, compare, load_networks, rollout, to_onnx
+from wildrobot.export.onnx_export import compare, load_networks, rollout, to_onnx
 from wildrobot.files import atomic_write
 from wildrobot.robot_description import RobotSpec, load_robot
 from wildrobot.runtime.contract import robot_contract, style_contract
@@ -110,7 +110,7 @@ def export(
     output = output or run / "policy.onnx"
     evaluation, notes = evaluation_of(run, network, output)
 
-    model = to_onnx(PolicyGraph(actor), observations.shape[1], POLICY_NAMES)
+    model = to_onnx(actor, observations.shape[1], POLICY_NAMES)
     figures, answers = compare(model, actor, observations, POLICY_NAMES)
     contract = robot_contract(spec, layout) | {
         "network_sha256": network,

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from wildrobot.errors import UserError
 from wildrobot.robot_description import RobotSpec
@@ -33,23 +33,6 @@ ROLLOUT_SAMPLES = 20
 """Observations taken of each environment."""
 ROLLOUT_STRIDE = 5
 """Ticks between them: 2 s of every robot's walk."""
-
-
-class PolicyGraph(nn.Module):
-    """The actor's arithmetic, written so that no operation depends on the batch size."""
-
-    def __init__(self, actor: SymmetricActor) -> None:
-        super().__init__()
-        self.actor = actor
-
-    def forward(self, obs: Tensor) -> Tensor:
-        """Mean action (b, n) of raw observations (b, D): the mean of the answer and of the mirrored one."""
-        actor = self.actor
-        mirrored = torch.index_select(obs, 1, actor.obs_index) * actor.obs_sign
-        answer = actor.net(actor.normalizer(obs))
-        reflected = actor.net(actor.normalizer(mirrored))
-        mean: Tensor = 0.5 * (answer + torch.index_select(reflected, 1, actor.act_index) * actor.act_sign)
-        return mean
 
 
 def to_onnx(module: nn.Module, size: int, names: tuple[str, str]) -> onnx.ModelProto:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from wildrobot.errors import UserError
 from wildrobot.robot_description import RobotSpec
 from wildrobot.runtime.observation import Layout, layout_size, observation_mirror
 from wildrobot.training.processes import Processes
@@ -77,16 +78,96 @@ def mlp(sizes: Sequence[int], norm: Norm = "none", output_gain: float = 0.01) ->
     return nn.Sequential(*layers)
 
 
-class SymmetricActor(nn.Module):
-    """Mean action (b, n): the network's answer averaged with the mirrored answer to the mirrored observation.
+ROOT = math.sqrt(0.5)
 
-    Exact left-right symmetry; `extra` gives index and sign of inputs that follow the layout's slices.
+
+class MirrorNormalizer(Normalizer):
+    """Statistics of the samples and of their mirror images, so that normalising and mirroring change places."""
+
+    index: Tensor
+    sign: Tensor
+
+    def __init__(self, index: Tensor, sign: Tensor, until: float = 1e12) -> None:
+        super().__init__(len(index), until=until)
+        self.register_buffer("index", index, persistent=False)
+        self.register_buffer("sign", sign, persistent=False)
+
+    @torch.no_grad()
+    def update(self, x: Tensor, processes: Processes = ALONE) -> None:
+        """Learn from raw samples x (b, size) and their mirror images, those of all processes."""
+        super().update(torch.cat([x, x.index_select(1, self.index) * self.sign]), processes)
+        # but for rounding they are symmetric already
+        self.mean.copy_(0.5 * (self.mean + self.mean[self.index] * self.sign))
+        self.var.copy_(0.5 * (self.var + self.var[self.index]))
+
+
+class Parts(nn.Module):
+    """The even part of vectors (b, n) under a mirror, which it leaves alone, and the odd one, which it turns round.
+
+    The mirror image of x is sign * x[index]. A pair (x_i, x_j) of mirror partners becomes its sum and its difference
+    (over sqrt 2, so that lengths stay); a value that is its own partner is even or, with a negative sign, odd.
     """
 
-    obs_index: Tensor
-    obs_sign: Tensor
-    act_index: Tensor
-    act_sign: Tensor
+    first: Tensor
+    second: Tensor
+    weight: Tensor
+
+    def __init__(self, index: Tensor, sign: Tensor) -> None:
+        super().__init__()
+        even: list[tuple[int, int, float, float]] = []
+        odd: list[tuple[int, int, float, float]] = []
+        for i, (j, s) in enumerate(zip(index.tolist(), sign.tolist(), strict=True)):
+            if i == j:
+                (even if s > 0 else odd).append((i, i, 1.0, 0.0))
+            elif i < j:
+                even.append((i, j, ROOT, s * ROOT))
+                odd.append((i, j, ROOT, -s * ROOT))
+        self.size, self.even, self.odd = len(index), len(even), len(odd)
+        rows = even + odd
+        self.register_buffer("first", torch.tensor([r[0] for r in rows]), persistent=False)
+        self.register_buffer("second", torch.tensor([r[1] for r in rows]), persistent=False)
+        self.register_buffer("weight", torch.tensor([r[2:] for r in rows]).T.contiguous(), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Even parts of vectors x (b, n), then the odd ones: (b, n)."""
+        return (
+            x.index_select(1, self.first) * self.weight[0] + x.index_select(1, self.second) * self.weight[1]
+        )
+
+    def matrix(self) -> Tensor:
+        """The orthogonal matrix P (n, n) of `forward`, x P^T in rows; rows y of parts lead back by y P."""
+        return self.forward(torch.eye(self.size)).T
+
+
+class PairedLinear(nn.Module):
+    """Linear map from even parts (b, i) to even parts (b, k) and from odd ones to odd ones: it and a mirror commute.
+
+    `sizes` are those of the even and odd input and of the even and odd output. An odd part has no bias.
+    """
+
+    def __init__(self, sizes: tuple[int, int, int, int], gain: float) -> None:
+        super().__init__()
+        self.even, self.odd = nn.Linear(sizes[0], sizes[2]), nn.Linear(sizes[1], sizes[3], bias=False)
+        for part in (self.even, self.odd):
+            nn.init.orthogonal_(part.weight, gain)
+        nn.init.zeros_(self.even.bias)
+
+    def forward(self, even: Tensor, odd: Tensor) -> tuple[Tensor, Tensor]:
+        """Even part (b, k) and odd part (b, m)."""
+        return self.even(even), self.odd(odd)
+
+
+class SymmetricActor(nn.Module):
+    """Mean action (b, n), exactly equivariant: the mirror image of an observation is answered with the mirrored action.
+
+    Every layer maps even parts to even and odd parts to odd ones (each half as wide: half the work of a plain layer);
+    hidden units are pairs that a mirror exchanges, made of sum and difference of both parts, so that the activation
+    keeps the symmetry (group-equivariant layers, Cohen and Welling 2016, for the two-element group).
+
+    `extra` gives index and sign of inputs that follow the layout's slices.
+    """
+
+    answers: Tensor
 
     def __init__(
         self,
@@ -102,31 +183,47 @@ class SymmetricActor(nn.Module):
         if extra is not None:
             index = torch.cat([index, torch.as_tensor(extra[0]) + layout_size(layout)])
             sign = torch.cat([sign, torch.as_tensor(extra[1])])
-        n = spec.num_joints
-        self.normalizer = Normalizer(len(index), until=until)
-        self.net = mlp([len(index), *hidden, n])
-        self.log_std = nn.Parameter(torch.full((n,), math.log(init_std)))
-        self.register_buffer("obs_index", index, persistent=False)
-        self.register_buffer("obs_sign", sign.float(), persistent=False)
-        self.register_buffer("act_index", torch.as_tensor(spec.mirror.joint_index.copy()), persistent=False)
-        self.register_buffer(
-            "act_sign", torch.as_tensor(spec.mirror.joint_sign.copy()).float(), persistent=False
+        if any(size % 2 for size in hidden):
+            raise UserError(
+                f"hidden layers {tuple(hidden)}: each holds pairs of mirror partners, give even numbers"
+            )
+        self.normalizer = MirrorNormalizer(index, sign.float(), until=until)
+        self.parts = Parts(index, sign.float())
+        actions = Parts(
+            torch.as_tensor(spec.mirror.joint_index.copy()),
+            torch.as_tensor(spec.mirror.joint_sign.copy()).float(),
         )
+        self.register_buffer("answers", actions.matrix(), persistent=False)
+        sizes = [
+            (self.parts.even, self.parts.odd),
+            *((size // 2, size // 2) for size in hidden),
+            (actions.even, actions.odd),
+        ]
+        gains = [*(math.sqrt(2.0) for _ in hidden), 0.01]
+        self.net = nn.ModuleList(
+            PairedLinear(below + above, gain)
+            for below, above, gain in zip(sizes[:-1], sizes[1:], gains, strict=True)
+        )
+        self.log_std = nn.Parameter(torch.full((spec.num_joints,), math.log(init_std)))
 
     def forward(self, obs: Tensor) -> Tensor:
         """Mean action (b, n) for raw observations (b, D)."""
         return self.answer(self.inputs(obs))
 
     def inputs(self, obs: Tensor) -> Tensor:
-        """What the network sees of raw observations (b, D): them and their mirror images, normalised, (b, 2, D)."""
-        mirrored = torch.index_select(obs, 1, self.obs_index) * self.obs_sign
-        return self.normalizer(torch.stack([obs, mirrored], dim=1))
+        """What the network sees of raw observations (b, D): normalised, even part and odd part, (b, D)."""
+        parts: Tensor = self.parts(self.normalizer(obs))
+        return parts
 
     def answer(self, inputs: Tensor) -> Tensor:
-        """Mean action (b, n) for `inputs` (b, 2, D)."""
-        both = self.net(inputs.flatten(0, 1))
-        answer, reflected = both.unflatten(0, (-1, 2)).unbind(1)
-        return 0.5 * (answer + torch.index_select(reflected, 1, self.act_index) * self.act_sign)
+        """Mean action (b, n) for `inputs` (b, D)."""
+        even, odd = inputs[:, : self.parts.even], inputs[:, self.parts.even :]
+        for layer in self.net[:-1]:
+            even, odd = layer(even, odd)
+            left, right = nn.functional.elu(ROOT * (even + odd)), nn.functional.elu(ROOT * (even - odd))
+            even, odd = ROOT * (left + right), ROOT * (left - right)
+        answer: Tensor = torch.cat(self.net[-1](even, odd), dim=1) @ self.answers
+        return answer
 
 
 class Critic(nn.Module):
