@@ -173,7 +173,7 @@ def test_observations_of_the_comparison_are_real_rollouts_of_this_policy(
     assert np.all(np.std(observations[:, : spec.num_joints], axis=0) > 1e-3)
     assert len(np.unique(observations, axis=0)) == 1000
     still = SymmetricActor(spec, layout, (8,))
-    for part in (still.net[-1].even, still.net[-1].odd):
+    for part in (still.head.even, still.head.odd):
         torch.nn.init.zeros_(part.weight)
     other, _ = rollout(spec, layout, still, 2, seed=3, threads=1)
     assert not np.array_equal(other, observations)
@@ -247,7 +247,7 @@ def test_a_discriminator_that_differs_stops_the_policy_too(
 def test_a_diverged_network_is_refused(spec: RobotSpec, tmp_path: Path) -> None:
     actor, _ = make_networks(spec)
     state = actor.state_dict()
-    state["net.0.even.bias"][0] = float("nan")
+    state["net.layers.0.even.bias"][0] = float("nan")
     with pytest.raises(UserError, match="NaN or infinite"):
         export(make_run(tmp_path, spec, actor=state), tmp_path / "out" / "policy.onnx", threads=1)
     assert not (tmp_path / "out").exists()

@@ -18,8 +18,10 @@ from wildrobot.runtime.observation import default_layout, layout_size, observati
 from wildrobot.runtime.randomization import NOMINAL
 from wildrobot.runtime.signal_path import SignalPath
 from wildrobot.runtime.simulation import Simulation
-from wildrobot.training.networks import Parts, SymmetricActor
+from wildrobot.training.environment import Environment, Start
+from wildrobot.training.networks import Critic, Parts, SymmetricActor
 from wildrobot.training.tracking import ClipLibrary, TrackingTask, tracking_layout
+from wildrobot.training.walking import WalkingConfig, WalkingTask
 
 REFLECT = np.array([1.0, -1.0, 1.0])
 AXIAL = np.array([-1.0, 1.0, -1.0])
@@ -129,7 +131,7 @@ def test_the_actor_answers_the_mirrored_observation_with_the_mirrored_action(spe
 def test_an_actor_that_is_not_quite_symmetric_is_seen(spec: RobotSpec, mistake: str) -> None:
     actor = reach_of_actor(SymmetricActor(spec, default_layout(spec), (16, 8)))
     if mistake == "bias of an odd part":
-        actor.net[0].odd.bias = torch.nn.Parameter(torch.ones(8, dtype=torch.float64))
+        actor.net.layers[0].odd.bias = torch.nn.Parameter(torch.ones(8, dtype=torch.float64))
     else:
         actor.normalizer.mean += torch.linspace(-1.0, 1.0, len(actor.normalizer.index))
     with pytest.raises(AssertionError):
@@ -138,7 +140,7 @@ def test_an_actor_that_is_not_quite_symmetric_is_seen(spec: RobotSpec, mistake: 
 
 def test_even_and_odd_parts_keep_lengths_and_lead_back(spec: RobotSpec) -> None:
     index, sign = observation_mirror(spec, default_layout(spec))
-    parts = Parts(torch.as_tensor(index.copy()), torch.as_tensor(sign.copy()).float())
+    parts = Parts((index, sign))
     matrix = parts.matrix()
     torch.testing.assert_close(matrix.T @ matrix, torch.eye(parts.size))
     x = torch.randn(5, parts.size)
@@ -171,11 +173,18 @@ def symmetric_model(spec: RobotSpec) -> Any:
     return model
 
 
-def mirrored_run(spec: RobotSpec, ticks: int, sign: Any = None) -> tuple[Any, Any]:
-    """Features and observations (ticks, 2, ...) of a robot and of its mirror image, half a stride apart."""
+def symmetric_simulation(spec: RobotSpec) -> Simulation:
     still = dataclasses.replace(NOMINAL, random_yaw_zero=False)
-    sim = Simulation(spec, 2, randomization=still, threads=1, model=symmetric_model(spec))
-    rng, n = np.random.default_rng(5), spec.num_joints
+    return Simulation(spec, 2, randomization=still, threads=1, model=symmetric_model(spec))
+
+
+PHASE = np.array([0.7, 0.7 + np.pi])
+COMMAND = np.array([[0.3, 0.2], [0.3, -0.2]])
+
+
+def mirrored_states(spec: RobotSpec, sim: Simulation, rng: Any, sign: Any = None) -> tuple[Any, Any]:
+    """qpos (2, nq) and qvel (2, nv) of a crooked robot in motion and of its mirror image."""
+    n = spec.num_joints
     qpos, qvel = sim.home(2)
     lean = np.array([0.06, -0.04, 0.3])
     qpos[0, :3] += [0.3, 0.2, 0.005]
@@ -190,17 +199,22 @@ def mirrored_run(spec: RobotSpec, ticks: int, sign: Any = None) -> tuple[Any, An
     qpos[1, sim.joint_qpos] = mirror_joints(spec, q, sign)
     qvel[1, sim.joint_qvel] = mirror_joints(spec, qd, sign)
     qvel[1, :3], qvel[1, 3:6] = qvel[0, :3] * REFLECT, qvel[0, 3:6] * AXIAL
-    sim.reset(None, qpos, qvel)
+    return qpos, qvel
+
+
+def mirrored_run(spec: RobotSpec, ticks: int, sign: Any = None) -> tuple[Any, Any]:
+    """Features and observations (ticks, 2, ...) of a robot and of its mirror image, half a stride apart."""
+    sim, rng = symmetric_simulation(spec), np.random.default_rng(5)
+    sim.reset(None, *mirrored_states(spec, sim, rng, sign))
     path = SignalPath(spec)
     frame = sim.frame()
-    path.reset(frame, phase=np.array([0.7, 0.7 + np.pi]))
+    path.reset(frame, phase=PHASE)
     features, observations = [], []
-    command = np.array([[0.3, 0.2], [0.3, -0.2]])
     for _ in range(ticks):
-        signal = path.observe(frame, command)
+        signal = path.observe(frame, COMMAND)
         features.append(signal.features)
         observations.append(signal.observation)
-        action = rng.normal(0.0, 0.4, n)
+        action = rng.normal(0.0, 0.4, spec.num_joints)
         sim.step(path.act(np.stack([action, mirror_joints(spec, action, sign)])))
         frame = sim.frame()
     return np.array(features), np.array(observations)
@@ -217,6 +231,58 @@ def check_mirrored_run(spec: RobotSpec, sign: Any = None) -> None:
 
 def test_a_mirrored_simulation_gives_mirrored_features_and_observations(spec: RobotSpec) -> None:
     check_mirrored_run(spec)
+
+
+class MirroredWalk(WalkingTask):
+    """Two robots that are each other's mirror image, and so are their commands."""
+
+    def start(self, rows: Any) -> Start:
+        self._command[:] = COMMAND
+        self._change_at[:] = np.inf
+        states = mirrored_states(self.spec, self.sim, np.random.default_rng(5))
+        return Start(*states, phase=PHASE, heading_error=np.array([0.2, -0.2]))
+
+
+class MirroredTracking(TrackingTask):
+    def start(self, rows: Any) -> Start:
+        states = mirrored_states(self.spec, self.sim, np.random.default_rng(5))
+        return Start(*states, phase=np.zeros(2), heading_error=np.zeros(2))
+
+
+@pytest.mark.parametrize("kind", ["walk", "track"])
+def test_a_mirrored_simulation_gives_mirrored_observations_of_actor_and_critic(
+    spec: RobotSpec, walking_reference: Any, squat: Any, kind: str
+) -> None:
+    sim = symmetric_simulation(spec)
+    task: Any = MirroredWalk(spec, sim, walking_reference, WalkingConfig(), seed=0)
+    if kind == "track":
+        task = MirroredTracking(spec, ClipLibrary(spec, [squat], 50), sim, seed=0)
+    env = Environment(
+        spec, sim, task, default_layout(spec) if kind == "walk" else tracking_layout(spec), window_frames=1
+    )
+    env.start()
+    rng, joints = np.random.default_rng(6), spec.mirror
+    for _ in range(8):
+        action = rng.normal(0.0, 0.4, spec.num_joints)
+        step = env.step(np.stack([action, action[joints.joint_index] * joints.joint_sign]))
+        for seen, (index, sign) in ((step.obs, env.obs_mirror), (step.critic_obs, env.critic_mirror)):
+            assert seen.shape[1] == len(index)
+            np.testing.assert_allclose(seen[0, index] * sign, seen[1], atol=1e-5)
+        np.testing.assert_allclose(step.reward[0], step.reward[1], atol=1e-6)
+    assert not np.allclose(step.critic_obs[0], step.critic_obs[1], atol=1e-2)
+
+
+def test_the_critic_values_a_state_like_its_mirror_image(spec: RobotSpec) -> None:
+    mirror = observation_mirror(spec, default_layout(spec))
+    critic = Critic(mirror, (16, 8), streams=2)
+    index, sign = critic.normalizer.index, critic.normalizer.sign
+    critic.normalizer.update(torch.randn(100, len(index)) + 1.0)
+    obs = torch.randn(50, len(index), dtype=torch.float64)
+    critic.double()
+    with torch.no_grad():
+        value, mirrored = critic(obs), critic(obs[:, index] * sign)
+    torch.testing.assert_close(value, mirrored, atol=1e-12, rtol=0.0)
+    assert value.std() > 0.01
 
 
 @pytest.mark.parametrize("joint", [0, 2, 5])

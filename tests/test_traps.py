@@ -138,11 +138,12 @@ def check_normalisers_learn_raw_data() -> None:
         rollout.obs[:] = 5.0 * rollout.obs + 7.0
         rollout.critic_obs[:] = 3.0 * rollout.critic_obs - 4.0
         update(ppo, rollout)
-    for normalizer, data in (
-        (ppo.actor.normalizer, rollout.obs),
-        (ppo.critic.normalizer, rollout.critic_obs),
+    critic_obs = rollout.critic_obs.flatten(0, 1)
+    mirrored = critic_obs[:, ppo.critic.normalizer.index] * ppo.critic.normalizer.sign
+    for normalizer, flat in (
+        (ppo.actor.normalizer, rollout.obs.flatten(0, 1)),  # the same rollout twice
+        (ppo.critic.normalizer, torch.cat([critic_obs, mirrored])),
     ):
-        flat = data.flatten(0, 1)  # the same rollout twice
         torch.testing.assert_close(normalizer.mean, flat.mean(dim=0), atol=1e-3, rtol=1e-3)
         torch.testing.assert_close(normalizer.var, flat.var(dim=0, unbiased=False), atol=1e-2, rtol=1e-2)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,22 @@ from wildrobot.errors import UserError
 from wildrobot.robot_description.mjcf import BodyTree
 
 _REFLECT = np.diag([1.0, -1.0, 1.0])
+
+Mirror = tuple[NDArray[np.int64], NDArray[np.float64]]
+"""Index and sign (k,) of the mirror image sign * x[index] of vectors x (..., k)."""
+POLAR: Mirror = np.arange(3), np.array([1.0, -1.0, 1.0])
+"""Of a velocity or a direction; x forward, y to the left, z up."""
+AXIAL: Mirror = np.arange(3), np.array([-1.0, 1.0, -1.0])
+"""Of an angular velocity."""
+SAME: Mirror = np.arange(1), np.ones(1)
+"""Of a number that has no side."""
+
+
+def joined(mirrors: Sequence[Mirror]) -> Mirror:
+    """The mirror of vectors one after the other."""
+    begin = np.cumsum([0, *(len(index) for index, _ in mirrors)])
+    index = [start + index for start, (index, _) in zip(begin[:-1], mirrors, strict=True)]
+    return np.concatenate(index), np.concatenate([sign for _, sign in mirrors])
 
 
 @dataclass(frozen=True)
@@ -24,6 +41,16 @@ class MirrorMap:
     joint_index: NDArray[np.int64]
     joint_sign: NDArray[np.float64]
     foot_index: NDArray[np.int64]
+
+    @property
+    def joints(self) -> Mirror:
+        """Of vectors of joints."""
+        return self.joint_index, self.joint_sign
+
+    @property
+    def feet(self) -> Mirror:
+        """Of a number for each point of the feet."""
+        return self.foot_index, np.ones(len(self.foot_index))
 
 
 def derive_mirror(tree: BodyTree, joint_names: tuple[str, ...], foot_names: tuple[str, ...]) -> MirrorMap:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from array_api_compat import array_namespace
 
 from wildrobot.robot_description import RobotSpec
+from wildrobot.robot_description.mirror import AXIAL, POLAR, SAME, Mirror, joined
 from wildrobot.runtime.sensor_frame import SensorFrame
 
 if TYPE_CHECKING:
@@ -59,24 +59,9 @@ def compute_features(frame: SensorFrame, estimate: Estimate) -> Any:
     )
 
 
-def feature_mirror(spec: RobotSpec) -> tuple[Any, Any]:
+def feature_mirror(spec: RobotSpec) -> Mirror:
     """Index and sign (F,) of the mirrored feature vector: mirrored[i] = sign[i] * features[index[i]]."""
-    n, mirror = spec.num_joints, spec.mirror
-    base = 2 * n
-    index = np.concatenate(
-        [mirror.joint_index, n + mirror.joint_index, base + np.arange(7), base + 7 + mirror.foot_index]
-    )
-    sign = np.concatenate(
-        [
-            mirror.joint_sign,
-            mirror.joint_sign,
-            [1.0, -1.0, 1.0],  # a vector
-            [-1.0, 1.0, -1.0],  # an axial vector
-            [1.0],
-            np.ones(spec.num_feet),
-        ]
-    )
-    return index, sign
+    return joined([spec.mirror.joints, spec.mirror.joints, POLAR, AXIAL, SAME, spec.mirror.feet])
 
 
 def mirror_features(spec: RobotSpec, features: Any) -> Any:

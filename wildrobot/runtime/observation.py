@@ -9,6 +9,7 @@ import numpy as np
 
 from wildrobot.errors import UserError
 from wildrobot.robot_description import RobotSpec
+from wildrobot.robot_description.mirror import POLAR, Mirror, joined
 from wildrobot.runtime.command import COMMAND_NAMES
 from wildrobot.runtime.features import feature_mirror, num_features
 from wildrobot.state import Stateful
@@ -83,26 +84,18 @@ def layout_from_dicts(terms: list[dict[str, Any]]) -> Layout:
     )
 
 
-def observation_mirror(spec: RobotSpec, layout: Layout) -> tuple[Any, Any]:
+def observation_mirror(spec: RobotSpec, layout: Layout) -> Mirror:
     """Index and sign (D,) of the mirrored observation: mirrored[i] = sign[i] * observation[index[i]]."""
-    vector = (np.arange(3), np.array([1.0, -1.0, 1.0]))
     parts = {
         "features": feature_mirror(spec),
-        "projected_gravity": vector,
-        "linear_velocity": vector,
+        "projected_gravity": POLAR,
+        "linear_velocity": POLAR,
         "command": (np.arange(2), np.array([1.0, -1.0])),
-        "previous_action": (spec.mirror.joint_index, spec.mirror.joint_sign),
+        "previous_action": spec.mirror.joints,
         # half a stride later: left and right change places
         "gait_clock": (np.arange(2), np.array([-1.0, -1.0])),
     }
-    index, sign, start = [], [], 0
-    for term in layout:
-        term_index, term_sign = parts[term.name]
-        for _ in range(term.frames):
-            index.append(start + term_index)
-            sign.append(term_sign)
-            start += term.size
-    return np.concatenate(index), np.concatenate(sign)
+    return joined([parts[term.name] for term in layout for _ in range(term.frames)])
 
 
 class ObservationBuilder(Stateful):

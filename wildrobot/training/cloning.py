@@ -86,7 +86,7 @@ def fit(
     order = torch.randperm(len(inputs), generator=generator)
     held, rest = order[: len(order) // 20], order[len(order) // 20 :]
     actor.normalizer.update(inputs)
-    parameters = list(actor.net.parameters())
+    parameters = [*actor.net.parameters(), *actor.head.parameters()]
     optimizer = torch.optim.Adam(parameters, lr=config.learning_rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.updates)
     with Bar("cloning", config.updates) as bar:

@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wildrobot.robot_description import RobotSpec
+from wildrobot.robot_description.mirror import AXIAL, POLAR, SAME, Mirror, joined
 from wildrobot.rotations import heading_split, quat_to_matrix, rotate_heading
 from wildrobot.runtime.command import is_moving
-from wildrobot.runtime.observation import Layout, layout_size
+from wildrobot.runtime.observation import Layout, layout_size, observation_mirror
 from wildrobot.runtime.signal_path import Signal, SignalPath
 from wildrobot.runtime.simulation import Simulation, Truth
 from wildrobot.runtime.window import FeatureWindow
@@ -91,6 +92,10 @@ class Task(Protocol):
 
     def critic_extra(self) -> Array: ...
 
+    def mirror_extra(self) -> Mirror: ...
+
+    def mirror_critic_extra(self) -> Mirror: ...
+
 
 @dataclass
 class Step:
@@ -118,7 +123,7 @@ class Step:
 class Environment(Stateful):
     """N robots in parallel. `step(action)` (N, n) in, `Step` out."""
 
-    state_fields = ("sim", "path", "task", "window", "age", "ended", "_filtered", "_moving_for")
+    state_fields = ("sim", "path", "task", "window", "age", "ended", "_moving_for")
 
     def __init__(
         self,
@@ -137,12 +142,15 @@ class Environment(Stateful):
         self.age = np.zeros(self.num_envs, dtype=np.int64)
         self.ended = np.ones(self.num_envs, dtype=bool)
         self._weight = spec.total_mass * 9.81
-        self._filtered = np.zeros((self.num_envs, 4))
         self._moving_for = np.zeros(self.num_envs, dtype=np.int64)
         self.obs_size = layout_size(layout) + task.extra_size
-        self.critic_size = (
-            self.obs_size + 3 + 3 + 1 + 3 + 4 + 2 * spec.num_feet + task.critic_extra().shape[1]
-        )
+        self.obs_mirror: Mirror = joined([observation_mirror(spec, layout), task.mirror_extra()])
+        """Of `Step.obs`."""
+        feet = spec.mirror.feet
+        own = [POLAR, AXIAL, SAME, POLAR, feet, feet, task.mirror_critic_extra()]
+        self.critic_mirror: Mirror = joined([self.obs_mirror, *own])
+        """Of `Step.critic_obs`."""
+        self.critic_size = len(self.critic_mirror[0])
 
     def start(self, random_age: NDArray[np.int64] | None = None) -> Step:
         """Reset every row; `random_age` (N,) ticks spreads the time-outs. Returns the first (invalid) tick."""
@@ -193,7 +201,6 @@ class Environment(Stateful):
                 motion.angular_velocity,
                 motion.height[:, None],
                 motion.up,
-                self._filter(motion, fresh),
                 truth.foot_force / self._weight,
                 truth.foot_position[:, :, 2],
                 self.task.critic_extra(),
@@ -217,10 +224,3 @@ class Environment(Stateful):
             signal,
             truth,
         )
-
-    def _filter(self, motion: Motion, fresh: NDArray[np.bool_]) -> Array:
-        """Velocity (3) and yaw rate (1) averaged over about half a stride; starts over at a reset."""
-        now = np.concatenate([motion.velocity, motion.angular_velocity[:, 2:]], axis=-1)
-        share = self.spec.control_dt / AVERAGED_S
-        self._filtered = np.where(fresh[:, None], now, self._filtered + share * (now - self._filtered))
-        return self._filtered

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal
+from itertools import pairwise
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,8 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from wildrobot.errors import UserError
 from wildrobot.robot_description import RobotSpec
-from wildrobot.runtime.observation import Layout, layout_size, observation_mirror
+from wildrobot.robot_description.mirror import Mirror, joined
+from wildrobot.runtime.observation import Layout, observation_mirror
 from wildrobot.training.processes import Processes
 
 ALONE = Processes()
@@ -81,14 +83,20 @@ def mlp(sizes: Sequence[int], norm: Norm = "none", output_gain: float = 0.01) ->
 ROOT = math.sqrt(0.5)
 
 
+def mirror_tensors(mirror: Mirror) -> tuple[Tensor, Tensor]:
+    """Index and sign (k,) as tensors."""
+    return torch.from_numpy(mirror[0].copy()), torch.from_numpy(mirror[1].copy()).float()
+
+
 class MirrorNormalizer(Normalizer):
     """Statistics of the samples and of their mirror images, so that normalising and mirroring change places."""
 
     index: Tensor
     sign: Tensor
 
-    def __init__(self, index: Tensor, sign: Tensor, until: float = 1e12) -> None:
-        super().__init__(len(index), until=until)
+    def __init__(self, mirror: Mirror, until: float = 1e12) -> None:
+        super().__init__(len(mirror[0]), until=until)
+        index, sign = mirror_tensors(mirror)
         self.register_buffer("index", index, persistent=False)
         self.register_buffer("sign", sign, persistent=False)
 
@@ -112,17 +120,17 @@ class Parts(nn.Module):
     second: Tensor
     weight: Tensor
 
-    def __init__(self, index: Tensor, sign: Tensor) -> None:
+    def __init__(self, mirror: Mirror) -> None:
         super().__init__()
         even: list[tuple[int, int, float, float]] = []
         odd: list[tuple[int, int, float, float]] = []
-        for i, (j, s) in enumerate(zip(index.tolist(), sign.tolist(), strict=True)):
+        for i, (j, s) in enumerate(zip(mirror[0].tolist(), mirror[1].tolist(), strict=True)):
             if i == j:
                 (even if s > 0 else odd).append((i, i, 1.0, 0.0))
             elif i < j:
                 even.append((i, j, ROOT, s * ROOT))
                 odd.append((i, j, ROOT, -s * ROOT))
-        self.size, self.even, self.odd = len(index), len(even), len(odd)
+        self.size, self.even, self.odd = len(mirror[0]), len(even), len(odd)
         rows = even + odd
         self.register_buffer("first", torch.tensor([r[0] for r in rows]), persistent=False)
         self.register_buffer("second", torch.tensor([r[1] for r in rows]), persistent=False)
@@ -157,12 +165,46 @@ class PairedLinear(nn.Module):
         return self.even(even), self.odd(odd)
 
 
-class SymmetricActor(nn.Module):
-    """Mean action (b, n), exactly equivariant: the mirror image of an observation is answered with the mirrored action.
+class MirrorNet(nn.Module):
+    """ELU layers that a mirror goes through: group-equivariant ones (Cohen and Welling 2016) of the two-element group.
 
-    Every layer maps even parts to even and odd parts to odd ones (each half as wide: half the work of a plain layer);
-    hidden units are pairs that a mirror exchanges, made of sum and difference of both parts, so that the activation
-    keeps the symmetry (group-equivariant layers, Cohen and Welling 2016, for the two-element group).
+    Every layer maps even parts to even and odd parts to odd ones, each half as wide: half the work of a plain layer.
+    Hidden units are pairs of mirror partners, made of sum and difference of both parts, so that the activation keeps
+    the symmetry. Weights begin such that the units' inputs have the variance that a gain of sqrt(2) gives them.
+
+    Args:
+        parts: even and odd part of the input.
+        hidden: widths, both of a pair counted.
+
+    Raises:
+        UserError: an odd width.
+    """
+
+    def __init__(self, parts: Parts, hidden: Sequence[int]) -> None:
+        super().__init__()
+        if any(size % 2 for size in hidden):
+            raise UserError(f"hidden layers {tuple(hidden)} hold pairs of mirror partners: give even numbers")
+        self.even = parts.even
+        sizes = [(parts.even, parts.odd), *((size // 2, size // 2) for size in hidden)]
+        self.layers = nn.ModuleList(
+            PairedLinear(below + above, 1.0 if i == 0 else ROOT)
+            for i, (below, above) in enumerate(pairwise(sizes))
+        )
+        self.width = sizes[-1][0]
+        """Of each part of the last layer."""
+
+    def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Even and odd part of the last layer, (b, width) each, for even and odd part of the input (b, D)."""
+        even, odd = inputs[:, : self.even], inputs[:, self.even :]
+        for layer in self.layers:
+            even, odd = layer(even, odd)
+            left, right = nn.functional.elu(even + odd), nn.functional.elu(even - odd)
+            even, odd = left + right, left - right
+        return even, odd
+
+
+class SymmetricActor(nn.Module):
+    """Mean action (b, n), exactly equivariant: to the mirrored observation it gives the mirrored action.
 
     `extra` gives index and sign of inputs that follow the layout's slices.
     """
@@ -175,35 +217,18 @@ class SymmetricActor(nn.Module):
         layout: Layout,
         hidden: Sequence[int],
         init_std: float = 0.12,
-        extra: tuple[Any, Any] | None = None,
+        extra: Mirror | None = None,
         until: float = 1e12,
     ) -> None:
         super().__init__()
-        index, sign = (torch.as_tensor(part.copy()) for part in observation_mirror(spec, layout))
+        mirror = observation_mirror(spec, layout)
         if extra is not None:
-            index = torch.cat([index, torch.as_tensor(extra[0]) + layout_size(layout)])
-            sign = torch.cat([sign, torch.as_tensor(extra[1])])
-        if any(size % 2 for size in hidden):
-            raise UserError(
-                f"hidden layers {tuple(hidden)}: each holds pairs of mirror partners, give even numbers"
-            )
-        self.normalizer = MirrorNormalizer(index, sign.float(), until=until)
-        self.parts = Parts(index, sign.float())
-        actions = Parts(
-            torch.as_tensor(spec.mirror.joint_index.copy()),
-            torch.as_tensor(spec.mirror.joint_sign.copy()).float(),
-        )
+            mirror = joined([mirror, extra])
+        self.normalizer = MirrorNormalizer(mirror, until)
+        self.parts, actions = Parts(mirror), Parts(spec.mirror.joints)
         self.register_buffer("answers", actions.matrix(), persistent=False)
-        sizes = [
-            (self.parts.even, self.parts.odd),
-            *((size // 2, size // 2) for size in hidden),
-            (actions.even, actions.odd),
-        ]
-        gains = [*(math.sqrt(2.0) for _ in hidden), 0.01]
-        self.net = nn.ModuleList(
-            PairedLinear(below + above, gain)
-            for below, above, gain in zip(sizes[:-1], sizes[1:], gains, strict=True)
-        )
+        self.net = MirrorNet(self.parts, hidden)
+        self.head = PairedLinear((self.net.width, self.net.width, actions.even, actions.odd), 0.01 * ROOT)
         self.log_std = nn.Parameter(torch.full((spec.num_joints,), math.log(init_std)))
 
     def forward(self, obs: Tensor) -> Tensor:
@@ -217,36 +242,38 @@ class SymmetricActor(nn.Module):
 
     def answer(self, inputs: Tensor) -> Tensor:
         """Mean action (b, n) for `inputs` (b, D)."""
-        even, odd = inputs[:, : self.parts.even], inputs[:, self.parts.even :]
-        for layer in self.net[:-1]:
-            even, odd = layer(even, odd)
-            left, right = nn.functional.elu(ROOT * (even + odd)), nn.functional.elu(ROOT * (even - odd))
-            even, odd = ROOT * (left + right), ROOT * (left - right)
-        answer: Tensor = torch.cat(self.net[-1](even, odd), dim=1) @ self.answers
+        answer: Tensor = torch.cat(self.head(*self.net(inputs)), dim=1) @ self.answers
         return answer
 
 
 class Critic(nn.Module):
-    """State values (b, streams) from the asymmetric observation, one for each stream of rewards."""
+    """State values (b, streams) from the asymmetric observation, one for each stream of rewards.
 
-    def __init__(self, size: int, hidden: Sequence[int], streams: int = 1) -> None:
+    A state and its mirror image are worth the same. `mirror` are index and sign of the observation's mirror image.
+    """
+
+    def __init__(self, mirror: Mirror, hidden: Sequence[int], streams: int = 1) -> None:
         super().__init__()
         self.streams = streams
-        self.normalizer = Normalizer(size)
-        self.net = mlp([size, *hidden, streams], output_gain=1.0)
+        self.normalizer = MirrorNormalizer(mirror)
+        self.parts = Parts(mirror)
+        self.net = MirrorNet(self.parts, hidden)
+        self.head = nn.Linear(self.net.width, streams)
+        nn.init.orthogonal_(self.head.weight, ROOT)
+        nn.init.zeros_(self.head.bias)
 
     def forward(self, obs: Tensor) -> Tensor:
         """Values (b, streams) of raw observations (b, size)."""
         return self.answer(self.inputs(obs))
 
     def inputs(self, obs: Tensor) -> Tensor:
-        """Raw observations (b, size), normalised."""
-        inputs: Tensor = self.normalizer(obs)
-        return inputs
+        """Raw observations (b, size), normalised: even part, odd part."""
+        parts: Tensor = self.parts(self.normalizer(obs))
+        return parts
 
     def answer(self, inputs: Tensor) -> Tensor:
         """Values (b, streams) for `inputs` (b, size)."""
-        value: Tensor = self.net(inputs)
+        value: Tensor = self.head(self.net(inputs)[0])
         return value
 
 

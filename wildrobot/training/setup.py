@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from wildrobot.robot_description import RobotSpec
+from wildrobot.robot_description.mirror import joined
 from wildrobot.runtime.features import feature_mirror
 from wildrobot.runtime.observation import make_layout
 from wildrobot.runtime.randomization import FULL, Randomization
@@ -22,7 +23,7 @@ from wildrobot.training.cloning import CloningConfig, demonstration
 from wildrobot.training.curriculum import CurriculumConfig
 from wildrobot.training.device import Device, learning_device
 from wildrobot.training.environment import Environment
-from wildrobot.training.networks import Critic, SymmetricActor
+from wildrobot.training.networks import Critic, SymmetricActor, mirror_tensors
 from wildrobot.training.ppo import PPO, PPOConfig
 from wildrobot.training.processes import Processes
 from wildrobot.training.reference.dataset import ReferenceDataset
@@ -149,11 +150,9 @@ def make_runner(
     # A cloned policy was fitted to its inputs' scales: were they to move on, its feedback gains would, too.
     until = 1.0 if config.cloning.updates else NORMALIZER_SAMPLES
     actor = SymmetricActor(spec, layout, config.hidden, config.ppo.init_std, until=until)
-    critic = Critic(env.critic_size, config.hidden, streams=2 if config.mix.streams == "two" else 1)
+    critic = Critic(env.critic_mirror, config.hidden, streams=2 if config.mix.streams == "two" else 1)
     reference, held_out = split_reference(dataset, config.amp, config.seed, config.walking.speed)
-    index, sign = feature_mirror(spec)
-    frames = np.arange(config.amp.frames)[:, None] * len(index)
-    mirror = (torch.as_tensor((frames + index).ravel()), torch.as_tensor(np.tile(sign, len(frames))).float())
+    mirror = mirror_tensors(joined([feature_mirror(spec)] * config.amp.frames))
     device = learning_device(config.device)
     amp = AMP(reference, held_out, config.amp, mirror, device, processes)
     shown = demonstration(spec, dataset, layout) if config.cloning.updates else None

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wildrobot.robot_description import RobotSpec
+from wildrobot.robot_description.mirror import POLAR, SAME, Mirror, joined
 from wildrobot.rotations import (
     heading_split,
     quat_from_yaw,
@@ -171,12 +172,13 @@ class TrackingTask(Stateful):
         n = spec.num_joints
         self.extra_size = 2 * n + 2 + 2 + 1 + 1 + 3 + 1 + 3
 
-    def mirror_extra(self) -> tuple[Any, Any]:
+    def mirror_extra(self) -> Mirror:
         """Index and sign of `extra`'s mirror image."""
-        n, mirror = self.spec.num_joints, self.spec.mirror
-        tail = [-1.0, -1.0, 1.0, -1.0, -1.0, 1.0, 1.0, -1.0, 1.0, -1.0, 1.0, -1.0, 1.0]
-        index = np.concatenate([mirror.joint_index, n + mirror.joint_index, 2 * n + np.arange(len(tail))])
-        return index, np.concatenate([mirror.joint_sign, mirror.joint_sign, tail])
+        joints = self.spec.mirror.joints
+        clock = (np.arange(2), np.array([-1.0, -1.0]))
+        odd = (np.arange(1), -np.ones(1))
+        behind = (np.arange(2), np.array([1.0, -1.0]))
+        return joined([joints, joints, clock, behind, odd, SAME, POLAR, odd, POLAR])
 
     def at(self, offset: int = 0) -> NDArray[np.int64]:
         frame = np.minimum(self.frame + offset, self.library.length[self.clip] - 1)
@@ -246,9 +248,13 @@ class TrackingTask(Stateful):
         return share
 
     def critic_extra(self) -> Array:
-        """Time left in the clip, s (capped)."""
+        """Time left in the clip, s (capped), and what forward speed and yaw rate lack, averaged."""
         left = (self.library.length[self.clip] - self.frame) * self.spec.control_dt
-        return np.minimum(left, 1.0)[:, None]
+        return np.concatenate([np.minimum(left, 1.0)[:, None], self._behind], axis=-1)
+
+    def mirror_critic_extra(self) -> Mirror:
+        """Index and sign of `critic_extra`'s mirror image."""
+        return np.arange(3), np.array([1.0, 1.0, -1.0])
 
     def advance(
         self, signal: Signal, truth: Truth, motion: Motion, action: Array, fresh: NDArray[np.bool_]

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wildrobot.robot_description import RobotSpec
+from wildrobot.robot_description.mirror import Mirror
 from wildrobot.runtime.command import is_moving
 from wildrobot.runtime.figures import fallen
 from wildrobot.runtime.signal_path import Signal
@@ -132,9 +133,17 @@ class WalkingTask(Stateful):
         """Nothing beyond the robot's own observation."""
         return np.zeros((self.sim.num_envs, 0))
 
+    def mirror_extra(self) -> Mirror:
+        """Index and sign of `extra`'s mirror image."""
+        return np.arange(0), np.ones(0)
+
     def critic_extra(self) -> Array:
-        """The user's command, before heading hold, and the averaged velocity."""
+        """The user's command (forward speed, yaw rate), before heading hold, and both speeds and yaw rate averaged."""
         return np.concatenate([self._command, self._filtered], axis=-1)
+
+    def mirror_critic_extra(self) -> Mirror:
+        """Index and sign of `critic_extra`'s mirror image."""
+        return np.arange(5), np.array([1.0, -1.0, 1.0, -1.0, -1.0])
 
     def advance(
         self, signal: Signal, truth: Truth, motion: Motion, action: Array, fresh: NDArray[np.bool_]

@@ -101,7 +101,7 @@ def make_runner(
     env = Environment(spec, sim, task, tracking_layout(spec), 1, config.episode_s)
     torch.manual_seed(seed)
     actor = SymmetricActor(spec, env.layout, config.hidden, config.ppo.init_std, task.mirror_extra())
-    critic = Critic(env.critic_size, config.hidden)
+    critic = Critic(env.critic_mirror, config.hidden)
     ppo = PPO(actor, critic, config.ppo, device=learning_device(device))
     return Runner(env, ppo, None, config.steps, Mix(task=1.0, style=0.0, scale=0.1), seed)
 
