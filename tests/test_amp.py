@@ -365,7 +365,7 @@ def test_the_discriminator_has_one_raw_logit_layer_norm_and_orthogonal_weights()
     kinds = [type(layer).__name__ for layer in d.net]
     assert kinds == ["Linear", "LayerNorm", "ELU", "Linear", "LayerNorm", "ELU", "Linear"]
     first, last = d.net[0], d.net[-1]
-    assert [layer.out_features for layer in d.net if isinstance(layer, nn.Linear)] == [512, 256, 1]
+    assert [layer.out_features for layer in d.net if isinstance(layer, nn.Linear)] == [256, 128, 1]
     torch.testing.assert_close(first.weight.T @ first.weight, 2.0 * torch.eye(58), atol=1e-4, rtol=0)
     assert last.weight.norm().item() == pytest.approx(0.01, rel=1e-4)
     assert d(torch.randn(7, 58)).shape == (7,)

@@ -110,3 +110,11 @@ def test_ctrl_c_ends_with_130_and_one_line(capsys: pytest.CaptureFixture[str]) -
 
     assert run_main(interrupted, []) == 130
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_output_that_nobody_reads_to_its_end_ends_quietly() -> None:
+    command = f"{sys.executable} -m wildrobot train --help | head -n 1; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert done.stdout.startswith("usage: wildrobot train")
+    assert "Traceback" not in done.stderr
+    assert done.returncode in (0, 141)  # 0 where the whole text fits into the pipe

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
+EXIT_PIPE_CLOSED = 141
 
 
 class UserError(Exception):
@@ -17,7 +19,7 @@ def run_main(main: Callable[[Sequence[str]], int | None], argv: Sequence[str] | 
     """Run a command's entry function and turn its end into an exit code.
 
     Returns the function's own code (None is 0), 2 after a `UserError` (its message goes to stderr, without a
-    traceback) and 130 after Ctrl-C.
+    traceback), 130 after Ctrl-C and 141 when whoever read the output has gone (`wildrobot train --help | head`).
     """
     try:
         return main(sys.argv[1:] if argv is None else argv) or 0
@@ -27,3 +29,8 @@ def run_main(main: Callable[[Sequence[str]], int | None], argv: Sequence[str] | 
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # or the interpreter complains at its end
+        return EXIT_PIPE_CLOSED

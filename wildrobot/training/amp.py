@@ -23,7 +23,7 @@ class AMPConfig:
 
     frames: int = 2
     """Window length, 1 to 3 frames."""
-    hidden: tuple[int, ...] = (512, 256)
+    hidden: tuple[int, ...] = (256, 128)
     norm: Norm = "layer"
     """Of the hidden layers: LayerNorm, spectral norm, or none."""
     symmetry: bool = True

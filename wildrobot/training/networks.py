@@ -280,7 +280,7 @@ class Critic(nn.Module):
 class Discriminator(nn.Module):
     """One raw logit D (b,) per window of features; the normaliser is its own and fixed by the reference."""
 
-    def __init__(self, size: int, hidden: Sequence[int] = (512, 256), norm: Norm = "layer") -> None:
+    def __init__(self, size: int, hidden: Sequence[int] = (256, 128), norm: Norm = "layer") -> None:
         super().__init__()
         self.normalizer = Normalizer(size, floor=0.05, clip=8.0)
         self.net = mlp([size, *hidden, 1], norm)

@@ -23,8 +23,9 @@ class PPOConfig:
     clip: float = 0.2
     entropy: float = 0.0
     value_weight: float = 1.0
-    epochs: int = 3
-    minibatches: int = 4
+    epochs: int = 2
+    minibatches: int = 6
+    """Of each epoch: it is the number of steps that counts, and smaller ones cost less than more epochs."""
     learning_rate: float = 5e-5
     """The actor's, at the start; then it follows the KL divergence."""
     critic_learning_rate: float = 5e-4

@@ -67,6 +67,7 @@ class TrackConfig:
         default_factory=lambda: PPOConfig(
             gamma=0.97,
             epochs=4,
+            minibatches=4,
             learning_rate=5e-4,
             learning_rate_range=(1e-6, 1e-3),
             init_std=0.15,
