@@ -1,9 +1,9 @@
 """Ablation: training runs that differ from the configuration in one thing each, with the same seeds and warm starts.
 
-Each choice (reward formula, update order, window, normalisation, replay, symmetry, R1, streams, governor, motion prior
-or task reward alone, executed or kinematic reference) is run once per seed and judged by a short evaluation
-of its mean actions at the end. Every finished run is written to OUTPUT at once and not run again: after Ctrl-C (which
-costs the run that was going on, no more) the same command continues. PAGE shows the curves and the table.
+Each choice (reward formula, update order, window, normalisation, replay, symmetry, R1, streams, governor, motion prior,
+tracking reward or task reward alone, executed or kinematic reference) is run once per seed and judged by a short
+evaluation of its mean actions at the end. Every finished run is written to OUTPUT at once and not run again: after
+Ctrl-C (which costs the run that was going on, no more) the same command continues. PAGE shows the curves and the table.
 
 Further flags go to `wildrobot train`: --num-envs 128 --cloning.updates 500 --selection.episodes 10.
 
@@ -34,6 +34,7 @@ from wildrobot.config import from_dict, to_dict
 from wildrobot.errors import UserError, run_main
 from wildrobot.files import write_text
 from wildrobot.robot_description import RobotSpec, load_robot
+from wildrobot.runtime.features import num_features
 from wildrobot.training.ablation_page import BASE, CURVES, ablation_page, ablation_rows
 from wildrobot.training.amp import AMP
 from wildrobot.training.best import short_evaluation
@@ -42,6 +43,7 @@ from wildrobot.training.cloning import clone
 from wildrobot.training.evaluation import score
 from wildrobot.training.progress import Bar
 from wildrobot.training.reference.dataset import ReferenceDataset
+from wildrobot.training.reference.imitation import PhaseTable
 from wildrobot.training.reference.kinematic import kinematic_windows
 from wildrobot.training.runner import Runner
 from wildrobot.training.setup import TrainConfig, make_runner
@@ -49,6 +51,7 @@ from wildrobot.training.stop import StopRequest
 from wildrobot.training.train import environment_info, parse
 
 KINEMATIC = "kinematic"
+TRACKING = "tracking reward"
 GROUPS: dict[str, dict[str, dict[str, Any]]] = {
     "reward": {
         "clip": {"amp": {"reward": "clip"}},
@@ -75,7 +78,7 @@ GROUPS: dict[str, dict[str, dict[str, Any]]] = {
         "no governor": {"amp": {"governor": {"enabled": False}}},
         "governor": {"amp": {"governor": {"enabled": True}}},
     },
-    "prior": {"AMP": {}, "task reward alone": {"mix": {"style": 0.0}}},
+    "prior": {"AMP": {}, TRACKING: {}, "task reward alone": {"mix": {"style": 0.0}}},
     "reference": {"executed": {}, KINEMATIC: {}},
 }
 """Questions, and the answers to choose from as changes of the configuration; one of each may change nothing."""
@@ -97,6 +100,33 @@ def use_kinematic_reference(
     torch.manual_seed(config.seed)
     assert runner.amp is not None
     runner.amp = AMP(sides[0], sides[1], config.amp, runner.amp.mirror)
+
+
+def use_tracking_reward(runner: Runner, dataset: ReferenceDataset) -> None:
+    """Pay `runner` for being where the reference is at the gait's phase and the commanded speed, instead of style."""
+    table = PhaseTable(dataset)
+    layout = runner.env.layout
+    begin = np.cumsum([0, *(term.size * term.frames for term in layout)]).tolist()
+    clock, command = (
+        (slice(start, start + term.size), term.scale)
+        for name in ("gait_clock", "command")
+        for term, start in zip(layout, begin[:-1], strict=True)
+        if term.name == name
+    )
+
+    def style(windows: list[Any], window_ok: list[Any], metrics: dict[str, Any]) -> torch.Tensor:
+        ok = torch.stack(window_ok).numpy()
+        features = torch.stack(windows).numpy()[ok][:, -num_features(runner.env.spec) :]
+        seen = torch.cat([runner.rollout.obs[1:], runner._obs[None]]).numpy()[ok]  # with these very features
+        sine, cosine = seen[:, clock[0]].T
+        reward = table.reward(features, np.arctan2(sine, cosine), seen[:, command[0]][:, 0] / command[1])
+        metrics |= {"style_reward_mean": float(reward.mean()), "style_reward_std": float(reward.std())}
+        metrics |= {"disc_acc_heldout": math.nan, "disc_real_mean": math.nan, "disc_fake_mean": math.nan}
+        paid = torch.full(ok.shape, metrics["style_reward_mean"])
+        paid[torch.from_numpy(ok)] = torch.from_numpy(reward).float()
+        return paid
+
+    runner._style = style  # type: ignore[method-assign]
 
 
 def warm_start(spec: RobotSpec, dataset: ReferenceDataset, config: TrainConfig) -> dict[str, Any]:
@@ -122,7 +152,7 @@ def plan(
         lines[group] = {}
         for answer, changes in GROUPS[group].items():
             changed = from_dict(TrainConfig, changes, config, answer)
-            name = BASE if changed == config and answer != KINEMATIC else f"{group}: {answer}"
+            name = BASE if changed == config and answer not in (KINEMATIC, TRACKING) else f"{group}: {answer}"
             lines[group][name] = answer
             variants[name] = changed
     return variants, lines
@@ -148,6 +178,8 @@ def run_variant(
     runner = make_runner(spec, config, dataset)
     if name == f"reference: {KINEMATIC}":
         use_kinematic_reference(runner, spec, dataset, config)
+    if name == f"prior: {TRACKING}":
+        use_tracking_reward(runner, dataset)
     runner.ppo.actor.load_state_dict(warm)
     runner.start()
     history: list[dict[str, Any]] = []

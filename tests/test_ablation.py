@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import json
 import math
@@ -13,6 +14,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from training_helpers import tiny_runner
 
 from wildrobot.config import to_dict
 from wildrobot.errors import UserError
@@ -23,6 +26,7 @@ from wildrobot.training.ablation_page import BASE, CURVES, ablation_page, ablati
 from wildrobot.training.amp import AMPConfig
 from wildrobot.training.reference.clip import PlannedClip
 from wildrobot.training.reference.dataset import ReferenceDataset
+from wildrobot.training.reference.imitation import PhaseTable
 from wildrobot.training.reference.kinematic import kinematic_features
 from wildrobot.training.setup import TrainConfig
 
@@ -130,7 +134,9 @@ def test_every_answer_changes_the_configuration_or_is_its_present_state(ablation
         BASE in answers and len(answers) == len(ablation.GROUPS[group]) for group, answers in lines.items()
     )
     different = [json.dumps(to_dict(config)) for config in variants.values()]
-    assert len(set(different)) == len(different) - 1, "only the kinematic reference is no configuration"
+    assert len(set(different)) == len(different) - 2, (
+        "kinematic reference and tracking reward are no configurations"
+    )
 
 
 def test_the_unchanged_run_follows_the_configuration(ablation: ModuleType) -> None:
@@ -147,6 +153,62 @@ def test_curves_are_means_of_groups_without_what_was_not_measured(ablation: Modu
     assert curves["speed_error"][:2] == [1.0, 3.0]
     assert curves["iteration"][:2] == [0.5, 2.5]
     assert set(curves["disc_acc_heldout"]) == {None}
+
+
+def test_the_phase_table_pays_for_the_reference_s_pose_at_its_phase_and_speed(
+    spec: RobotSpec, walking_reference: ReferenceDataset
+) -> None:
+    reference = copy.deepcopy(walking_reference)
+    arrays, count = reference.arrays, len(reference.arrays["features"])
+    arrays["phase"][:] = np.linspace(0.0, 40.0 * np.pi, count) % (2.0 * np.pi)
+    features = arrays["features"]
+    features[:] = 0.2 * np.random.default_rng(0).standard_normal(features.shape)
+    features[:, 0] += 2.0 * np.sin(arrays["phase"])
+    table = PhaseTable(reference)
+    assert table.speeds_m_s.tolist() == [0.2]
+    phase, speed = arrays["phase"].astype(np.float64), np.full(count, 0.23)
+    there = table.reward(features, phase, speed)
+    assert 0.7 < there.mean() < 0.9
+    later = table.reward(features, phase + 1.0, speed)
+    assert later.mean() < there.mean() - 0.2
+    assert table.reward(table.mean[0, :1], np.array([0.01]), np.array([0.2])) == pytest.approx([1.0])
+
+
+def test_a_reference_that_does_not_walk_has_no_phase_table(small_reference: ReferenceDataset) -> None:
+    still = copy.deepcopy(small_reference)
+    still.arrays["moving"][:] = False
+    with pytest.raises(UserError, match="walking straight on"):
+        PhaseTable(still)
+
+
+def test_the_tracking_reward_takes_the_style_s_place(
+    ablation: ModuleType,
+    spec: RobotSpec,
+    walking_reference: ReferenceDataset,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Half:
+        def __init__(self, dataset: Any) -> None:
+            self.seen: list[Any] = []
+
+        def reward(self, features: Any, phase: Any, speed_m_s: Any) -> Any:
+            self.seen.append((features, phase, speed_m_s))
+            return np.full(len(features), 0.5)
+
+    table = Half(None)
+    monkeypatch.setattr(ablation, "PhaseTable", lambda dataset: table)
+    runner = tiny_runner(spec, walking_reference, steps=8)
+    ablation.use_tracking_reward(runner, walking_reference)
+    metrics = runner.iterate()
+    assert metrics["style_reward_mean"] == 0.5
+    assert np.isnan(metrics["disc_acc_heldout"])
+    features, phase, speed = table.seen[0]
+    assert features.shape[1] == 29
+    assert np.ptp(phase) > 0.5
+    low, high = TrainConfig().walking.speed
+    assert np.all((speed >= low - 1e-6) & (speed <= high + 1e-6))
+    paid = runner.rollout.rewards[..., 1][runner.rollout.valid]
+    torch.testing.assert_close(paid, torch.full_like(paid, 0.5 * runner.mix.scale))
 
 
 TINY = [
