@@ -12,7 +12,7 @@ ARGS   ?=
 .PHONY: help setup run test lint format bench peers ablation clean announce
 
 help:
-	@echo "make run     reference, training, export, evaluation, 20 s of walking, report (about 18 min on two cores)"
+	@echo "make run     reference, training, export, evaluation, 20 s of walking, report (about 17 min on two cores)"
 	@echo "make test    the tests"
 	@echo "make lint    ruff (format and rules) and mypy"
 	@echo "make format  let ruff format the code"
@@ -25,10 +25,10 @@ help:
 
 announce:
 	@if [ ! -f $(READY) ]; then \
-	  echo "WildRobot: from a fresh clone to a walking robot, about 18 minutes on two cores."; \
+	  echo "WildRobot: from a fresh clone to a walking robot, about 17 minutes on two cores."; \
 	  echo; \
 	  echo "  set-up     1 to 3 min     Python packages into $(VENV) (1.5 GB), system libraries for video"; \
-	  echo "  then       about 18 min   reference motion, training, export, evaluation, walk, report"; \
+	  echo "  then       about 16 min   reference motion, training, export, evaluation, walk, report"; \
 	  echo; \
 	  echo "Interrupt it whenever you like: make run goes on where it was."; \
 	  echo; \

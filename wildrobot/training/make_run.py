@@ -90,7 +90,7 @@ def stages(config: MakeRunConfig, can_film: bool) -> tuple[Stage, ...]:
     build = Stage(
         "reference",
         "plan a gait library, execute it in simulation, keep the clips that pass",
-        "about 9 min",
+        "about 8 min",
         (
             *python,
             "reference",
@@ -118,7 +118,7 @@ def stages(config: MakeRunConfig, can_film: bool) -> tuple[Stage, ...]:
         Stage(
             "train",
             f"preset {config.preset}: PPO for the task, AMP for the style",
-            "about 6 min",
+            "about 7 min",
             (
                 *python,
                 "train",
@@ -165,7 +165,7 @@ def plan(config: MakeRunConfig, pipeline: Pipeline, why_no_video: str) -> str:
     """The first thing on the screen: what will happen and how long it takes."""
     finished = pipeline.finished()
     lines = [
-        f"WildRobot: from nothing to a walking robot, into {config.out}. About 18 minutes on two cores.",
+        f"WildRobot: from nothing to a walking robot, into {config.out}. About 16 minutes on two cores.",
         "",
     ]
     for index, stage in enumerate(pipeline.stages):
