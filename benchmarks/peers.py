@@ -3,8 +3,8 @@
 wildrobot: PPO and AMP as `wildrobot train` runs them; wildrobot_ppo: the same without AMP. rsl_rl: RSL-RL's PPO on the
 very same simulator, model, threads, robots, steps, widths of networks, epochs and minibatches, through a thin adapter;
 task reward alone, and plain layers where ours are equivariant (less arithmetic at the same widths). stable-baselines3:
-its PPO over SubprocVecEnv with one robot per CPU on classic mj_step, the same model, rates, task reward and rollout size
-(what was chosen there: benchmarks/peer_learners/classic.py).
+its PPO over SubprocVecEnv with one robot per CPU on classic mj_step, the same model, rates, task reward and rollout
+size (what was chosen there: benchmarks/peer_learners/classic.py).
 
 All begin with random weights, the same action noise and step sizes (SCRATCH), for it is learning that is compared: the
 warm start of `wildrobot train` is left out, and so that all learn the same thing no robot is randomized, unless

@@ -30,7 +30,6 @@ def run_main(main: Callable[[Sequence[str]], int | None], argv: Sequence[str] | 
         print("interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
     except BrokenPipeError:
-        os.dup2(
-            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-        )  # or the interpreter complains at its end
+        # or the interpreter, which flushes at its end, complains then
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_PIPE_CLOSED
