@@ -13,11 +13,11 @@ from wildrobot.firmware_bridge.virtual.transport import VirtualTransport
 from wildrobot.robot_description import RobotSpec, load_robot
 from wildrobot.runtime.commands_input import CommandSource, FixedCommand, StopSignals
 from wildrobot.runtime.controller import STAGES, Controller
-from wildrobot.runtime.loop import NS_PER_S, DeadlineClock, TickTimer
-from wildrobot.runtime.policy import OnnxPolicy
+from wildrobot.runtime.loop import NS_PER_S, DeadlineClock
 from wildrobot.runtime.robots.dynamixel import DynamixelRobot
-from wildrobot.runtime.signal_path import SignalPath
+from wildrobot.runtime.skills import load_skill
 from wildrobot.runtime.state_machine import State
+from wildrobot.runtime.timing import TickTimer
 
 SPEC = load_robot()
 POLICY = Path(__file__).resolve().parents[1] / "policies" / "wildrobot_walk.onnx"
@@ -82,12 +82,10 @@ class Session:
         )
         self.timer = TickTimer(STAGES, window=50)
         self.told = EventList()
-        network = OnnxPolicy(policy, spec)
         self.controller = Controller(
             spec,
             self.robot,
-            network,
-            SignalPath(spec, network.layout),
+            [load_skill(spec, policy)],
             source or FixedCommand(spec, speed, 0.0, duration_s),
             StopSignals(),
             self.told,  # type: ignore[arg-type]

@@ -8,11 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from wildrobot.files import file_sha256
 from wildrobot.robot_description import RobotSpec, load_robot
 from wildrobot.runtime import run
 from wildrobot.runtime.observation import default_layout, layout_size, layout_to_dicts
 from wildrobot.runtime.safety import Health
 from wildrobot.runtime.sensor_frame import SensorFrame
+from wildrobot.runtime.signal_path import SignalPath
+from wildrobot.runtime.skills import Skill
 
 SPEC = load_robot()
 
@@ -66,6 +69,21 @@ class SmallPolicy:
         return action
 
 
+def small_skill(spec: RobotSpec, file: Path, policy: SmallPolicy | None = None) -> Skill:
+    """`SmallPolicy` as the runtime has it."""
+    policy = policy or SmallPolicy(spec)
+    return Skill(file, file_sha256(file) if file.is_file() else "", policy, SignalPath(spec, policy.layout))
+
+
+def use_small_policy(monkeypatch: pytest.MonkeyPatch, policy: SmallPolicy | None = None) -> None:
+    """Whatever file `wildrobot-run` is given, it runs `SmallPolicy`."""
+    monkeypatch.setattr(
+        run,
+        "load_skills",
+        lambda spec, options: [small_skill(spec, file, policy) for file in options.policies],
+    )
+
+
 def run_small_policy(
     monkeypatch: pytest.MonkeyPatch,
     folder: Path,
@@ -77,12 +95,12 @@ def run_small_policy(
     """`wildrobot-run` in simulation with `SmallPolicy`; returns the exit code."""
     file = folder / "policy.onnx"
     file.write_bytes(b"small policy")
-    monkeypatch.setattr(run, "load_policy", lambda path, spec: policy or SmallPolicy(spec))
+    use_small_policy(monkeypatch, policy)
     switches = [flag for flag, on in (("--no-lcm", not lcm), ("--fast", fast)) if on]
     return run.main([str(file), "--robot", "sim", *switches, *flags])
 
 
-def write_small_onnx(path: Path) -> Path:
+def write_small_onnx(path: Path, gain: float = 0.002) -> Path:
     """`SmallPolicy` as a real policy file, with the robot's contract and golden vectors."""
     import json
 
@@ -91,7 +109,7 @@ def write_small_onnx(path: Path) -> Path:
 
     from wildrobot.runtime.contract import METADATA_KEY, robot_contract
 
-    small = SmallPolicy(SPEC)
+    small = SmallPolicy(SPEC, gain)
     size, n = small.weights.shape
     graph = helper.make_graph(
         [helper.make_node("MatMul", ["obs", "weights"], ["actions"])],

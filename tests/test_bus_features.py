@@ -133,7 +133,7 @@ def walk() -> Walk:
     known = Unrounded(virtual)
     session = Session(duration_s=60.0, virtual=virtual)
     session.until(State.WALKING)
-    paths = [SignalPath(SPEC, session.controller.path.layout) for _ in range(2)]
+    paths = [SignalPath(SPEC, session.controller.skills[0].path.layout) for _ in range(2)]
     features, velocity, moving, force = [], [], [], []
     for tick in range(300):
         session.tick()

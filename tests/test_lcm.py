@@ -325,6 +325,22 @@ def test_lcm_logger_records_a_run_and_lcm_logplayer_plays_every_channel(
     assert decoded["robot_state"] == sum(event.channel == "robot_state" for event in sent)
 
 
+def test_a_computer_without_the_system_library_of_lcm_is_told_its_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "lcm").mkdir()
+    (tmp_path / "lcm" / "__init__.py").write_text(
+        "try:\n    raise ImportError('libglib-2.0.so.0: cannot open shared object file')\n"
+        "except ImportError:\n    from .Release import _lcm\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "lcm")
+    found, why = telemetry.try_lcm("memq://")
+    assert found is None
+    assert why.startswith("libglib-2.0.so.0: cannot open shared object file. On Debian")
+    assert "apt-get install -y libglib2.0-0" in why
+
+
 @pytest.mark.skipif(
     shutil.which("unshare") is None or os.geteuid() != 0, reason="needs root for a network without routes"
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -30,4 +31,24 @@ def test_policy_and_style_load_and_verify_without_torch_and_mujoco(spec: RobotSp
     files = export(make_run(tmp_path, spec), threads=1)
     arguments = [sys.executable, "-c", BLOCK + LOAD, str(files.policy), str(files.style)]
     result = subprocess.run(arguments, capture_output=True, text=True, timeout=60)
+    assert result.returncode == 0, result.stderr
+
+
+def test_a_policy_runs_on_one_thread_and_reports_to_nobody() -> None:
+    code = """
+import os
+from wildrobot.runtime.policy import open_session
+session = open_session('policies/wildrobot_walk.onnx')
+threads = [open(f'/proc/self/task/{task}/comm').read() for task in os.listdir('/proc/self/task')]
+assert len(threads) == 1, threads
+"""
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=Path(__file__).resolve().parents[1],
+        env=environment | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+    )
     assert result.returncode == 0, result.stderr

@@ -14,8 +14,10 @@ from runtime_helpers import SPEC, SmallPolicy, run_small_policy, write_small_onn
 
 from wildrobot.errors import UserError
 from wildrobot.runtime import replay, run
+from wildrobot.runtime.commands_input import Command
 from wildrobot.runtime.eventlog import Event, LogWriter, read_log
 from wildrobot.runtime.lcm_types import CHANNEL_TYPES
+from wildrobot.runtime.state_machine import State
 
 # An environment with the base install only: importing what the extras bring fails.
 BASE_INSTALL = """
@@ -188,7 +190,7 @@ from wildrobot.robot_description import load_robot
 from wildrobot.runtime import replay, run
 from wildrobot.runtime.observation import default_layout
 from runtime_helpers import SmallPolicy
-count, difference = replay.compare(Path({str(recording)!r}), load_robot(), SmallPolicy(load_robot()), 0.0)
+count, difference = replay.compare(Path({str(recording)!r}), load_robot(), lambda _: [SmallPolicy(load_robot())], 0.0)
 assert count > 100 and difference is None, difference
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
@@ -229,3 +231,38 @@ def test_a_policy_for_another_joint_order_is_refused(tmp_path: Path) -> None:
     policy.write_bytes(swapped.replace(b"@" * len(names[1]), names[2]))
     with pytest.raises(UserError, match="joint_names"):
         run.main([str(policy), "--no-lcm"])
+
+
+def test_a_run_in_which_another_policy_took_over_replays_whole(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, log = write_small_onnx(tmp_path / "first.onnx"), tmp_path / "log"
+    second = write_small_onnx(tmp_path / "second.onnx", gain=0.004)
+
+    class Director:
+        """Stands, changes the policy after a second, and ends after two."""
+
+        ticks = 0
+
+        def poll(self, now_ns: int, state: State) -> Command:
+            self.ticks += state is State.STANDING
+            return Command(
+                stand=True, policy=2 if self.ticks == 50 else 0, stop=self.ticks > 100, end=self.ticks > 100
+            )
+
+        def close(self) -> None: ...
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run, "open_source", lambda spec, options: Director())
+        assert (
+            run.main([str(first), str(second), "--fast", "--no-lcm", "--randomize", "--log", str(log)]) == 0
+        )
+    in_charge = [tick.policy.policy for tick in replay.policy_ticks(log)]
+    assert in_charge.count(0) > 40
+    assert in_charge.count(1) > 40
+    assert replay.main([str(log)]) == 0
+    assert f"{len(in_charge)} ticks" in capsys.readouterr().out
+    moved = [path.rename(tmp_path / f"moved_{path.name}") for path in (first, second)]
+    assert replay.main([str(log), "--policy", *map(str, reversed(moved))]) == 0
+    with pytest.raises(UserError, match="is not the policy of this log"):
+        replay.main([str(log), "--policy", str(moved[0])])

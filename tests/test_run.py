@@ -17,18 +17,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-from runtime_helpers import SPEC, SmallPolicy, frame_at, run_small_policy
+from runtime_helpers import SPEC, SmallPolicy, frame_at, run_small_policy, use_small_policy
 
 from wildrobot.errors import UserError
+from wildrobot.files import file_sha256
 from wildrobot.rotations import quat_from_yaw
 from wildrobot.runtime import run
 from wildrobot.runtime.commands_input import FixedCommand, KeyboardCommand, StopSignals
 from wildrobot.runtime.eventlog import read_log
 from wildrobot.runtime.figures import WalkFigures
 from wildrobot.runtime.lcm_types import CHANNEL_TYPES
-from wildrobot.runtime.loop import DeadlineClock, SteppedClock, TickTimer, gc_outside_the_tick
+from wildrobot.runtime.loop import DeadlineClock, SteppedClock, gc_outside_the_tick
 from wildrobot.runtime.robots import RobotOptions, open_robot
 from wildrobot.runtime.state_machine import State
+from wildrobot.runtime.timing import TickTimer
 
 MS = 1_000_000
 
@@ -103,14 +105,21 @@ def test_the_timer_s_percentiles_and_stages(monkeypatch: pytest.MonkeyPatch) -> 
         now[0] += (30 if tick == 99 else 2) * MS
         timer.mark("write")
         timer.finish()
-    assert timer.percentile_ms(50) == pytest.approx(3.0, abs=0.021)
-    assert timer.percentile_ms(99) == pytest.approx(3.0, abs=0.021)
-    assert timer.percentile_ms(100) == pytest.approx(31.0, abs=0.021)
-    assert timer.max_ns == 31 * MS
-    assert (timer.missed, timer.missed_in_a_row, timer.max_late_ns) == (1, 0, 99)
-    assert timer.stage_max_ms() == pytest.approx([1.0, 30.0])
-    histogram = timer.coarse_histogram(0.5)
+    assert timer.work.percentile_ms(50) == pytest.approx(3.0, abs=0.021)
+    assert timer.work.percentile_ms(99) == pytest.approx(3.0, abs=0.021)
+    assert timer.work.percentile_ms(100) == pytest.approx(31.0, abs=0.021)
+    assert timer.work.max_ns == 31 * MS
+    assert (timer.missed, timer.missed_in_a_row, timer.lateness.max_ns) == (1, 0, 99)
+    assert timer.compute.max_ns == 0  # reading and writing is the robot's
+    window = timer.stage_window_ms()
+    assert window["max"] == pytest.approx([1.0, 30.0])
+    assert window["p50"] == pytest.approx([1.0, 2.0])
+    assert timer.by_stage["write"].summary()["p99_ms"] == pytest.approx(2.0, abs=0.021)
+    histogram = timer.work.coarse(0.5)
     assert (histogram[6], histogram[62], sum(histogram)) == (99, 1, 100)
+    assert timer.work.shown() == [
+        ("3 to 5 ms", 99), ("5 to 10 ms", 0), ("10 to 20 ms", 0), ("20 ms or more", 1),
+    ]  # fmt: skip
 
 
 def test_garbage_is_collected_only_when_asked() -> None:
@@ -265,7 +274,7 @@ def test_the_log_holds_what_the_servos_got_and_who_ran(
     )
     (configuration,) = messages(tmp_path / "log", "run_configuration")
     assert configuration.robot_hash == SPEC.robot_hash
-    assert configuration.policy_sha256 == run.file_sha256(tmp_path / "policy.onnx")
+    assert configuration.policy_sha256 == file_sha256(tmp_path / "policy.onnx")
     assert tuple(json.loads(configuration.json)["joint_names"]) == SPEC.joint_names
     commands = messages(tmp_path / "log", "robot_command")
     applied = np.array([command.joint_target_applied for command in commands])
@@ -447,7 +456,7 @@ def test_bad_input_is_refused_with_what_to_do(
 ) -> None:
     file = tmp_path / "policy.onnx"
     file.write_bytes(b"small policy")
-    monkeypatch.setattr(run, "load_policy", lambda path, spec: SmallPolicy(spec))
+    use_small_policy(monkeypatch)
     monkeypatch.setattr(sys, "stdin", open(os.devnull))  # noqa: SIM115
     with pytest.raises(UserError, match=message):
         run.main([str(file), "--no-lcm", *flags])

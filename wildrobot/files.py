@@ -7,6 +7,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from wildrobot.errors import UserError
 
@@ -42,7 +43,31 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def file_sha256(path: Path) -> str:
+    """SHA-256 (hex) of a file."""
+    import hashlib
+
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write a text file atomically."""
     with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: str | os.PathLike[str], document: Any) -> None:
+    """Write a JSON file atomically; `-` prints it."""
+    import json
+
+    text = json.dumps(document, indent=1) + "\n"
+    if is_stdout(path):
+        print(text, end="")
+    else:
+        write_text(path, text)
+
+
+def is_stdout(path: str | os.PathLike[str] | None) -> bool:
+    """Whether a file argument is `-`: what is printed then is that document and nothing else."""
+    return path is not None and os.fspath(path) == "-"

@@ -5,19 +5,19 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from array_api_compat import array_namespace
+from wildrobot.arrays import array_namespace
 
 
 def quat_to_matrix(quat: Any) -> Any:
     """Rotation matrix (..., 3, 3) of a unit quaternion (..., 4) wxyz."""
     xp = array_namespace(quat)
     w, x, y, z = (quat[..., i] for i in range(4))
-    rows = [
-        xp.stack([1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)], axis=-1),
-        xp.stack([2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)], axis=-1),
-        xp.stack([2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)], axis=-1),
+    entries = [
+        *(1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)),
+        *(2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)),
+        *(2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)),
     ]
-    return xp.stack(rows, axis=-2)
+    return xp.reshape(xp.stack(entries, axis=-1), (*quat.shape[:-1], 3, 3))
 
 
 def quat_multiply(a: Any, b: Any) -> Any:

@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace, device
+from array_api_compat import device
 
+from wildrobot.arrays import array_namespace
 from wildrobot.robot_description.mjcf import BodyTree
 
 _IDENTITY = np.eye(3)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace
 
+from wildrobot.arrays import array_namespace
 from wildrobot.robot_description.mjcf import Body, BodyTree
 
 _Entries = dict[tuple[int, int], Any]

@@ -34,6 +34,8 @@ class Command:
     estop: bool = False
     end: bool = False
     """Leave the program once limp."""
+    policy: int = 0
+    """Number (from 1) of the policy to put in charge; 0: leave it."""
 
     def clipped(self, spec: RobotSpec) -> Command:
         """Inside the ranges of robot.yaml."""
@@ -140,7 +142,7 @@ class KeyboardCommand:
 
     HELP = (
         "keys: u stand up · hold w walk · hold a / d turn left / right · + / - speed · "
-        "x stop and quit · e let go now"
+        "1 … 9 policy, while standing · x stop and quit · e let go now"
     )
 
     def __init__(self, spec: RobotSpec, speed: float, turn_rate: float) -> None:
@@ -158,6 +160,7 @@ class KeyboardCommand:
 
     def poll(self, now_ns: int, state: State) -> Command:
         stand = estop = False
+        policy = 0
         while select.select([self._handle], [], [], 0)[0]:
             keys = os.read(self._handle, 64).decode(errors="ignore").lower()
             if not keys:
@@ -171,6 +174,8 @@ class KeyboardCommand:
                 elif key in "+-":
                     low, high = self._spec.command.linear_velocity_x
                     self._speed = min(max(self._speed + (0.05 if key == "+" else -0.05), low), high)
+                elif key in "123456789":
+                    policy = int(key)
                 stand, estop = stand or key == "u", estop or key == "e"
                 self._ended = self._ended or key == "x"
         walking = now_ns - self._walk_ns <= COMMAND_TIMEOUT_NS
@@ -182,6 +187,7 @@ class KeyboardCommand:
             stop=self._ended,
             estop=estop,
             end=self._ended,
+            policy=policy,
         )
         return command.clipped(self._spec)
 
@@ -190,13 +196,15 @@ class KeyboardCommand:
 
 
 class StopSignals:
-    """SIGTERM and Ctrl-C ask for a soft stop, a second one lets go at once. A context manager."""
+    """SIGTERM, Ctrl-C and a lost terminal ask for a soft stop, a second one lets go at once. A context manager."""
+
+    KINDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
     def __init__(self) -> None:
         self.count = 0
 
     def __enter__(self) -> StopSignals:
-        self._saved = {kind: signal.signal(kind, self._on_signal) for kind in (signal.SIGINT, signal.SIGTERM)}
+        self._saved = {kind: signal.signal(kind, self._on_signal) for kind in self.KINDS}
         return self
 
     def __exit__(self, *_: object) -> None:

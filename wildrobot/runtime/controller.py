@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -11,23 +12,18 @@ from wildrobot.robot_description import RobotSpec
 from wildrobot.runtime.command import is_moving
 from wildrobot.runtime.commands_input import Command, CommandSource, StopSignals
 from wildrobot.runtime.figures import WalkFigures
-from wildrobot.runtime.loop import TickTimer
 from wildrobot.runtime.publisher import Publisher
 from wildrobot.runtime.robots import Robot
 from wildrobot.runtime.safety import UNTRUSTED_SENSORS, Level, Reading, SafetySupervisor
 from wildrobot.runtime.sensor_frame import SensorFrame
-from wildrobot.runtime.signal_path import Signal, SignalPath
+from wildrobot.runtime.signal_path import Signal
+from wildrobot.runtime.skills import Reloader, Skill
 from wildrobot.runtime.state_machine import Demand, Directive, State, StateMachine
+from wildrobot.runtime.timing import TickTimer
 
-STAGES = ("read", "judge", "observe", "policy", "write", "publish")
+STAGES = ("read", "judge", "observe", "policy", "bound", "write", "style", "publish")
 REFUSAL_S = 2.0
 """How long a robot asked to stand waits for a guard at its stop level to recover before it gives up."""
-
-
-class Policy(Protocol):
-    """Observation (1, D) float32 to action (1, n) float32."""
-
-    def __call__(self, observation: Any, /) -> Any: ...
 
 
 @dataclass
@@ -38,6 +34,17 @@ class Outcome:
     fault: str | None = None
 
 
+@dataclass(frozen=True)
+class Decision:
+    """The joint target asked for; `signal` and `action` are None while a pose is driven and not the policy."""
+
+    requested: Any
+    signal: Signal | None = None
+    action: Any = None
+    reset: bool = False
+    """Estimator and history began afresh on this tick."""
+
+
 class Controller:
     """Owns every part of the loop but its pace; `tick` once per control period."""
 
@@ -45,20 +52,22 @@ class Controller:
         self,
         spec: RobotSpec,
         robot: Robot,
-        policy: Policy,
-        path: SignalPath,
+        skills: Sequence[Skill],
         source: CommandSource,
         signals: StopSignals,
         publisher: Publisher,
         timer: TickTimer,
+        reloader: Reloader | None = None,
     ) -> None:
-        self.spec, self.robot, self.policy, self.path = spec, robot, policy, path
+        self.spec, self.robot, self.skills, self.active = spec, robot, list(skills), 0
         self.source, self.signals, self.publisher, self.timer = source, signals, publisher, timer
         self.machine = StateMachine(spec)
         self.safety = SafetySupervisor(spec)
         self.figures = WalkFigures(spec)
         self.outcome = Outcome()
         self.ended = False
+        self._reloader = reloader
+        self._policy_is_new = False
         self._target: Any = None
         self._gain = 0.0
         self._policy_fault = False
@@ -89,18 +98,22 @@ class Controller:
         before = self.state
         self._problems, last = health.problems, self._problems
         demand = self._demand(command, user, stopping, before)
+        self._choose_policy(command.policy)
         directive = self.machine.step(demand, frame.joint_position, self._target)
         given_user = user if directive.state is State.WALKING else np.zeros(2)
         timer.mark("judge")
 
-        signal, action, requested = self._decide(directive, frame, given_user)
+        decision = self._decide(directive, frame, given_user)
         if directive.state is State.LIMP:
             self.safety.reset(frame.joint_position)
-        applied = self.safety.apply(requested)
+        applied = self.safety.apply(decision.requested)
         self._target, self._gain = applied.target, directive.torque_gain
+        timer.mark("bound")
         self.robot.set_torque_gain(directive.torque_gain)
         self.robot.write(applied.target)
         timer.mark("write")
+        style = self._style(decision, given_user)
+        timer.mark("style")
 
         publish = self.publisher
         publish.begin(now_ns, timer.ticks, directive.state.value)
@@ -110,12 +123,14 @@ class Controller:
         self._report_problems(last)
         self._report(readings, applied.limited_by if self._gain > 0.0 else ())
         publish.state(frame)
-        if signal is not None:
-            publish.policy(signal, action, requested, directive.policy_starts)
+        if decision.signal is not None:
+            publish.policy(
+                decision.signal, decision.action, decision.requested, decision.reset, self.active, style
+            )
         publish.command(given_user, directive.torque_gain, applied)
         if timer.ticks % round(spec.control_hz) == 0:
             publish.health(timer, health, readings)
-        self._count(directive.state, given_user, signal)
+        self._count(directive.state, given_user, decision.signal, style)
         timer.mark("publish")
         over = command.end or self.outcome.fault is not None
         self.ended = (over and directive.state is State.LIMP) or (
@@ -155,22 +170,68 @@ class Controller:
             text = f"{', '.join(faults)} at the stop level{cause}: {consequence}"
             self.publisher.event("fault", text, severity=2)
 
-    def _decide(self, directive: Directive, frame: SensorFrame, user: Any) -> tuple[Signal | None, Any, Any]:
-        """(signal, action, requested target); signal and action are None while a pose is driven."""
+    def _decide(self, directive: Directive, frame: SensorFrame, user: Any) -> Decision:
         if not directive.policy:
-            return None, None, directive.pose
-        path, starts = self.path, directive.policy_starts
+            return Decision(directive.pose)
+        skill = self.skills[self.active]
+        starts = directive.policy_starts or self._policy_is_new
         if starts:
-            path.reset(frame)
-            self._policy_fault = False
-        signal = path.observe(frame, user[None])
+            skill.path.reset(frame)
+            self._policy_fault = self._policy_is_new = False
+        signal = skill.path.observe(frame, user[None])
         self.timer.mark("observe")
-        action = self.policy(signal.observation)
+        action = skill.policy(signal.observation)
         self.timer.mark("policy")
         if not np.all(np.isfinite(action)):
             self._policy_fault = True
-            return signal, action, np.full_like(self._target, np.nan)
-        return signal, action, path.act(action)
+            return Decision(np.full_like(self._target, np.nan), signal, action, starts)
+        return Decision(skill.path.act(action), signal, action, starts)
+
+    def _style(self, decision: Decision, user: Any) -> float:
+        meter, signal = self.skills[self.active].style, decision.signal
+        if meter is None or signal is None:
+            return float("nan")
+        return meter.score(signal.features, bool(is_moving(self.spec, user)), decision.reset)
+
+    # ------------------------------------------------------------------ policies
+
+    def _choose_policy(self, number: int) -> None:
+        """Put the policy `number` (from 1; 0: leave it) in charge, and take in those that were loaded anew.
+
+        Only while the robot stands or is limp: another policy begins with an empty history.
+        """
+        at_rest = self.machine.state in (State.LIMP, State.STANDING)
+        if number and number - 1 != self.active:
+            if number > len(self.skills):
+                self._refuse(f"there is no policy {number}, only {len(self.skills)}")
+            elif not at_rest:
+                self._refuse(f"policy {number} can take over only while the robot stands or is limp")
+            else:
+                self.active, self._policy_is_new = number - 1, True
+                self.publisher.event("policy", f"{number}: {self.skills[self.active].file} in charge")
+        if self._reloader is not None:
+            self._reload(self._reloader, at_rest)
+
+    def _reload(self, reloader: Reloader, at_rest: bool) -> None:
+        if reloader.asked():
+            if at_rest:
+                reloader.start()
+            else:
+                self._refuse("policies are loaded anew only while the robot stands or is limp")
+        skills, refusal = reloader.take()
+        if refusal is not None:
+            self._refuse(f"the policies in use stay: {refusal}")
+        elif skills is not None and not at_rest:
+            self._refuse("the policies were loaded anew, but the robot walks by now: those in use stay")
+        elif skills is not None:
+            self.skills, self._policy_is_new = list(skills), True
+            self.publisher.reconfigure([(skill.file, skill.sha256) for skill in skills])
+            self.publisher.event("policy", "loaded anew: " + ", ".join(str(skill.file) for skill in skills))
+
+    def _refuse(self, why: str) -> None:
+        self.publisher.event("policy", why, severity=1)
+
+    # ------------------------------------------------------------------ telling
 
     def _report(self, readings: list[Reading], limits: tuple[str, ...]) -> None:
         """Events where a guard changes its level or the supervisor begins to limit; not on every tick."""
@@ -193,8 +254,8 @@ class Controller:
             if text not in self._problems:
                 self.publisher.event("bus", f"over: {text}")
 
-    def _count(self, state: State, user: Any, signal: Signal | None) -> None:
+    def _count(self, state: State, user: Any, signal: Signal | None, style: float) -> None:
         if state is State.WALKING and signal is not None:
-            self.figures.walking(user, signal.estimate, self.robot.truth())
+            self.figures.walking(user, signal.estimate, self.robot.truth(), style)
         else:
             self.figures.pause()

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace
 
+from wildrobot.arrays import array_namespace
 from wildrobot.robot_description import RobotSpec
 from wildrobot.robot_description.point_motion import PointMotion
 from wildrobot.rotations import heading_split, quat_to_matrix, rotate_heading
@@ -157,7 +157,8 @@ class StateEstimator(Stateful):
         lead = _sum(_cross(rate, imu_point), imu_velocity)
         point_velocity = _sum(_cross([r[None, None] for r in rate], points), point_velocity)
         switches = _first(xp, frame.foot_contact)
-        contact = xp.stack([xp.stack([switches[int(i)] for i in row]) for row in self._switches])
+        flat = xp.take(switches, xp.asarray(self._switches.reshape(-1)), axis=0)
+        contact = xp.reshape(flat, (*self._switches.shape, *flat.shape[1:]))
         soles = _apply(world_from_pelvis[:, :, None, None], points)
         reach = _apply(world_from_pelvis, imu_point)[:, None, None] - soles
         trusted = xp.all(frame.joint_valid, axis=-1) & frame.imu_valid & frame.foot_valid

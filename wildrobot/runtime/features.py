@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from array_api_compat import array_namespace
-
+from wildrobot.arrays import array_namespace
 from wildrobot.robot_description import RobotSpec
 from wildrobot.robot_description.mirror import AXIAL, POLAR, SAME, Mirror, joined
 from wildrobot.runtime.sensor_frame import SensorFrame

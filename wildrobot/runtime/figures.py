@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -91,15 +92,18 @@ class WalkFigures:
         self.from_truth = False
         self.ticks = 0
         self.falls = 0
-        self._speed = self._asked_speed = 0.0
+        self._speed = self._asked_speed = self._style = 0.0
+        self._style_ticks = 0
 
     def pause(self) -> None:
         """The robot is not walking on this tick."""
         self._heading.restart()
         self._swings.restart()
 
-    def walking(self, command: Any, estimate: Estimate, truth: Any | None) -> None:
-        """One tick of walking under the user's `command` (2,): speed, turning and swings are taken up."""
+    def walking(
+        self, command: Any, estimate: Estimate, truth: Any | None, style: float = float("nan")
+    ) -> None:
+        """One tick of walking under the user's `command` (2,): speed, turning, swings and style are taken up."""
         self.from_truth = truth is not None
         if truth is None:
             yaw, velocity = estimate.yaw, estimate.linear_velocity
@@ -109,6 +113,9 @@ class WalkFigures:
         self._heading.update(yaw, float(command[1]) * self._spec.control_dt)
         self._speed += float(velocity[0, 0])
         self._asked_speed += float(command[0])
+        if np.isfinite(style):
+            self._style += style
+            self._style_ticks += 1
         self.ticks += 1
 
     def summary(self) -> dict[str, Any]:
@@ -122,6 +129,7 @@ class WalkFigures:
             "mean_speed_m_s": self._speed / walked if self.ticks else None,
             "heading_drift_rad": float(self._heading.drift[0]),
             "heading_drift_max_rad": float(self._heading.largest[0]),
+            "style_score": self._style / self._style_ticks if self._style_ticks else None,
             "falls": self.falls,
             "measured_by": "simulator" if self.from_truth else "estimator",
             "swings": {side: int(count) for side, (count, _) in swings.items()},
@@ -144,6 +152,7 @@ def print_figures(figures: dict[str, Any]) -> None:
         ("commanded", shown(figures["commanded_speed_m_s"], "m/s")),
         ("heading drift", shown(figures["heading_drift_rad"], "rad at the end")),
         ("", shown(figures["heading_drift_max_rad"], "rad at most")),
+        ("style score", shown(figures["style_score"], "of 1", digits=2)),
         ("falls", str(figures["falls"])),
         ("stopped by", figures["fault"] or ("a fall" if figures["falls"] else "its command")),
     ]
@@ -155,11 +164,36 @@ def print_figures(figures: dict[str, Any]) -> None:
             )
     rows += [
         ("work per tick", f"p50 {tick['p50_ms']:.2f}, p99 {tick['p99_ms']:.2f}, max {tick['max_ms']:.2f} ms"),
+        *(("", row) for row in histogram_rows(tick)),
         ("missed ticks", f"{tick['missed']} of {tick['count']}"),
     ]
     if figures["real_time"]:
-        rows.append(("latest wake-up", f"{tick['lateness_max_ms']:.2f} ms after its deadline"))
+        late = figures["lateness"]
+        rows.append(
+            (
+                "woken late by",
+                f"p50 {late['p50_ms']:.2f}, p99 {late['p99_ms']:.2f}, max {late['max_ms']:.2f} ms",
+            )
+        )
     if figures["messages_dropped"]:
         rows.append(("messages dropped", str(figures["messages_dropped"])))
-    width = max(len(name) for name, _ in rows)
-    print("\n".join(f"  {name:<{width}}  {value}" for name, value in rows))
+    usage = figures["usage"]
+    rows.append(("taken", f"{usage['cpu_share']:.0%} of a CPU, {usage['memory_mb']:.0f} MB"))
+    print_rows(rows)
+
+
+def print_rows(rows: Sequence[tuple[str, str]]) -> None:
+    """Names and values in two columns; a name is not repeated."""
+    width, last = max(len(name) for name, _ in rows), ""
+    for name, value in rows:
+        print(f"  {'' if name == last else name:<{width}}  {value}")
+        last = name or last
+
+
+def histogram_rows(figures: dict[str, Any]) -> list[str]:
+    """A `timing.Histogram.summary` as lines with bars."""
+    counts = figures["histogram"]
+    total = max(1, sum(counts.values()))
+    return [
+        f"{span:<14}{count:>9}  {'#' * round(40 * count / total)}".rstrip() for span, count in counts.items()
+    ]

@@ -1,4 +1,4 @@
-"""Time: absolute deadlines, how well they were kept, and what the operating system grants a control loop."""
+"""Time: absolute deadlines, and what the operating system grants a control loop."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
+from wildrobot.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -91,81 +91,6 @@ class SteppedClock:
         return 0, 0
 
 
-class TickTimer:
-    """Work per tick and per stage: the last second's figures, and a histogram of the whole run.
-
-    Call `start`, then `mark(stage)` at the end of every stage in order, then `finish`.
-    """
-
-    BIN_NS = 20_000
-    BINS = 2500
-
-    def __init__(self, stages: tuple[str, ...], window: int) -> None:
-        self.stages = stages
-        self._index = {name: i for i, name in enumerate(stages)}
-        self._work = np.zeros(window, dtype=np.int64)
-        self._stage = np.zeros((window, len(stages)), dtype=np.int64)
-        self._late = np.zeros(window, dtype=np.int64)
-        self._histogram = np.zeros(self.BINS, dtype=np.int64)
-        self._started = self._marked = 0
-        self.ticks = self.missed = self.missed_in_a_row = 0
-        self.max_ns = self.max_late_ns = 0
-
-    def start(self, skipped: int, late_ns: int) -> None:
-        """A tick begins, after `skipped` missed deadlines and `late_ns` after its own."""
-        self._started = self._marked = time.perf_counter_ns()
-        self.missed += skipped
-        self.missed_in_a_row = skipped if skipped else 0
-        row = self.ticks % len(self._work)
-        self._stage[row] = 0
-        self._late[row] = late_ns
-        self.max_late_ns = max(self.max_late_ns, late_ns)
-
-    def mark(self, stage: str) -> None:
-        """The stage ends now."""
-        now = time.perf_counter_ns()
-        self._stage[self.ticks % len(self._work), self._index[stage]] = now - self._marked
-        self._marked = now
-
-    def finish(self) -> None:
-        """The tick's work is done."""
-        work = time.perf_counter_ns() - self._started
-        self._work[self.ticks % len(self._work)] = work
-        self._histogram[min(work // self.BIN_NS, self.BINS - 1)] += 1
-        self.max_ns = max(self.max_ns, work)
-        self.ticks += 1
-
-    def window(self) -> dict[str, float]:
-        """Milliseconds over the last window: p50, p99, max of the work, and the largest lateness."""
-        count = min(self.ticks, len(self._work))
-        if count == 0:
-            return dict.fromkeys(("p50", "p99", "max", "late"), 0.0)
-        work = self._work[:count] * 1e-6
-        p50, p99 = np.percentile(work, [50, 99])
-        return {
-            "p50": p50,
-            "p99": p99,
-            "max": float(work.max()),
-            "late": float(self._late[:count].max() * 1e-6),
-        }
-
-    def stage_max_ms(self) -> list[float]:
-        """Largest time of each stage over the last window."""
-        return [float(value) for value in self._stage.max(axis=0) * 1e-6]
-
-    def percentile_ms(self, percent: float) -> float:
-        """Work per tick over the whole run, to a bin's width (20 us), never above the maximum."""
-        if self.ticks == 0:
-            return 0.0
-        index = int(np.searchsorted(np.cumsum(self._histogram), percent / 100.0 * self.ticks))
-        return min((index + 1) * self.BIN_NS, self.max_ns) * 1e-6
-
-    def coarse_histogram(self, bin_ms: float = 0.5) -> list[int]:
-        """Ticks per `bin_ms` of work, the last bin open to the right."""
-        group = round(bin_ms * 1e6 / self.BIN_NS)
-        return [int(count) for count in self._histogram.reshape(-1, group).sum(axis=1)]
-
-
 @contextmanager
 def gc_outside_the_tick() -> Iterator[Callable[[], None]]:
     """Switch automatic garbage collection off; yields a function to call where there is time for it."""
@@ -179,23 +104,47 @@ def gc_outside_the_tick() -> Iterator[Callable[[], None]]:
         gc.unfreeze()
 
 
-@contextmanager
-def realtime(priority: int = 50) -> Iterator[list[str]]:
-    """SCHED_FIFO for this thread and locked memory; yields what was refused, in words with the remedy.
+def control_cpu(asked: int | None) -> int | None:
+    """The CPU to pin the control thread to: `asked`, else the last one of four or more, else none.
 
-    Threads and processes started in the block do not inherit the priority.
+    None, too, where somebody (taskset, a service unit) has already said which CPUs this process may use.
+
+    Raises:
+        UserError: this process may not use the CPU that was asked for.
+    """
+    allowed = sorted(os.sched_getaffinity(0))
+    if asked is not None:
+        if asked not in allowed:
+            raise UserError(
+                f"--cpu is {asked}, but this process may use the CPUs {', '.join(map(str, allowed))} only. "
+                "Choose one of them."
+            )
+        return asked
+    restricted = len(allowed) < (os.cpu_count() or 1)
+    return None if restricted or len(allowed) < 4 else allowed[-1]
+
+
+@contextmanager
+def realtime(priority: int = 50, cpu: int | None = None) -> Iterator[list[str]]:
+    """SCHED_FIFO for this thread on `cpu`, and locked memory; yields what was refused, in words with the remedy.
+
+    Threads and processes started in the block do not inherit the priority, but they do the CPU.
     """
     refused = []
     # No priority helps against another thread that holds Python's lock; it has to give it up this soon.
     switch_interval_s = sys.getswitchinterval()
     sys.setswitchinterval(0.0005)
+    before = os.sched_getaffinity(0)
+    if cpu is not None:
+        os.sched_setaffinity(0, {cpu})
     try:
         os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(priority))
     except (OSError, AttributeError):
         refused.append("real-time priority (give the user `rtprio 50` in /etc/security/limits.conf)")
     libc = ctypes.CDLL(None, use_errno=True)
-    current_and_future = 1 | 2
-    if getattr(libc, "mlockall", lambda _: -1)(current_and_future) != 0:
+    # present and future pages, once they are used: without "on fault", all that was ever reserved would be filled
+    current, future, on_fault = 1, 2, 4
+    if getattr(libc, "mlockall", lambda _: -1)(current | future | on_fault) != 0:
         refused.append("locked memory (give the user `memlock unlimited` in /etc/security/limits.conf)")
     try:
         yield refused
@@ -203,4 +152,6 @@ def realtime(priority: int = 50) -> Iterator[list[str]]:
         sys.setswitchinterval(switch_interval_s)
         with suppress(OSError, AttributeError):
             os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+        if cpu is not None:
+            os.sched_setaffinity(0, before)
         getattr(libc, "munlockall", lambda: -1)()

@@ -59,11 +59,19 @@ def frame_from_message(message: robot_state_t) -> SensorFrame:
 
 
 def policy_to_message(
-    signal: Signal, action: Any, target: Any, reset: bool, timestamp_us: int, tick: int
+    signal: Signal,
+    action: Any,
+    target: Any,
+    reset: bool,
+    policy: int,
+    style: float,
+    timestamp_us: int,
+    tick: int,
 ) -> policy_state_t:
-    """`policy_state` of one policy tick; `action` (1, n), `target` (1, n)."""
+    """`policy_state` of one tick of the policy with the index `policy`; `action` (1, n), `target` (1, n)."""
     message, estimate = policy_state_t(), signal.estimate
     message.timestamp_us, message.tick, message.reset = timestamp_us, tick, reset
+    message.policy, message.style_score = policy, style
     message.command = signal.command[0].tolist()
     message.linear_velocity = estimate.linear_velocity[0].tolist()
     message.angular_velocity = estimate.angular_velocity[0].tolist()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -193,6 +194,14 @@ class OnnxPolicy(_Network):
             )
         note = hash_note(self.contract, spec)
         self._refuse(differences + ([f"robot_hash: {note}"] if differences and note else []))
+
+
+def load_policy(path: str | Path, spec: RobotSpec) -> OnnxPolicy:
+    """`OnnxPolicy`, checked against the robot; what a person should know of it is told."""
+    policy = OnnxPolicy(path, spec)
+    if policy.note:
+        print(f"note: {policy.note}", file=sys.stderr)
+    return policy
 
 
 class OnnxStyle(_Network):

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from wildrobot.runtime.configuration_message import with_policies
 from wildrobot.runtime.lcm_types import robot_command_t, robot_event_t, robot_health_t, run_configuration_t
-from wildrobot.runtime.loop import TickTimer
 from wildrobot.runtime.messages import frame_to_message, policy_to_message
 from wildrobot.runtime.safety import Applied, Health, Reading
 from wildrobot.runtime.sensor_frame import SensorFrame
 from wildrobot.runtime.signal_path import Signal
 from wildrobot.runtime.telemetry import Telemetry
+from wildrobot.runtime.timing import TickTimer
 
 HISTOGRAM_BIN_MS = 0.5
 
@@ -31,6 +34,12 @@ class Publisher:
         self._timestamp_us = self._start_us + (now_ns - self._start_ns) // 1000
         self._tick, self._state = tick, state
 
+    def reconfigure(self, policies: Sequence[tuple[Path, str]]) -> None:
+        """Other policies (file, SHA-256) from now on: into the log, too."""
+        self._configuration = with_policies(self._configuration, policies)
+        self._configuration.timestamp_us = self._timestamp_us
+        self._telemetry.put("run_configuration", self._configuration)
+
     def event(self, name: str, text: str, severity: int = robot_event_t.INFO) -> None:
         """A change of state, a warning or a fault; warnings and faults are also printed."""
         message = robot_event_t()
@@ -46,10 +55,14 @@ class Publisher:
             message = frame_to_message(frame, self._timestamp_us, self._tick, self._state)
             self._telemetry.put("robot_state", message)
 
-    def policy(self, signal: Signal, action: Any, target: Any, reset: bool) -> None:
-        """All that went into and came out of the policy."""
+    def policy(
+        self, signal: Signal, action: Any, target: Any, reset: bool, policy: int, style: float
+    ) -> None:
+        """All that went into and came out of the policy with the index `policy`, and its style score."""
         if self._telemetry.active:
-            message = policy_to_message(signal, action, target, reset, self._timestamp_us, self._tick)
+            message = policy_to_message(
+                signal, action, target, reset, policy, style, self._timestamp_us, self._tick
+            )
             self._telemetry.put("policy_state", message)
 
     def command(self, user: Any, gain: float, applied: Applied) -> None:
@@ -75,10 +88,12 @@ class Publisher:
         message.tick_p50_ms, message.tick_p99_ms = window["p50"], window["p99"]
         message.tick_max_ms, message.lateness_max_ms = window["max"], window["late"]
         message.missed_ticks, message.messages_dropped = timer.missed, telemetry.dropped
-        message.stage_name, message.stage_max_ms = list(timer.stages), timer.stage_max_ms()
+        stages = timer.stage_window_ms()
+        message.stage_name, message.stage_max_ms = list(timer.stages), stages["max"]
+        message.stage_p50_ms, message.stage_p99_ms = stages["p50"], stages["p99"]
         message.num_stages = len(message.stage_name)
         message.bin_width_ms = HISTOGRAM_BIN_MS
-        message.histogram = timer.coarse_histogram(HISTOGRAM_BIN_MS)
+        message.histogram = timer.work.coarse(HISTOGRAM_BIN_MS)
         message.num_bins = len(message.histogram)
         message.current_a = np.asarray(health.current_a).tolist()
         message.temperature_c = np.asarray(health.temperature_c).tolist()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import json
 import math
 import sys
 from collections.abc import Sequence
@@ -19,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from wildrobot.errors import UserError, run_main
-from wildrobot.files import write_text
+from wildrobot.files import is_stdout, write_json
 from wildrobot.robot_description import load_robot
 from wildrobot.runtime.randomization import PRESETS, Randomization
 from wildrobot.runtime.randomization_probe import READINGS, Probe, Reading, take_probe
@@ -52,7 +51,7 @@ class ReportConfig:
     seed: int = 0
     """Another seed draws other robots."""
     json: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """Write the figures here, too."""
+    """Write the figures here, too; - prints them, and no table."""
     threads: int = 0
     """Physics threads; 0: all CPUs. The figures do not depend on it."""
 
@@ -177,11 +176,15 @@ def _number(value: float) -> str:
     return "–" if not math.isfinite(value) else f"{value + 0.0:.3g}"
 
 
+def _short(value: float) -> str:
+    """Two digits where zeros lead: eight columns hold it."""
+    return f"{value:.2g}" if 0.0 < abs(value) < 0.1 else _number(value)
+
+
 def table(effects: Sequence[Effect]) -> Table:
-    """The effects for a terminal of 130 columns."""
+    """The effects for a terminal of 100 columns; the names say the units."""
     result = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     result.add_column("term", no_wrap=True)
-    result.add_column("unit")
     for title in ("asked", "min", "mean", "max", "std", "first\nreset", "last\nreset"):
         result.add_column(title, justify="right", no_wrap=True)
     result.add_column("", no_wrap=True)
@@ -190,10 +193,9 @@ def table(effects: Sequence[Effect]) -> Table:
         figures = (effect.least, effect.mean, effect.most, effect.deviation, effect.first, effect.last)
         result.add_row(
             effect.name,
-            effect.unit,
             low if low == high else f"{low} … {high}",
-            *(_number(figure) for figure in figures),
-            f"<< {effect.verdict}" if effect.verdict else "",
+            *(_short(figure) for figure in figures),
+            "<<" if effect.verdict else "",
         )
     return result
 
@@ -215,21 +217,27 @@ def _main(argv: Sequence[str]) -> int:
     effects = measure(
         PRESETS[config.preset], config.envs, config.resets, config.level, config.seed, config.threads
     )
-    print(
-        f"randomization {config.preset}, level {config.level:g}: {config.envs} robots, reset {config.resets} times, "
-        f"seed {config.seed}"
-    )
-    Console(width=130).print(table(effects))
-    print(
-        "Mean of a noise or drift: its root mean square. Loss rates: per tick. Delays come in whole physics steps."
-    )
+    if not is_stdout(config.json):
+        print_report(config, effects)
     wrong = [effect for effect in effects if effect.verdict]
     for effect in wrong:
         print(f"{effect.name}: {effect.verdict}", file=sys.stderr)
     if config.json is not None:
-        write_text(config.json, json.dumps(document(config, effects), indent=1) + "\n")
+        write_json(config.json, document(config, effects))
         print(f"figures: {config.json}", file=sys.stderr)
     return 1 if wrong else 0
+
+
+def print_report(config: ReportConfig, effects: Sequence[Effect]) -> None:
+    """Print the table and how to read it."""
+    print(
+        f"randomization {config.preset}, level {config.level:g}: {config.envs} robots, reset {config.resets} times, "
+        f"seed {config.seed}"
+    )
+    Console(width=100).print(table(effects))
+    print(
+        "Mean of a noise or drift: its root mean square. Loss rates: per tick. Delays: whole physics steps."
+    )
 
 
 def document(config: ReportConfig, effects: Sequence[Effect]) -> dict[str, Any]:

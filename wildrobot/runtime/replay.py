@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -37,8 +37,8 @@ class ReplayOptions:
 
     log: tyro.conf.Positional[Path]
     """Log of `wildrobot-run --log`, or of lcm-logger."""
-    policy: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """Where the policy is now, if it is not where it was recorded; it must be the same file."""
+    policy: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FILE [FILE ...]")] = ()
+    """Where the policies are now, if they are not where they were recorded; they must be the same files."""
     tolerance: float = 0.0
     """Largest difference allowed. 0: equal to the last bit, which the machine of the recording must reach; on
     another kind of processor use 1e-6."""
@@ -62,6 +62,8 @@ class Tick:
     frame: SensorFrame
     policy: Any
     """policy_state_t"""
+    configuration: Any
+    """run_configuration_t, the last one before it; None: there was none."""
 
 
 @dataclass(frozen=True)
@@ -102,8 +104,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"{configuration.robot_hash[:12]}, this one has {spec.robot_hash[:12]}). "
             "Replay it with the robot.yaml and MJCF of that time."
         )
-    policy = open_policy(options.policy or Path(configuration.policy_path), configuration.policy_sha256, spec)
-    count, difference = compare(options.log, spec, policy, options.tolerance)
+    policies = RecordedPolicies(options.policy, spec)
+    count, difference = compare(options.log, spec, policies, options.tolerance)
     exactly = "to the last bit" if options.tolerance == 0 else f"within {options.tolerance:g}"
     if difference is not None:
         print(f"{options.log}: {count} ticks the same {exactly}, then the\n{difference}")
@@ -157,8 +159,8 @@ def decode(path: Path, channel: str, data: bytes) -> Any:
 
 def open_policy(path: Path, sha256: str, spec: RobotSpec) -> OnnxPolicy:
     """The policy of the recording."""
+    from wildrobot.files import file_sha256
     from wildrobot.runtime.policy import OnnxPolicy
-    from wildrobot.runtime.run import file_sha256
 
     if not path.is_file():
         raise UserError(f"the policy of this log is not at {path}. Say where it is with --policy.")
@@ -171,14 +173,39 @@ def open_policy(path: Path, sha256: str, spec: RobotSpec) -> OnnxPolicy:
     return OnnxPolicy(path, spec)
 
 
+class RecordedPolicies:
+    """The policies that a `run_configuration` names, each opened once: from `files` by their SHA-256, else from where
+    they were."""
+
+    def __init__(self, files: Sequence[Path], spec: RobotSpec) -> None:
+        self._files, self._spec = files, spec
+        self._open: dict[str, OnnxPolicy] = {}
+
+    def __call__(self, configuration: Any) -> list[OnnxPolicy]:
+        """In the order of their numbers."""
+        return [self._policy(entry) for entry in json.loads(configuration.json)["policies"]]
+
+    def _policy(self, entry: dict[str, str]) -> OnnxPolicy:
+        from wildrobot.files import file_sha256
+
+        digest = entry["sha256"]
+        if digest not in self._open:
+            same = [file for file in self._files if file.is_file() and file_sha256(file) == digest]
+            path = (same or list(self._files) or [Path(entry["path"])])[0]
+            self._open[digest] = open_policy(path, digest, self._spec)
+        return self._open[digest]
+
+
 def policy_ticks(path: Path) -> Iterator[Tick]:
-    """The ticks on which the policy ran, each with its raw frame."""
+    """The ticks on which a policy ran, each with its raw frame and the configuration of that time."""
     from wildrobot.runtime.eventlog import read_log
     from wildrobot.runtime.messages import frame_from_message
 
-    state: Any = None
+    state = configuration = None
     for event in read_log(path):
-        if event.channel == "robot_state":
+        if event.channel == "run_configuration":
+            configuration = decode(path, event.channel, event.data)
+        elif event.channel == "robot_state":
             state = decode(path, event.channel, event.data)
         elif event.channel == "policy_state":
             message = decode(path, event.channel, event.data)
@@ -187,23 +214,23 @@ def policy_ticks(path: Path) -> Iterator[Tick]:
                     f"{path} has no sensor frame for tick {message.tick}: messages were lost. "
                     "Record on the machine that runs the robot, with `wildrobot-run --log`."
                 )
-            yield Tick(message.tick, frame_from_message(state), message)
+            yield Tick(message.tick, frame_from_message(state), message, configuration)
 
 
 def compare(
-    path: Path, spec: RobotSpec, policy: OnnxPolicy, tolerance: float
+    path: Path, spec: RobotSpec, policies: Callable[[Any], Sequence[Any]], tolerance: float
 ) -> tuple[int, Difference | None]:
-    """Replay until the first difference; returns (ticks that agreed, that difference or None)."""
+    """Replay until the first difference; returns (ticks that agreed, that difference or None).
+
+    `policies` gives those that a `run_configuration_t` names.
+    """
     from wildrobot.runtime.signal_path import SignalPath
 
-    layout = policy.layout
-    # the log holds the command after heading hold, as the policy saw it
-    signal_path = SignalPath(spec, layout, heading_hold=False)
-    names = field_names(spec, layout)
+    signal_path: Any = None
     count, previous = 0, -1
     for tick in policy_ticks(path):
         message = tick.policy
-        if previous < 0 and not message.reset:
+        if tick.configuration is None or (previous < 0 and not message.reset):
             continue  # the recording began in the middle: wait for a beginning
         if not message.reset and tick.number != previous + 1:
             raise UserError(
@@ -211,7 +238,11 @@ def compare(
                 "and the estimator's memory cannot be rebuilt without them."
             )
         if message.reset:
+            policy = policies(tick.configuration)[message.policy]
+            # the log holds the command after heading hold, as the policy saw it
+            signal_path = SignalPath(spec, policy.layout, heading_hold=False)
             signal_path.reset(tick.frame)
+            names = field_names(spec, policy.layout)
         signal = signal_path.observe(tick.frame, np.array([message.command]))
         action = policy(signal.observation)
         replayed: dict[str, Any] = {

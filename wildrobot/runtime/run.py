@@ -5,26 +5,25 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from wildrobot.config import load_yaml
 from wildrobot.errors import UserError
 
 if TYPE_CHECKING:
     from wildrobot.robot_description import RobotSpec
     from wildrobot.runtime.commands_input import CommandSource, StopSignals
     from wildrobot.runtime.controller import Controller
-    from wildrobot.runtime.loop import Clock, TickTimer
-    from wildrobot.runtime.policy import OnnxPolicy
+    from wildrobot.runtime.loop import Clock
     from wildrobot.runtime.reel import Reel
     from wildrobot.runtime.robots import Robot
+    from wildrobot.runtime.skills import Reloader, Skill
     from wildrobot.runtime.telemetry import Telemetry
+    from wildrobot.runtime.timing import TickTimer, Usage
 
 DEFAULT_DURATION_S = 20.0
 EXAMPLES = """Run a policy on a robot at 50 Hz: it stands up, stands, walks, crouches and lets go.
@@ -35,17 +34,20 @@ examples:
   wildrobot-run policies/wildrobot_walk.onnx --robot sim --keyboard
   wildrobot-run policies/wildrobot_walk.onnx --robot sim --lcm-command
   wildrobot-run policies/wildrobot_walk.onnx --robot dynamixel --port /dev/serial/by-id/usb-FTDI...
+  wildrobot-run policies/wildrobot_walk.onnx runs/slow/policy.onnx --robot sim --keyboard
+  wildrobot-run policies/wildrobot_walk.onnx --bench
 
-Ctrl-C stops softly; a second Ctrl-C lets go at once. Exit code: 0 walked without a
-fall, 1 fell or was stopped by a guard, 2 bad input."""
+Ctrl-C stops softly; a second Ctrl-C lets go at once. SIGUSR1 loads the policies anew, while
+the robot stands. Exit code: 0 walked without a fall (--bench: this computer is fit), 1 fell or
+was stopped by a guard (not fit), 2 bad input."""
 
 
 @dataclass
 class RunOptions:
     """What to run, and how."""
 
-    policy: tyro.conf.Positional[Path]
-    """Exported policy (.onnx)."""
+    policies: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="POLICY [POLICY ...]")]
+    """Exported policies (.onnx). The first one is in charge; the others can take over while the robot stands."""
     robot: Literal["sim", "dynamixel"] = "sim"
     """Robot to drive."""
     port: str | None = None
@@ -60,6 +62,12 @@ class RunOptions:
     """Command from the keyboard."""
     lcm_command: bool = False
     """Command from LCM channel velocity_command."""
+    style: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Discriminator that scores the motion's style (style.onnx beside the policy, if it is there)."""
+    bench: bool = False
+    """Drive no robot: measure whether this computer keeps time, and say what to do if not."""
+    cpu: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
+    """CPU to pin the control thread to (the last one of four or more, unless told)."""
     no_lcm: bool = False
     """Publish nothing on LCM."""
     lcm_url: Annotated[str | None, tyro.conf.arg(metavar="URL")] = None
@@ -98,10 +106,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def check_options(options: RunOptions) -> None:
     """Refuse what cannot work before anything is opened."""
-    if not options.policy.is_file():
-        raise UserError(
-            f"there is no policy {options.policy}. Give an .onnx file made by `wildrobot export`."
-        )
+    if not options.policies:
+        raise UserError("no policy was given. Give an .onnx file made by `wildrobot export`.")
+    for file in options.policies:
+        if not file.is_file():
+            raise UserError(f"there is no policy {file}. Give an .onnx file made by `wildrobot export`.")
+    if options.bench:
+        check_bench(options)
     if options.keyboard and options.lcm_command:
         raise UserError("--keyboard and --lcm-command exclude each other. Give one of them.")
     if options.keyboard and not sys.stdin.isatty():
@@ -122,6 +133,15 @@ def check_options(options: RunOptions) -> None:
         raise UserError(f"--push is {options.push}, expected a speed of 0 or more (m/s).")
 
 
+def check_bench(options: RunOptions) -> None:
+    """A bench run commands no robot."""
+    for name in ("port", "keyboard", "lcm_command", "fast", "push", "randomize", "video", "log"):
+        if getattr(options, name):
+            raise UserError(
+                f"--bench drives no robot: --{name.replace('_', '-')} means nothing to it. Leave it out."
+            )
+
+
 def check_command(spec: RobotSpec, options: RunOptions) -> None:
     """The velocity from the flags must lie in the ranges of robot.yaml."""
     ranges = spec.command
@@ -133,14 +153,11 @@ def check_command(spec: RobotSpec, options: RunOptions) -> None:
             raise UserError(f"--{flag} is {value} {unit}, but {spec.name} walks at {low} to {high} {unit}.")
 
 
-def load_policy(path: Path, spec: RobotSpec) -> OnnxPolicy:
-    """The policy, refused when its contract differs from the robot or its golden vectors do not reproduce."""
-    from wildrobot.runtime.policy import OnnxPolicy
+def load_skills(spec: RobotSpec, options: RunOptions) -> list[Skill]:
+    """All policies, each refused when its contract differs from the robot or its golden vectors do not reproduce."""
+    from wildrobot.runtime.skills import load_skill
 
-    policy = OnnxPolicy(path, spec)
-    if policy.note:
-        print(f"note: {policy.note}", file=sys.stderr)
-    return policy
+    return [load_skill(spec, file, options.style) for file in options.policies]
 
 
 def run(options: RunOptions) -> int:
@@ -149,11 +166,18 @@ def run(options: RunOptions) -> int:
     from wildrobot.runtime.commands_input import StopSignals
     from wildrobot.runtime.figures import print_figures
     from wildrobot.runtime.robots import RobotOptions, open_robot
+    from wildrobot.runtime.service import supervised
+    from wildrobot.runtime.skills import Reloader
     from wildrobot.runtime.telemetry import Telemetry, lcm_url
+    from wildrobot.runtime.timing import Usage
 
     spec = load_robot(options.robot_file, options.calibration)
     check_command(spec, options)
-    policy = load_policy(options.policy, spec)
+    skills = load_skills(spec, options)
+    if options.bench:
+        from wildrobot.runtime.bench import bench
+
+        return bench(spec, skills, options)
     with contextlib.ExitStack() as stack:
         robot = open_robot(
             options.robot, spec, RobotOptions(options.seed, options.push, options.randomize, options.port)
@@ -166,7 +190,8 @@ def run(options: RunOptions) -> int:
         source = open_source(spec, options)
         stack.callback(source.close)
         signals = StopSignals()
-        controller, clock = assemble(spec, policy, robot, source, telemetry, signals, options)
+        reloader = stack.enter_context(Reloader(lambda: load_skills(spec, options)))
+        controller, clock = assemble(spec, skills, robot, source, telemetry, signals, options, reloader)
         timer = controller.timer
         stack.enter_context(signals)
         reel = None
@@ -174,9 +199,12 @@ def run(options: RunOptions) -> int:
             from wildrobot.runtime.reel import Reel
 
             reel = Reel(robot)
-        print(f"running {options.policy} on {options.robot} at {spec.control_hz:g} Hz; Ctrl-C stops softly")
-        drive(controller, clock, timer, options, reel)
-    figures = summary(controller, timer, telemetry.dropped, options)
+        names = ", ".join(str(file) for file in options.policies)
+        print(f"running {names} on {options.robot} at {spec.control_hz:g} Hz; Ctrl-C stops softly")
+        usage = Usage()
+        with supervised(controller):
+            drive(controller, clock, timer, options, reel)
+        figures = summary(controller, timer, usage, telemetry.dropped, options)
     print_figures(figures)
     if options.json is not None:
         from wildrobot.files import write_text
@@ -189,39 +217,46 @@ def run(options: RunOptions) -> int:
 
 def assemble(
     spec: RobotSpec,
-    policy: OnnxPolicy,
+    skills: Sequence[Skill],
     robot: Robot,
     source: CommandSource,
     telemetry: Telemetry,
     signals: StopSignals,
     options: RunOptions,
+    reloader: Reloader | None = None,
 ) -> tuple[Controller, Clock]:
     """The loop's parts put together and warmed up, and the clock that paces them."""
+    from wildrobot.runtime.configuration_message import describe
     from wildrobot.runtime.controller import STAGES, Controller
-    from wildrobot.runtime.loop import NS_PER_S, DeadlineClock, SteppedClock, TickTimer
+    from wildrobot.runtime.loop import NS_PER_S, DeadlineClock, SteppedClock
     from wildrobot.runtime.publisher import Publisher
-    from wildrobot.runtime.signal_path import SignalPath
+    from wildrobot.runtime.timing import TickTimer
 
-    warm_up(spec, SignalPath(spec, policy.layout), policy, robot)
+    for skill in skills:
+        warm_up(spec, skill, robot)
     period_ns = round(spec.control_dt * NS_PER_S)
     clock: Clock = SteppedClock(period_ns) if options.fast else DeadlineClock(period_ns)
     timer = TickTimer(STAGES, window=round(spec.control_hz))
-    publisher = Publisher(telemetry, describe(spec, policy, options), clock.now_ns())
-    path = SignalPath(spec, policy.layout)
-    return Controller(spec, robot, policy, path, source, signals, publisher, timer), clock
+    publisher = Publisher(telemetry, describe(spec, skills, options), clock.now_ns())
+    return Controller(spec, robot, skills, source, signals, publisher, timer, reloader), clock
 
 
 def drive(
     controller: Controller, clock: Clock, timer: TickTimer, options: RunOptions, reel: Reel | None
-) -> None:
-    """The loop: wait for the deadline, tick, and use what is left of the period for the garbage collector."""
-    from wildrobot.runtime.loop import gc_outside_the_tick, realtime
+) -> list[str]:
+    """The loop: wait for the deadline, tick, and use what is left of the period for the garbage collector.
+
+    Returns the rights that the operating system refused.
+    """
+    from wildrobot.runtime.loop import control_cpu, gc_outside_the_tick, realtime
 
     with contextlib.ExitStack() as stack:
         collect = stack.enter_context(gc_outside_the_tick())
+        refused: list[str] = []
         if not options.fast:
-            for refused in stack.enter_context(realtime()):
-                print(f"note: no {refused}; going on without", file=sys.stderr)
+            refused = stack.enter_context(realtime(cpu=control_cpu(options.cpu)))
+            for right in refused:
+                print(f"note: no {right}; going on without", file=sys.stderr)
         every, start = round(controller.spec.control_hz), clock.now_ns()
         limited = options.duration is not None and (options.keyboard or options.lcm_command)
         while not controller.ended:
@@ -239,6 +274,7 @@ def drive(
                 and not controller.signals.count
             ):
                 controller.signals.count = 1
+    return refused
 
 
 def open_source(spec: RobotSpec, options: RunOptions) -> CommandSource:
@@ -257,74 +293,35 @@ def open_source(spec: RobotSpec, options: RunOptions) -> CommandSource:
     )
 
 
-def warm_up(spec: RobotSpec, path: Any, policy: OnnxPolicy, robot: Robot) -> None:
+def warm_up(spec: RobotSpec, skill: Skill, robot: Robot) -> None:
     """Call everything once on memories that are thrown away: first calls are slow."""
     from wildrobot.runtime.safety import tilt
+    from wildrobot.runtime.signal_path import SignalPath
 
-    frame = robot.read()
+    frame, path = robot.read(), SignalPath(spec, skill.policy.layout)
     tilt(spec, frame)
     path.reset(frame)
-    path.act(policy(path.observe(frame, [[0.0, 0.0]]).observation))
+    signal = path.observe(frame, [[0.0, 0.0]])
+    path.act(skill.policy(signal.observation))
+    if skill.style is not None:
+        skill.style.warm_up(signal.features)
 
 
-def describe(spec: RobotSpec, policy: OnnxPolicy, options: RunOptions) -> Any:
-    """The `run_configuration` message: what a reader of the log needs to know."""
-    import platform
-
-    import numpy
-    import onnxruntime
-
-    from wildrobot import __version__
-    from wildrobot.runtime.command import COMMAND_NAMES
-    from wildrobot.runtime.features import feature_names
-    from wildrobot.runtime.lcm_types import run_configuration_t
-
-    message = run_configuration_t()
-    message.timestamp_us = time.time_ns() // 1000
-    message.robot, message.robot_hash = spec.name, spec.robot_hash
-    message.robot_file = str(options.robot_file.resolve()) if options.robot_file else ""
-    message.policy_path, message.policy_sha256 = str(options.policy.resolve()), file_sha256(options.policy)
-    versions = {"wildrobot": __version__, "numpy": numpy.__version__, "onnxruntime": onnxruntime.__version__}
-    content = {
-        "control_hz": spec.control_hz,
-        "joint_names": spec.joint_names,
-        "foot_names": spec.foot_names,
-        "feature_names": feature_names(spec),
-        "command_names": COMMAND_NAMES,
-        "observation": policy.contract["observation"],
-        "options": asdict(options),
-        "calibration": load_yaml(options.calibration) if options.calibration else None,
-        "versions": versions | {"python": platform.python_version()},
-        "machine": platform.machine(),
-    }
-    message.json = json.dumps(content, default=str)
-    return message
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 (hex) of a file."""
-    import hashlib
-
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def summary(controller: Controller, timer: TickTimer, dropped: int, options: RunOptions) -> dict[str, Any]:
+def summary(
+    controller: Controller, timer: TickTimer, usage: Usage, dropped: int, options: RunOptions
+) -> dict[str, Any]:
     """The final figures as plain data."""
     return {
         **controller.figures.summary(),
         "fault": controller.outcome.fault,
         "robot": options.robot,
-        "policy": str(options.policy),
+        "policy": str(options.policies[0]),
         "seed": options.seed,
         "real_time": not options.fast,
-        "tick": {
-            "count": timer.ticks,
-            "p50_ms": timer.percentile_ms(50),
-            "p99_ms": timer.percentile_ms(99),
-            "max_ms": timer.max_ns * 1e-6,
-            "lateness_max_ms": timer.max_late_ns * 1e-6,
-            "missed": timer.missed,
-        },
+        "tick": {"count": timer.ticks, "missed": timer.missed} | timer.work.summary(),
+        "compute": timer.compute.summary(),
+        "stages": {name: histogram.summary() for name, histogram in timer.by_stage.items()},
+        "lateness": timer.lateness.summary(),
+        "usage": usage.summary(),
         "messages_dropped": dropped,
     }

@@ -34,8 +34,11 @@ def open_lcm(url: str) -> Any | None:
 
 def try_lcm(url: str) -> tuple[Any | None, str]:
     """An `lcm.LCM`, or None and what to do about it."""
-    import lcm
-
+    try:
+        import lcm
+    except ImportError as error:  # its C library lacks a system library, most often GLib
+        cause = error.__context__ or error
+        return None, f"{cause}. On Debian and Ubuntu: sudo apt-get install -y libglib2.0-0"
     try:
         # LCM's C library prints a long text of its own about routes; ours follows.
         with _silenced_stderr():

@@ -10,19 +10,25 @@ import struct
 class policy_state_t(object):
     """ Channel policy_state, on every tick on which the policy ran: all that went in and came out. """
 
-    __slots__ = ["timestamp_us", "tick", "reset", "command", "linear_velocity", "angular_velocity", "projected_gravity", "yaw", "height", "num_features", "features", "num_observations", "observation", "num_joints", "action", "joint_target"]
+    __slots__ = ["timestamp_us", "tick", "policy", "reset", "command", "linear_velocity", "angular_velocity", "projected_gravity", "yaw", "height", "num_features", "features", "num_observations", "observation", "num_joints", "action", "joint_target", "style_score"]
 
-    __typenames__ = ["int64_t", "int64_t", "boolean", "double", "double", "double", "double", "double", "double", "int32_t", "double", "int32_t", "float", "int32_t", "float", "double"]
+    __typenames__ = ["int64_t", "int64_t", "int8_t", "boolean", "double", "double", "double", "double", "double", "double", "int32_t", "double", "int32_t", "float", "int32_t", "float", "double", "double"]
 
-    __dimensions__ = [None, None, None, [2], [3], [3], [3], None, None, None, ["num_features"], None, ["num_observations"], None, ["num_joints"], ["num_joints"]]
+    __dimensions__ = [None, None, None, None, [2], [3], [3], [3], None, None, None, ["num_features"], None, ["num_observations"], None, ["num_joints"], ["num_joints"], None]
 
     def __init__(self):
         self.timestamp_us = 0
         """ LCM Type: int64_t """
         self.tick = 0
         """ LCM Type: int64_t """
+        self.policy = 0
+        """ LCM Type: int8_t """
         self.reset = False
-        """ LCM Type: boolean """
+        """
+        which one of run_configuration's, from 0
+        LCM Type: boolean
+        """
+
         self.command = [ 0.0 for dim0 in range(2) ]
         """
         estimator and history started afresh from this tick's frame
@@ -77,6 +83,12 @@ class policy_state_t(object):
         """ LCM Type: float[num_joints] """
         self.joint_target = []
         """ LCM Type: double[num_joints] """
+        self.style_score = 0.0
+        """
+        rad
+        LCM Type: double
+        """
+
 
     def encode(self):
         buf = BytesIO()
@@ -85,7 +97,7 @@ class policy_state_t(object):
         return buf.getvalue()
 
     def _encode_one(self, buf):
-        buf.write(struct.pack(">qqb", self.timestamp_us, self.tick, self.reset))
+        buf.write(struct.pack(">qqbb", self.timestamp_us, self.tick, self.policy, self.reset))
         buf.write(struct.pack('>2d', *self.command[:2]))
         buf.write(struct.pack('>3d', *self.linear_velocity[:3]))
         buf.write(struct.pack('>3d', *self.angular_velocity[:3]))
@@ -97,6 +109,7 @@ class policy_state_t(object):
         buf.write(struct.pack(">i", self.num_joints))
         buf.write(struct.pack('>%df' % self.num_joints, *self.action[:self.num_joints]))
         buf.write(struct.pack('>%dd' % self.num_joints, *self.joint_target[:self.num_joints]))
+        buf.write(struct.pack(">d", self.style_score))
 
     @staticmethod
     def decode(data: bytes):
@@ -111,7 +124,7 @@ class policy_state_t(object):
     @staticmethod
     def _decode_one(buf):
         self = policy_state_t()
-        self.timestamp_us, self.tick = struct.unpack(">qq", buf.read(16))
+        self.timestamp_us, self.tick, self.policy = struct.unpack(">qqb", buf.read(17))
         self.reset = bool(struct.unpack('b', buf.read(1))[0])
         self.command = struct.unpack('>2d', buf.read(16))
         self.linear_velocity = struct.unpack('>3d', buf.read(24))
@@ -124,12 +137,13 @@ class policy_state_t(object):
         self.num_joints = struct.unpack(">i", buf.read(4))[0]
         self.action = struct.unpack('>%df' % self.num_joints, buf.read(self.num_joints * 4))
         self.joint_target = struct.unpack('>%dd' % self.num_joints, buf.read(self.num_joints * 8))
+        self.style_score = struct.unpack(">d", buf.read(8))[0]
         return self
 
     @staticmethod
     def _get_hash_recursive(parents):
         if policy_state_t in parents: return 0
-        tmphash = (0xd0edce88d2a3bf6d) & 0xffffffffffffffff
+        tmphash = (0x4f6965c17ff630ae) & 0xffffffffffffffff
         tmphash  = (((tmphash<<1)&0xffffffffffffffff) + (tmphash>>63)) & 0xffffffffffffffff
         return tmphash
     _packed_fingerprint = None

@@ -10,11 +10,11 @@ import struct
 class robot_health_t(object):
     """ Channel robot_health, once a second: timing of the loop, servo health, guards. """
 
-    __slots__ = ["timestamp_us", "tick", "tick_p50_ms", "tick_p99_ms", "tick_max_ms", "lateness_max_ms", "missed_ticks", "messages_dropped", "num_stages", "stage_name", "stage_max_ms", "num_bins", "bin_width_ms", "histogram", "num_joints", "current_a", "temperature_c", "voltage_v", "num_guards", "guard_name", "guard_value", "guard_level"]
+    __slots__ = ["timestamp_us", "tick", "tick_p50_ms", "tick_p99_ms", "tick_max_ms", "lateness_max_ms", "missed_ticks", "messages_dropped", "num_stages", "stage_name", "stage_p50_ms", "stage_p99_ms", "stage_max_ms", "num_bins", "bin_width_ms", "histogram", "num_joints", "current_a", "temperature_c", "voltage_v", "num_guards", "guard_name", "guard_value", "guard_level"]
 
-    __typenames__ = ["int64_t", "int64_t", "double", "double", "double", "double", "int64_t", "int64_t", "int32_t", "string", "double", "int32_t", "double", "int32_t", "int32_t", "double", "double", "double", "int32_t", "string", "double", "int8_t"]
+    __typenames__ = ["int64_t", "int64_t", "double", "double", "double", "double", "int64_t", "int64_t", "int32_t", "string", "double", "double", "double", "int32_t", "double", "int32_t", "int32_t", "double", "double", "double", "int32_t", "string", "double", "int8_t"]
 
-    __dimensions__ = [None, None, None, None, None, None, None, None, None, ["num_stages"], ["num_stages"], None, None, ["num_bins"], None, ["num_joints"], ["num_joints"], ["num_joints"], None, ["num_guards"], ["num_guards"], ["num_guards"]]
+    __dimensions__ = [None, None, None, None, None, None, None, None, None, ["num_stages"], ["num_stages"], ["num_stages"], ["num_stages"], None, None, ["num_bins"], None, ["num_joints"], ["num_joints"], ["num_joints"], None, ["num_guards"], ["num_guards"], ["num_guards"]]
 
     def __init__(self):
         self.timestamp_us = 0
@@ -53,10 +53,14 @@ class robot_health_t(object):
 
         self.stage_name = []
         """
-        worst time of each stage over the last second
+        time of each stage, over the last second
         LCM Type: string[num_stages]
         """
 
+        self.stage_p50_ms = []
+        """ LCM Type: double[num_stages] """
+        self.stage_p99_ms = []
+        """ LCM Type: double[num_stages] """
         self.stage_max_ms = []
         """ LCM Type: double[num_stages] """
         self.num_bins = 0
@@ -107,6 +111,8 @@ class robot_health_t(object):
             buf.write(struct.pack('>I', len(__stage_name_encoded)+1))
             buf.write(__stage_name_encoded)
             buf.write(b"\0")
+        buf.write(struct.pack('>%dd' % self.num_stages, *self.stage_p50_ms[:self.num_stages]))
+        buf.write(struct.pack('>%dd' % self.num_stages, *self.stage_p99_ms[:self.num_stages]))
         buf.write(struct.pack('>%dd' % self.num_stages, *self.stage_max_ms[:self.num_stages]))
         buf.write(struct.pack(">id", self.num_bins, self.bin_width_ms))
         buf.write(struct.pack('>%di' % self.num_bins, *self.histogram[:self.num_bins]))
@@ -141,6 +147,8 @@ class robot_health_t(object):
         for i0 in range(self.num_stages):
             __stage_name_len = struct.unpack('>I', buf.read(4))[0]
             self.stage_name.append(buf.read(__stage_name_len)[:-1].decode('utf-8', 'replace'))
+        self.stage_p50_ms = struct.unpack('>%dd' % self.num_stages, buf.read(self.num_stages * 8))
+        self.stage_p99_ms = struct.unpack('>%dd' % self.num_stages, buf.read(self.num_stages * 8))
         self.stage_max_ms = struct.unpack('>%dd' % self.num_stages, buf.read(self.num_stages * 8))
         self.num_bins, self.bin_width_ms = struct.unpack(">id", buf.read(12))
         self.histogram = struct.unpack('>%di' % self.num_bins, buf.read(self.num_bins * 4))
@@ -160,7 +168,7 @@ class robot_health_t(object):
     @staticmethod
     def _get_hash_recursive(parents):
         if robot_health_t in parents: return 0
-        tmphash = (0x7be6de1e1edf4c43) & 0xffffffffffffffff
+        tmphash = (0xad5bacc0466bf5c4) & 0xffffffffffffffff
         tmphash  = (((tmphash<<1)&0xffffffffffffffff) + (tmphash>>63)) & 0xffffffffffffffff
         return tmphash
     _packed_fingerprint = None

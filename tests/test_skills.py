@@ -1,0 +1,323 @@
+"""Several policies in one run: who is in charge, loading them anew while the robot stands, and the live style score."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from runtime_helpers import SPEC, SmallPolicy, run_small_policy, small_skill, write_small_onnx
+
+from wildrobot.errors import UserError
+from wildrobot.runtime.bench import StillRobot
+from wildrobot.runtime.commands_input import Command, StopSignals
+from wildrobot.runtime.controller import STAGES, Controller
+from wildrobot.runtime.eventlog import read_log
+from wildrobot.runtime.lcm_types import CHANNEL_TYPES
+from wildrobot.runtime.policy import OnnxStyle
+from wildrobot.runtime.skills import Reloader, Skill, StyleMeter, load_skill
+from wildrobot.runtime.state_machine import State
+from wildrobot.runtime.timing import TickTimer
+
+SHIPPED = Path(__file__).parents[1] / "policies" / "wildrobot_walk.onnx"
+
+
+class Told:
+    """A publisher that keeps events and which policy was in charge."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, str, int]] = []
+        self.policies: list[tuple[int, bool]] = []
+        self.configured: list[Any] = []
+
+    def begin(self, *_: Any) -> None: ...
+
+    def event(self, name: str, text: str, severity: int = 0) -> None:
+        self.events.append((name, text, severity))
+
+    def state(self, *_: Any) -> None: ...
+
+    def policy(self, signal: Any, action: Any, target: Any, reset: bool, policy: int, style: float) -> None:
+        self.policies.append((policy, reset))
+
+    def command(self, *_: Any) -> None: ...
+
+    def health(self, *_: Any) -> None: ...
+
+    def reconfigure(self, policies: Any) -> None:
+        self.configured.append(list(policies))
+
+
+class Scripted:
+    """Whatever `command` is now."""
+
+    def __init__(self) -> None:
+        self.command = Command(stand=True)
+
+    def poll(self, now_ns: int, state: State) -> Command:
+        command, self.command = self.command, dataclasses.replace(self.command, policy=0)
+        return command
+
+    def close(self) -> None: ...
+
+
+class Bench:
+    """A controller with two policies on a robot that stands where it is told to."""
+
+    def __init__(self, reloader: Reloader | None = None) -> None:
+        self.networks = [SmallPolicy(SPEC), SmallPolicy(SPEC)]
+        skills = [
+            small_skill(SPEC, Path(f"{name}.onnx"), n) for name, n in zip("ab", self.networks, strict=True)
+        ]
+        self.source, self.told = Scripted(), Told()
+        timer = TickTimer(STAGES, window=50)
+        self.controller = Controller(
+            SPEC,
+            StillRobot(SPEC),
+            skills,
+            self.source,
+            StopSignals(),
+            self.told,
+            timer,
+            reloader,  # type: ignore[arg-type]
+        )
+        self.ticks(200)
+        assert self.controller.state is State.STANDING
+
+    def ticks(self, count: int) -> None:
+        for _ in range(count):
+            self.controller.timer.start(0, 0)
+            self.controller.tick(time.monotonic_ns())
+
+    def say(self, **changes: Any) -> None:
+        """Command, for one tick and on."""
+        self.source.command = Command(**changes)
+        self.ticks(1)
+
+
+# ---------------------------------------------------------------------- taking over
+
+
+def test_another_policy_takes_over_while_the_robot_stands_with_an_empty_history() -> None:
+    bench = Bench()
+    assert bench.told.policies[-1] == (0, False)
+    calls = bench.networks[1]._calls
+    bench.say(policy=2)
+    assert bench.told.policies[-1] == (1, True)
+    assert bench.networks[1]._calls == calls + 1
+    bench.ticks(3)
+    assert bench.told.policies[-3:] == [(1, False)] * 3
+    assert ("policy", "2: b.onnx in charge", 0) in bench.told.events
+    bench.say(policy=1)
+    assert bench.told.policies[-1] == (0, True)
+
+
+def test_nobody_takes_over_while_the_robot_walks() -> None:
+    bench = Bench()
+    bench.say(linear_velocity_x=0.3)
+    assert bench.controller.state is State.WALKING
+    bench.say(linear_velocity_x=0.3, policy=2)
+    assert bench.told.policies[-1] == (0, False)
+    assert bench.told.events[-1] == (
+        "policy", "policy 2 can take over only while the robot stands or is limp", 1,
+    )  # fmt: skip
+    bench.say(policy=2)  # it still walks on the tick of the command
+    bench.ticks(1)
+    bench.say(policy=2)
+    assert bench.told.policies[-1][0] == 1
+
+
+def test_a_policy_that_is_not_there_is_refused_and_the_present_one_is_no_change() -> None:
+    bench = Bench()
+    bench.say(policy=3)
+    assert bench.told.events[-1] == ("policy", "there is no policy 3, only 2", 1)
+    count = len(bench.told.events)
+    bench.say(policy=1)
+    assert len(bench.told.events) == count
+    assert bench.told.policies[-1] == (0, False)
+
+
+# ---------------------------------------------------------------------- loading anew
+
+
+@pytest.fixture
+def loading() -> Iterator[tuple[Bench, list[Any]]]:
+    """A bench whose policies are loaded anew on SIGUSR1 from what the list holds: skills, or an error."""
+    source: list[Any] = []
+
+    def load() -> list[Skill]:
+        if isinstance(source[0], Exception):
+            raise source[0]
+        return list(source[0])
+
+    with Reloader(load) as reloader:
+        yield Bench(reloader), source
+
+
+def reload(bench: Bench) -> None:
+    signal.raise_signal(signal.SIGUSR1)
+    bench.ticks(1)
+    end = time.monotonic() + 10.0
+    while (thread := bench.controller._reloader._thread) is not None and time.monotonic() < end:  # type: ignore[union-attr]
+        thread.join(0.1)
+        bench.ticks(1)
+
+
+def test_a_signal_loads_all_policies_anew_while_the_robot_stands(loading: Any) -> None:
+    bench, source = loading
+    fresh = SmallPolicy(SPEC)
+    source.append([small_skill(SPEC, Path("new.onnx"), fresh)])
+    reload(bench)
+    assert fresh._calls > 0
+    assert bench.told.configured == [[(Path("new.onnx"), "")]]
+    assert bench.told.events[-1] == ("policy", "loaded anew: new.onnx", 0)
+    first = next(entry for entry in reversed(bench.told.policies) if entry[1])
+    assert first == (0, True)
+
+
+@pytest.mark.parametrize("error", [UserError("it is made for another robot"), ValueError("broken")])
+def test_policies_that_cannot_be_loaded_change_nothing(loading: Any, error: Exception) -> None:
+    bench, source = loading
+    source.append(error)
+    reload(bench)
+    name, text, severity = bench.told.events[-1]
+    assert (name, severity) == ("policy", 1)
+    assert text.startswith("the policies in use stay: ")
+    assert str(error) in text
+    assert bench.controller.skills[0].policy is bench.networks[0]
+
+
+def test_nothing_is_loaded_while_the_robot_walks(loading: Any) -> None:
+    bench, source = loading
+    source.append([small_skill(SPEC, Path("new.onnx"))])
+    bench.say(linear_velocity_x=0.3)
+    reload(bench)
+    assert bench.controller.skills[0].policy is bench.networks[0]
+    assert bench.told.events[-1] == (
+        "policy", "policies are loaded anew only while the robot stands or is limp", 1,
+    )  # fmt: skip
+
+
+def test_what_was_loaded_is_dropped_if_the_robot_walks_by_then(loading: Any) -> None:
+    bench, source = loading
+    source.append([small_skill(SPEC, Path("new.onnx"))])
+    signal.raise_signal(signal.SIGUSR1)
+    reloader = bench.controller._reloader
+    reloader.take = lambda: (None, None)
+    bench.ticks(1)
+    reloader._thread.join()
+    bench.say(linear_velocity_x=0.3)
+    del reloader.take
+    bench.ticks(1)
+    assert bench.controller.skills[0].policy is bench.networks[0]
+    assert "the robot walks by now" in bench.told.events[-1][1]
+
+
+# ---------------------------------------------------------------------- style
+
+
+class Sum:
+    """Scores the sum of a window of two frames."""
+
+    frames = 2
+
+    def __init__(self) -> None:
+        self.seen: list[Any] = []
+
+    def score(self, windows: Any) -> Any:
+        self.seen.append(windows)
+        return np.array([windows.sum()])
+
+
+def test_style_is_judged_on_whole_windows_of_walking_only() -> None:
+    judge = Sum()
+    meter = StyleMeter(judge)
+    features = np.zeros((1, 3))
+
+    def score(value: float, moving: bool = True, fresh: bool = False) -> float:
+        return meter.score(features + value, moving, fresh)
+
+    assert np.isnan(score(1.0, fresh=True))
+    assert np.isnan(score(2.0))  # the first frame was not commanded to walk, as far as anybody knows
+    assert score(3.0) == 3 * (2.0 + 3.0)
+    assert np.isnan(score(4.0, moving=False))
+    assert np.isnan(score(5.0))
+    assert score(6.0) == 3 * (5.0 + 6.0)
+    np.testing.assert_array_equal(judge.seen[0], [[2.0] * 3 + [3.0] * 3])  # oldest first
+
+
+def test_the_live_score_is_that_of_the_log_s_features(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from wildrobot.runtime import run
+
+    log = tmp_path / "walk.lcmlog"
+    flags = ["--fast", "--no-lcm", "--speed", "0.3", "--duration", "1.5", "--log", str(log)]
+    assert run.main([str(SHIPPED), *flags, "--json", str(tmp_path / "f.json")]) == 0
+    style = OnnxStyle(SHIPPED.with_name("style.onnx"), SPEC)
+    told = [CHANNEL_TYPES[e.channel].decode(e.data) for e in read_log(log) if e.channel == "policy_state"]
+    judged = [i for i, message in enumerate(told) if np.isfinite(message.style_score)]
+    assert len(judged) > 50
+    k = style.frames
+    for i in judged:
+        window = np.concatenate([message.features for message in told[i - k + 1 : i + 1]])
+        assert told[i].style_score == pytest.approx(float(style.score(window[None])[0]), abs=1e-6)
+    figures = json.loads((tmp_path / "f.json").read_text())
+    assert 0.0 < figures["style_score"] < 1.0
+    assert f"{figures['style_score']:.2f} of 1" in capsys.readouterr().out
+    standing = [message for message in told if message.command[0] == 0.0]
+    assert standing
+    assert all(np.isnan(message.style_score) for message in standing)
+
+
+def test_a_discriminator_beside_the_policy_is_taken_and_a_broken_one_only_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "policy.onnx"
+    shutil.copy(SHIPPED, file)
+    assert load_skill(SPEC, file).style is None
+    shutil.copy(SHIPPED.with_name("style.onnx"), tmp_path / "style.onnx")
+    assert load_skill(SPEC, file).style is not None
+    (tmp_path / "style.onnx").write_bytes(b"broken")
+    assert load_skill(SPEC, file).style is None
+    assert "warning: no style score: " in capsys.readouterr().err
+    with pytest.raises(UserError, match="not a whole ONNX file"):
+        load_skill(SPEC, file, tmp_path / "style.onnx")
+
+
+# ---------------------------------------------------------------------- on the command line
+
+
+def test_the_log_says_which_policies_there_were_and_which_was_in_charge(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "log"
+    assert run_small_policy(monkeypatch, tmp_path, "--duration", "0.2", "--log", str(log)) == 0
+    events = list(read_log(log))
+    configuration = next(
+        CHANNEL_TYPES[e.channel].decode(e.data) for e in events if e.channel == "run_configuration"
+    )
+    listed = json.loads(configuration.json)["policies"]
+    assert listed == [{"path": configuration.policy_path, "sha256": configuration.policy_sha256}]
+    ticks = [CHANNEL_TYPES[e.channel].decode(e.data) for e in events if e.channel == "policy_state"]
+    assert {message.policy for message in ticks} == {0}
+
+
+def test_every_policy_on_the_command_line_is_verified(tmp_path: Path) -> None:
+    from wildrobot.runtime import run
+
+    good, bad = write_small_onnx(tmp_path / "good.onnx"), tmp_path / "bad.onnx"
+    bad.write_bytes(good.read_bytes()[:-100])
+    with pytest.raises(UserError, match=r"bad\.onnx is not a whole ONNX file"):
+        run.main([str(good), str(bad), "--fast", "--no-lcm"])
+    with pytest.raises(UserError, match="there is no policy"):
+        run.main([str(good), str(tmp_path / "none.onnx"), "--fast", "--no-lcm"])
+    with pytest.raises(UserError, match="no policy was given"):
+        run.main(["--fast", "--no-lcm"])

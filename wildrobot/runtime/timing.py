@@ -1,0 +1,148 @@
+"""How long the loop's work took and how late it began: the last second's figures, and histograms of the whole run."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+BIN_NS = 20_000
+BINS = 2500
+ROBOT_STAGES = ("read", "write")
+"""What they take is the robot's business: the bus, or the physics of a simulated one."""
+EDGES_MS = (0.0, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0)
+"""Of the histogram that people are shown; the last bin is open."""
+
+
+class Histogram:
+    """Durations in bins of 20 us, up to 50 ms and beyond; adding one allocates nothing."""
+
+    def __init__(self) -> None:
+        self._bins = np.zeros(BINS, dtype=np.int64)
+        self.count = 0
+        self.max_ns = 0
+
+    def add(self, duration_ns: int) -> None:
+        """One more."""
+        self._bins[min(max(duration_ns, 0) // BIN_NS, BINS - 1)] += 1
+        self.count += 1
+        self.max_ns = max(self.max_ns, duration_ns)
+
+    def percentile_ms(self, percent: float) -> float:
+        """To a bin's width, never above the maximum; 0 of nothing."""
+        if self.count == 0:
+            return 0.0
+        index = int(np.searchsorted(np.cumsum(self._bins), percent / 100.0 * self.count))
+        return min((index + 1) * BIN_NS, self.max_ns) * 1e-6
+
+    def coarse(self, bin_ms: float = 0.5) -> list[int]:
+        """Counts per `bin_ms`, the last bin open to the right."""
+        group = round(bin_ms * 1e6 / BIN_NS)
+        return [int(count) for count in self._bins.reshape(-1, group).sum(axis=1)]
+
+    def shown(self) -> list[tuple[str, int]]:
+        """Counts by the ranges of `EDGES_MS`, from the first to the last that is not empty, for people."""
+        first = [round(edge * 1e6 / BIN_NS) for edge in EDGES_MS]
+        counts = np.add.reduceat(self._bins, first).tolist()
+        ends = [f" to {end:g} ms" for end in EDGES_MS[1:]] + [" ms or more"]
+        rows = [(f"{edge:g}{end}", count) for edge, end, count in zip(EDGES_MS, ends, counts, strict=True)]
+        known = [i for i, (_, count) in enumerate(rows) if count]
+        return rows[known[0] : known[-1] + 1] if known else []
+
+    def summary(self) -> dict[str, Any]:
+        """p50, p99 and max in ms, and the counts by range."""
+        return {
+            "p50_ms": self.percentile_ms(50),
+            "p99_ms": self.percentile_ms(99),
+            "max_ms": self.max_ns * 1e-6,
+            "histogram": dict(self.shown()),
+        }
+
+
+class TickTimer:
+    """Work per tick and per stage, and lateness.
+
+    Call `start`, then `mark(stage)` at the end of every stage in order, then `finish`.
+    """
+
+    def __init__(self, stages: tuple[str, ...], window: int) -> None:
+        self.stages = stages
+        self._index = {name: i for i, name in enumerate(stages)}
+        self._window_ns = {"work": np.zeros(window, dtype=np.int64), "late": np.zeros(window, dtype=np.int64)}
+        self._stage = np.zeros((window, len(stages)), dtype=np.int64)
+        self.work, self.lateness = Histogram(), Histogram()
+        self.compute = Histogram()
+        """Work without that of `ROBOT_STAGES`."""
+        self._robot = [self._index[name] for name in ROBOT_STAGES if name in self._index]
+        self.by_stage = {name: Histogram() for name in stages}
+        self._started = self._marked = 0
+        self.ticks = self.missed = self.missed_in_a_row = 0
+
+    def start(self, skipped: int, late_ns: int) -> None:
+        """A tick begins, after `skipped` missed deadlines and `late_ns` after its own."""
+        self._started = self._marked = time.perf_counter_ns()
+        self.missed += skipped
+        self.missed_in_a_row = skipped if skipped else 0
+        row = self.ticks % len(self._stage)
+        self._stage[row] = 0
+        self._window_ns["late"][row] = late_ns
+        self.lateness.add(late_ns)
+
+    def mark(self, stage: str) -> None:
+        """The stage ends now."""
+        now = time.perf_counter_ns()
+        self._stage[self.ticks % len(self._stage), self._index[stage]] = now - self._marked
+        self.by_stage[stage].add(now - self._marked)
+        self._marked = now
+
+    def finish(self) -> None:
+        """The tick's work is done."""
+        work = time.perf_counter_ns() - self._started
+        row = self.ticks % len(self._stage)
+        self._window_ns["work"][row] = work
+        self.work.add(work)
+        self.compute.add(work - int(self._stage[row, self._robot].sum()))
+        self.ticks += 1
+
+    def window(self) -> dict[str, float]:
+        """Milliseconds over the last window: p50, p99, max of the work, and the largest lateness."""
+        count = min(self.ticks, len(self._stage))
+        if count == 0:
+            return dict.fromkeys(("p50", "p99", "max", "late"), 0.0)
+        work, late = (values[:count] * 1e-6 for values in self._window_ns.values())
+        p50, p99 = np.percentile(work, [50, 99])
+        return {"p50": p50, "p99": p99, "max": float(work.max()), "late": float(late.max())}
+
+    def stage_window_ms(self) -> dict[str, list[float]]:
+        """p50, p99 and max of each stage over the last window, ms, in the order of `stages`."""
+        ms = self._stage[: max(1, min(self.ticks, len(self._stage)))] * 1e-6
+        p50, p99, worst = np.percentile(ms, [50, 99, 100], axis=0).tolist()
+        return {"p50": p50, "p99": p99, "max": worst}
+
+
+class Usage:
+    """What the process takes of the machine from now on."""
+
+    def __init__(self) -> None:
+        self._wall, self._cpu, self._memory = time.perf_counter(), time.process_time(), resident_mb()
+
+    def summary(self) -> dict[str, float]:
+        """Share of one CPU since the start; memory in RAM now and by how much it grew, MB."""
+        wall, memory = time.perf_counter() - self._wall, resident_mb()
+        return {
+            "cpu_share": (time.process_time() - self._cpu) / max(wall, 1e-9),
+            "memory_mb": memory,
+            "memory_growth_mb": memory - self._memory,
+        }
+
+
+def resident_mb() -> float:
+    """Memory of this process in RAM, MB; NaN where /proc does not say."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        return float("nan")
+    return pages * os.sysconf("SC_PAGE_SIZE") * 1e-6
