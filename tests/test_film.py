@@ -16,7 +16,7 @@ from wildrobot import video
 from wildrobot.errors import EXIT_BAD_INPUT, UserError
 from wildrobot.robot_description.mujoco_model import compile_model
 from wildrobot.runtime.robots import RobotOptions, open_robot
-from wildrobot.runtime.run import load_policy
+from wildrobot.runtime.skills import load_skill
 from wildrobot.runtime.state_machine import State
 from wildrobot.training import film
 from wildrobot.training.film import SCENES, Director, FilmConfig, Push, Scene
@@ -121,21 +121,21 @@ def test_a_push_is_said_with_its_impulse() -> None:
 def test_a_robot_that_stands_is_measured_standing_for_the_whole_scene(policy_file: Path) -> None:
     one = dataclasses.replace(scene("stand"), duration_s=2.0)
     reel, figures = film.play(
-        SPEC, load_policy(policy_file, SPEC), one, config(policy_file, policy_file.parent)
+        SPEC, load_skill(SPEC, policy_file), one, config(policy_file, policy_file.parent)
     )
     assert reel.frames == 50
     assert figures["fell_at_s"] is None
     assert figures["mean_speed_m_s"] == pytest.approx(0.0, abs=0.02)
     assert figures["asked_speed_m_s"] == 0.0
     assert figures["moved_m"] < 0.03
-    again = film.play(SPEC, load_policy(policy_file, SPEC), one, config(policy_file, policy_file.parent))
+    again = film.play(SPEC, load_skill(SPEC, policy_file), one, config(policy_file, policy_file.parent))
     assert again[1] == figures
 
 
 def test_a_fall_is_told_and_ends_the_scene_a_second_later(policy_file: Path) -> None:
     one = dataclasses.replace(scene("stand"), pushes=(Push(0.5, left_m_s=3.0),))
     reel, figures = film.play(
-        SPEC, load_policy(policy_file, SPEC), one, config(policy_file, policy_file.parent)
+        SPEC, load_skill(SPEC, policy_file), one, config(policy_file, policy_file.parent)
     )
     assert 0.5 < figures["fell_at_s"] < 3.0
     assert reel.frames / reel.FPS == pytest.approx(figures["fell_at_s"] + 1.0, abs=0.1)
@@ -175,7 +175,7 @@ def test_the_page_shows_every_scene_with_its_figures() -> None:
         'class="pass">did not fall',
     ):
         assert text in page
-    assert "The film is missing" in film_grid(document, lambda file: None)
+    assert "Not on this page: " in film_grid(document, lambda file: None)
 
 
 def test_the_squares_of_the_floor_are_as_wide_as_the_page_says() -> None:

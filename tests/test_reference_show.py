@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from wildrobot.errors import EXIT_BAD_INPUT, UserError
 from wildrobot.robot_description import load_robot
 from wildrobot.runtime.features import feature_names
 from wildrobot.training.reference.dataset import ARRAYS, FORMAT, ReferenceDataset
-from wildrobot.training.reference.show import ShowConfig, choose_rollouts, clip_table, main
+from wildrobot.training.reference.show import WIDTH, ShowConfig, choose_rollouts, clip_table, main
 from wildrobot.video import video_available
 
 SPEC = load_robot()
@@ -130,3 +131,37 @@ def test_the_video_lasts_as_long_as_the_recordings(file: Path, tmp_path: Path) -
     with av.open(str(video)) as container:
         frames = sum(1 for _ in container.decode(video=0))
     assert frames == pytest.approx(2 * FRAMES * SPEC.control_dt * 25, abs=1)
+
+
+def test_the_page_has_every_clip_and_loads_nothing(file: Path, tmp_path: Path) -> None:
+    page = tmp_path / "reference.html"
+    assert main([str(file), "--html", str(page)]) == 0
+    text = page.read_text()
+    for said in (
+        "2 of 3",
+        "survival 0.2 &lt; 0.9",
+        "0.046",
+        "left_knee_pitch",
+        "pelvis_height",
+        "Left leg (rad)",
+    ):
+        assert said in text
+    assert "src=" not in text
+    assert "://" not in text
+
+
+def test_json_on_the_screen_is_all_there_is_on_it(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(file), "--json", "-"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert [clip["accepted"] for clip in document["clips"]] == [True, False, True]
+
+
+def test_the_table_of_a_pipe_fits_a_hundred_columns() -> None:
+    figures = dict.fromkeys(("survival", "joint_rmse_rad", "saturation", "sole_depth_m", "weight_error"), 0.1)
+    clips = [entry("walk_v0.20_t18_c30_and_a_long_name_beyond", **figures, self_collision=-0.01)]
+    console = Console(width=WIDTH)
+    with console.capture() as capture:
+        console.print(clip_table(clips, SPEC.control_dt))
+    lines = capture.get().splitlines()
+    assert max(map(len, lines)) <= 100
+    assert "…" not in capture.get()

@@ -14,8 +14,9 @@ import pytest
 
 from wildrobot.errors import UserError
 from wildrobot.training.charts import Series, line_chart, thin, ticks
-from wildrobot.training.report import build_page, main, read_metrics
+from wildrobot.training.report import build_page, main
 from wildrobot.training.report_charts import training_charts
+from wildrobot.training.run_record import read_metrics
 
 
 def write_run(run: Path, iterations: int = 30) -> Path:
@@ -45,7 +46,7 @@ def write_run(run: Path, iterations: int = 30) -> Path:
 
 def test_the_page_holds_every_part_of_the_run(tmp_path: Path) -> None:
     run = write_run(tmp_path / "first")
-    evaluation = {"episodes": 100, "speeds": [{"command": 0.3, "survival": 0.975, "mean_speed": 0.291}]}
+    evaluation = {"episodes": 100, "rows": [{"command_m_s": 0.3, "survival": 0.975, "mean_speed_m_s": 0.291}]}
     (run / "evaluation.json").write_text(json.dumps(evaluation))
     (run / "ablation.json").write_text(json.dumps({"rows": [{"run": "quadratic reward", "disc_acc": 0.5}]}))
     (run / "walk.mp4").write_bytes(b"not really a video")

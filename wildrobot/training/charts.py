@@ -27,6 +27,8 @@ class Series:
     name: str
     y: Array
     spread: Array | None = None
+    x: Array | None = None
+    """Its own abscissa, where it is not the chart's."""
 
 
 def ticks(low: float, high: float, count: int = 5) -> list[float]:
@@ -72,9 +74,10 @@ def line_chart(
     """
     curves = []
     for line in series:
-        xs, ys = thin(x, line.y)
+        own_x = x if line.x is None else line.x
+        xs, ys = thin(own_x, line.y)
         spread = (
-            thin(x, np.where(np.isfinite(line.y), line.spread, np.nan))[1]
+            thin(own_x, np.where(np.isfinite(line.y), line.spread, np.nan))[1]
             if line.spread is not None
             else None
         )

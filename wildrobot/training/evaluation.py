@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import inspect
-import json
 import os
 import platform
 import sys
@@ -19,12 +18,12 @@ import numpy as np
 import tyro
 
 from wildrobot.errors import UserError, run_main
-from wildrobot.files import write_text
+from wildrobot.files import is_stdout, write_json, write_text
 from wildrobot.robot_description import RobotSpec, load_robot
 from wildrobot.runtime.command import is_moving
 from wildrobot.runtime.observation import Layout, layout_from_dicts
+from wildrobot.runtime.policy import load_policy
 from wildrobot.runtime.randomization import PRESETS, Randomization
-from wildrobot.runtime.run import load_policy
 from wildrobot.runtime.signal_path import SignalPath
 from wildrobot.runtime.simulation import Simulation
 from wildrobot.runtime.window import FeatureWindow
@@ -66,8 +65,8 @@ class EvalConfig:
     """Length of the commanded part of an episode, s."""
     quick: bool = False
     """Defaults of 20 episodes and the speeds 0 0.15 0.3."""
-    out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """Write the figures here as JSON, too."""
+    out: Annotated[Path | None, tyro.conf.arg(metavar="FILE", aliases=["--json"])] = None
+    """Write the figures here as JSON, too; - prints them, and no tables."""
     html: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Write the figures here as one page with charts, too; it loads nothing from a network."""
     seed: int = 0
@@ -314,16 +313,17 @@ def _main(argv: Sequence[str]) -> int:
         config=(tyro.conf.FlagCreatePairsOff,),
     )
     result = evaluate(config)
-    report(result)
-    for path in config.compare:
-        own = [entry for entry in result["comparisons"] if entry["policy"] == path.name]
-        report_comparison(config.policy.name, path.name, own)
-    if "servos" in result:
-        report_servos(result["servos"])
-    if "push_recovery" in result:
-        report_pushes(result["push_recovery"])
+    if not is_stdout(config.out):
+        report(result)
+        for path in config.compare:
+            own = [entry for entry in result["comparisons"] if entry["policy"] == path.name]
+            report_comparison(config.policy.name, path.name, own)
+        if "servos" in result:
+            report_servos(result["servos"])
+        if "push_recovery" in result:
+            report_pushes(result["push_recovery"])
     if config.out is not None:
-        write_text(config.out, json.dumps(result, indent=1) + "\n")
+        write_json(config.out, result)
         print(f"figures: {config.out}", file=sys.stderr)
     if config.html is not None:
         write_text(config.html, build_page(result))

@@ -62,11 +62,11 @@ def build_page(result: Mapping[str, Any]) -> str:
     servos, pushes = result.get("servos") or [], result.get("push_recovery") or []
     body = [
         f"<h1>Evaluation · {html.escape(policy)}</h1>",
-        f'<p class="faint">{html.escape(_protocol(result))}</p>',
+        f'<p class="faint">{html.escape(protocol(result))}</p>',
         _tiles(rows),
-        section("By commanded speed", _by_speed(rows, result.get("settling_s"))),
-        section("Push recovery", _pushes(pushes)),
-        section("Servos and supplies", _servos(servos)),
+        section("By commanded speed", by_speed(rows, result.get("settling_s"))),
+        section("Push recovery", push_figures(pushes)),
+        section("Servos and supplies", servo_figures(servos)),
         section("Comparison on the same robots", _comparisons(policy, result.get("comparisons") or [])),
     ]
     facts = {}
@@ -85,7 +85,8 @@ def build_page(result: Mapping[str, Any]) -> str:
     return page(f"Evaluation · {policy}", "".join(body))
 
 
-def _protocol(result: Mapping[str, Any]) -> str:
+def protocol(result: Mapping[str, Any]) -> str:
+    """One line of plain text: how much was measured, on what."""
     parts = []
     if "episodes" in result and "duration_s" in result:
         parts.append(f"{result['episodes']} episodes of {result['duration_s']:g} s per speed")
@@ -105,7 +106,8 @@ def _tiles(rows: Sequence[Row]) -> str:
     return tiles(shown)
 
 
-def _by_speed(rows: list[dict[str, Any]], settling_s: float | None) -> str:
+def by_speed(rows: list[dict[str, Any]], settling_s: float | None) -> str:
+    """HTML: all figures with a column for each speed, and their charts."""
     if not rows:
         return ""
     when = "" if settling_s is None else f"After the first {settling_s:g} s of the command. "
@@ -119,7 +121,8 @@ def _by_speed(rows: list[dict[str, Any]], settling_s: float | None) -> str:
     return f'{columns_table(rows, "command_m_s")}<p class="faint">{when}{NOTE}</p>{side_by_side(drawn)}'
 
 
-def _servos(rows: list[dict[str, Any]]) -> str:
+def servo_figures(rows: list[dict[str, Any]]) -> str:
+    """HTML: charts over the speed for each servo and supply, and their table."""
     if not rows:
         return ""
     speeds = sorted({row["command_m_s"] for row in rows})
@@ -139,7 +142,8 @@ def _servos(rows: list[dict[str, Any]]) -> str:
     )
 
 
-def _pushes(rows: list[dict[str, Any]]) -> str:
+def push_figures(rows: list[dict[str, Any]]) -> str:
+    """HTML: the impulse at which half fall, by direction and speed."""
     if not rows:
         return ""
     angles = np.linspace(0.0, 180.0, len(DIRECTIONS))

@@ -14,7 +14,7 @@ COLUMNS: tuple[tuple[str, str, str], ...] = (
     ("survival", "survival", ".1%"),
     ("mean_speed_m_s", "speed\nm/s", ".3f"),
     ("speed_error_m_s", "error\nm/s", ".3f"),
-    ("lateral_drift_m_s", "lateral\nm/s", ".3f"),
+    ("lateral_drift_m_s", "drift\nm/s", ".3f"),
     ("yaw_drift_rad", "yaw\nrad", ".2f"),
     ("yaw_drift_worst_rad", "worst\nrad", ".2f"),
     ("saturation", "at volt.\nlimit", ".1%"),
@@ -44,8 +44,8 @@ def report(result: dict[str, Any]) -> None:
     )
     Console(width=100).print(results_table(result["rows"]))
     print(
-        f"After the first {result['settling_s']:g} s; fallen ones count until they fall. yaw: largest turn\n"
-        "from the first heading; left, right: how high the sole's lower edge goes, mean over swings."
+        f"After the first {result['settling_s']:g} s; fallen ones count until they fall. drift: sideways;\n"
+        "yaw: largest turn from the first heading; left, right: how high the sole's lower edge goes, mean over swings."
     )
     for row in result["rows"]:
         if row.get("steps_standing_per_20_s") is not None:
@@ -88,11 +88,12 @@ def report_servos(rows: Sequence[dict[str, Any]]) -> None:
 
 def report_comparison(first: str, second: str, speeds: Sequence[dict[str, Any]]) -> None:
     """Differences of two policies on the same robots; a star marks what is not chance."""
-    table = _table(("command\nm/s", "right"), ("figure", "left"), (first, "right"), (second, "right"),
+    print(f"first: {first}\nsecond: {second}, on the same robots. *: not chance")
+    table = _table(("command\nm/s", "right"), ("figure", "left"), ("first", "right"), ("second", "right"),
                    ("difference", "right"), ("95 % limits", "right"), ("", "left"))  # fmt: skip
     for speed in speeds:
         for name, row in speed["figures"].items():
             limits = f"{row['low']:+.3f} to {row['high']:+.3f}"
             table.add_row(f"{speed['command_m_s']:.2f}", name, f"{row['first']:.3f}", f"{row['second']:.3f}",
                           f"{row['difference']:+.3f}", limits, "*" if row["significant"] else "")  # fmt: skip
-    Console(width=120).print(table)
+    Console(width=100).print(table)

@@ -22,10 +22,10 @@ from wildrobot.runtime.command import is_moving
 from wildrobot.runtime.commands_input import Command, StopSignals
 from wildrobot.runtime.controller import Controller
 from wildrobot.runtime.figures import HeadingDrift, heading_and_speed
-from wildrobot.runtime.policy import OnnxPolicy
 from wildrobot.runtime.reel import Reel
 from wildrobot.runtime.robots import Robot, RobotOptions, open_robot
-from wildrobot.runtime.run import RunOptions, assemble, drive, load_policy
+from wildrobot.runtime.run import RunOptions, assemble, drive
+from wildrobot.runtime.skills import Skill, load_skill
 from wildrobot.runtime.state_machine import State
 from wildrobot.runtime.telemetry import Telemetry
 from wildrobot.training.film_page import build_page, outcome
@@ -266,22 +266,22 @@ class SceneReel(Reel):
         }
 
 
-def play(
-    spec: RobotSpec, policy: OnnxPolicy, scene: Scene, config: FilmConfig
-) -> tuple[SceneReel, dict[str, Any]]:
+def play(spec: RobotSpec, skill: Skill, scene: Scene, config: FilmConfig) -> tuple[SceneReel, dict[str, Any]]:
     """Simulate one scene; returns its frames, not rendered yet, and its figures.
 
     Raises:
         UserError: the robot did not get up.
     """
-    options = RunOptions(config.policy, seed=config.seed, randomize=config.randomize, fast=True, no_lcm=True)
+    options = RunOptions(
+        (config.policy,), seed=config.seed, randomize=config.randomize, fast=True, no_lcm=True
+    )
     robot = open_robot("sim", spec, RobotOptions(config.seed, randomize=config.randomize))
     telemetry = Telemetry(None, None, lossless=True, quiet=True)
     try:
         director = Director(spec, scene, robot.simulation)  # type: ignore[attr-defined]
         reel = SceneReel(robot, spec, scene, director)
         # Ctrl-C ends the program here, not the walk.
-        controller, clock = assemble(spec, policy, robot, director, telemetry, StopSignals(), options)
+        controller, clock = assemble(spec, [skill], robot, director, telemetry, StopSignals(), options)
         drive(controller, clock, controller.timer, options, reel)
     finally:
         telemetry.close()
@@ -296,7 +296,7 @@ def play(
 
 def film(
     spec: RobotSpec,
-    policy: OnnxPolicy,
+    skill: Skill,
     scenes: Sequence[Scene],
     config: FilmConfig,
     advance: Callable[[str, int], None] = lambda note, count: None,
@@ -308,7 +308,7 @@ def film(
     """
     rows = []
     for scene in scenes:
-        reel, figures = play(spec, policy, scene, config)
+        reel, figures = play(spec, skill, scene, config)
         path = config.out / f"{scene.name}.mp4"
         reel.write(path, WIDTH, HEIGHT, lambda title=scene.title: advance(title, 1))  # type: ignore[misc]
         if missing := _frames(spec, scene) - reel.frames:  # a fall ends a scene early
@@ -326,7 +326,7 @@ def film(
         )
     return {
         "policy": config.policy.name,
-        "policy_sha256": policy.sha256,
+        "policy_sha256": skill.sha256,
         "robot": spec.name,
         "robot_hash": spec.robot_hash,
         "randomize": config.randomize,
@@ -368,13 +368,13 @@ def _main(argv: Sequence[str]) -> int:
     )
     spec = load_robot(config.robot)
     scenes = choose(config.scenes, spec)
-    policy = load_policy(config.policy, spec)
+    skill = load_skill(spec, config.policy)
     available, reason = video_available()
     if not available:
         raise UserError(f"cannot film: {reason}")
     prepare(config.out)
     with Bar("filming", sum(_frames(spec, scene) for scene in scenes)) as bar:
-        document = film(spec, policy, scenes, config, bar.advance)
+        document = film(spec, skill, scenes, config, bar.advance)
     write_text(config.out / "film.json", json.dumps(document, indent=1) + "\n")
     write_text(config.out / "index.html", build_page(document))
     for row in document["scenes"]:

@@ -40,7 +40,7 @@ def outcome(row: Mapping[str, Any]) -> str:
 def _figure(row: Mapping[str, Any], address: str | None) -> str:
     good = row.get("fell_at_s") is None and row.get("fault") is None
     video = (
-        '<p class="fail">The film is missing.</p>'
+        f'<p class="fail">Not on this page: {html.escape(str(row.get("file", "")))}</p>'
         if address is None
         else f'<video controls loop muted playsinline preload="metadata" src="{html.escape(address)}"></video>'
     )

@@ -31,6 +31,8 @@ _LABELS = {
     "clearance_right_mm": "clearance right (mm)",
     "steps_per_s": "steps/s",
     "steps_standing_per_20_s": "steps in 20 s of standing",
+    "joint_rmse_rad": "joint error (rad)",
+    "sole_depth_m": "sole depth (m)",
     "disc_acc": "disc_acc",
     "disc_acc_spread": "±",
     "survival_spread": "±",
@@ -88,7 +90,7 @@ def table(rows: list[dict[str, Any]]) -> str:
     names = _scalars(rows)
     head = "".join(f"<th>{html.escape(label(name))}</th>" for name in names)
     lines = "".join(
-        "<tr>" + "".join(f"<td>{html.escape(_cell(name, row.get(name)))}</td>" for name in names) + "</tr>"
+        "<tr>" + "".join(f"<td>{html.escape(cell(name, row.get(name)))}</td>" for name in names) + "</tr>"
         for row in rows
     )
     return f'<div class="scroll"><table><tr>{head}</tr>{lines}</table></div>'
@@ -97,10 +99,10 @@ def table(rows: list[dict[str, Any]]) -> str:
 def columns_table(rows: list[dict[str, Any]], key: str) -> str:
     """The same with a column for each of `rows`, headed by its value under `key`: for few rows of many figures."""
     names = [name for name in _scalars(rows) if name != key]
-    heads = "".join(f"<th>{html.escape(_cell(key, row.get(key)))}</th>" for row in rows)
+    heads = "".join(f"<th>{html.escape(cell(key, row.get(key)))}</th>" for row in rows)
     lines = "".join(
         f"<tr><td>{html.escape(label(name))}</td>"
-        + "".join(f"<td>{html.escape(_cell(name, row.get(name)))}</td>" for row in rows)
+        + "".join(f"<td>{html.escape(cell(name, row.get(name)))}</td>" for row in rows)
         + "</tr>"
         for name in names
     )
@@ -117,7 +119,8 @@ def _scalars(rows: list[dict[str, Any]]) -> list[str]:
     ]
 
 
-def _cell(name: str, value: Any) -> str:
+def cell(name: str, value: Any) -> str:
+    """A figure as a table shows it, by its key."""
     if value is None:
         return "–"
     if isinstance(value, bool):
@@ -125,7 +128,9 @@ def _cell(name: str, value: Any) -> str:
     if isinstance(value, float):
         if any(name == key or name.startswith(f"{key}_") for key in _PERCENT):
             return f"{value:.1%}"
-        return f"{value:.3f}" if abs(value) < 100 else f"{value:,.0f}"
+        return (
+            f"{round(value, 3) + 0.0:.3f}" if abs(value) < 100 else f"{value:,.0f}"
+        )  # no minus before a zero
     return str(value)
 
 

@@ -193,15 +193,17 @@ class Runner:
         assert self.amp is not None
         from wildrobot.runtime.features import feature_names
 
-        if len(features) == 0:
-            return
         names = feature_names(self.env.spec)
+        if len(features) == 0:
+            metrics |= {f"auc/{name}": float("nan") for name in names}  # all processes average the same names
+            return
         size = len(names)
         rng = np.random.default_rng(self.iteration)
         chosen = rng.integers(len(self.amp.reference), size=1500)
         reference = self.amp.reference[torch.from_numpy(chosen), -size:].cpu().numpy()
         policy = features[rng.integers(len(features), size=1500)]
         area = feature_auc(reference, policy)
+        metrics |= {f"auc/{name}": round(float(one), 3) for name, one in zip(names, area, strict=True)}
         top = np.argsort(-area)[:6]
         metrics["auc_top"] = [[names[i], round(float(area[i]), 3)] for i in top]
         ratio = policy.std(axis=0) / np.maximum(reference.std(axis=0), 1e-3)

@@ -32,6 +32,11 @@ EPILOG = """examples:
   wildrobot reference show runs/reference/reference.npz --video reference.mp4"""
 
 
+EXAMPLES = """examples:
+  wildrobot reference build --preset quick
+  wildrobot reference build --bvh walk.bvh --output runs/walk/reference.npz"""
+
+
 @dataclass(frozen=True)
 class BuildConfig:
     """Plan motions (generated gaits, or motion capture), execute them in simulation, keep what passes."""
@@ -148,7 +153,7 @@ def _main(argv: Sequence[str]) -> int:
         prog="wildrobot reference build",
         args=argv,
         default=base,
-        description=BuildConfig.__doc__,
+        description=f"{BuildConfig.__doc__}\n\n{EXAMPLES}",
     )
     build(config)
     return 0

@@ -17,12 +17,15 @@ from rich.console import Console
 from rich.table import Table
 
 from wildrobot.errors import UserError, run_main
+from wildrobot.files import is_stdout, write_json, write_text
 from wildrobot.robot_description import RobotSpec, load_robot
+from wildrobot.training.page_videos import PageVideos
 from wildrobot.training.reference.dataset import ReferenceDataset
+from wildrobot.training.reference.show_page import build_page
 from wildrobot.video import VideoWriter
 
 _FPS = 25
-_WIDTH = 140
+WIDTH = 100
 """Columns of the table where the output is no terminal."""
 
 
@@ -34,6 +37,11 @@ class ShowConfig:
     """Reference .npz that `wildrobot reference build` has made."""
     video: Path | None = None
     """Render to this .mp4 file."""
+    html: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Write all of it here as one page with charts, too, with the video if one is made; it loads nothing from a
+    network."""
+    json: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Write the clips and their figures here; - prints them instead of the table."""
     clip: str | None = None
     """Show this clip only, the whole recording; without it the video shows several clips."""
     seconds: float = 3.0
@@ -44,14 +52,20 @@ class ShowConfig:
     """Another robot's robot.yaml."""
 
 
+EXAMPLES = """examples:
+  wildrobot reference show runs/reference/reference.npz
+  wildrobot reference show runs/reference/reference.npz --video reference.mp4 --html reference.html
+  wildrobot reference show runs/reference/reference.npz --clip walk_v0.30_t18_c30 --video walk.mp4"""
+
+
 def clip_table(clips: Sequence[dict[str, Any]], dt: float) -> Table:
     """One row per clip with the figures that the executed clips share; `dt` is the time of a frame, s."""
     counts = Counter(name for entry in clips for name in entry.get("figures", {}))
     shared = [name for name, count in counts.items() if 5 * count > len(clips)]
     title = f"{sum(bool(entry['accepted']) for entry in clips)} of {len(clips)} clips accepted"
-    table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    table = Table(title=title, box=box.SIMPLE_HEAD, padding=0, pad_edge=False)
     table.add_column("ok")
-    table.add_column("clip", overflow="fold", min_width=min(28, max(len(entry["name"]) for entry in clips)))
+    table.add_column("clip", overflow="fold", min_width=min(20, max(len(entry["name"]) for entry in clips)))
     for heading in ("seconds", "m/s", "rad/s", *(name.replace("_", " ") for name in shared)):
         table.add_column(heading, justify="right")
     for entry in clips:
@@ -116,13 +130,34 @@ def render(spec: RobotSpec, dataset: ReferenceDataset, config: ShowConfig, path:
 
 
 def show(config: ShowConfig) -> None:
-    """Print the table, then render if asked."""
+    """Print the table, then render and write what is asked for."""
     spec = load_robot(config.robot)
     dataset = ReferenceDataset.load(config.file, spec)
     clips = [entry for entry in dataset.clips if config.clip in (None, entry["name"])]
-    console = Console(width=None if sys.stdout.isatty() else _WIDTH, highlight=False)
-    if clips:
-        console.print(clip_table(clips, spec.control_dt))
+    if config.clip is not None and not clips:
+        choose_rollouts(dataset, config)
+    if config.json is not None:
+        write_json(config.json, {"file": str(config.file), "rollouts": dataset.num_rollouts, "clips": clips})
+    if not is_stdout(config.json):
+        report(clips, dataset, spec, config)
+    if config.video is not None:
+        render(spec, dataset, config, config.video)
+        print(f"video: {config.video}", file=sys.stderr)
+    if config.html is not None:
+        videos = PageVideos()
+        shown = choose_rollouts(dataset, config)
+        write_text(config.html, build_page(config.file.name, spec, dataset, shown, config.video, videos))
+        if warning := videos.warning():
+            print(f"warning: {warning}", file=sys.stderr)
+        print(f"page: {config.html}", file=sys.stderr)
+
+
+def report(
+    clips: Sequence[dict[str, Any]], dataset: ReferenceDataset, spec: RobotSpec, config: ShowConfig
+) -> None:
+    """Print the clips, why some were rejected, and how much was recorded."""
+    console = Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False)
+    console.print(clip_table(clips, spec.control_dt))
     for entry in clips:
         if not entry["accepted"]:
             console.print(
@@ -134,16 +169,14 @@ def show(config: ShowConfig) -> None:
     console.print(
         f"{dataset.num_rollouts} rollouts, {len(dataset.features)} frames at {spec.control_hz:g} Hz"
     )
-    if config.clip is not None and not clips:
-        choose_rollouts(dataset, config)
-    if config.video is not None:
-        render(spec, dataset, config, config.video)
-        console.print(f"video: {config.video}")
 
 
 def _main(argv: Sequence[str]) -> int:
     config = tyro.cli(
-        ShowConfig, prog="wildrobot reference show", args=list(argv), description=ShowConfig.__doc__
+        ShowConfig,
+        prog="wildrobot reference show",
+        args=list(argv),
+        description=f"{ShowConfig.__doc__}\n\n{EXAMPLES}",
     )
     show(config)
     return 0
