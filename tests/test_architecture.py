@@ -10,8 +10,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1] / "wildrobot"
 
-# Small helpers that every part may use: errors, files, configuration, state of filters, rotations.
-BASE = {"errors", "files", "config", "state", "rotations", "__init__"}
+# Small helpers that every part may use: errors, files, configuration, state of filters, arrays, rotations.
+BASE = {"errors", "files", "config", "state", "arrays", "rotations", "__init__"}
 MAY_IMPORT = {
     "robot_description": set(),
     "firmware_bridge": {"robot_description"},
@@ -19,6 +19,7 @@ MAY_IMPORT = {
     "training": {"robot_description", "runtime", "video"},
     "export": {"training", "runtime", "robot_description"},
     "video": set(),
+    "completion": {"cli"},
     "cli": set(),  # names its commands as text and imports the chosen one only
     "__main__": {"cli"},
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import time
@@ -32,6 +33,8 @@ def test_help_of_every_command_names_the_command_and_ends_with_zero(command: cli
     assert result.returncode == 0, result.stderr
     assert f"wildrobot {command.name}" in result.stdout
     assert "Traceback" not in result.stderr
+    assert re.search(r"examples?:\s+wildrobot", result.stdout, re.IGNORECASE)
+    assert "\x1b" not in result.stdout  # no colours in a pipe
 
 
 def test_the_overview_is_printed_without_importing_numpy() -> None:

@@ -42,7 +42,7 @@ COMMANDS = (
     Command(
         ("reference", "show"),
         "wildrobot.training.reference.show",
-        "print the clips of a reference with their figures; render them to a video",
+        "print the clips of a reference with their figures; write them as a page, render them to a video",
         "wildrobot reference show runs/reference/reference.npz --video reference.mp4",
         "train",
     ),
@@ -121,7 +121,7 @@ COMMANDS = (
     Command(
         ("report",),
         "wildrobot.training.report",
-        "one HTML page about a run: curves, evaluation, configuration, video",
+        "one HTML page about a run (or several): curves, evaluation, randomization, configuration, videos",
         "wildrobot report runs/first",
     ),
     Command(
@@ -130,6 +130,12 @@ COMMANDS = (
         "everything in one go: reference, training, export, evaluation, 20 s of walking, report",
         "wildrobot make-run --out runs/make_run",
         "train",
+    ),
+    Command(
+        ("completion",),
+        "wildrobot.completion",
+        "print a script that completes commands and flags in bash, zsh or fish",
+        "wildrobot completion bash",
     ),
 )
 
