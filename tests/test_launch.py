@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import inspect
 import os
 import re
 import shlex
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from wildrobot.runtime.loop import realtime
 from wildrobot.runtime.run import RunOptions
 from wildrobot.runtime.state_machine import Durations
 from wildrobot.runtime.telemetry import MULTICAST_FIX
@@ -109,9 +111,8 @@ def test_a_restart_follows_failures_but_not_bad_input_and_not_for_ever(unit: Uni
 
 
 def test_real_time_is_allowed_by_limits_to_a_user_without_capabilities(unit: Unit) -> None:
-    source = (ROOT / "wildrobot" / "runtime" / "loop.py").read_text()
-    (priority,) = re.findall(r"def realtime\(priority: int = (\d+)\)", source)
-    assert int(unit("Service", "LimitRTPRIO")) >= int(priority)
+    priority = inspect.signature(realtime).parameters["priority"].default
+    assert int(unit("Service", "LimitRTPRIO")) >= priority
     assert unit("Service", "LimitMEMLOCK") == "infinity"
     assert unit("Service", "RestrictRealtime") == "no"
     assert unit("Service", "CapabilityBoundingSet") == ""

@@ -150,7 +150,9 @@ def test_the_command_names_a_term_without_effect_and_ends_with_one(
     assert main(["--envs", "32", "--resets", "1", "--threads", "1"]) == 1
     printed = capsys.readouterr()
     assert printed.err == "friction: no effect\n"
-    assert "<< no effect" in printed.out
+    (row,) = (line for line in printed.out.splitlines() if line.strip().startswith("friction "))
+    assert row.rstrip().endswith("<<")
+    assert printed.out.count("…") == printed.out.count(" … "), "a figure is cut short"
 
 
 @pytest.mark.parametrize(

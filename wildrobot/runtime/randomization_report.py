@@ -183,7 +183,7 @@ def _short(value: float) -> str:
 
 def table(effects: Sequence[Effect]) -> Table:
     """The effects for a terminal of 100 columns; the names say the units."""
-    result = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    result = Table(box=box.SIMPLE_HEAD, padding=0, pad_edge=False)
     result.add_column("term", no_wrap=True)
     for title in ("asked", "min", "mean", "max", "std", "first\nreset", "last\nreset"):
         result.add_column(title, justify="right", no_wrap=True)

@@ -45,7 +45,8 @@ def report(result: dict[str, Any]) -> None:
     Console(width=100).print(results_table(result["rows"]))
     print(
         f"After the first {result['settling_s']:g} s; fallen ones count until they fall. drift: sideways;\n"
-        "yaw: largest turn from the first heading; left, right: how high the sole's lower edge goes, mean over swings."
+        "yaw: largest turn from the first heading; left, right: how high the sole's lower edge goes,\n"
+        "mean over swings."
     )
     for row in result["rows"]:
         if row.get("steps_standing_per_20_s") is not None:
