@@ -207,9 +207,9 @@ class _Reader:
 
     def _state(self, message: Any) -> None:
         states = self._summary.states
-        if states and states[-1].state == message.state:
-            states[-1] = Stretch(message.state, states[-1].begin_s, self._now)
-        else:
+        if states:  # one ends where the next begins
+            states[-1] = Stretch(states[-1].state, states[-1].begin_s, self._now)
+        if not states or states[-1].state != message.state:
             states.append(Stretch(message.state, self._now, self._now))
 
     def _event(self, message: Any) -> None:
