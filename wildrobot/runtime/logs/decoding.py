@@ -105,6 +105,10 @@ class ElementNames:
         names = self._names.get(field, ())
         return names if len(names) == size > 0 else None
 
+    def columns(self, field: str, size: int) -> Sequence[str] | None:
+        """`known` for a table with a column for every value: an observation stays a list."""
+        return None if field == "observation" else self.known(field, size)
+
     def __call__(self, field: str, size: int) -> Sequence[str]:
-        """The same, with numbers where there are no names."""
+        """`known`, with numbers where there are no names."""
         return self.known(field, size) or [str(i) for i in range(size)]
