@@ -88,9 +88,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1 if found.difference else 0
     if found.difference is not None:
         print(f"{options.log}: {found.count} ticks the same {exactly}, then the\n{found.difference}")
-    else:
+    elif found.count:
         said = "features, observations, actions and targets the same"
         print(f"{options.log}: {found.count} ticks, {said} {exactly}")
+    else:
+        print(
+            f"{options.log}: no start of the policy to begin with; what could be compared is the same {exactly}"
+        )
     for line in found.lines():
         print(line)
     return 1 if found.difference else 0
