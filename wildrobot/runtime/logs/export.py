@@ -54,11 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"'{options.out}' needs the Python package '{error.name}', which is not installed. "
             "Install it with: pip install 'wildrobot[log]'"
         ) from error
-    counts = write(options.out, exported(options.log, options.channels))
-    if not counts:
-        raise UserError(
-            f"{options.log} has no message on {', '.join(options.channels)}: nothing was written."
-        )
+    counts = write(options.out, exported(options.log, options.channels), options.channels)
     print(f"{options.out}: {', '.join(f'{name} {count}' for name, count in counts.items())}")
     return 0
 

@@ -11,6 +11,7 @@ from typing import Any
 from mcap.writer import Writer
 
 from wildrobot import __version__
+from wildrobot.errors import UserError
 from wildrobot.files import atomic_write
 from wildrobot.runtime.lcm_types import CHANNEL_TYPES
 from wildrobot.runtime.logs.decoding import ElementNames, is_array, type_name
@@ -26,13 +27,15 @@ _TYPES = {
 }
 
 
-def write(path: Path, messages: Iterable[tuple[str, int, Any]]) -> dict[str, int]:
+def write(path: Path, messages: Iterable[tuple[str, int, Any]], channels: Sequence[str]) -> dict[str, int]:
     """Write (channel, log time us, message); returns channel -> messages.
+
+    Messages on other than `channels` are not written; a run_configuration among them names the values all the same.
 
     A list whose values have names is an object (joint_position.left_knee_pitch); a name with a slash is an object in
     it (features.joint_position.left_knee_pitch). JSON knows no NaN: what was not measured is null.
     """
-    names, counts, channels = ElementNames(None), dict[str, int](), dict[str, int]()
+    names, counts, ids = ElementNames(None), dict[str, int](), dict[str, int]()
     with atomic_write(path) as temporary, temporary.open("wb") as file:
         writer = Writer(file)
         writer.start(profile="", library=f"wildrobot {__version__}")
@@ -41,15 +44,17 @@ def write(path: Path, messages: Iterable[tuple[str, int, Any]]) -> dict[str, int
                 names = ElementNames(message)
                 writer.add_metadata("run_configuration", {"robot": message.robot, "json": message.json})
             if channel not in channels:
+                continue
+            if channel not in ids:
                 schema = writer.register_schema(
                     f"wildrobot.{channel}",
                     "jsonschema",
                     json.dumps(_schema(channel, message, names)).encode(),
                 )
-                channels[channel] = writer.register_channel(channel, "json", schema)
+                ids[channel] = writer.register_channel(channel, "json", schema)
                 counts[channel] = 0
             writer.add_message(
-                channels[channel],
+                ids[channel],
                 log_time=1000 * time_us,
                 publish_time=1000 * int(message.timestamp_us),
                 sequence=counts[channel],
@@ -57,6 +62,8 @@ def write(path: Path, messages: Iterable[tuple[str, int, Any]]) -> dict[str, int
             )
             counts[channel] += 1
         writer.finish()
+        if not counts:  # inside, so that no file of that name appears
+            raise UserError(f"there is no message on {', '.join(channels)}: nothing was written.")
     return counts
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,10 @@ _TYPES = {
 }
 
 
-def write(folder: Path, messages: Iterable[tuple[str, int, Any]]) -> dict[str, int]:
+def write(folder: Path, messages: Iterable[tuple[str, int, Any]], channels: Sequence[str]) -> dict[str, int]:
     """Write FOLDER/CHANNEL.parquet for (channel, log time us, message); returns channel -> messages.
+
+    Messages on other than `channels` are not written; a run_configuration among them names the values all the same.
 
     `log_time` (UTC) is the log's; a list whose values have names is a column for each, another one a list.
     The configuration's JSON is in every file's metadata under `wildrobot`. All files appear at the end, or none.
@@ -45,10 +47,14 @@ def write(folder: Path, messages: Iterable[tuple[str, int, Any]]) -> dict[str, i
         for channel, time_us, message in messages:
             if channel == "run_configuration":
                 names, configuration = ElementNames(message), message.json
+            if channel not in channels:
+                continue
             if channel not in tables:
                 path = stack.enter_context(atomic_write(folder / f"{channel}.parquet"))
                 tables[channel] = _Table(path, channel, message, names, configuration)
             tables[channel].add(time_us, message)
+        if not tables:
+            raise UserError(f"there is no message on {', '.join(channels)}: nothing was written.")
         for table in tables.values():
             table.close()
         return {channel: table.count for channel, table in tables.items()}
