@@ -40,6 +40,8 @@ HEAVY = {
     },
     "av": {"training", "video"},
     "onnx": {"export"},
+    "pyarrow": {"runtime/logs/parquet.py"},
+    "mcap": {"runtime/logs/mcap_file.py"},
     "matplotlib": set(),
 }
 

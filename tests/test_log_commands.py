@@ -274,4 +274,6 @@ def test_a_damaged_log_s_page_says_so(walk: Path, tmp_path: Path) -> None:
     data[100_000:110_000] = bytes(10_000)
     (tmp_path / "log").write_bytes(data)
     assert plot.main([str(tmp_path / "log")]) == 0
-    assert "cannot be read" in (tmp_path / "log.html").read_text()
+    text = (tmp_path / "log.html").read_text()
+    assert "cannot be read; " in text
+    assert "bar bad" in text

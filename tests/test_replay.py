@@ -14,9 +14,9 @@ import pytest
 from runtime_helpers import SPEC, SmallPolicy, run_small_policy, write_small_onnx
 
 from wildrobot.errors import UserError
-from wildrobot.runtime import replay, run
+from wildrobot.runtime import publisher, replay, run
 from wildrobot.runtime.commands_input import Command
-from wildrobot.runtime.eventlog import Event, LogWriter, read_log
+from wildrobot.runtime.eventlog import Event, LogWriter, log_parts, read_log
 from wildrobot.runtime.lcm_types import CHANNEL_TYPES
 from wildrobot.runtime.logs import comparison
 from wildrobot.runtime.logs.comparison import policy_ticks
@@ -210,6 +210,42 @@ def test_ticks_before_any_configuration_are_left_out(
     writer.close()
     assert replayed(tmp_path / "late") == 0
     assert "with no run_configuration before them" in capsys.readouterr().out
+
+
+def test_the_parts_of_a_run_replay_as_one_log_and_each_alone(
+    recording: Path,
+    replayed: Callable[..., int],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    flags = ("--speed", "0.2", "--duration", "1.5", "--randomize", "--log-rotate", "0.05")
+    for _ in range(2):
+        run_small_policy(monkeypatch, tmp_path, *flags, "--log", str(tmp_path / "run"))
+    capsys.readouterr()
+    assert replayed(tmp_path / "run") == 0
+    assert f"{len(policy_tick_numbers(recording))} ticks, features" in capsys.readouterr().out
+    parts = log_parts(tmp_path / "run")
+    assert len(parts) > 4
+    assert all(part.name.startswith("run.0002.") for part in parts)
+    for part in parts:
+        channels = [event.channel for event in read_log(part)]
+        assert channels[0] == "run_configuration"
+        if "policy_state" in channels:
+            assert replayed(part) == 0
+    assert sum(len(policy_tick_numbers(part)) for part in parts) == len(policy_tick_numbers(recording))
+
+
+def test_the_configuration_comes_again_now_and_then_for_a_log_without_its_head(
+    replayed: Callable[..., int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publisher, "CONFIGURATION_EVERY_US", 2_000_000)
+    run_small_policy(monkeypatch, tmp_path, "--duration", "1.5", "--log", str(tmp_path / "log"))
+    data = (tmp_path / "log").read_bytes()
+    (tmp_path / "log").write_bytes(data[500:])
+    found = [event.channel for event in read_log(tmp_path / "log", [])]
+    assert found.count("run_configuration") == 3  # of six seconds
+    assert replayed(tmp_path / "log") == 0
 
 
 def test_a_log_killed_in_the_middle_replays_as_far_as_it_goes(

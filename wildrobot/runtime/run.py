@@ -227,6 +227,7 @@ def run(options: RunOptions) -> int:
         with supervised(controller):
             drive(controller, clock, timer, options, reel)
         figures = summary(controller, timer, usage, telemetry.dropped, options)
+        figures["log_ended"] = telemetry.log_error
     print_figures(figures)
     if options.json is not None:
         from wildrobot.files import write_text

@@ -171,10 +171,9 @@ class Drawing:
         position, target = state["joint_position"], command["joint_target_applied"]
         charts = []
         for j, name in enumerate(self._names("joint_position", position.shape[1])):
-            lines = [
-                Series("target", target[:, j], x=command.time_s),
-                Series("measured", position[:, j], x=state.time_s),
-            ]
+            lines = [Series("measured", position[:, j])]
+            if command.time_s.size:
+                lines.insert(0, Series("target", target[:, j], x=command.time_s))
             charts.append(line_chart(name, state.time_s, lines, TIME))
         return side_by_side(charts)
 

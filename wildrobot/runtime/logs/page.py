@@ -20,6 +20,7 @@ SETTLED_S = 2.0
 """Of walking, before the detail begins."""
 AFTER_S = 0.5
 """Of what follows a fall or a fault, in the detail."""
+UNREADABLE = "cannot be read"
 STATES = ("limp", "standing_up", "standing", "walking", "soft_stop", "estop")
 
 
@@ -45,6 +46,11 @@ def build_page(path: Path, begin_s: float | None = None, end_s: float | None = N
         state: [(s.begin_s, s.end_s) for s in summary.states if s.state == state]
         for state in dict.fromkeys([*STATES, *(s.state for s in summary.states)])
     }
+    spans[UNREADABLE] = [
+        (1e-6 * (d.before_us - summary.begin_us), 1e-6 * (d.after_us - summary.begin_us))
+        for d in summary.damages
+        if d.before_us is not None and d.after_us is not None
+    ]
     started = datetime.fromtimestamp(1e-6 * summary.begin_us, UTC)
     said = [
         f"{started:%Y-%m-%d %H:%M:%S} UTC",
@@ -57,7 +63,12 @@ def build_page(path: Path, begin_s: float | None = None, end_s: float | None = N
         tiles(_tiles(summary)),
         section(
             "States",
-            bars({k: v for k, v in spans.items() if v}, (0.0, summary.duration_s), TIME, bad=("estop",)),
+            bars(
+                {name: found for name, found in spans.items() if found},
+                (0.0, summary.duration_s),
+                TIME,
+                bad=("estop", UNREADABLE),
+            ),
         ),
         section("Warnings and faults", _events(summary)),
         section("Walking", drawing.walking()),

@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -53,7 +54,7 @@ class Recorder:
         if rotation is not None:
             self._run = max((run for run, _, _ in find_parts(path)), default=0) + 1
         self._writer = self._open()
-        self._retired: list[LogWriter] = []
+        self._retired: deque[LogWriter] = deque()
         self._heads: dict[str, Event] = {}
         self._last_us: int | None = None
         self._unsynced, self._new_file = False, True
@@ -98,9 +99,9 @@ class Recorder:
 
     def keep(self) -> None:
         """What the thread does again and again: sync, close what is full, look after the room."""
-        retired, self._retired = self._retired, []
         try:
-            for writer in retired:
+            while self._retired:
+                writer = self._retired.popleft()
                 _sync(writer)
                 writer.close()
             if self._unsynced:
@@ -156,7 +157,6 @@ class Recorder:
             )
 
     def _drop_oldest(self, free: float, wanted: float, keep_bytes: int) -> float:
-        open_files = {self.path, *(writer.path for writer in self._retired)}
         sizes = {}
         for _, _, file in find_parts(self._path):
             with suppress(OSError):
@@ -165,7 +165,7 @@ class Recorder:
         for file, size in sizes.items():
             if total <= keep_bytes and free >= wanted:
                 break
-            if file in open_files:
+            if file == self.path:
                 continue
             with suppress(OSError):
                 file.unlink()
@@ -188,9 +188,9 @@ def _sync(writer: LogWriter) -> None:
 
 def _sync_folder(folder: Path) -> None:
     """Bring a new file's name to the disk."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        with suppress(OSError):  # some file systems cannot
+    with suppress(OSError):  # some file systems cannot, some folders are for writing only
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
             os.fsync(handle)
-    finally:
-        os.close(handle)
+        finally:
+            os.close(handle)
