@@ -17,8 +17,8 @@ from wildrobot.runtime.eventlog import Event, LogWriter, find_parts, part_path
 
 SYNC_EVERY_S = 0.25
 """Between the beginnings of two syncs: with a disk that takes as long for one, a loss of power costs half a second."""
-LOOK_EVERY_S = 1.0
-"""Between looks at the room on the disk."""
+LOOK_EVERY_S, LOOK_EVERY_BYTES = 1.0, 100_000
+"""Between looks at the room on the disk, whichever comes first: a robot writes less in a second."""
 LEAST_FREE_BYTES = 256_000_000
 LEAST_FREE_SHARE = 0.05
 """Room that a log leaves on its disk: these bytes, or this share of a small disk."""
@@ -58,7 +58,7 @@ class Recorder:
         self._heads: dict[str, Event] = {}
         self._last_us: int | None = None
         self._unsynced, self._new_file = False, True
-        self._looked_at = 0.0
+        self._looked_at, self._since_look = 0.0, 0
         self._stop = threading.Event()
         self._make_room()
         self._thread = threading.Thread(target=self._keep, name="log", daemon=True)
@@ -87,6 +87,9 @@ class Recorder:
             self._writer.write(events)
             self._last_us = events[-1].timestamp_us
             self._unsynced = True
+            self._since_look += sum(len(event.data) for event in events)
+            if self._since_look > LOOK_EVERY_BYTES:  # faster than real time
+                self._make_room()
         except OSError as error:
             self._end(f"{self.path}: {error.strerror or error}")
 
@@ -142,7 +145,7 @@ class Recorder:
 
     def _make_room(self) -> None:
         """Delete the oldest parts while there is too little room; without any to delete, end the log."""
-        self._looked_at = time.monotonic()
+        self._looked_at, self._since_look = time.monotonic(), 0
         try:
             disk = os.statvfs(self._path.parent)
         except OSError:
@@ -153,7 +156,7 @@ class Recorder:
             free = self._drop_oldest(free, wanted, self._rotation.keep_bytes)
         if free < wanted:
             self._end(
-                f"{self.path}: {free / 1e6:.0f} MB are left on the disk, and a log leaves {wanted / 1e6:.0f} MB alone"
+                f"{self.path}: {free / 1e6:.3g} MB are left on the disk, and a log leaves {wanted / 1e6:.3g} MB alone"
             )
 
     def _drop_oldest(self, free: float, wanted: float, keep_bytes: int) -> float:
