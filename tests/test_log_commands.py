@@ -277,3 +277,13 @@ def test_a_damaged_log_s_page_says_so(walk: Path, tmp_path: Path) -> None:
     text = (tmp_path / "log.html").read_text()
     assert "cannot be read; " in text
     assert "bar bad" in text
+
+
+def test_a_log_without_configuration_is_looked_at_all_the_same(walk: Path, tmp_path: Path) -> None:
+    bare = changed(
+        walk, tmp_path / "bare", lambda channel, _: channel not in ("run_configuration", "robot_health")
+    )
+    assert info.main([str(bare)]) == 0
+    assert plot.main([str(bare)]) == 0
+    assert diff.main([str(bare), str(walk)]) == 0
+    assert summarize(bare).robot == ""

@@ -189,6 +189,28 @@ def test_a_write_that_fails_in_the_middle_leaves_whole_messages(tmp_path: Path) 
     assert not damages
 
 
+@pytest.mark.usefixtures("by_hand")
+def test_a_part_that_cannot_be_made_ends_the_log_and_not_its_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = Recorder(tmp_path / "run.lcmlog", Rotation(1000, MB))
+    honest = Path.open
+
+    def refuse(path: Path, mode: str = "r", **more: Any) -> Any:
+        if mode == "xb":
+            raise OSError(24, "Too many open files")
+        return honest(path, mode, **more)
+
+    monkeypatch.setattr(Path, "open", refuse)
+    for number in range(10):
+        log.write(tick(number))
+    log.close()
+    assert log.ended is not None
+    assert "Too many open files" in log.ended
+    assert capsys.readouterr().err.count("the run goes on") == 1
+    assert list(read_log(tmp_path / "run.lcmlog")) == [*tick(0), *tick(1)]
+
+
 # ---------------------------------------------------------------------- durability
 
 

@@ -103,7 +103,10 @@ def policy_ticks(path: Path) -> Iterator[Tick]:
         elif channel == "robot_state":
             state = message
         else:
-            known = state is not None and state.tick == message.tick
+            known = state is not None and (state.tick, state.timestamp_us) == (
+                message.tick,
+                message.timestamp_us,
+            )
             yield Tick(message.tick, frame_from_message(state) if known else None, message, configuration)
 
 

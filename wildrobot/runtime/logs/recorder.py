@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from wildrobot.errors import UserError
 from wildrobot.runtime.eventlog import Event, LogWriter, find_parts, part_path
 
 SYNC_EVERY_S = 0.25
@@ -92,6 +93,8 @@ class Recorder:
                 self._make_room()
         except OSError as error:
             self._end(f"{self.path}: {error.strerror or error}")
+        except UserError as error:  # the next part cannot be made
+            self._end(str(error))
 
     def close(self) -> None:
         """Bring all of it to the disk."""
