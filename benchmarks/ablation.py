@@ -33,12 +33,12 @@ import torch
 from wildrobot.config import from_dict, to_dict
 from wildrobot.errors import UserError, run_main
 from wildrobot.files import write_text
+from wildrobot.pages.charts import thin
 from wildrobot.robot_description import RobotSpec, load_robot
 from wildrobot.runtime.features import num_features
 from wildrobot.training.ablation_page import BASE, CURVES, ablation_page, ablation_rows
 from wildrobot.training.amp import AMP
 from wildrobot.training.best import short_evaluation
-from wildrobot.training.charts import thin
 from wildrobot.training.cloning import clone
 from wildrobot.training.evaluation import score
 from wildrobot.training.progress import Bar

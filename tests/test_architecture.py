@@ -15,9 +15,10 @@ BASE = {"errors", "files", "config", "state", "arrays", "rotations", "__init__"}
 MAY_IMPORT = {
     "robot_description": set(),
     "firmware_bridge": {"robot_description"},
-    "runtime": {"robot_description", "firmware_bridge"},
-    "training": {"robot_description", "runtime", "video"},
+    "runtime": {"robot_description", "firmware_bridge", "pages"},
+    "training": {"robot_description", "runtime", "video", "pages"},
     "export": {"training", "runtime", "robot_description"},
+    "pages": set(),
     "video": set(),
     "completion": {"cli"},
     "cli": set(),  # names its commands as text and imports the chosen one only
@@ -39,6 +40,8 @@ HEAVY = {
     },
     "av": {"training", "video"},
     "onnx": {"export"},
+    "pyarrow": {"runtime/logs/parquet.py"},
+    "mcap": {"runtime/logs/mcap_file.py"},
     "matplotlib": set(),
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pkgutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -21,13 +22,18 @@ NEEDS_MUJOCO = {
     "wildrobot.runtime.randomization_report",
     "wildrobot.runtime.robots.sim",
 }
+# What writes other formats; chosen by `log export`, never imported otherwise.
+NEEDS_LOG = {"wildrobot.runtime.logs.mcap_file", "wildrobot.runtime.logs.parquet"}
+GOLDEN = Path(__file__).parent / "data" / "standing_and_walking.lcmlog"
 
 BLOCK = """
 import importlib, sys
 
 class Blocked:
     def find_spec(self, name, path=None, target=None):
-        if name.split('.')[0] in ('torch', 'mujoco', 'onnx', 'onnxscript', 'av', 'tensorboard', 'scipy'):
+        if name.split('.')[0] in (
+            'torch', 'mujoco', 'onnx', 'onnxscript', 'av', 'tensorboard', 'scipy', 'pyarrow', 'mcap'
+        ):
             raise ModuleNotFoundError(f'{name} is not part of the base install', name=name)
 
 sys.meta_path.insert(0, Blocked())
@@ -38,7 +44,7 @@ def modules() -> list[str]:
     names = ["wildrobot.cli"]
     for part in (wildrobot.robot_description, wildrobot.firmware_bridge, wildrobot.runtime):
         names += [info.name for info in pkgutil.walk_packages(part.__path__, part.__name__ + ".")]
-    return [name for name in names if name not in NEEDS_MUJOCO]
+    return [name for name in names if name not in NEEDS_MUJOCO | NEEDS_LOG]
 
 
 def run(code: str) -> subprocess.CompletedProcess[str]:
@@ -63,6 +69,17 @@ for name in {names!r}:
 sys.exit('; '.join(failed) or 0)
 """
     result = run(code)
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["info", str(GOLDEN)], ["diff", str(GOLDEN), str(GOLDEN)], ["plot", str(GOLDEN), "--out", "PAGE"]],
+    ids=lambda command: command[0],
+)
+def test_logs_are_looked_at_with_the_base_install_only(command: list[str], tmp_path: Path) -> None:
+    command = [str(tmp_path / "page.html") if word == "PAGE" else word for word in command]
+    result = run(f"from wildrobot import cli; sys.exit(cli.main({['log', *command]!r}))")
     assert result.returncode == 0, result.stderr
 
 

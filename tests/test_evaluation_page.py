@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from wildrobot.training.charts import HEIGHT, WIDTH
+from wildrobot.pages.charts import HEIGHT, WIDTH
 from wildrobot.training.evaluation_page import build_page
 
 ROW = {

@@ -14,6 +14,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+import tyro
 
 from wildrobot.runtime.loop import realtime
 from wildrobot.runtime.run import RunOptions
@@ -133,6 +134,19 @@ def test_only_logs_can_be_written_and_only_the_robot_s_devices_opened(unit: Unit
         "char-ttyAMA rw",
         "char-input r",
     }
+
+
+def test_the_service_logs_in_parts_where_it_may_write(unit: Unit) -> None:
+    (line,) = re.findall(
+        r"^WILDROBOT_FLAGS=(.*)$", (LAUNCH / "examples" / "wildrobot.env").read_text(), re.MULTILINE
+    )
+    options = tyro.cli(
+        RunOptions, args=["walk.onnx", *shlex.split(line)], config=(tyro.conf.FlagCreatePairsOff,)
+    )
+    assert options.log is not None
+    assert options.log.parent == Path("/var/log") / unit("Service", "LogsDirectory")
+    assert options.log_rotate is not None
+    assert 10 * options.log_rotate <= options.log_keep
 
 
 def test_the_service_starts_when_the_name_appears_that_the_rules_give(unit: Unit) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,10 +14,12 @@ import pytest
 from runtime_helpers import SPEC, SmallPolicy, run_small_policy, write_small_onnx
 
 from wildrobot.errors import UserError
-from wildrobot.runtime import replay, run
+from wildrobot.runtime import publisher, replay, run
 from wildrobot.runtime.commands_input import Command
-from wildrobot.runtime.eventlog import Event, LogWriter, read_log
+from wildrobot.runtime.eventlog import Event, LogWriter, log_parts, read_log
 from wildrobot.runtime.lcm_types import CHANNEL_TYPES
+from wildrobot.runtime.logs import comparison
+from wildrobot.runtime.logs.comparison import policy_ticks
 from wildrobot.runtime.state_machine import State
 
 # An environment with the base install only: importing what the extras bring fails.
@@ -125,26 +128,133 @@ def test_a_changed_sensor_value_shows_in_the_features(
     assert "tick 100, features" in capsys.readouterr().out
 
 
-def test_a_lost_tick_is_an_error_and_not_a_difference(
-    recording: Path, replayed: Callable[..., int], tmp_path: Path
-) -> None:
-    def lose(channels: tuple[str, ...]) -> Path:
-        return rewrite(
-            recording, tmp_path / "lost", lambda channel, m: not (channel in channels and m.tick == 120)
-        )
+def policy_tick_numbers(log: Path) -> list[int]:
+    return [tick.number for tick in policy_ticks(log)]
 
-    with pytest.raises(UserError, match="no sensor frame for tick 120"):
-        replayed(lose(("robot_state",)))
-    with pytest.raises(UserError, match="lacks the ticks 120 to 120"):
-        replayed(lose(("robot_state", "policy_state")))
+
+@pytest.mark.parametrize("lost", [("robot_state",), ("robot_state", "policy_state")])
+def test_after_a_lost_tick_the_actions_alone_are_compared_and_it_is_said_for_which(
+    recording: Path,
+    replayed: Callable[..., int],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    lost: tuple[str, ...],
+) -> None:
+    log = rewrite(recording, tmp_path / "lost", lambda channel, m: not (channel in lost and m.tick == 120))
+    first, last = policy_tick_numbers(recording)[0], policy_tick_numbers(recording)[-1]
+    assert replayed(log, "--json", tmp_path / "found.json") == 0
+    printed = capsys.readouterr().out
+    again = 120 if len(lost) == 1 else 121
+    assert f"{120 - first} ticks, features, observations, actions and targets the same" in printed
+    assert (
+        f"only the actions, from the recorded observations: {last - again + 1} ticks ({again} to {last})"
+        in printed
+    )
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert (found["whole"], found["outputs"]) == ([[first, 119]], [[again, last]])
+
+
+def test_an_action_that_differs_after_a_gap_is_found_and_a_feature_is_not(
+    recording: Path, replayed: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def change(channel: str, message: Any, field: str) -> bool:
+        if channel == "policy_state" and message.tick == 140:
+            values = list(getattr(message, field))
+            values[2] += 1e-3
+            setattr(message, field, values)
+        return not (channel == "robot_state" and message.tick == 120)
+
+    log = rewrite(recording, tmp_path / "action", lambda c, m: change(c, m, "action"))
+    assert replayed(log) == 1
+    assert "tick 140, action, left_hip_roll" in capsys.readouterr().out
+    assert replayed(rewrite(recording, tmp_path / "feature", lambda c, m: change(c, m, "features"))) == 0
+
+
+def test_damage_costs_its_ticks_and_the_policy_s_next_start_ends_it(
+    recording: Path, replayed: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = bytearray(recording.read_bytes())
+    data[len(data) // 3 : len(data) // 3 + 8192] = bytes(8192)
+    # the same run once more behind it: its policy starts again
+    (tmp_path / "damaged").write_bytes(data + recording.read_bytes())
+    assert replayed(tmp_path / "damaged", "--json", tmp_path / "found.json") == 0
+    said = capsys.readouterr()
+    assert "cannot be read" in said.err
+    assert "s lost" in said.err
+    found, numbers = json.loads((tmp_path / "found.json").read_text()), policy_tick_numbers(recording)
+    (before, again), (after,) = found["whole"], found["outputs"]
+    assert again == [numbers[0], numbers[-1]]
+    assert before[0] == numbers[0]
+    assert after[1] == numbers[-1]
+    assert 3 < after[0] - before[1] < 20
+    assert found["difference"] is None
+
+
+def test_a_part_from_the_middle_of_a_run_is_replayed_from_its_observations(
+    recording: Path, replayed: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = rewrite(recording, tmp_path / "part", lambda c, m: c == "run_configuration" or m.tick >= 100)
+    assert replayed(log) == 0
+    assert "no start of the policy" in (printed := capsys.readouterr().out)
+    assert f"{sum(number >= 100 for number in policy_tick_numbers(recording))} ticks (100 to" in printed
+
+
+def test_ticks_before_any_configuration_are_left_out(
+    recording: Path, replayed: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    events = list(read_log(recording))
+    (configuration,) = [i for i, event in enumerate(events) if event.channel == "run_configuration"]
+    late = next(i for i, e in enumerate(events) if e.channel == "policy_state") + 40
+    writer = LogWriter(tmp_path / "late")
+    writer.write([*events[configuration + 1 : late], events[configuration], *events[late:]])
+    writer.close()
+    assert replayed(tmp_path / "late") == 0
+    assert "with no run_configuration before them" in capsys.readouterr().out
+
+
+def test_the_parts_of_a_run_replay_as_one_log_and_each_alone(
+    recording: Path,
+    replayed: Callable[..., int],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    flags = ("--speed", "0.2", "--duration", "1.5", "--randomize", "--log-rotate", "0.05")
+    for _ in range(2):
+        run_small_policy(monkeypatch, tmp_path, *flags, "--log", str(tmp_path / "run"))
+    capsys.readouterr()
+    assert replayed(tmp_path / "run") == 0
+    assert f"{len(policy_tick_numbers(recording))} ticks, features" in capsys.readouterr().out
+    parts = log_parts(tmp_path / "run")
+    assert len(parts) > 4
+    assert all(part.name.startswith("run.0002.") for part in parts)
+    for part in parts:
+        channels = [event.channel for event in read_log(part)]
+        assert channels[0] == "run_configuration"
+        if "policy_state" in channels:
+            assert replayed(part) == 0
+    assert sum(len(policy_tick_numbers(part)) for part in parts) == len(policy_tick_numbers(recording))
+
+
+def test_the_configuration_comes_again_now_and_then_for_a_log_without_its_head(
+    replayed: Callable[..., int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publisher, "CONFIGURATION_EVERY_US", 2_000_000)
+    run_small_policy(monkeypatch, tmp_path, "--duration", "1.5", "--log", str(tmp_path / "log"))
+    data = (tmp_path / "log").read_bytes()
+    (tmp_path / "log").write_bytes(data[500:])
+    found = [event.channel for event in read_log(tmp_path / "log", [])]
+    assert found.count("run_configuration") == 3  # of six seconds
+    assert replayed(tmp_path / "log") == 0
 
 
 def test_a_log_killed_in_the_middle_replays_as_far_as_it_goes(
-    recording: Path, replayed: Callable[..., int], tmp_path: Path
+    recording: Path, replayed: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = recording.read_bytes()
     (tmp_path / "cut").write_bytes(data[: 2 * len(data) // 3])
     assert replayed(tmp_path / "cut") == 0
+    assert "the end is lost" in capsys.readouterr().err
 
 
 def test_the_policy_must_be_the_recorded_one(
@@ -187,11 +297,11 @@ def test_replay_needs_neither_torch_nor_mujoco(recording: Path) -> None:
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 from pathlib import Path
 from wildrobot.robot_description import load_robot
-from wildrobot.runtime import replay, run
+from wildrobot.runtime.logs.comparison import compare
 from wildrobot.runtime.observation import default_layout
 from runtime_helpers import SmallPolicy
-count, difference = replay.compare(Path({str(recording)!r}), load_robot(), lambda _: [SmallPolicy(load_robot())], 0.0)
-assert count > 100 and difference is None, difference
+found = compare(Path({str(recording)!r}), load_robot(), lambda _: [SmallPolicy(load_robot())], 0.0)
+assert found.count > 100 and found.difference is None, found.difference
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
@@ -199,8 +309,8 @@ assert count > 100 and difference is None, difference
 
 def test_names_cover_every_value(recording: Path) -> None:
     layout = replay_layout()
-    names = replay.field_names(SPEC, layout)
-    first = next(replay.policy_ticks(recording)).policy
+    names = comparison.field_names(SPEC, layout)
+    first = next(policy_ticks(recording)).policy
     for field, list_of_names in names.items():
         assert len(list_of_names) == len(getattr(first, field)), field
 
@@ -257,7 +367,7 @@ def test_a_run_in_which_another_policy_took_over_replays_whole(
         assert (
             run.main([str(first), str(second), "--fast", "--no-lcm", "--randomize", "--log", str(log)]) == 0
         )
-    in_charge = [tick.policy.policy for tick in replay.policy_ticks(log)]
+    in_charge = [tick.policy.policy for tick in policy_ticks(log)]
     assert in_charge.count(0) > 40
     assert in_charge.count(1) > 40
     assert replay.main([str(log)]) == 0

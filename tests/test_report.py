@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from wildrobot.errors import UserError
-from wildrobot.training.charts import Series, line_chart, thin, ticks
+from wildrobot.pages.charts import Series, line_chart, thin, ticks
 from wildrobot.training.report import build_page, main
 from wildrobot.training.report_charts import training_charts
 from wildrobot.training.run_record import read_metrics

@@ -15,9 +15,9 @@ import pytest
 from test_report import write_run
 
 from wildrobot.errors import UserError
+from wildrobot.pages.html_tables import label
 from wildrobot.runtime.randomization import FULL, Randomization
 from wildrobot.training import compare_page, page_videos
-from wildrobot.training.html_tables import label
 from wildrobot.training.page_videos import PageVideos
 from wildrobot.training.randomization_page import meanings, preset_name, randomization_table, unit
 from wildrobot.training.report import build_page, main

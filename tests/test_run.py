@@ -448,6 +448,11 @@ def test_the_runtime_imports_without_torch_and_mujoco() -> None:
         (("--lcm-command", "--fast"), "nobody the time"),
         (("--robot-file", "/nowhere/robot.yaml"), "/nowhere/robot.yaml"),
         (("--log", "/proc/none/log"), "cannot write the log"),
+        (("--log", "/proc/none/log", "--log-rotate", "1"), "cannot write the log"),
+        (("--log-rotate", "1"), "Give --log FILE"),
+        (("--log", "log", "--log-rotate", "0"), "expected parts of more than 0"),
+        (("--log", "log", "--log-rotate", "nan"), "expected parts of more than 0"),
+        (("--log", "log", "--log-rotate", "64", "--log-keep", "10"), "at most what is kept"),
         (("--lcm-command", "--lcm-url", "nonsense://"), "Mend the route"),
     ],
 )

@@ -119,6 +119,31 @@ COMMANDS = (
         "wildrobot replay walk.lcmlog --policy policies/wildrobot_walk.onnx",
     ),
     Command(
+        ("log", "info"),
+        "wildrobot.runtime.logs.info",
+        "what a log holds: duration, policy, states, falls, guards, events, timing, what is missing",
+        "wildrobot log info walk.lcmlog",
+    ),
+    Command(
+        ("log", "plot"),
+        "wildrobot.runtime.logs.plot",
+        "one HTML page about a log: joints against targets, IMU, contacts, features, timing, states",
+        "wildrobot log plot walk.lcmlog --out walk.html",
+    ),
+    Command(
+        ("log", "diff"),
+        "wildrobot.runtime.logs.diff",
+        "the first tick and field in which two logs differ, and by how much each field does",
+        "wildrobot log diff before.lcmlog after.lcmlog",
+    ),
+    Command(
+        ("log", "export"),
+        "wildrobot.runtime.logs.export",
+        "a log as parquet or MCAP, for pandas, Foxglove and others",
+        "wildrobot log export walk.lcmlog --out walk.mcap",
+        "log",
+    ),
+    Command(
         ("report",),
         "wildrobot.training.report",
         "one HTML page about a run (or several): curves, evaluation, randomization, configuration, videos",

@@ -78,7 +78,7 @@ def test_a_chirp_comes_back_with_its_amplitude_and_little_delay(rig: Rig, name: 
         player.go_to(spec.default_joint_pos, 0.5)
     target, position = recording.target[:, joint], recording.position[:, joint]
     assert bounds.CHIRP_GAIN[0] <= np.std(position) / np.std(target) <= bounds.CHIRP_GAIN[1]
-    delay = joint_figures(spec, recording)[joint].delay_ms * 1e-3
+    delay = joint_figures(spec.joint_names, spec.control_dt, recording)[joint].delay_ms * 1e-3
     assert 0.0 <= delay <= bounds.CHIRP_DELAY_S
 
 
@@ -149,7 +149,7 @@ def test_a_recorded_walk_is_followed(rig: Rig, walk: Any) -> None:
         recording = player.play(walk)
         player.go_to(start)
     assert len(recording.target) == len(walk) > 200
-    for figures in joint_figures(spec, recording):
+    for figures in joint_figures(spec.joint_names, spec.control_dt, recording):
         assert figures.error_rms_rad <= bounds.REPLAY_ERROR_RMS_RAD, figures
         assert figures.velocity_noise_rad_s <= bounds.REPLAY_VELOCITY_NOISE_RAD_S, figures
         if not np.isnan(figures.delay_ms):

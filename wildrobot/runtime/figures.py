@@ -177,6 +177,8 @@ def print_figures(figures: dict[str, Any]) -> None:
         )
     if figures["messages_dropped"]:
         rows.append(("messages dropped", str(figures["messages_dropped"])))
+    if figures.get("log_ended"):
+        rows.append(("the log ended", figures["log_ended"]))
     usage = figures["usage"]
     rows.append(("taken", f"{usage['cpu_share']:.0%} of a CPU, {usage['memory_mb']:.0f} MB"))
     print_rows(rows)

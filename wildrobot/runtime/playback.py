@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -127,12 +127,11 @@ class Player:
         return Recording(*(np.array(column) for column in zip(*rows, strict=True)))
 
 
-def joint_figures(spec: RobotSpec, recording: Recording) -> list[JointFigures]:
-    """Error, delay and noise of every joint."""
-    dt = spec.control_dt
+def joint_figures(joint_names: Sequence[str], dt: float, recording: Recording) -> list[JointFigures]:
+    """Error, delay and noise of every joint; `dt`: control period, s."""
     slope = np.gradient(recording.position, dt, axis=0)
     figures = []
-    for j, name in enumerate(spec.joint_names):
+    for j, name in enumerate(joint_names):
         target, position = recording.target[:, j], recording.position[:, j]
         figures.append(
             JointFigures(
@@ -167,15 +166,13 @@ def logged_targets(path: Path, spec: RobotSpec) -> Array:
     Raises:
         UserError: the log has none, or of another robot.
     """
-    from wildrobot.runtime.eventlog import read_log
-    from wildrobot.runtime.replay import decode
+    from wildrobot.runtime.logs.decoding import read_messages
 
-    rows = []
-    for event in read_log(path):
-        if event.channel == "robot_command":
-            message = decode(path, event.channel, event.data)
-            if message.state in ("standing", "walking"):
-                rows.append(message.joint_target_applied)
+    rows = [
+        message.joint_target_applied
+        for _, message in read_messages(path, ("robot_command",))
+        if message.state in ("standing", "walking")
+    ]
     if not rows:
         raise UserError(f"{path} has no targets of a walk: give a log of `wildrobot-run --log`.")
     if len(rows[0]) != spec.num_joints:
@@ -213,7 +210,7 @@ def play_log(path: Path, spec: RobotSpec, port: str | None, confirmed: bool) -> 
             player.go_to(start)
     finally:
         robot.close()
-    return joint_figures(spec, recording)
+    return joint_figures(spec.joint_names, spec.control_dt, recording)
 
 
 def print_figures(figures: list[JointFigures]) -> None:

@@ -18,6 +18,8 @@ from wildrobot.runtime.telemetry import Telemetry
 from wildrobot.runtime.timing import TickTimer
 
 HISTOGRAM_BIN_MS = 0.5
+CONFIGURATION_EVERY_US = 60_000_000
+"""In the log: should its head be damaged, what comes later can still be understood."""
 
 
 class Publisher:
@@ -27,6 +29,7 @@ class Publisher:
         self._telemetry, self._configuration = telemetry, configuration
         self._start_ns, self._start_us = start_ns, configuration.timestamp_us
         self._timestamp_us, self._tick, self._state = configuration.timestamp_us, 0, ""
+        self._logged_us = configuration.timestamp_us
         telemetry.put("run_configuration", configuration)
 
     def begin(self, now_ns: int, tick: int, state: str) -> None:
@@ -105,4 +108,6 @@ class Publisher:
         message.num_guards = len(readings)
         telemetry.put("robot_health", message)
         self._configuration.timestamp_us = self._timestamp_us
-        telemetry.put("run_configuration", self._configuration, to_log=False)
+        due = self._timestamp_us - self._logged_us >= CONFIGURATION_EVERY_US
+        self._logged_us = self._timestamp_us if due else self._logged_us
+        telemetry.put("run_configuration", self._configuration, to_log=due)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from wildrobot.robot_description import RobotSpec
     from wildrobot.runtime.commands_input import CommandSource, StopSignals
     from wildrobot.runtime.controller import Controller
+    from wildrobot.runtime.logs.recorder import Rotation
     from wildrobot.runtime.loop import Clock
     from wildrobot.runtime.reel import Reel
     from wildrobot.runtime.robots import Robot
@@ -73,7 +74,11 @@ class RunOptions:
     lcm_url: Annotated[str | None, tyro.conf.arg(metavar="URL")] = None
     """LCM network (LCM_DEFAULT_URL, else udpm://239.255.76.67:7667?ttl=0: this machine only)."""
     log: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """Write an LCM event log here, for `wildrobot replay` and lcm-logplayer."""
+    """Write an LCM event log here, for `wildrobot replay`, `wildrobot log` and lcm-logplayer."""
+    log_rotate: Annotated[float | None, tyro.conf.arg(metavar="MB")] = None
+    """Begin a new part of the log after so many MB, and write over none: FILE.0007.000 is the seventh run's first."""
+    log_keep: Annotated[float, tyro.conf.arg(metavar="MB")] = 2000.0
+    """With --log-rotate: what all parts may take together; the oldest are deleted."""
     json: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Write the final figures here."""
     video: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
@@ -129,8 +134,22 @@ def check_options(options: RunOptions) -> None:
                 raise UserError(f"--{name} is for --robot sim only. Leave it out.")
     if options.duration is not None and not options.duration > 0:
         raise UserError(f"--duration is {options.duration}, expected seconds above 0.")
+    check_rotation(options)
     if options.push < 0:
         raise UserError(f"--push is {options.push}, expected a speed of 0 or more (m/s).")
+
+
+def check_rotation(options: RunOptions) -> None:
+    """Parts of a log must have a size that makes sense."""
+    if options.log_rotate is None:
+        return
+    if options.log is None:
+        raise UserError("--log-rotate is for a log. Give --log FILE, too.")
+    if not 0 < options.log_rotate <= options.log_keep:
+        raise UserError(
+            f"--log-rotate is {options.log_rotate:g} MB and --log-keep {options.log_keep:g} MB, expected parts of "
+            "more than 0 and at most what is kept."
+        )
 
 
 def check_bench(options: RunOptions) -> None:
@@ -184,7 +203,10 @@ def run(options: RunOptions) -> int:
         )
         stack.callback(robot.close)
         telemetry = Telemetry(
-            options.log, lcm_url(options.lcm_url) if not options.no_lcm else None, lossless=options.fast
+            options.log,
+            lcm_url(options.lcm_url) if not options.no_lcm else None,
+            lossless=options.fast,
+            rotation=rotation(options),
         )
         stack.callback(telemetry.close)
         source = open_source(spec, options)
@@ -205,6 +227,7 @@ def run(options: RunOptions) -> int:
         with supervised(controller):
             drive(controller, clock, timer, options, reel)
         figures = summary(controller, timer, usage, telemetry.dropped, options)
+        figures["log_ended"] = telemetry.log_error
     print_figures(figures)
     if options.json is not None:
         from wildrobot.files import write_text
@@ -213,6 +236,15 @@ def run(options: RunOptions) -> int:
     if reel is not None and options.video is not None:
         reel.render(options.video)
     return 1 if controller.outcome.fell or controller.outcome.fault else 0
+
+
+def rotation(options: RunOptions) -> Rotation | None:
+    """When the log's parts begin and end, as the flags say."""
+    from wildrobot.runtime.logs.recorder import Rotation
+
+    if options.log_rotate is None:
+        return None
+    return Rotation(round(1e6 * options.log_rotate), round(1e6 * options.log_keep))
 
 
 def assemble(

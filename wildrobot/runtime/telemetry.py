@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from wildrobot.errors import UserError
-from wildrobot.runtime.eventlog import Event, LogWriter
+from wildrobot.runtime.eventlog import Event
+from wildrobot.runtime.logs.recorder import Recorder, Rotation
 
 DEFAULT_LCM_URL = "udpm://239.255.76.67:7667?ttl=0"
 MULTICAST_FIX = ("sudo ip link set lo multicast on", "sudo ip route add 224.0.0.0/4 dev lo")
@@ -67,22 +68,26 @@ class _silenced_stderr:
 
 
 class Telemetry:
-    """Takes encoded messages and passes them on to the log file and to LCM.
+    """Takes encoded messages and passes them on to the log (in parts, with `rotation`) and to LCM.
 
     `lossless` waits for room in the queue (faster-than-real-time runs); otherwise a message that finds the
-    queue full is dropped and counted, because the control loop never waits. A disk error ends logging, not
-    the run. `quiet` keeps lines for the person off the screen.
+    queue full is dropped and counted, because the control loop never waits. A disk that is full or fails ends
+    logging, not the run. `quiet` keeps lines for the person off the screen.
     """
 
     def __init__(
-        self, log: Path | None, url: str | None, lossless: bool = False, quiet: bool = False
+        self,
+        log: Path | None,
+        url: str | None,
+        lossless: bool = False,
+        quiet: bool = False,
+        rotation: Rotation | None = None,
     ) -> None:
-        self._writer = LogWriter(log) if log is not None else None
+        self._recorder = Recorder(log, rotation) if log is not None else None
         self._lcm = open_lcm(url) if url is not None else None
         self._lossless, self._quiet = lossless, quiet
         self._queue: queue.Queue[tuple[Event, bool, bool] | str | None] = queue.Queue(_CAPACITY)
         self.dropped = 0
-        self.log_error: str | None = None
         self._thread = threading.Thread(target=self._work, name="telemetry", daemon=True)
         self._thread.start()
 
@@ -92,9 +97,14 @@ class Telemetry:
         return self._lcm is not None
 
     @property
+    def log_error(self) -> str | None:
+        """Why the log ended before the run; None: it did not."""
+        return self._recorder.ended if self._recorder is not None else None
+
+    @property
     def active(self) -> bool:
         """Whether anybody gets the messages: if not, they need not be made."""
-        return self._writer is not None or self._lcm is not None
+        return self._recorder is not None or self._lcm is not None
 
     def put(self, channel: str, message: Any, to_log: bool = True, to_lcm: bool = True) -> None:
         """Hand over one message (with `timestamp_us`); never blocks in a real-time run."""
@@ -119,8 +129,8 @@ class Telemetry:
         if self._thread.is_alive():
             self._queue.put(None)
             self._thread.join()
-        if self._writer is not None:
-            self._writer.close()
+        if self._recorder is not None:
+            self._recorder.close()
 
     def _work(self) -> None:
         more = True
@@ -136,17 +146,9 @@ class Telemetry:
                     break
                 item = self._queue.get()
             more = item is not None
-            self._log([event for event, to_log, _ in batch if to_log])
+            if self._recorder is not None:
+                self._recorder.write([event for event, to_log, _ in batch if to_log])
             self._publish([event for event, _, to_lcm in batch if to_lcm])
-
-    def _log(self, events: list[Event]) -> None:
-        if self._writer is None or self.log_error is not None or not events:
-            return
-        try:
-            self._writer.write(events)
-        except OSError as error:
-            self.log_error = f"{self._writer.path}: {error.strerror or error}"
-            print(f"warning: logging ended, {self.log_error}; the run goes on.", file=sys.stderr)
 
     def _publish(self, events: list[Event]) -> None:
         if self._lcm is None:

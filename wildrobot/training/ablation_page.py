@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wildrobot.training.charts import Series, line_chart, side_by_side
-from wildrobot.training.html_tables import facts_table, page, table
+from wildrobot.pages.charts import Series, line_chart, side_by_side
+from wildrobot.pages.html_tables import facts_table, page, table
 
 Array = NDArray[np.float64]
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from wildrobot.training.charts import Series, line_chart, side_by_side
-from wildrobot.training.html_tables import cell, label, page, section
+from wildrobot.pages.charts import Series, line_chart, side_by_side
+from wildrobot.pages.html_tables import cell, label, page, section
 from wildrobot.training.page_videos import PageVideos
 from wildrobot.training.report import TILES, subtitle
 from wildrobot.training.report_charts import CURVES, abscissa

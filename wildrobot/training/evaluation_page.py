@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from wildrobot.training.charts import Series, line_chart, side_by_side
-from wildrobot.training.html_tables import columns_table, facts_table, label, page, section, table, tiles
+from wildrobot.pages.charts import Series, line_chart, side_by_side
+from wildrobot.pages.html_tables import columns_table, facts_table, label, page, section, table, tiles
 from wildrobot.training.push_recovery import DIRECTIONS
 
 Row = Mapping[str, Any]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote
 
-from wildrobot.training.html_tables import find_rows, page
+from wildrobot.pages.html_tables import find_rows, page
 
 FLOOR_SQUARE_M = 0.25
 """Width of the squares that the robot's model paints on its floor."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from pathlib import Path
 
-from wildrobot.training.html_tables import embedded_video
+from wildrobot.pages.html_tables import embedded_video
 
 LARGEST_PAGE_BYTES = 20_000_000
 FOR_THE_REST_BYTES = 4_000_000

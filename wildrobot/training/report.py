@@ -15,9 +15,9 @@ import tyro
 
 from wildrobot.errors import UserError
 from wildrobot.files import write_text
+from wildrobot.pages.html_tables import facts_table, find_rows, page, section, table, tiles
 from wildrobot.training.evaluation_page import by_speed, protocol, push_figures, servo_figures
 from wildrobot.training.film_page import film_grid
-from wildrobot.training.html_tables import facts_table, find_rows, page, section, table, tiles
 from wildrobot.training.page_videos import LARGEST_PAGE_BYTES, PageVideos
 from wildrobot.training.randomization_page import randomization_table
 from wildrobot.training.report_charts import feature_areas, training_charts

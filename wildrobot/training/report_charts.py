@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wildrobot.training.charts import Series, line_chart, side_by_side
-from wildrobot.training.heat_map import heat_map
+from wildrobot.pages.charts import Series, line_chart, side_by_side
+from wildrobot.pages.heat_map import heat_map
 from wildrobot.training.run_record import AUC
 
 Array = NDArray[np.float64]

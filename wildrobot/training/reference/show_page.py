@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from wildrobot.pages.charts import Series, line_chart, side_by_side
+from wildrobot.pages.html_tables import facts_table, label, page, section, table, tiles
 from wildrobot.robot_description import RobotSpec
 from wildrobot.runtime.features import feature_names
-from wildrobot.training.charts import Series, line_chart, side_by_side
-from wildrobot.training.html_tables import facts_table, label, page, section, table, tiles
 from wildrobot.training.page_videos import PageVideos
 from wildrobot.training.randomization_page import randomization_table
 from wildrobot.training.reference.dataset import ReferenceDataset

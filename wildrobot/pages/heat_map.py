@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from wildrobot.training.charts import ticks
+from wildrobot.pages.charts import ticks
 
 Array = NDArray[np.float64]
 

@@ -1,4 +1,4 @@
-"""The report's pieces of HTML: the page, its sections, and tables from plain data with readable names and figures."""
+"""Pieces of HTML: the page, its sections, and tables from plain data with readable names and figures."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ _PERCENT = ("survival", "saturation", "torque_saturation", "success")
 
 
 def page(title: str, body: str) -> str:
-    """A whole HTML document in the report's style that loads nothing from a network."""
-    style = (Path(__file__).parent / "report.css").read_text(encoding="utf-8")
+    """A whole HTML document in the project's style that loads nothing from a network."""
+    style = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
