@@ -11,6 +11,7 @@ from typing import Any
 
 from wildrobot.errors import UserError
 from wildrobot.runtime.eventlog import Event, LogWriter
+from wildrobot.runtime.status_line import Status, StatusLine
 
 DEFAULT_LCM_URL = "udpm://239.255.76.67:7667?ttl=0"
 MULTICAST_FIX = ("sudo ip link set lo multicast on", "sudo ip route add 224.0.0.0/4 dev lo")
@@ -71,16 +72,22 @@ class Telemetry:
 
     `lossless` waits for room in the queue (faster-than-real-time runs); otherwise a message that finds the
     queue full is dropped and counted, because the control loop never waits. A disk error ends logging, not
-    the run. `quiet` keeps lines for the person off the screen.
+    the run. `quiet` keeps lines for the person off the screen; `status` keeps one at its foot.
     """
 
     def __init__(
-        self, log: Path | None, url: str | None, lossless: bool = False, quiet: bool = False
+        self,
+        log: Path | None,
+        url: str | None,
+        lossless: bool = False,
+        quiet: bool = False,
+        status: bool = False,
     ) -> None:
         self._writer = LogWriter(log) if log is not None else None
         self._lcm = open_lcm(url) if url is not None else None
         self._lossless, self._quiet = lossless, quiet
-        self._queue: queue.Queue[tuple[Event, bool, bool] | str | None] = queue.Queue(_CAPACITY)
+        self._status = StatusLine(sys.stderr) if status else None
+        self._queue: queue.Queue[tuple[Event, bool, bool] | str | Status | None] = queue.Queue(_CAPACITY)
         self.dropped = 0
         self.log_error: str | None = None
         self._thread = threading.Thread(target=self._work, name="telemetry", daemon=True)
@@ -105,7 +112,17 @@ class Telemetry:
         if not self._quiet:
             self._hand_over(text)
 
-    def _hand_over(self, item: tuple[Event, bool, bool] | str) -> None:
+    @property
+    def has_status(self) -> bool:
+        """Whether there is a line at the foot of the screen."""
+        return self._status is not None
+
+    def status(self, text: str) -> None:
+        """Renew the line at the foot of the screen, off the control thread."""
+        if self._status is not None:
+            self._hand_over(Status(text))
+
+    def _hand_over(self, item: tuple[Event, bool, bool] | str | Status) -> None:
         try:
             if self._lossless:
                 self._queue.put(item)
@@ -119,6 +136,8 @@ class Telemetry:
         if self._thread.is_alive():
             self._queue.put(None)
             self._thread.join()
+        if self._status is not None:
+            self._status.close()
         if self._writer is not None:
             self._writer.close()
 
@@ -128,8 +147,11 @@ class Telemetry:
             item = self._queue.get()
             batch: list[tuple[Event, bool, bool]] = []
             while item is not None:
-                if isinstance(item, str):
-                    print(item, file=sys.stderr)
+                if isinstance(item, Status):
+                    if self._status is not None:
+                        self._status.show(item.text)
+                elif isinstance(item, str):
+                    self._print(item)
                 else:
                     batch.append(item)
                 if len(batch) == _BATCH or self._queue.empty():
@@ -139,6 +161,12 @@ class Telemetry:
             self._log([event for event, to_log, _ in batch if to_log])
             self._publish([event for event, _, to_lcm in batch if to_lcm])
 
+    def _print(self, text: str) -> None:
+        if self._status is None:
+            print(text, file=sys.stderr)
+        else:
+            self._status.print(text)
+
     def _log(self, events: list[Event]) -> None:
         if self._writer is None or self.log_error is not None or not events:
             return
@@ -146,7 +174,7 @@ class Telemetry:
             self._writer.write(events)
         except OSError as error:
             self.log_error = f"{self._writer.path}: {error.strerror or error}"
-            print(f"warning: logging ended, {self.log_error}; the run goes on.", file=sys.stderr)
+            self._print(f"warning: logging ended, {self.log_error}; the run goes on.")
 
     def _publish(self, events: list[Event]) -> None:
         if self._lcm is None:
@@ -164,6 +192,6 @@ def require_lcm(url: str) -> Any:
     if found is None:
         raise UserError(
             f"commands were to come over LCM at {url}, which is not available (see the warning above). "
-            "Mend the route, or command with --speed or --keyboard."
+            "Mend the route, or command with --speed, --keyboard or --gamepad."
         )
     return found
