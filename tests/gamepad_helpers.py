@@ -12,9 +12,12 @@ from typing import Any
 
 import pytest
 
-from wildrobot.runtime.gamepad import evdev
+from wildrobot.runtime.gamepad import evdev, finder
+from wildrobot.runtime.gamepad.layouts import SDL_VARIABLE
 
 USB, BLUETOOTH = 3, evdev.BUS_BLUETOOTH
+X, Y = 0, 1
+LB, START, A, B = 0x136, 0x13B, 0x130, 0x131
 XPAD_KEYS = (0x130, 0x131, 0x133, 0x134, 0x136, 0x137, 0x13A, 0x13B, 0x13C, 0x13D, 0x13E)
 SIXTEEN_BIT = (-32768, 32767)
 BYTE = (0, 255)
@@ -69,6 +72,10 @@ MODELS = {
                             axes(SIXTEEN_BIT, 0, 1, 3, 4) | {2: BYTE, 5: BYTE}),
     "switch pro": Model("Nintendo Switch Pro Controller", USB, 0x057E, 0x2009, 0x8111,
                         (*XPAD_KEYS, 0x135, 0x138, 0x139), axes((-32767, 32767), 0, 1, 3, 4)),
+    "8bitdo ultimate": Model("8BitDo Ultimate 2C Wireless", BLUETOOTH, 0x2DC8, 0x301B, 0x0001, numbered(0x130, 15),
+                             axes(BYTE, 0, 1, 2, 5)),
+    "switch pro generic": Model("Pro Controller", BLUETOOTH, 0x057E, 0x2009, 0x0001, numbered(0x130, 14),
+                                axes((0, 65535), 0, 1, 3, 4)),
     "steam deck": Model("Steam Deck", USB, 0x28DE, 0x1205, 0x0100, (*XPAD_KEYS, 0x220, 0x221, 0x222, 0x223),
                         dict.fromkeys((0, 1, 3, 4, 0x10, 0x11), (-32767, 32767))),
     "logitech d": Model("Logitech Logitech Dual Action", USB, 0x046D, 0xC216, 0x0110, numbered(0x120, 12),
@@ -162,6 +169,15 @@ class FakeKernel:
             axis = number - 0x40
             return struct.pack("@6i", pad.values[axis], *model.axes[axis], 0, model.flat, 0)
         raise OSError(errno.EINVAL, "Invalid argument")
+
+
+def fake_kernel(folder: Path, monkeypatch: pytest.MonkeyPatch) -> FakeKernel:
+    """A folder for event devices, empty so far, which is looked at often; no mapping in the environment."""
+    monkeypatch.setattr(finder, "LOOK_EVERY_S", 0.005)
+    monkeypatch.setattr(finder, "FOLDER", folder / "input")
+    monkeypatch.delenv(SDL_VARIABLE, raising=False)
+    (folder / "input").mkdir()
+    return FakeKernel(folder / "input", monkeypatch)
 
 
 def bits(codes: Any, size: int) -> bytes:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from wildrobot.runtime.commands_input import Command
 from wildrobot.runtime.lcm_types import robot_event_t
+from wildrobot.runtime.state_machine import State
 
 
 class Teller(Protocol):
@@ -25,10 +26,9 @@ class CommandWatch:
         """Times that the robot was told to stand still because who commanded it let go or fell silent."""
         self.refused: Counter[str] = Counter()
         self._why = ""
-        self._stop = self._estop = False
 
-    def take(self, command: Command, teller: Teller) -> None:
-        """One tick."""
+    def take(self, command: Command, state: State, teller: Teller) -> None:
+        """One tick; `state` is that in which the command came."""
         for note in command.notes:
             teller.event("command", note.text, robot_event_t.WARNING if note.warning else robot_event_t.INFO)
         before, self.source, self.age_s = self.source, command.source, command.age_s
@@ -40,11 +40,10 @@ class CommandWatch:
             teller.event("command", f"command of {before} lost{why}: standing still")
         elif self.source != before:
             teller.event("command", f"commanded by {self.source}")
-        if command.estop and not self._estop:
+        if command.estop and state is not State.ESTOP:
             teller.event("command", "asked to let go at once")
-        elif command.stop and not self._stop:
+        elif command.stop and state not in (State.LIMP, State.SOFT_STOP, State.ESTOP):
             teller.event("command", "asked to stop softly")
-        self._stop, self._estop = command.stop, command.estop
 
     def line(self, state: str, velocity: Any) -> str:
         """What the robot does and who commands, as one line; `velocity` (2,) m/s and rad/s is what it was given."""

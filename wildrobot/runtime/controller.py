@@ -121,7 +121,7 @@ class Controller:
 
         publish = self.publisher
         publish.begin(now_ns, timer.ticks, directive.state.value)
-        self.watch.take(command, publish)
+        self.watch.take(command, before, publish)
         if directive.state is not before:
             publish.event("state", f"{before.value} -> {directive.state.value}")
         # The pose of a limp robot may lie outside the limits; nothing drives it there.

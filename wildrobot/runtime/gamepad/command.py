@@ -93,14 +93,7 @@ class GamepadCommand:
             return None
         self._pad, self._lost_ns, self._heard_ns = pad, None, now_ns
         self._armed = pad.layout.deadman not in pad.device.down
-        deadman, stand, soft_stop, estop = pad.layout.labels
-        notes.append(Note(f"gamepad: {pad}"))
-        notes.append(
-            Note(
-                f"hold {deadman} to walk, left stick speed, right stick turns · {stand}: stand up · "
-                f"{soft_stop}: stop softly · {estop}: let go at once"
-            )
-        )
+        notes += [Note(f"gamepad: {pad}"), Note(pad.layout.help())]
         return pad
 
     def _asked(self, pad: Pad, events: Iterable[Event], now_ns: int) -> Command:

@@ -31,8 +31,8 @@ class Pad:
 class PadFinder:
     """Looks for the first gamepad, or for the one called `path`; never in the control loop's own thread but once."""
 
-    def __init__(self, path: Path | None = None, folder: Path = FOLDER) -> None:
-        self._path, self._folder = path, folder
+    def __init__(self, path: Path | None = None) -> None:
+        self._path, self._folder = path, FOLDER
         self._thread: threading.Thread | None = None
         self._found: Pad | None = None
         self._ended = threading.Event()

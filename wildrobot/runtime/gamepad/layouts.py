@@ -52,6 +52,14 @@ class Layout:
     labels: tuple[str, str, str, str] = ("left shoulder", "start", "lower button", "right button")
     """Of deadman, stand, soft stop and e-stop."""
 
+    def help(self) -> str:
+        """What to do with which button."""
+        deadman, stand, soft_stop, estop = self.labels
+        return (
+            f"hold {deadman} to walk, left stick speed, right stick turns · {stand}: stand up · "
+            f"{soft_stop}: stop softly · {estop}: let go at once"
+        )
+
 
 XBOX = ("LB", "menu", "A", "B")
 SONY = ("L1", "options", "cross", "circle")
@@ -63,6 +71,7 @@ JOYSTICK = Layout("joystick", 0x124, 0x129, 0x121, 0x122)
 """For pads that call themselves joysticks: the order that Logitech and most others number their buttons in."""
 
 _SONY_PADS = (0x05C4, 0x09CC, 0x0BA0, 0x0CE6, 0x0DF2)
+_ULTIMATE = 0x301  # 8BitDo's Ultimate series has Xbox's letters
 _DRIVEN = 0x8000  # hid-sony, hid-playstation and hid-nintendo set this bit in the version
 
 
@@ -79,9 +88,16 @@ def _sony(device: InputDevice) -> Layout:
 
 
 def _eightbitdo(device: InputDevice) -> Layout:
-    if BTN_C in device.keys:  # "D-input": named by what is printed on the buttons, Nintendo's way round
+    if device.identity.product >> 4 != _ULTIMATE and BTN_C in device.keys:
+        # "D-input": the codes are those of what is printed on the buttons, and that is Nintendo's way round
         return Layout("8bitdo", soft_stop=BTN_EAST, estop=BTN_SOUTH, labels=EIGHTBITDO)
-    return Layout("8bitdo, x-input", labels=EIGHTBITDO)
+    return Layout("8bitdo, xbox letters", labels=("L1", "start", "A", "B"))
+
+
+def _nintendo(device: InputDevice) -> Layout:
+    if BTN_C in device.keys and not device.identity.version & _DRIVEN:
+        return Layout("nintendo, generic driver", 0x134, 0x139, 0x130, 0x131, labels=NINTENDO)
+    return Layout("nintendo", labels=NINTENDO)
 
 
 def _logitech(device: InputDevice) -> Layout:
@@ -94,7 +110,7 @@ _VENDORS: Mapping[int, Callable[[InputDevice], Layout]] = {
     0x054C: _sony,
     0x2DC8: _eightbitdo,
     0x046D: _logitech,
-    0x057E: lambda device: Layout("nintendo", labels=NINTENDO),
+    0x057E: _nintendo,
     0x28DE: lambda device: Layout("steam", labels=("L1", "menu", "A", "B")),
 }
 
