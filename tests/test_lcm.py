@@ -180,7 +180,7 @@ def test_an_unknown_url_is_named_and_the_c_library_is_kept_quiet(capfd: pytest.C
     printed = capfd.readouterr().err
     assert "nonsense://x" in printed
     assert "provider" not in printed
-    with pytest.raises(UserError, match="--speed or --keyboard"):
+    with pytest.raises(UserError, match="--speed, --keyboard or --gamepad"):
         telemetry.require_lcm("nonsense://x")
 
 
