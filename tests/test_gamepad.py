@@ -294,6 +294,7 @@ def test_without_a_pad_the_runtime_waits_for_one(kernel: FakeKernel) -> None:
     assert not any(thread.name == "gamepad" for thread in threading.enumerate())
 
 
+@pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
 def test_rights_that_come_a_moment_after_the_device_are_waited_for(
     kernel: FakeKernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -212,6 +212,10 @@ def test_the_doctor_looks_for_a_pad_when_asked(
 # ---------------------------------------------------------------------- finding
 
 
+def open_files() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
 def test_the_first_pad_is_taken_and_what_is_none_is_passed_over(kernel: FakeKernel) -> None:
     keyboard = Model("Keyboard", 3, 1, 1, 1, tuple(range(1, 100)), {})
     motion = Model("Motion Sensors", 3, 0x054C, 0x09CC, 0x8111, (), axes((-100, 100), 0, 1, 2))
@@ -220,8 +224,10 @@ def test_the_first_pad_is_taken_and_what_is_none_is_passed_over(kernel: FakeKern
     kernel.plug(MODELS["dualshock"], "event11")
     kernel.plug(XBOX_360, "event9")
     (kernel.folder / "event1").write_bytes(b"no device")
+    before = open_files()
     found = PadFinder().look()
     assert found is not None
+    assert open_files() == before + 1
     assert str(found) == "Microsoft X-Box 360 pad (045e:028e, as xbox)"
     found.device.close()
     chosen = PadFinder(kernel.folder / "event11").look()

@@ -134,6 +134,22 @@ def test_a_clock_that_jumps_ahead_changes_nothing() -> None:
         assert network.speed(1.0 + 0.1 * i) == pytest.approx(0.3)
 
 
+def test_a_clock_that_goes_slower_for_an_hour_is_no_delay() -> None:
+    clock = SenderClock()
+    for s in range(0, 3600, 10):
+        assert clock.delay_ns(round(s * (1.0 - 5e-4) * 1e6), s * NS) <= 0.01 * NS
+
+
+def test_lateness_that_changes_is_a_backlog_and_never_believed() -> None:
+    clock = SenderClock()
+    clock.delay_ns(0, 0)
+    # what was sent in 20 s comes through from 20 s on, at three times the speed
+    delays = [
+        clock.delay_ns(round(0.1 * i * 1e6), round((20.0 + 0.1 * i / 3.0) * NS)) / NS for i in range(1, 200)
+    ]
+    assert min(delays) > 6.0
+
+
 @given(
     skew_s=st.floats(-1e9, 1e9),
     drift=st.floats(-5e-4, 5e-4),
@@ -176,6 +192,10 @@ def test_the_first_source_holds_the_robot_until_it_has_been_silent() -> None:
     assert (command.source, command.linear_velocity_x) == ("lcm:b", pytest.approx(0.1))
     network.send(1.8, 0.3, source="a")
     assert network.poll(1.8).source == "lcm:b"
+    network.send(2.4, 0.3, source="a")
+    assert network.poll(2.4).source == "lcm:a"
+    network.send(2.5, 0.1, source="b")  # it was obeyed in between, so it is told again
+    assert texts(network.poll(2.5)) == ["lcm:b is refused while lcm:a commands"]
 
 
 @pytest.mark.parametrize(("request_", "field"), [(STOP, "stop"), (ESTOP, "estop"), (99, "estop")])
