@@ -54,6 +54,8 @@ class EventList:
 
     def health(self, *_: Any) -> None: ...
 
+    def status(self, *_: Any) -> None: ...
+
 
 class Session:
     """One run: `tick` is one control period of everything."""

@@ -41,7 +41,7 @@ REASONS = (
     (r"/dev/serial/|--port PORT|--port /tmp/wildrobot", "needs a robot, or a second terminal with the virtual one; "
                                                         "tests/test_virtual_pty.py and test_doctor.py run it"),
     (r"^wildrobot virtual-robot ", "runs until it is stopped; tests/test_virtual_pty.py starts it"),
-    (r"--keyboard|--lcm-command", "waits for a person"),
+    (r"--keyboard|--gamepad|--lcm-command", "waits for a person"),
     (r"--bench$|--duration 20$|--video walk.mp4 --fast$", "takes minutes; test_bench.py, test_run.py run it shorter"),
     (r"^wildrobot-run .* --fast ", "takes half a minute; the one with --log is run here"),
     (r"^wildrobot reference build", "takes minutes, needs motion capture; test_reference_build.py runs it small"),

@@ -93,6 +93,17 @@ def test_the_unit_starts_a_runtime_that_waits_to_be_commanded(unit: Unit) -> Non
     assert {flag for flag in flags if flag.startswith("--")} <= known
 
 
+def test_the_drop_in_for_a_gamepad_changes_who_commands_and_nothing_else(unit: Unit) -> None:
+    drop_in = Unit(LAUNCH / "examples" / "gamepad.conf")
+    before, (cleared, start) = unit.values["Service"]["ExecStart"], drop_in.values["Service"]["ExecStart"]
+    assert cleared == "", "without it, systemd refuses a second ExecStart"
+    assert [start.replace("--gamepad", "--lcm-command")] == before
+    assert list(drop_in.values) == ["Service"]
+    assert list(drop_in.values["Service"]) == ["ExecStart"]
+    assert "char-input r" in unit.values["Service"]["DeviceAllow"]
+    assert "input" in unit("Service", "SupplementaryGroups").split()
+
+
 def test_the_unit_is_supervised_and_its_end_leaves_time_for_a_soft_stop(unit: Unit) -> None:
     assert unit("Service", "Type") == "notify"
     assert unit("Service", "NotifyAccess") == "main"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import filecmp
-import math
 import os
 import shutil
 import signal
@@ -18,19 +17,16 @@ from typing import Any
 import lcm
 import numpy as np
 import pytest
-from runtime_helpers import SPEC, frame_at, run_small_policy
+from runtime_helpers import frame_at, run_small_policy
 
 from wildrobot.errors import UserError
 from wildrobot.runtime import telemetry
-from wildrobot.runtime.commands_input import LcmCommand
 from wildrobot.runtime.eventlog import Event, LogWriter, read_log
-from wildrobot.runtime.lcm_types import CHANNEL_TYPES, robot_event_t, velocity_command_t
+from wildrobot.runtime.lcm_types import CHANNEL_TYPES, robot_event_t
 from wildrobot.runtime.lcm_types.generate import PACKAGE, SOURCES, find_lcm_tool, generate
 from wildrobot.runtime.messages import frame_from_message, frame_to_message
-from wildrobot.runtime.state_machine import State
 from wildrobot.runtime.telemetry import MULTICAST_FIX, Telemetry
 
-NS = 1_000_000_000
 LOGGED_PER_TICK = set(CHANNEL_TYPES) - {"run_configuration", "velocity_command"}
 
 
@@ -184,7 +180,7 @@ def test_an_unknown_url_is_named_and_the_c_library_is_kept_quiet(capfd: pytest.C
     printed = capfd.readouterr().err
     assert "nonsense://x" in printed
     assert "provider" not in printed
-    with pytest.raises(UserError, match="--speed or --keyboard"):
+    with pytest.raises(UserError, match="--speed, --keyboard or --gamepad"):
         telemetry.require_lcm("nonsense://x")
 
 
@@ -194,78 +190,6 @@ def test_the_network_is_this_machine_unless_somebody_says_otherwise(monkeypatch:
     monkeypatch.setenv("LCM_DEFAULT_URL", "memq://")
     assert telemetry.lcm_url(None) == "memq://"
     assert telemetry.lcm_url("file:///x") == "file:///x"
-
-
-# ---------------------------------------------------------------------- commands
-
-
-class Commander:
-    """Sends velocity commands over memq and polls them as the loop does."""
-
-    def __init__(self) -> None:
-        self.connection = lcm.LCM("memq://")
-        self.source = LcmCommand(SPEC, self.connection)
-        self.stamp = 0
-
-    def send(self, speed: float = 0.0, request: int = velocity_command_t.NONE, newer: bool = True) -> None:
-        self.stamp += int(newer)
-        message = velocity_command_t()
-        message.timestamp_us, message.linear_velocity_x, message.request = self.stamp, speed, request
-        self.connection.publish("velocity_command", message.encode())
-
-    def speed(self, seconds: float) -> float:
-        return self.source.poll(round(seconds * NS), State.WALKING).linear_velocity_x
-
-
-def test_every_poll_drains_the_queue_and_takes_the_newest() -> None:
-    commander = Commander()
-    for i in range(10):
-        commander.send(0.01 * i)
-    assert commander.speed(1.0) == pytest.approx(0.09)
-    commander.send(0.3)
-    assert commander.speed(1.02) == pytest.approx(0.3)
-
-
-def test_a_command_older_than_half_a_second_is_zero() -> None:
-    commander = Commander()
-    commander.send(0.3)
-    assert [commander.speed(t) for t in (1.0, 1.5, 1.52)] == pytest.approx([0.3, 0.3, 0.0])
-
-
-def test_a_repeated_message_does_not_keep_a_command_alive() -> None:
-    commander = Commander()
-    commander.send(0.3)
-    commander.speed(1.0)
-    commander.send(0.3, newer=False)
-    commander.speed(1.4)
-    assert commander.speed(1.52) == 0.0
-    commander.send(0.2, newer=False)  # a commander that started anew, its clock behind
-    assert commander.speed(1.6) == pytest.approx(0.2)
-
-
-def test_requests_count_once() -> None:
-    commander = Commander()
-    commander.send(request=velocity_command_t.STAND)
-    assert commander.source.poll(0, State.LIMP).stand
-    assert not commander.source.poll(1, State.LIMP).stand
-    commander.send(request=velocity_command_t.ESTOP)
-    commander.send(request=velocity_command_t.STAND)
-    assert commander.source.poll(2, State.LIMP).estop
-
-
-@pytest.mark.parametrize("speed", [math.nan, math.inf])
-def test_a_command_that_is_not_finite_is_zero(speed: float) -> None:
-    commander = Commander()
-    commander.send(speed)
-    assert commander.speed(1.0) == 0.0
-
-
-def test_commands_stay_in_the_robot_s_range_and_foreign_packets_do_no_harm() -> None:
-    commander = Commander()
-    commander.connection.publish("velocity_command", b"something else")
-    commander.send(9.0)
-    assert commander.speed(1.0) == SPEC.command.linear_velocity_x[1]
-    assert commander.source.undecodable == 1
 
 
 # ---------------------------------------------------------------------- LCM's own tools, over the network

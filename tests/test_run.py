@@ -23,9 +23,10 @@ from wildrobot.errors import UserError
 from wildrobot.files import file_sha256
 from wildrobot.rotations import quat_from_yaw
 from wildrobot.runtime import run
-from wildrobot.runtime.commands_input import FixedCommand, KeyboardCommand, StopSignals
+from wildrobot.runtime.commands_input import FixedCommand, StopSignals
 from wildrobot.runtime.eventlog import read_log
 from wildrobot.runtime.figures import WalkFigures
+from wildrobot.runtime.keyboard_command import KeyboardCommand
 from wildrobot.runtime.lcm_types import CHANNEL_TYPES
 from wildrobot.runtime.loop import DeadlineClock, SteppedClock, gc_outside_the_tick
 from wildrobot.runtime.robots import RobotOptions, open_robot

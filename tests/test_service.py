@@ -84,6 +84,7 @@ class Loop:
         self.timer = SimpleNamespace(ticks=0, missed=0)
         self.state = SimpleNamespace(value="walking")
         self.outcome = SimpleNamespace(fell=False, fault=None)
+        self.watch = SimpleNamespace(source="")
 
 
 # ---------------------------------------------------------------------- the whole runtime
@@ -106,8 +107,10 @@ def test_a_run_says_ready_after_its_first_tick_then_its_state_and_that_it_stops(
     assert supervisor.heard[0] == "READY=1"
     assert ticks_at_ready[0] >= 1
     assert len(supervisor.values("READY")) == len(supervisor.values("STOPPING")) == 1
-    assert supervisor.heard[-1].startswith("STOPPING=1\nSTATUS=limp; ")
-    assert {"soft_stop"} <= {text.split(";")[0] for text in supervisor.values("STATUS")}, "it takes 2.5 s"
+    assert supervisor.heard[-1].startswith("STOPPING=1\nSTATUS=limp, commanded by flags; ")
+    assert {"soft_stop, commanded by flags"} <= {
+        text.split(";")[0] for text in supervisor.values("STATUS")
+    }, "it takes 2.5 s"
     assert supervisor.pings >= 3
 
 

@@ -51,6 +51,8 @@ class Told:
 
     def health(self, *_: Any) -> None: ...
 
+    def status(self, *_: Any) -> None: ...
+
     def reconfigure(self, policies: Any) -> None:
         self.configured.append(list(policies))
 

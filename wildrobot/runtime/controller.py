@@ -10,6 +10,7 @@ import numpy as np
 
 from wildrobot.robot_description import RobotSpec
 from wildrobot.runtime.command import is_moving
+from wildrobot.runtime.command_watch import CommandWatch
 from wildrobot.runtime.commands_input import Command, CommandSource, StopSignals
 from wildrobot.runtime.figures import WalkFigures
 from wildrobot.runtime.publisher import Publisher
@@ -22,6 +23,8 @@ from wildrobot.runtime.state_machine import Demand, Directive, State, StateMachi
 from wildrobot.runtime.timing import TickTimer
 
 STAGES = ("read", "judge", "observe", "policy", "bound", "write", "style", "publish")
+STATUS_HZ = 5.0
+"""How often the line on the screen is renewed."""
 REFUSAL_S = 2.0
 """How long a robot asked to stand waits for a guard at its stop level to recover before it gives up."""
 
@@ -65,6 +68,7 @@ class Controller:
         self.safety = SafetySupervisor(spec)
         self.figures = WalkFigures(spec)
         self.outcome = Outcome()
+        self.watch = CommandWatch()
         self.ended = False
         self._reloader = reloader
         self._policy_is_new = False
@@ -117,6 +121,7 @@ class Controller:
 
         publish = self.publisher
         publish.begin(now_ns, timer.ticks, directive.state.value)
+        self.watch.take(command, before, publish)
         if directive.state is not before:
             publish.event("state", f"{before.value} -> {directive.state.value}")
         # The pose of a limp robot may lie outside the limits; nothing drives it there.
@@ -127,9 +132,11 @@ class Controller:
             publish.policy(
                 decision.signal, decision.action, decision.requested, decision.reset, self.active, style
             )
-        publish.command(given_user, directive.torque_gain, applied)
+        publish.command(given_user, directive.torque_gain, applied, self.watch)
         if timer.ticks % round(spec.control_hz) == 0:
-            publish.health(timer, health, readings)
+            publish.health(timer, health, readings, self.watch)
+        if timer.ticks % round(spec.control_hz / STATUS_HZ) == 0:
+            publish.status(lambda: self.watch.line(directive.state.value, given_user))
         self._count(directive.state, given_user, decision.signal, style)
         timer.mark("publish")
         over = command.end or self.outcome.fault is not None

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from wildrobot.firmware_bridge.transport import Transport
     from wildrobot.robot_description import RobotSpec
 
-EXAMPLES = """Look at port, bus, servos, sensor board, this computer and a policy; every line is ok, warning or
-error, and says what to do. Without --fix, --identify and --pose nothing is changed and nothing moves.
+EXAMPLES = """Look at port, bus, servos, sensor board, this computer, a policy and a gamepad; every line is ok,
+warning or error, and says what to do. Without --fix, --identify and --pose nothing is changed and nothing moves.
 
 examples:
   wildrobot doctor --port /dev/serial/by-id/usb-FTDI... --policy policies/wildrobot_walk.onnx
@@ -52,6 +52,8 @@ class DoctorOptions:
     """Find out, with your hands, which servo moves which joint and how the IMU and the feet sit; the waist turns."""
     pose: Literal["zero", "home"] | None = None
     """Compare the joints with a pose in which you hold the robot."""
+    gamepad: Annotated[tuple[Path, ...] | None, tyro.conf.arg(metavar="[DEVICE]")] = None
+    """Look for the gamepad that is to command: the first one, or that at DEVICE."""
     lcm_url: Annotated[str | None, tyro.conf.arg(metavar="URL")] = None
     """LCM network (LCM_DEFAULT_URL, else udpm://239.255.76.67:7667?ttl=0: this machine only)."""
 
@@ -84,11 +86,15 @@ def run(options: DoctorOptions) -> int:
         raise UserError(f"--{needs_port[0]} works on the bus: give the robot's port with --port.")
     if options.json and (options.identify or options.pose):
         raise UserError("--json prints for programs, --identify and --pose ask a person: use one of them.")
+    if options.gamepad is not None and len(options.gamepad) > 1:
+        raise UserError(f"--gamepad takes one device, but {len(options.gamepad)} were given.")
     spec = load_robot(options.robot_file, options.calibration)
     report = Report(quiet=options.json)
     report.add(check_computer(options.lcm_url))
     if options.policy is not None:
         report.add(check_policy(options.policy, spec))
+    if options.gamepad is not None:
+        report.add(check_gamepad(*options.gamepad))
     port_findings = check_port(options.port)
     report.add(port_findings)
     if options.port is not None and not any(finding.level == "error" for finding in port_findings):
@@ -190,6 +196,34 @@ def check_policy(path: Path, spec: RobotSpec) -> list[Finding]:
         return [Finding("warning", 0, "policy", policy.note)]
     what = f"{path} fits the robot, golden answers within {policy.golden_difference:.1e}"
     return [Finding("ok", 0, "policy", what)]
+
+
+def check_gamepad(device: Path | None = None) -> list[Finding]:
+    """Whether there is a gamepad, which of its buttons do what, and whether one of them is stuck."""
+    from wildrobot.firmware_bridge.startup import Finding
+    from wildrobot.runtime.gamepad.evdev import BUS_BLUETOOTH
+    from wildrobot.runtime.gamepad.finder import PadFinder
+
+    try:
+        pad = PadFinder(device).look()
+    except UserError as error:
+        return [Finding("error", 0, "gamepad", str(error))]
+    if pad is None:
+        where = f"at {device}" if device is not None else "in /dev/input"
+        return [Finding("warning", 0, "gamepad", f"none {where}", "Connect it; on Bluetooth, pair it first")]
+    pad.device.close()
+    findings = [Finding("ok", 0, "gamepad", f"{pad}: {pad.layout.help()}")]
+    if pad.device.identity.bus == BUS_BLUETOOTH:
+        what = "on Bluetooth: a lost link shows after up to 3 s only"
+        findings.append(
+            Finding("warning", 0, "gamepad", what, "Prefer a cable, or have a hand at the power switch")
+        )
+    if pad.device.down:
+        codes = ", ".join(f"{code:#x}" for code in sorted(pad.device.down))
+        findings.append(
+            Finding("warning", 0, "gamepad", f"a button is down ({codes})", "Let it go, or it is stuck")
+        )
+    return findings
 
 
 class Report:

@@ -179,6 +179,12 @@ def print_figures(figures: dict[str, Any]) -> None:
         rows.append(("messages dropped", str(figures["messages_dropped"])))
     if figures.get("log_ended"):
         rows.append(("the log ended", figures["log_ended"]))
+    commands = figures["commands"]
+    if commands["lost"]:
+        rows.append(("commands lost", f"{commands['lost']} times: stood still"))
+    if commands["refused"]:
+        counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in commands["refused"].items())
+        rows.append(("commands refused", counts))
     usage = figures["usage"]
     rows.append(("taken", f"{usage['cpu_share']:.0%} of a CPU, {usage['memory_mb']:.0f} MB"))
     print_rows(rows)

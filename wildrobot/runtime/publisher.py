@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from wildrobot.runtime.command_watch import CommandWatch
 from wildrobot.runtime.configuration_message import with_policies
 from wildrobot.runtime.lcm_types import robot_command_t, robot_event_t, robot_health_t, run_configuration_t
 from wildrobot.runtime.messages import frame_to_message, policy_to_message
@@ -49,7 +50,7 @@ class Publisher:
         message.timestamp_us, message.tick = self._timestamp_us, self._tick
         message.severity, message.name, message.text = severity, name, text
         self._telemetry.put("robot_event", message)
-        if severity or name == "state":
+        if severity or name in ("state", "command"):
             self._telemetry.say(f"{('', 'warning: ', 'FAULT: ')[severity]}{text}")
 
     def state(self, frame: SensorFrame) -> None:
@@ -68,21 +69,27 @@ class Publisher:
             )
             self._telemetry.put("policy_state", message)
 
-    def command(self, user: Any, gain: float, applied: Applied) -> None:
-        """What the servos were given."""
+    def status(self, line: Callable[[], str]) -> None:
+        """The line that stays at the foot of the screen, where there is one."""
+        if self._telemetry.has_status:
+            self._telemetry.status(line())
+
+    def command(self, user: Any, gain: float, applied: Applied, watch: CommandWatch) -> None:
+        """What the servos were given, and at whose command."""
         if not self._telemetry.active:
             return
         message = robot_command_t()
         message.timestamp_us, message.tick, message.state = self._timestamp_us, self._tick, self._state
         message.user_command, message.torque_gain = user.tolist(), gain
+        message.command_source, message.command_age_s = watch.source, watch.age_s
         message.joint_target_requested = applied.requested[0].tolist()
         message.joint_target_applied = applied.target[0].tolist()
         message.num_joints = len(message.joint_target_applied)
         message.limited_by = ",".join(applied.limited_by)
         self._telemetry.put("robot_command", message)
 
-    def health(self, timer: TickTimer, health: Health, readings: list[Reading]) -> None:
-        """Timing, servo health and guards; and the configuration again for those who have just joined."""
+    def health(self, timer: TickTimer, health: Health, readings: list[Reading], watch: CommandWatch) -> None:
+        """Timing, servo health, guards and who commands; and the configuration again for those who have just joined."""
         telemetry = self._telemetry
         if not telemetry.active:
             return
@@ -106,6 +113,10 @@ class Publisher:
         message.guard_value = [reading.value for reading in readings]
         message.guard_level = [int(reading.level) for reading in readings]
         message.num_guards = len(readings)
+        message.command_source, message.command_age_s = watch.source, watch.age_s
+        message.commands_lost = watch.lost
+        message.refusal_name, message.refusal_count = list(watch.refused), list(watch.refused.values())
+        message.num_refusals = len(watch.refused)
         telemetry.put("robot_health", message)
         self._configuration.timestamp_us = self._timestamp_us
         due = self._timestamp_us - self._logged_us >= CONFIGURATION_EVERY_US

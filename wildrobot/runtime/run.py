@@ -33,6 +33,7 @@ examples:
   wildrobot-run policies/wildrobot_walk.onnx --robot sim --speed 0.3 --duration 20
   wildrobot-run policies/wildrobot_walk.onnx --fast --log walk.lcmlog --json walk.json --video walk.mp4
   wildrobot-run policies/wildrobot_walk.onnx --robot sim --keyboard
+  wildrobot-run policies/wildrobot_walk.onnx --robot sim --gamepad
   wildrobot-run policies/wildrobot_walk.onnx --robot sim --lcm-command
   wildrobot-run policies/wildrobot_walk.onnx --robot dynamixel --port /dev/serial/by-id/usb-FTDI...
   wildrobot-run policies/wildrobot_walk.onnx runs/slow/policy.onnx --robot sim --keyboard
@@ -54,15 +55,19 @@ class RunOptions:
     port: str | None = None
     """Serial port of the robot (dynamixel), best by its name in /dev/serial/by-id."""
     speed: float = 0.3
-    """Forward speed to command, m/s (with --keyboard: the speed while w is held)."""
+    """Forward speed to command, m/s (with --keyboard: while w is held; with --gamepad: of a stick at its end)."""
     yaw_rate: float = 0.0
     """Turning rate to command, rad/s, positive left. 0 holds the heading."""
     duration: Annotated[float | None, tyro.conf.arg(metavar="SECONDS")] = None
-    """Seconds to walk (20 unless told; with --keyboard or --lcm-command: until stopped)."""
+    """Seconds to walk (20 unless told; with --keyboard, --gamepad or --lcm-command: until stopped)."""
     keyboard: bool = False
     """Command from the keyboard."""
+    gamepad: Annotated[tuple[Path, ...] | None, tyro.conf.arg(metavar="[DEVICE]")] = None
+    """Command from a gamepad: the first one, or that at /dev/input/DEVICE. Hold the left shoulder button to walk."""
     lcm_command: bool = False
     """Command from LCM channel velocity_command."""
+    lcm_source: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME [NAME ...]")] = ()
+    """With --lcm-command: obey these sources only (any, unless told). Everybody may stop the robot."""
     style: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Discriminator that scores the motion's style (style.onnx beside the policy, if it is there)."""
     bench: bool = False
@@ -112,17 +117,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 def check_options(options: RunOptions) -> None:
     """Refuse what cannot work before anything is opened."""
     if not options.policies:
-        raise UserError("no policy was given. Give an .onnx file made by `wildrobot export`.")
+        hint = " Name it before --gamepad, which takes a device." if options.gamepad else ""
+        raise UserError(f"no policy was given. Give an .onnx file made by `wildrobot export`.{hint}")
     for file in options.policies:
         if not file.is_file():
             raise UserError(f"there is no policy {file}. Give an .onnx file made by `wildrobot export`.")
     if options.bench:
         check_bench(options)
-    if options.keyboard and options.lcm_command:
-        raise UserError("--keyboard and --lcm-command exclude each other. Give one of them.")
+    check_sources(options)
     if options.keyboard and not sys.stdin.isatty():
         raise UserError("--keyboard needs a terminal as standard input. Run it in one, or use --speed.")
-    if options.fast and (options.keyboard or options.lcm_command):
+    if options.fast and person_commands(options):
         raise UserError("--fast leaves nobody the time to command. Use it with --speed only.")
     if options.robot == "sim" and options.port is not None:
         raise UserError(
@@ -152,10 +157,37 @@ def check_rotation(options: RunOptions) -> None:
         )
 
 
+def check_sources(options: RunOptions) -> None:
+    """One source of commands at a time."""
+    asked = [
+        flag
+        for flag, on in (
+            ("--keyboard", options.keyboard),
+            ("--gamepad", options.gamepad is not None),
+            ("--lcm-command", options.lcm_command),
+        )
+        if on
+    ]
+    if len(asked) > 1:
+        raise UserError(f"{' and '.join(asked)} exclude each other. Give one of them.")
+    if options.gamepad is not None and len(options.gamepad) > 1:
+        raise UserError(
+            f"--gamepad takes one device, but {len(options.gamepad)} were given: "
+            f"{', '.join(map(str, options.gamepad))}. Name policies before it."
+        )
+    if options.lcm_source and not options.lcm_command:
+        raise UserError("--lcm-source says whom --lcm-command obeys. Give that too, or leave it out.")
+
+
+def person_commands(options: RunOptions) -> bool:
+    """Whether somebody commands, now and then, and not the flags."""
+    return options.keyboard or options.gamepad is not None or options.lcm_command
+
+
 def check_bench(options: RunOptions) -> None:
     """A bench run commands no robot."""
-    for name in ("port", "keyboard", "lcm_command", "fast", "push", "randomize", "video", "log"):
-        if getattr(options, name):
+    for name in ("port", "keyboard", "gamepad", "lcm_command", "fast", "push", "randomize", "video", "log"):
+        if getattr(options, name) not in (None, False, 0.0):
             raise UserError(
                 f"--bench drives no robot: --{name.replace('_', '-')} means nothing to it. Leave it out."
             )
@@ -207,6 +239,7 @@ def run(options: RunOptions) -> int:
             lcm_url(options.lcm_url) if not options.no_lcm else None,
             lossless=options.fast,
             rotation=rotation(options),
+            status=sys.stderr.isatty() and not options.fast,
         )
         stack.callback(telemetry.close)
         source = open_source(spec, options)
@@ -290,7 +323,7 @@ def drive(
             for right in refused:
                 print(f"note: no {right}; going on without", file=sys.stderr)
         every, start = round(controller.spec.control_hz), clock.now_ns()
-        limited = options.duration is not None and (options.keyboard or options.lcm_command)
+        limited = options.duration is not None and person_commands(options)
         while not controller.ended:
             skipped, late_ns = clock.wait()
             timer.start(skipped, late_ns)
@@ -300,29 +333,32 @@ def drive(
                 reel.capture(timer.ticks, controller)
             if timer.ticks % every == 0 and clock.slack_ns() > 5_000_000:
                 collect()
-            if (
-                limited
-                and clock.now_ns() - start > (options.duration or 0.0) * 1e9
-                and not controller.signals.count
-            ):
-                controller.signals.count = 1
+            if limited and clock.now_ns() - start > (options.duration or 0.0) * 1e9:
+                controller.signals.stop("--duration")
     return refused
 
 
 def open_source(spec: RobotSpec, options: RunOptions) -> CommandSource:
     """Where commands come from, as the flags say."""
-    from wildrobot.runtime import commands_input
-    from wildrobot.runtime.telemetry import lcm_url, require_lcm
-
+    turn_rate = abs(options.yaw_rate) or 0.5 * spec.command.yaw_rate[1]
     if options.keyboard:
-        print(commands_input.KeyboardCommand.HELP)
-        turn_rate = abs(options.yaw_rate) or 0.5 * spec.command.yaw_rate[1]
-        return commands_input.KeyboardCommand(spec, options.speed, turn_rate)
+        from wildrobot.runtime.keyboard_command import KeyboardCommand
+
+        print(KeyboardCommand.HELP)
+        return KeyboardCommand(spec, options.speed, turn_rate)
+    if options.gamepad is not None:
+        from wildrobot.runtime.gamepad.command import GamepadCommand
+        from wildrobot.runtime.gamepad.finder import PadFinder
+
+        return GamepadCommand(spec, PadFinder(*options.gamepad), options.speed, turn_rate)
     if options.lcm_command:
-        return commands_input.LcmCommand(spec, require_lcm(lcm_url(options.lcm_url)))
-    return commands_input.FixedCommand(
-        spec, options.speed, options.yaw_rate, options.duration or DEFAULT_DURATION_S
-    )
+        from wildrobot.runtime.lcm_command import LcmCommand
+        from wildrobot.runtime.telemetry import lcm_url, require_lcm
+
+        return LcmCommand(spec, require_lcm(lcm_url(options.lcm_url)), options.lcm_source)
+    from wildrobot.runtime.commands_input import FixedCommand
+
+    return FixedCommand(spec, options.speed, options.yaw_rate, options.duration or DEFAULT_DURATION_S)
 
 
 def warm_up(spec: RobotSpec, skill: Skill, robot: Robot) -> None:
@@ -345,6 +381,7 @@ def summary(
     """The final figures as plain data."""
     return {
         **controller.figures.summary(),
+        "commands": controller.watch.summary(),
         "fault": controller.outcome.fault,
         "robot": options.robot,
         "policy": str(options.policies[0]),

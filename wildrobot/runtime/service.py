@@ -72,7 +72,8 @@ class ServiceNotifier:
         outcome = controller.outcome
         fault = f", stopped by {outcome.fault}" if outcome.fault else ""
         fell = ", fell" if outcome.fell else ""
-        return f"{controller.state.value}{fell}{fault}; {timer.ticks} ticks, {timer.missed} missed"
+        by = f", commanded by {controller.watch.source}" if controller.watch.source else ""
+        return f"{controller.state.value}{fell}{fault}{by}; {timer.ticks} ticks, {timer.missed} missed"
 
     def _send(self, text: str) -> bool:
         try:

@@ -11,7 +11,8 @@ from typing import Any
 
 from wildrobot.errors import UserError
 from wildrobot.runtime.eventlog import Event
-from wildrobot.runtime.logs.recorder import Recorder, Rotation
+from wildrobot.runtime.logs.recorder import Recorder, Rotation, to_stderr
+from wildrobot.runtime.status_line import Status, StatusLine
 
 DEFAULT_LCM_URL = "udpm://239.255.76.67:7667?ttl=0"
 MULTICAST_FIX = ("sudo ip link set lo multicast on", "sudo ip route add 224.0.0.0/4 dev lo")
@@ -72,7 +73,7 @@ class Telemetry:
 
     `lossless` waits for room in the queue (faster-than-real-time runs); otherwise a message that finds the
     queue full is dropped and counted, because the control loop never waits. A disk that is full or fails ends
-    logging, not the run. `quiet` keeps lines for the person off the screen.
+    logging, not the run. `quiet` keeps lines for the person off the screen; `status` keeps one at its foot.
     """
 
     def __init__(
@@ -82,11 +83,13 @@ class Telemetry:
         lossless: bool = False,
         quiet: bool = False,
         rotation: Rotation | None = None,
+        status: bool = False,
     ) -> None:
-        self._recorder = Recorder(log, rotation) if log is not None else None
+        self._status = StatusLine(sys.stderr) if status else None
+        self._recorder = Recorder(log, rotation, self._print) if log is not None else None
         self._lcm = open_lcm(url) if url is not None else None
         self._lossless, self._quiet = lossless, quiet
-        self._queue: queue.Queue[tuple[Event, bool, bool] | str | None] = queue.Queue(_CAPACITY)
+        self._queue: queue.Queue[tuple[Event, bool, bool] | str | Status | None] = queue.Queue(_CAPACITY)
         self.dropped = 0
         self._thread = threading.Thread(target=self._work, name="telemetry", daemon=True)
         self._thread.start()
@@ -115,7 +118,17 @@ class Telemetry:
         if not self._quiet:
             self._hand_over(text)
 
-    def _hand_over(self, item: tuple[Event, bool, bool] | str) -> None:
+    @property
+    def has_status(self) -> bool:
+        """Whether there is a line at the foot of the screen."""
+        return self._status is not None
+
+    def status(self, text: str) -> None:
+        """Renew the line at the foot of the screen, off the control thread."""
+        if self._status is not None:
+            self._hand_over(Status(text))
+
+    def _hand_over(self, item: tuple[Event, bool, bool] | str | Status) -> None:
         try:
             if self._lossless:
                 self._queue.put(item)
@@ -129,6 +142,8 @@ class Telemetry:
         if self._thread.is_alive():
             self._queue.put(None)
             self._thread.join()
+        if self._status is not None:
+            self._status.close()
         if self._recorder is not None:
             self._recorder.close()
 
@@ -138,8 +153,11 @@ class Telemetry:
             item = self._queue.get()
             batch: list[tuple[Event, bool, bool]] = []
             while item is not None:
-                if isinstance(item, str):
-                    print(item, file=sys.stderr)
+                if isinstance(item, Status):
+                    if self._status is not None:
+                        self._status.show(item.text)
+                elif isinstance(item, str):
+                    self._print(item)
                 else:
                     batch.append(item)
                 if len(batch) == _BATCH or self._queue.empty():
@@ -149,6 +167,9 @@ class Telemetry:
             if self._recorder is not None:
                 self._recorder.write([event for event, to_log, _ in batch if to_log])
             self._publish([event for event, _, to_lcm in batch if to_lcm])
+
+    def _print(self, text: str) -> None:
+        (to_stderr if self._status is None else self._status.print)(text)
 
     def _publish(self, events: list[Event]) -> None:
         if self._lcm is None:
@@ -166,6 +187,6 @@ def require_lcm(url: str) -> Any:
     if found is None:
         raise UserError(
             f"commands were to come over LCM at {url}, which is not available (see the warning above). "
-            "Mend the route, or command with --speed or --keyboard."
+            "Mend the route, or command with --speed, --keyboard or --gamepad."
         )
     return found

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,11 @@ HEAD_CHANNELS = ("run_configuration",)
 """Their last message is repeated at the head of every part, so that each can be read alone."""
 
 
+def to_stderr(text: str) -> None:
+    """Print a line for the person."""
+    print(text, file=sys.stderr)
+
+
 @dataclass(frozen=True)
 class Rotation:
     """When a new part begins, and how much all parts of a name may take together, of earlier runs, too."""
@@ -43,13 +48,16 @@ class Recorder:
     Args:
         path: the log's name: its file, or with `rotation` what its parts are named after.
         rotation: None: one file, which replaces one of that name.
+        tell: prints a line for the person.
 
     Raises:
         UserError: the file cannot be made.
     """
 
-    def __init__(self, path: Path, rotation: Rotation | None = None) -> None:
-        self._path, self._rotation = path, rotation
+    def __init__(
+        self, path: Path, rotation: Rotation | None = None, tell: Callable[[str], None] = to_stderr
+    ) -> None:
+        self._path, self._rotation, self._tell = path, rotation, tell
         self.ended: str | None = None
         self._run, self._part = 0, 0
         if rotation is not None:
@@ -181,7 +189,7 @@ class Recorder:
     def _end(self, why: str) -> None:
         if self.ended is None:
             self.ended = why
-            print(f"warning: logging ended, {why}; the run goes on.", file=sys.stderr)
+            self._tell(f"warning: logging ended, {why}; the run goes on.")
 
 
 def _sync(writer: LogWriter) -> None:

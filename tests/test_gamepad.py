@@ -1,0 +1,400 @@
+"""Commands from a gamepad: what every button does, the deadman, stops, unplugged and back, a whole run."""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gamepad_helpers import (
+    HAT,
+    LB,
+    MODELS,
+    START,
+    XBOX_360,
+    A,
+    B,
+    FakeKernel,
+    FakePad,
+    Model,
+    Y,
+    fake_kernel,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+from runtime_helpers import SPEC, run_small_policy
+from test_run import messages
+
+from wildrobot.errors import UserError
+from wildrobot.runtime.commands_input import Command
+from wildrobot.runtime.gamepad import evdev
+from wildrobot.runtime.gamepad.command import (
+    DEAD_ZONE,
+    RADIO_SILENCE_NS,
+    UNPLUGGED_STOP_NS,
+    GamepadCommand,
+)
+from wildrobot.runtime.gamepad.evdev import AxisRange
+from wildrobot.runtime.gamepad.finder import PadFinder
+from wildrobot.runtime.state_machine import State
+
+MS = 1_000_000
+SPEED, TURN = 0.3, 0.2
+
+
+@pytest.fixture
+def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeKernel:
+    return fake_kernel(tmp_path, monkeypatch)
+
+
+class Hands:
+    """A pad in somebody's hands, and the runtime that polls its commands every 20 ms."""
+
+    def __init__(self, kernel: FakeKernel, source: GamepadCommand) -> None:
+        self.kernel, self.source, self.now_ns = kernel, source, 10**12
+        self.notes: list[str] = []
+
+    def poll(self, after_ns: int = 20 * MS, state: State = State.WALKING) -> Command:
+        self.now_ns += after_ns
+        command = self.source.poll(self.now_ns, state)
+        self.notes += [note.text for note in command.notes]
+        return command
+
+    def until(self, done: Callable[[Command], bool]) -> Command:
+        """Poll, without time going by on the loop's clock, until a thread has done its work."""
+        end = time.monotonic() + 20.0
+        while not done(command := self.poll(0)):
+            assert time.monotonic() < end, command
+            time.sleep(0.002)
+        return command
+
+
+@pytest.fixture
+def hold(kernel: FakeKernel) -> Iterator[Callable[..., tuple[FakePad, Hands]]]:
+    opened = []
+
+    def take(model: Model = XBOX_360, **state: Any) -> tuple[FakePad, Hands]:
+        pad = kernel.plug(model, **state)
+        source = GamepadCommand(SPEC, PadFinder(), SPEED, TURN)
+        opened.append(source)
+        return pad, Hands(kernel, source)
+
+    yield take
+    for source in opened:
+        source.close()
+
+
+# ---------------------------------------------------------------------- what means what
+
+# deadman, stand up, soft stop, e-stop, axis that turns
+EXPECTED = {
+    "xbox": (LB, START, A, B, 3),
+    "xbox bluetooth": (LB, START, A, B, 2),
+    "xbox series bluetooth": (LB, START, A, B, 2),
+    "xbox early bluetooth": (0x134, 0x137, 0x130, 0x131, 3),
+    "dualshock": (LB, START, A, B, 3),
+    "dualshock generic": (0x134, 0x139, 0x131, 0x132, 2),
+    "dualsense": (LB, START, A, B, 3),
+    "dualsense generic": (0x134, 0x139, 0x131, 0x132, 2),
+    "8bitdo": (LB, START, B, A, 2),
+    "8bitdo x-input": (LB, START, A, B, 3),
+    "switch pro": (LB, START, A, B, 3),
+    "8bitdo ultimate": (LB, START, A, B, 2),
+    "switch pro generic": (0x134, 0x139, 0x130, 0x131, 3),
+    "steam deck": (LB, START, A, B, 3),
+    "logitech d": (0x124, 0x129, 0x121, 0x122, 2),
+    "logitech x": (LB, START, A, B, 3),
+    "no-name gamepad": (LB, START, A, B, 2),
+    "no-name joystick": (0x124, 0x129, 0x121, 0x122, 2),
+    "one stick": (LB, START, B, A, 0),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_button_of_every_pad_does_what_it_is_said_to(name: str, hold: Any) -> None:
+    pad, hands = hold(MODELS[name])
+    deadman, stand, soft_stop, estop, turn = EXPECTED[name]
+    hands.poll()
+    for code, field in ((stand, "stand"), (soft_stop, "stop"), (estop, "estop")):
+        pad.press(code)
+        command = hands.poll()
+        assert [f for f in ("stand", "stop", "estop") if getattr(command, f)] == [field]
+        pad.release(code)
+        assert not getattr(hands.poll(), field)
+    pad.press(deadman)
+    pad.move(Y, -1.0)
+    command = hands.poll()
+    assert (command.source, command.linear_velocity_x) == ("gamepad", pytest.approx(SPEED, rel=0.01))
+    pad.move(Y, 0.0)
+    pad.move(turn, -1.0)
+    command = hands.poll()
+    assert (command.linear_velocity_x, command.yaw_rate) == (0.0, pytest.approx(TURN, rel=0.01))
+    pad.move(turn, 1.0)
+    assert hands.poll().yaw_rate == pytest.approx(-TURN, rel=0.01)
+
+
+# ---------------------------------------------------------------------- the deadman
+
+
+def test_the_velocity_counts_only_while_the_deadman_is_held(hold: Any) -> None:
+    pad, hands = hold()
+    pad.move(Y, -1.0)
+    command = hands.poll()
+    assert (command.linear_velocity_x, command.source, command.lost) == (0.0, "", "deadman not held")
+    pad.press(LB)
+    assert hands.poll().linear_velocity_x == pytest.approx(SPEED)
+    pad.release(LB)
+    command = hands.poll()
+    assert (command.linear_velocity_x, command.yaw_rate, command.source) == (0.0, 0.0, "")
+
+
+def test_a_deadman_that_is_down_when_the_pad_appears_must_be_let_go_first(hold: Any) -> None:
+    pad, hands = hold(down={LB}, values={Y: -32768})
+    command = hands.poll()
+    assert (command.linear_velocity_x, command.source) == (0.0, "")
+    assert command.lost == "deadman was held from the start: let it go first"
+    pad.release(LB)
+    hands.poll()
+    pad.press(LB)
+    assert hands.poll().linear_velocity_x == pytest.approx(SPEED)
+
+
+def test_a_held_stick_that_says_nothing_new_goes_on_commanding_and_its_age_shows(hold: Any) -> None:
+    pad, hands = hold()
+    pad.press(LB)
+    pad.move(Y, -1.0)
+    hands.poll()
+    command = hands.poll(60_000 * MS)
+    assert (command.linear_velocity_x, command.age_s) == (pytest.approx(SPEED), 60.0)
+
+
+def test_over_bluetooth_a_silent_pad_loses_its_command_until_it_speaks(hold: Any) -> None:
+    pad, hands = hold(MODELS["xbox bluetooth"])
+    pad.press(LB)
+    pad.move(Y, -1.0)
+    hands.poll()
+    assert hands.poll(RADIO_SILENCE_NS).source == "gamepad"
+    command = hands.poll()
+    assert (command.linear_velocity_x, command.source) == (0.0, "")
+    assert command.lost == "the gamepad is silent: move a stick"
+    pad.move(Y, -0.99)
+    assert hands.poll().source == "gamepad"
+
+
+# ---------------------------------------------------------------------- sticks
+
+
+@given(st.floats(-1.0, 1.0), st.floats(-1.0, 1.0))
+def test_sticks_are_monotonic_odd_and_zero_within_the_dead_zone(a: float, b: float) -> None:
+    class Held:
+        class device:
+            axes = {0: AxisRange(-10000, 10000)}  # noqa: RUF012
+            values: dict[int, int] = {}  # noqa: RUF012
+
+    def stick(share: float) -> float:
+        Held.device.values[0] = round(10000 * share)
+        return GamepadCommand._stick(Held, 0)  # type: ignore[arg-type]
+
+    a, b = sorted((a, b))
+    assert stick(a) <= stick(b)
+    assert stick(-a) == pytest.approx(-stick(a))
+    assert abs(stick(a)) <= 1.0
+    if abs(a) < DEAD_ZONE - 1e-4:
+        assert stick(a) == 0.0
+    assert stick(1.0) == 1.0
+    assert 0.0 < stick(DEAD_ZONE + 0.01) < 0.02
+
+
+def test_nobody_walks_backwards_who_cannot(hold: Any) -> None:
+    pad, hands = hold()
+    pad.press(LB)
+    pad.move(Y, 1.0)
+    assert hands.poll().linear_velocity_x == max(-SPEED, SPEC.command.linear_velocity_x[0])
+
+
+# ---------------------------------------------------------------------- the d-pad
+
+
+@pytest.mark.parametrize(
+    ("axis", "share", "number"), [(0x11, -1.0, 1), (0x10, 1.0, 2), (0x11, 1.0, 3), (0x10, -1.0, 4)]
+)
+def test_the_d_pad_chooses_a_policy_once(axis: int, share: float, number: int, hold: Any) -> None:
+    pad, hands = hold()
+    pad.move(axis, share)
+    assert [hands.poll().policy for _ in range(3)] == [number, 0, 0]
+    pad.move(axis, 0.0)
+    assert hands.poll().policy == 0
+
+
+def test_a_d_pad_of_buttons_chooses_too_and_a_touch_surface_does_not(hold: Any) -> None:
+    pad, hands = hold(MODELS["steam deck"])
+    for code, number in ((0x220, 1), (0x223, 2), (0x221, 3), (0x222, 4)):
+        pad.press(code)
+        assert hands.poll().policy == number
+    pad.emit((evdev.EV_ABS, 0x10, 1), (evdev.EV_ABS, 0x11, -1))
+    assert hands.poll().policy == 0
+
+
+# ---------------------------------------------------------------------- unplugged
+
+
+def test_unplugged_the_robot_stands_still_at_once_and_is_stopped_softly_later(hold: Any) -> None:
+    pad, hands = hold()
+    pad.press(LB)
+    pad.move(Y, -1.0)
+    assert hands.poll().source == "gamepad"
+    pad.unplug()
+    command = hands.poll()
+    assert (command.linear_velocity_x, command.source, command.stop) == (0.0, "", False)
+    assert command.lost == "no gamepad"
+    assert "the gamepad is gone: standing still" in hands.notes
+    assert not hands.poll(UNPLUGGED_STOP_NS).stop
+    assert hands.poll(1).stop
+    assert not hands.poll(1, State.LIMP).stop
+    assert not hands.poll(1).end  # the run goes on: the pad may come back
+
+
+def test_a_pad_that_comes_back_is_taken_up_and_its_deadman_pressed_anew(
+    hold: Any, kernel: FakeKernel
+) -> None:
+    pad, hands = hold()
+    pad.press(LB)
+    hands.poll()
+    pad.unplug()
+    assert hands.poll().lost == "no gamepad"
+    again = kernel.plug(MODELS["dualshock generic"], "event5", down={0x134}, values={Y: 0})
+    hands.until(lambda command: command.lost != "no gamepad")
+    assert any("as playstation, generic driver" in note for note in hands.notes)
+    assert hands.poll().source == ""
+    again.release(0x134)
+    hands.poll()
+    again.press(0x134)
+    assert hands.poll().linear_velocity_x == pytest.approx(SPEED)
+    again.press(0x132)
+    assert hands.poll().estop
+
+
+def test_without_a_pad_the_runtime_waits_for_one(kernel: FakeKernel) -> None:
+    hands = Hands(kernel, GamepadCommand(SPEC, PadFinder(), SPEED, TURN))
+    command = hands.poll()
+    assert (command.source, command.stop, command.lost) == ("", False, "no gamepad")
+    assert hands.notes == ["no gamepad yet: it is taken up as soon as it is connected"]
+    pad = kernel.plug(XBOX_360)
+    hands.until(lambda command: command.lost != "no gamepad")
+    assert hands.notes[1] == "gamepad: Microsoft X-Box 360 pad (045e:028e, as xbox)"
+    assert hands.notes[2].startswith("hold LB to walk")
+    pad.press(START)
+    assert hands.poll().stand
+    hands.source.close()
+    assert not any(thread.name == "gamepad" for thread in threading.enumerate())
+
+
+@pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
+def test_rights_that_come_a_moment_after_the_device_are_waited_for(
+    kernel: FakeKernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hands = Hands(kernel, GamepadCommand(SPEC, PadFinder(), SPEED, TURN))
+    hands.poll()
+    refusals, really = [], os.open
+
+    def refuse_first(path: Any, *rest: Any) -> int:
+        if len(refusals) < 3:
+            refusals.append(path)
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return really(path, *rest)
+
+    pad_path = kernel.plug(XBOX_360).path
+    monkeypatch.setattr(evdev.os, "open", refuse_first)
+    hands.until(lambda command: command.lost != "no gamepad")
+    assert refusals == [pad_path] * 3
+    hands.source.close()
+
+
+# ---------------------------------------------------------------------- a whole run
+
+
+def test_a_run_by_gamepad_walks_while_the_deadman_is_held_and_its_e_stop_is_latched(
+    kernel: FakeKernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pad = kernel.plug(XBOX_360)
+    steps: list[tuple[int, Callable[[], None]]] = [
+        (10, lambda: pad.press(START)),
+        (11, lambda: pad.release(START)),
+        (130, lambda: pad.press(LB)),
+        (131, lambda: pad.move(Y, -1.0)),
+        (160, lambda: pad.release(LB)),
+        (180, lambda: pad.press(LB)),
+        (200, lambda: pad.press(B)),
+        (202, lambda: (pad.release(B), pad.press(START))[0]),
+    ]
+    tick, poll = [0], GamepadCommand.poll
+
+    def acting(self: GamepadCommand, now_ns: int, state: State) -> Command:
+        tick[0] += 1
+        while steps and steps[0][0] == tick[0]:
+            steps.pop(0)[1]()
+        return poll(self, now_ns, state)
+
+    monkeypatch.setattr(GamepadCommand, "poll", acting)
+    log, figures = tmp_path / "log", tmp_path / "figures.json"
+    flags = ("--gamepad", str(pad.path), "--log", str(log), "--json", str(figures))
+    assert run_small_policy(monkeypatch, tmp_path, *flags, fast=False) == 0
+    assert not steps
+    commands = messages(log, "robot_command")
+    by_state = list(dict.fromkeys(command.state for command in commands))
+    assert by_state == ["limp", "standing_up", "standing", "walking", "estop"]
+    assert commands[-1].torque_gain == 0.0
+    walking = [command for command in commands if command.state == "walking"]
+    assert {command.command_source for command in walking} == {"gamepad"}
+    assert max(command.user_command[0] for command in walking) == pytest.approx(0.3)
+    let_go = [command for command in commands if command.command_source == "" and command.state == "standing"]
+    assert len(let_go) >= 15
+    assert {tuple(command.user_command) for command in let_go} == {(0.0, 0.0)}
+    told = [event.text for event in messages(log, "robot_event") if event.name == "command"]
+    assert told[0] == "gamepad: Microsoft X-Box 360 pad (045e:028e, as xbox)"
+    assert told[2:] == [
+        "commanded by gamepad",
+        "command of gamepad lost (deadman not held): standing still",
+        "commanded by gamepad",
+        "asked to let go at once",
+    ]
+    health = messages(log, "robot_health")[-1]
+    assert (health.command_source, health.commands_lost) == ("gamepad", 1)
+    printed = capsys.readouterr()
+    assert "commands lost" in printed.out
+    assert "command of gamepad lost (deadman not held): standing still" in printed.err
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--gamepad", "--keyboard"), "--keyboard and --gamepad exclude each other"),
+        (("--gamepad", "--lcm-command"), "--gamepad and --lcm-command exclude each other"),
+        (("--gamepad", "--fast"), "nobody the time"),
+        (("--gamepad", "--bench"), "--gamepad means nothing to it"),
+        (("--gamepad", "/dev/null", "/dev/zero"), "takes one device, but 2 were given"),
+        (("--gamepad", "/dev/null"), "/dev/null is no event device"),
+        (("--lcm-source", "view"), "says whom --lcm-command obeys"),
+    ],
+)
+def test_flags_that_do_not_go_together_are_refused(
+    flags: tuple[str, ...], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UserError, match=message):
+        run_small_policy(monkeypatch, tmp_path, *flags, fast=False)
+
+
+def test_a_policy_that_the_gamepad_s_flag_swallowed_is_missed_with_a_hint(tmp_path: Path) -> None:
+    from wildrobot.runtime import run
+
+    with pytest.raises(UserError, match="Name it before --gamepad"):
+        run.main(["--gamepad", str(tmp_path / "policy.onnx")])
+
+
+def test_hats_count_from_minus_one_to_one() -> None:
+    assert {model.axes.get(0x10, HAT) for name, model in MODELS.items() if name != "steam deck"} == {HAT}

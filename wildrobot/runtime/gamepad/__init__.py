@@ -1,0 +1,1 @@
+"""Commands from a gamepad: the kernel's events, what the buttons of which pad mean, and the command source."""
