@@ -179,7 +179,7 @@ def print_figures(figures: dict[str, Any]) -> None:
         rows.append(("messages dropped", str(figures["messages_dropped"])))
     commands = figures["commands"]
     if commands["lost"]:
-        rows.append(("commands lost", f"{commands['lost']} times: stood still"))
+        rows.append(("commands lost", f"{commands['lost']} (stood still each time)"))
     if commands["refused"]:
         counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in commands["refused"].items())
         rows.append(("commands refused", counts))
