@@ -181,7 +181,7 @@ def print_figures(figures: dict[str, Any]) -> None:
         rows.append(("the log ended", figures["log_ended"]))
     commands = figures["commands"]
     if commands["lost"]:
-        rows.append(("commands lost", f"{commands['lost']} times: stood still"))
+        rows.append(("commands lost", f"{commands['lost']} (stood still each time)"))
     if commands["refused"]:
         counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in commands["refused"].items())
         rows.append(("commands refused", counts))
