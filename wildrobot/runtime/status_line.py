@@ -16,7 +16,7 @@ class Status(NamedTuple):
 
 
 class StatusLine:
-    """Owns the last line of `stream`, a terminal: whatever else is printed there goes through `print`, of any thread."""
+    """Owns the last line of `stream`, a terminal: whatever else goes there is printed by `print`, from any thread."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream, self._text = stream, ""
