@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wildrobot.robot_description import RobotSpec
+from wildrobot.robot_description.body_checks import foot_geoms
 from wildrobot.state import Stateful
 
 Array = NDArray[np.float64]
@@ -39,9 +40,7 @@ class RobotRows(Stateful):
         self.torso = model.body(spec.config.torso_body).id
         sites = np.array([model.site(name).id for name in spec.foot_names])
         bodies = set(model.site_bodyid[sites].tolist())
-        self.foot_geoms = np.array(
-            [g for g in range(model.ngeom) if model.geom_bodyid[g] in bodies and model.geom_priority[g] > 0]
-        )
+        self.foot_geoms = np.array(sorted(g for body in bodies for g in foot_geoms(model, body)))
         self.geom_switch = np.array([self._nearest_site(geom, sites) for geom in self.foot_geoms])
         """(8,) index of the foot switch that each corner of a sole belongs to."""
         self.velocity_sensors = np.array([model.sensor(f"velocity/{name}").id for name in spec.joint_names])
