@@ -9,8 +9,8 @@ import numpy as np
 
 from wildrobot.errors import UserError
 from wildrobot.robot_description.kinematics import Kinematics
-from wildrobot.robot_description.mjcf import BodyTree
 from wildrobot.robot_description.mirror import MirrorMap
+from wildrobot.robot_description.mjcf import BodyTree
 
 
 def check_places(path: Path, tree: BodyTree, pelvis: str, torso: str, imu_site: str) -> None:

@@ -44,7 +44,9 @@ class _Chains:
         bodies = [[tree.bodies[b] for b in path] for path in paths]
         shape = (len(paths), self.depth)
         self.offset = np.array([[b.pos for b in chain] for chain in bodies]).reshape(*shape, 3)
-        self.fixed = np.array([[_quat_matrix(b.quat) for b in chain] for chain in bodies]).reshape(*shape, 3, 3)
+        self.fixed = np.array([[_quat_matrix(b.quat) for b in chain] for chain in bodies]).reshape(
+            *shape, 3, 3
+        )
         self.axis = np.array([[b.joint.axis for b in chain] for chain in bodies]).reshape(*shape, 3)  # type: ignore[union-attr]
         self.anchor = np.array([[b.joint.anchor for b in chain] for chain in bodies]).reshape(*shape, 3)  # type: ignore[union-attr]
         self.skew = np.array([[_skew(axis) for axis in chain] for chain in self.axis]).reshape(*shape, 3, 3)

@@ -50,11 +50,11 @@ def derive_roles(kinematics: Kinematics) -> tuple[JointRole, ...]:
     yaw. Where a leg has another number of any of these, none of that direction has a role.
     """
     roles = [JointRole("", None, 1.0)] * kinematics.num_joints
-    anchors, axes = kinematics.leg_axes()
+    _, axes = kinematics.leg_axes()
     for side, joints in enumerate(kinematics.leg_joints):
         letters = [_letter(axis) for axis in axes[side]]
         pitch = [i for i, (letter, _) in enumerate(letters) if letter == "y"]
-        parts = {i: "" for i in range(len(joints))}
+        parts = dict.fromkeys(range(len(joints)), "")
         if len(pitch) == 3:
             parts |= dict(zip(pitch, ("hip_pitch", "knee_pitch", "ankle_pitch"), strict=True))
             knee = pitch[1]

@@ -68,10 +68,11 @@ class BodyTree:
         """
         path, body = [], tip
         while body > 0:
-            if self.bodies[body].joint is None:
+            own = self.bodies[body]
+            if own.joint is None:
                 raise UserError(
-                    f"body '{self.bodies[body].name}' of the MJCF has no hinge, but lies between the base and "
-                    f"'{self.bodies[tip].name}': make it part of its parent '{self.bodies[self.bodies[body].parent].name}'."
+                    f"body '{own.name}' of the MJCF has no hinge, but lies on the way from the base to "
+                    f"'{self.bodies[tip].name}': make it part of its parent '{self.bodies[own.parent].name}'."
                 )
             path.append(body)
             body = self.bodies[body].parent
@@ -88,7 +89,9 @@ class BodyTree:
             counts = ", ".join(
                 f"{len(path)} to '{self.bodies[tip].name}'" for path, tip in zip(paths, tips, strict=True)
             )
-            raise UserError(f"the legs of the MJCF have different numbers of joints ({counts}), expected alike.")
+            raise UserError(
+                f"the legs of the MJCF have different numbers of joints ({counts}), expected alike."
+            )
         return paths
 
 

@@ -88,7 +88,9 @@ def _check_model(spec: RobotSpec, model: Any) -> None:
     """The robot is the first body of the world, and its feet have something to stand on."""
     pelvis = spec.config.pelvis_body
     if model.body(pelvis).id != 1:
-        raise UserError(f"{spec.mjcf_path}: '{pelvis}' must be the first body of the worldbody. Put it first.")
+        raise UserError(
+            f"{spec.mjcf_path}: '{pelvis}' must be the first body of the worldbody. Put it first."
+        )
     for name in spec.foot_names:
         body = model.site(name).bodyid[0]
         if not foot_geoms(model, body):

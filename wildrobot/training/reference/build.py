@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import tyro
@@ -34,7 +34,8 @@ EPILOG = """examples:
 
 EXAMPLES = """examples:
   wildrobot reference build --preset quick
-  wildrobot reference build --bvh walk.bvh --output runs/walk/reference.npz"""
+  wildrobot reference build --bvh walk.bvh --output runs/walk/reference.npz
+  wildrobot reference build --robot-file mine/robot.yaml --preset mine/preset.yaml"""
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,8 @@ class BuildConfig:
     seed: int = 0
     device: Device = "auto"
     """Where the tracker learns. auto: on a GPU if there is one."""
-    robot: Path | None = None
-    """Another robot's robot.yaml."""
+    robot: Annotated[Path | None, tyro.conf.arg(name="robot-file", metavar="FILE")] = None
+    """robot.yaml of another robot."""
     gaits: GaitLibraryConfig = field(default_factory=GaitLibraryConfig)
     track: TrackConfig = field(default_factory=TrackConfig)
 

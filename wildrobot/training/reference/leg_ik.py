@@ -17,8 +17,8 @@ _TOLERANCE = 1e-11
 _MAX_ITERATIONS = 30
 _NEEDED = ("hip_roll", "hip_pitch", "knee_pitch", "ankle_pitch")
 _MORE = ("hip_yaw", "ankle_roll")
-_MARK_M = 0.05
-"""Half the distance of the marks of a foot whose contacts do not show its direction."""
+_AHEAD, _ASIDE = np.array([0.05, 0.0, 0.0]), np.array([0.0, 0.05, 0.0])
+"""m, from a contact to marks that show the foot's direction where its contacts do not."""
 
 
 class LegIK:
@@ -82,9 +82,9 @@ class LegIK:
         for foot, pads in enumerate(spec.foot_pads):
             at = np.array([spec.tree.sites[spec.foot_names[pad]].pos for pad in pads])
             front, rear = at[np.argmax(at[:, 0])], at[np.argmin(at[:, 0])]
-            if front[0] - rear[0] < 0.2 * _MARK_M:
-                front, rear = front + [_MARK_M, 0.0, 0.0], rear - [_MARK_M, 0.0, 0.0]
-            own = [front, rear, rear + [0.0, _MARK_M, 0.0]] if self._level else [front, rear]
+            if front[0] - rear[0] < 0.01:
+                front, rear = front + _AHEAD, rear - _AHEAD
+            own = [front, rear, rear + _ASIDE] if self._level else [front, rear]
             marks += own
             self._feet += [foot] * len(own)
         self._marks = np.array(marks)
