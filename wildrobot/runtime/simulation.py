@@ -38,9 +38,9 @@ class Truth:
     joint_position: Array
     joint_velocity: Array
     foot_force: Array
-    """(N, 4) N, normal, per switch."""
+    """(N, feet) N, normal, per switch."""
     foot_position: Array
-    """(N, 4, 3) m, sole points."""
+    """(N, feet, 3) m, sole points."""
     saturated: NDArray[np.bool_]
     """(N, n) servo at its voltage limit."""
     torque: Array

@@ -145,9 +145,9 @@ class LegIK:
         pitch = np.broadcast_to(pitch, (*shape, 2)).reshape(-1, 2)
         rise = -np.sin(pitch) * (self.toe_length + self.heel_length)
         if heading is None:
-            own = np.arctan2(rotation[:, 1, 0], rotation[:, 0, 0])
-            heading = np.stack([own, own], axis=-1)
-        heading = np.broadcast_to(heading, (*shape, 2)).reshape(-1, 2)
+            heading = np.repeat(np.arctan2(rotation[:, 1, 0], rotation[:, 0, 0])[:, None], 2, axis=-1)
+        else:
+            heading = np.broadcast_to(heading, (*shape, 2)).reshape(-1, 2)
         q = self._planar(target, pitch) if guess is None else guess.reshape(-1, n).copy()
         residual = np.full((len(q), 2, self.joints.shape[1]), np.inf)
         for _ in range(_MAX_ITERATIONS):
