@@ -38,8 +38,8 @@ def check_places(path: Path, tree: BodyTree, pelvis: str, torso: str, imu_site: 
         )
 
 
-def check_feet(path: Path, kinematics: Kinematics, mirror: MirrorMap) -> None:
-    """There is a left foot and a right one, with as many contacts each.
+def check_feet(path: Path, kinematics: Kinematics) -> None:
+    """There are two feet, with as many contacts each.
 
     Raises:
         UserError: there is not.
@@ -47,9 +47,17 @@ def check_feet(path: Path, kinematics: Kinematics, mirror: MirrorMap) -> None:
     bodies, counts = len(kinematics.foot_pads), [len(pads) for pads in kinematics.foot_pads]
     if bodies != 2 or counts[0] != counts[1]:
         raise UserError(
-            f"{path}: the sites in feet lie on {bodies} bodies, {' and '.join(map(str, counts))} on each; expected two "
+            f"{path}: the sites in feet lie on {bodies} bodies ({', '.join(map(str, counts))} of them); expected two "
             "bodies, a left and a right foot, with the same number of sites on each."
         )
+
+
+def check_sides(path: Path, kinematics: Kinematics, mirror: MirrorMap) -> None:
+    """One foot is the other's mirror image.
+
+    Raises:
+        UserError: it is not.
+    """
     same = kinematics.foot_of_point[mirror.foot_index] == kinematics.foot_of_point
     if same.any():
         raise UserError(

@@ -165,7 +165,7 @@ class Kinematics:
         lever = points[..., None, :] - anchors[..., chain, :, :]
         axis = axes[..., chain, :, :]
         columns = xp.linalg.cross(axis, lever)
-        zero = xp.zeros_like(columns[..., 0, :])
+        zero = xp.zeros_like(points)
         where = {int(joint): level for level, joint in enumerate(chains.joints[chain])}
         return xp.stack(
             [columns[..., where[j], :] if j in where else zero for j in range(self.num_joints)], axis=-1

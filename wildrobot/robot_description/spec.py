@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from wildrobot.config import from_dict, load_config, load_yaml, to_dict
 from wildrobot.errors import UserError
-from wildrobot.robot_description.body_checks import check_feet, check_places
+from wildrobot.robot_description.body_checks import check_feet, check_places, check_sides
 from wildrobot.robot_description.kinematics import Kinematics
 from wildrobot.robot_description.legs import JointRole, LegGeometry, derive_roles, leg_geometry
 from wildrobot.robot_description.mirror import MirrorMap, derive_mirror
@@ -178,7 +178,8 @@ class RobotSpec:
                 "correct the names, or add the sites to the MJCF."
             )
         check_places(path, self.tree, config.pelvis_body, config.torso_body, config.imu_site)
-        check_feet(path, self.kinematics, self.mirror)
+        check_feet(path, self.kinematics)
+        check_sides(path, self.kinematics, self.mirror)
         models = {
             key: from_dict(ServoModel, value, where=f"{path}.{key}")
             for key, value in config.servo_models.items()

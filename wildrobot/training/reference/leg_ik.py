@@ -56,13 +56,13 @@ class LegIK:
         self._place_marks(anchors)
 
     def _check_legs(self) -> None:
-        spec = self._spec
-        for side, joints in zip(SIDES, self.joints, strict=True):
-            roles = [spec.roles[joint].name for joint in joints]
+        spec, axes = self._spec, self._spec.kinematics.leg_axes()[1]
+        for leg, side in enumerate(SIDES):
+            roles = [spec.roles[joint].name for joint in self.joints[leg]]
             if "" in roles or not set(_NEEDED) <= set(roles):
                 listed = ", ".join(
-                    f"{spec.joint_names[joint]} ({role or 'no known role'})"
-                    for joint, role in zip(joints, roles, strict=True)
+                    f"{spec.joint_names[joint]} about {np.round(axis, 2).tolist()} ({role or 'no role'})"
+                    for joint, axis, role in zip(self.joints[leg], axes[leg], roles, strict=True)
                 )
                 raise UserError(
                     f"the gait planner needs legs of hip roll, hip pitch, knee and ankle pitch, and takes hip yaw and "
