@@ -143,7 +143,11 @@ REFUSED: dict[str, tuple[Any, Any, str]] = {
     "a pelvis that does not float": (lambda d: d.update(pelvis_body="l_foot"), None, "<freejoint> is in 'trunk'"),
     "an IMU that is not on the torso": (lambda d: d.update(torso_body="l_foot"), None, "'chip' is on 'trunk'"),
     "a turned IMU site": (None, swap('<site name="chip"', '<site name="chip" quat="0 1 0 0"'), "imu_mount"),
-    "three feet": (lambda d: d.update(feet=["r_sole", "l_sole", "chip"]), None, "6 to .r_foot., 6 to .l_foot., 0 to .trunk."),
+    "three feet": (
+        lambda d: d["feet"].append("chip"),
+        None,
+        "6 to 'r_foot', 6 to 'l_foot', 0 to 'trunk'",
+    ),
     "a foot with more contacts than the other": (
         lambda d: d["feet"].append("r_pad"),
         None,
