@@ -31,6 +31,7 @@ RUN = (
 )
 # Not run here: (pattern, reason). The first that fits counts.
 REASONS = (
+    (r"tests/robots/heron|runs/heron|heron\.lcmlog", "tests/test_second_robot.py runs it small"),
     (r"^make (test|setup|lint)$", "this is how the tests are run (.ci/run)"),
     (r"^make run$", "takes 16 minutes; tests/test_make_run.py runs its stages small"),
     (r"^wildrobot completion (zsh|fish) > ", "tests/test_completion.py runs what it prints"),

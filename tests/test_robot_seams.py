@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+import typing
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -27,11 +29,13 @@ from wildrobot.firmware_bridge.virtual.robot import Hidden, VirtualRobot
 from wildrobot.firmware_bridge.virtual.transport import VirtualTransport
 from wildrobot.robot_description import RobotSpec, load_robot
 from wildrobot.robot_description.mujoco_model import compile_model
+from wildrobot.robot_description.spec import RobotConfig, ServoModel
 from wildrobot.rotations import quat_from_rotvec, quat_multiply, quat_to_matrix, rotate
 from wildrobot.runtime.estimator import StateEstimator
 from wildrobot.runtime.features import compute_features, feature_names, mirror_features
 from wildrobot.runtime.reel import Reel
 from wildrobot.runtime.robots import RobotOptions, open_robot
+from wildrobot.runtime.safety import GUARDS
 from wildrobot.runtime.sensor_frame import SensorFrame
 from wildrobot.runtime.simulation import Simulation
 from wildrobot.training.evaluation import EvalConfig
@@ -509,3 +513,31 @@ def test_more_contacts_than_the_board_has_inputs_are_refused(tmp_path: Path, her
     wrong = [str(finding) for finding in check(bus, spec) if finding.level == "error"]
     assert len(wrong) == 1
     assert "4 foot inputs, but heron has the feet r_0, r_1, r_2, l_0, l_1, l_2" in wrong[0]
+
+
+# ---------------------------------------------------------------------- the page
+
+
+def keys(config: type, found: set[str]) -> set[str]:
+    """The names of a configuration's fields, and of the configurations in them."""
+    for field, hint in typing.get_type_hints(config).items():
+        found.add(field)
+        for inner in (hint, *typing.get_args(hint)):
+            if dataclasses.is_dataclass(inner):
+                keys(typing.cast("type", inner), found)
+    return found
+
+
+def test_the_page_explains_every_key_of_robot_yaml() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "new_robot.md").read_text(encoding="utf-8")
+    wanted = keys(RobotConfig, set()) | keys(ServoModel, set()) | set(GUARDS)
+    assert {"p_gain", "stall_current_a", "watchdog_s", "tilt_rad"} <= wanted
+    assert [key for key in sorted(wanted - {"warn", "stop"}) if f"`{key}`" not in text] == []
+
+
+@pytest.mark.parametrize("section", ["reference", "train"])
+def test_the_page_explains_every_key_of_the_preset(section: str) -> None:
+    text = (Path(__file__).parents[1] / "docs" / "new_robot.md").read_text(encoding="utf-8")
+    for group, values in yaml.safe_load(Path(PRESET).read_text())[section].items():
+        for key in values:
+            assert key in text, f"{group}.{key}"
