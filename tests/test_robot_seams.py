@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import typing
+import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -345,6 +346,77 @@ def test_the_phase_begins_with_the_left_swing_though_the_right_foot_is_named_fir
     assert lifts.size
     assert np.allclose(np.cos(clip.phase[lifts]), 1.0)
     assert np.all(left | right)
+
+
+def without_joints(text: str, *names: str) -> str:
+    """The MJCF with these joints' bodies (light ones) taken out and what hung on them hung on their parents."""
+    root = ElementTree.fromstring(text)
+    for name in names:
+        parent, body = next(
+            (parent, body)
+            for parent in root.iter("body")
+            for body in parent.findall("body")
+            for joint in body.findall("joint")
+            if joint.get("name") == name
+        )
+        parent.remove(body)
+        for child in body.findall("body"):
+            places = [
+                np.array([float(x) for x in part.get("pos", "0 0 0").split()]) for part in (body, child)
+            ]
+            child.set("pos", " ".join(f"{x:.12g}" for x in places[0] + places[1]))
+            parent.append(child)
+        actuators = root.find("actuator")
+        assert actuators is not None
+        actuators.remove(next(item for item in actuators if item.get("name") == name))
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def bend_backwards(text: str) -> str:
+    return text.replace('axis="0 1 0" range="0 1.9"', 'axis="0 1 0" range="-1.9 0"').replace(
+        'axis="0 -1 0" range="-1.9 0"', 'axis="0 -1 0" range="0 1.9"'
+    )
+
+
+@pytest.mark.parametrize("kind", ["no hip yaw", "no hip yaw, no ankle roll", "bird's knees"])
+def test_gaits_are_planned_for_other_legs_too(kind: str, tmp_path: Path) -> None:
+    stiff, birdlike = "no ankle roll" in kind, kind == "bird's knees"
+    lost = [f"{side}_swivel" for side in "rl" if "yaw" in kind]
+    lost += [f"{side}_toe" for side in "rl" if stiff]  # the foot's joint becomes the ankle's pitch then
+
+    def description(data: dict[str, Any]) -> None:
+        data["joints"] = [joint for joint in data["joints"] if joint["name"] not in lost]
+        for joint in data["joints"]:
+            joint["home_rad"] *= -1.0 if birdlike else 1.0
+            if stiff and joint["name"].endswith("tilt"):
+                joint["home_rad"] = -0.45
+
+    def body(text: str) -> str:
+        if birdlike:
+            return bend_backwards(text).replace('range="-1.4 0.6"', 'range="-0.6 1.4"')
+        text = without_joints(text, *lost)
+        pitch = '_tilt" axis="0 1 0" range="-0.9 0.8"'
+        return text.replace('_tilt" axis="1 0 0" range="-0.4 0.4"', pitch) if stiff else text
+
+    spec = load_robot(changed(tmp_path, description, body))
+    preset = apply_preset(BuildConfig(), PRESET, "reference")
+    gaits = replace(
+        preset.gaits,
+        speeds_m_s=(0.2,),
+        turn_speeds_m_s=(0.1,),
+        turn_rates_rad_s=(0.2,),
+        start_speeds_m_s=(0.2,),
+    )
+    clips, _ = plan_clips(spec, replace(preset, gaits=gaits))
+    walk = next(clip for clip in clips if clip.name.startswith("walk"))
+    knees = walk.joint_position[:, spec.joints_of("knee_pitch")] * [-1.0, 1.0]
+    assert np.all(knees < 0.0) if birdlike else np.all(knees > 0.0)
+    for clip in clips:
+        rotation = quat_to_matrix(clip.root_quaternion)
+        soles = LegIK(spec).soles(clip.joint_position, clip.root_position, rotation)
+        for switch, foot in enumerate(spec.foot_side):
+            down = clip.contact[1:, switch] & clip.contact[:-1, switch]
+            assert np.abs(np.diff(soles[:, foot, :2], axis=0))[down].max() < 1e-3, clip.name
 
 
 @pytest.mark.parametrize(
