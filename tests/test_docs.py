@@ -104,6 +104,19 @@ def test_a_command_of_ours_exists_with_all_its_flags(command: str) -> None:
     assert set(flags) <= {*known_words()[path], "--help"}, f"wildrobot {' '.join(path)} has no such flag"
 
 
+def test_every_command_that_loads_a_robot_takes_the_file_of_another_one() -> None:
+    checked = set()
+    for command in cli.COMMANDS:
+        source = (ROOT / command.module.replace(".", "/")).with_suffix(".py").read_text(encoding="utf-8")
+        if "load_robot" not in source:
+            continue
+        for words, flags in known_words().items():
+            if words[: len(command.words)] == command.words and "--help" in flags:
+                assert "--robot-file" in flags, words
+                checked.add(words)
+    assert {("run",), ("train",), ("servo", "read"), ("make-run",)} <= checked
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_files_of_the_repository_that_a_command_names_are_there(command: str) -> None:
     for word in shlex.split(command):

@@ -138,7 +138,7 @@ def reboot(bus: Bus, order: Reboot) -> int:
 # ---------------------------------------------------------------------- registers
 
 
-def describe(register: Register, value: int, units: Units | None = None) -> str:
+def describe(register: Register, value: int, units: Units) -> str:
     """A register's value with its unit."""
     if register.name in _POSITIONS:
         angle = (value - table.CENTRE_COUNT) * 360.0 / table.COUNTS_PER_TURN
@@ -149,7 +149,7 @@ def describe(register: Register, value: int, units: Units | None = None) -> str:
         return f"{value} ({table.BAUD_RATES.get(value, 'unknown')} bit/s)"
     if register is table.BUS_WATCHDOG and value == -1:
         return "-1 (tripped)"
-    if register.name in (units := units or _units(load_robot().servos[0])):
+    if register.name in units:
         scale, unit = units[register.name]
         return f"{value} ({value * scale:.4g} {unit})"
     return str(value)
@@ -158,12 +158,12 @@ def describe(register: Register, value: int, units: Units | None = None) -> str:
 def _units_of(order: Read | Write) -> Units:
     """Of the servo that the order names; of the robot's first one, if robot.yaml does not know that id."""
     spec = load_robot(order.common.robot_file)
-    return _units(spec.servos[spec.servo_ids.index(order.id) if order.id in spec.servo_ids else 0])
+    return units_of(spec.servos[spec.servo_ids.index(order.id) if order.id in spec.servo_ids else 0])
 
 
 @functools.lru_cache(maxsize=8)
-def _units(servo: ServoModel) -> Units:
-    """Registers to (size of a count, unit)."""
+def units_of(servo: ServoModel) -> Units:
+    """Registers of a servo of this type to (size of a count, unit)."""
     kinds: dict[tuple[float, str], str] = {
         (table.RETURN_DELAY_S * 1e6, "us"): "return_delay_time",
         (1.0, "°C"): "temperature_limit present_temperature",
