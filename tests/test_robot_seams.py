@@ -16,6 +16,7 @@ import mujoco
 import numpy as np
 import pytest
 import yaml
+from synthetic_walker import Walker, write_bvh
 
 from wildrobot.errors import UserError
 from wildrobot.firmware_bridge.bus import Bus
@@ -346,6 +347,21 @@ def test_the_phase_begins_with_the_left_swing_though_the_right_foot_is_named_fir
     assert lifts.size
     assert np.allclose(np.cos(clip.phase[lifts]), 1.0)
     assert np.all(left | right)
+
+
+def test_a_person_s_walk_becomes_its_own(heron: RobotSpec, tmp_path: Path) -> None:
+    path = write_bvh(tmp_path / "walk.bvh", Walker(step_length=0.3))
+    config = replace(apply_preset(BuildConfig(), PRESET, "reference"), bvh=(path,))
+    clips, _ = plan_clips(heron, config)
+    assert {clip.name.removeprefix("walk_").split("_")[0] for clip in clips} >= {
+        "stand",
+        "start",
+        "stop",
+        "cycle",
+    }
+    for clip in clips:
+        clip.check(heron)
+        assert clip.contact.shape[1] == 2
 
 
 def without_joints(text: str, *names: str) -> str:

@@ -24,6 +24,7 @@ from wildrobot.training.reference.clip import PlannedClip
 from wildrobot.training.reference.dataset import ReferenceDataset
 from wildrobot.training.reference.gait import GaitLibraryConfig, build_gait_library
 from wildrobot.training.reference.record import record
+from wildrobot.training.reference.scaling import RetargetConfig
 from wildrobot.training.reference.track import TrackConfig, train_tracker
 
 EPILOG = """examples:
@@ -58,6 +59,8 @@ class BuildConfig:
     robot: Annotated[Path | None, tyro.conf.arg(name="robot-file", metavar="FILE")] = None
     """robot.yaml of another robot."""
     gaits: GaitLibraryConfig = field(default_factory=GaitLibraryConfig)
+    retarget: RetargetConfig = field(default_factory=RetargetConfig)
+    """How motion capture becomes the robot's."""
     track: TrackConfig = field(default_factory=TrackConfig)
 
 
@@ -72,7 +75,7 @@ def plan_clips(spec: RobotSpec, config: BuildConfig) -> tuple[list[PlannedClip],
 
         for loader, paths in ((load_bvh, config.bvh), (load_amass, config.amass)):
             for path in paths:
-                found, failed = retarget(spec, loader(path))
+                found, failed = retarget(spec, loader(path), config.retarget)
                 clips += found
                 rejected += [
                     _rejected(item.name, str(path), item.figure, item.value, item.limit) for item in failed
