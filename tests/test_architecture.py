@@ -129,3 +129,13 @@ def f():
         "wildrobot.runtime.e",
     }
     assert "g" in set(imported(tree, path, top_level=False))
+
+
+def test_no_code_takes_the_robot_for_wildrobot() -> None:
+    """A robot is loaded from the file that the caller names; a default is the command line's business."""
+    found = [
+        str(path.relative_to(ROOT))
+        for path in sources()
+        if "load_robot()" in path.read_text(encoding="utf-8")
+    ]
+    assert not found

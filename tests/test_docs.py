@@ -35,6 +35,7 @@ RUN = (
 )
 # Not run here: (pattern, reason). The first that fits counts.
 REASONS = (
+    (r"tests/robots/heron|runs/heron|heron\.lcmlog", "tests/test_second_robot.py runs it small"),
     (r"^make (test|setup|lint)$", "this is how the tests are run (.ci/run)"),
     (r"^make run$", "takes 16 minutes; tests/test_make_run.py runs its stages small"),
     (r"^wildrobot completion (zsh|fish) > ", "tests/test_completion.py runs what it prints"),
@@ -108,6 +109,19 @@ def test_a_command_of_ours_exists_with_all_its_flags(command: str) -> None:
     assert path, f"there is no command '{words[0]}'"
     flags = [word.partition("=")[0] for word in words if word.startswith("--")]
     assert set(flags) <= {*known_words()[path], "--help"}, f"wildrobot {' '.join(path)} has no such flag"
+
+
+def test_every_command_that_loads_a_robot_takes_the_file_of_another_one() -> None:
+    checked = set()
+    for command in cli.COMMANDS:
+        source = (ROOT / command.module.replace(".", "/")).with_suffix(".py").read_text(encoding="utf-8")
+        if "load_robot" not in source:
+            continue
+        for words, flags in known_words().items():
+            if words[: len(command.words)] == command.words and "--help" in flags:
+                assert "--robot-file" in flags, words
+                checked.add(words)
+    assert {("run",), ("train",), ("servo", "read"), ("make-run",)} <= checked
 
 
 @pytest.mark.parametrize("command", COMMANDS)

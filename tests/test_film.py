@@ -138,7 +138,7 @@ def test_a_fall_is_told_and_ends_the_scene_a_second_later(policy_file: Path) -> 
         SPEC, load_skill(SPEC, policy_file), one, config(policy_file, policy_file.parent)
     )
     assert 0.5 < figures["fell_at_s"] < 3.0
-    assert reel.frames / reel.FPS == pytest.approx(figures["fell_at_s"] + 1.0, abs=0.1)
+    assert reel.frames / reel.fps == pytest.approx(figures["fell_at_s"] + 1.0, abs=0.1)
     assert outcome(figures).startswith(f"fell at {figures['fell_at_s']:.1f} s")
 
 

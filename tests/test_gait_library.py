@@ -112,9 +112,10 @@ def test_leg_ik_inverts_forward_kinematics_at_a_tilted_pelvis(spec: RobotSpec) -
     points = position[:, None] + spec.kinematics.foot_points(q) @ np.swapaxes(rotation, -1, -2)
     span = points.reshape(count, 2, 2, 3)[:, :, 0] - points.reshape(count, 2, 2, 3)[:, :, 1]
     pitch = -np.arcsin(span[..., 2] / np.linalg.norm(span, axis=-1))
-    found = ik.solve(position, rotation, ik.sole_points(points), pitch)
+    soles = ik.soles(q, position, rotation)
+    found = ik.solve(position, rotation, soles, pitch)
     again = position[:, None] + spec.kinematics.foot_points(found) @ np.swapaxes(rotation, -1, -2)
-    assert np.max(np.abs(ik.sole_points(again) - ik.sole_points(points))) < 1e-9
+    assert np.max(np.abs(ik.soles(found, position, rotation) - soles)) < 1e-9
     assert np.max(np.abs(again[..., 2] - points[..., 2])) < 1e-9  # so the pitch is right too
     assert np.max(np.abs(found - q)) < 1e-6
 
@@ -153,7 +154,8 @@ def test_stance_feet_stay_where_they_are_and_no_sole_is_below_the_floor(
     """
     for clip in library.values():
         points = feet_in_world(spec, clip)
-        soles = planner.ik.sole_points(points)
+        rotation = quat_to_matrix(clip.root_quaternion)
+        soles = planner.ik.soles(clip.joint_position, clip.root_position, rotation)
         for foot in range(2):
             for stance in stances(soles[:, foot, :2], clip.contact[:, 2 * foot]):
                 assert np.max(np.abs(stance - stance[0])) < 1e-3, clip.name

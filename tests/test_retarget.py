@@ -107,14 +107,13 @@ def test_phase_is_zero_where_the_left_swing_begins_and_pi_where_the_right_one_do
 def test_standing_feet_neither_slip_nor_sink(clips: dict[str, PlannedClip]) -> None:
     body = WholeBody(SPEC)
     for clip in clips.values():
-        points = soles(clip)
         rotation = quat_to_matrix(clip.root_quaternion)
         lowest = body.lowest_points(clip.root_position, rotation, clip.joint_position)
         assert lowest.min() > -1e-4, clip.name
         for foot in range(2):
             down = clip.contact[1:, 2 * foot] & clip.contact[:-1, 2 * foot]
             # The sole point, on the line from heel to toe; the ends of a leaning sole move a little.
-            sole = LegIK(SPEC).sole_points(points)[:, foot, :2]
+            sole = LegIK(SPEC).soles(clip.joint_position, clip.root_position, rotation)[:, foot, :2]
             slip = np.linalg.norm(np.diff(sole, axis=0), axis=-1)[down]
             assert slip.max(initial=0.0) < 1e-3, clip.name
             assert np.abs(lowest[clip.contact[:, 2 * foot], foot]).max() < 1e-3, clip.name

@@ -6,13 +6,13 @@ import io
 from typing import Any
 
 import pytest
-from calibration_helpers import Bench
+from calibration_helpers import SPEC, Bench
 
 from wildrobot.errors import UserError
 from wildrobot.firmware_bridge import control_table as table
 from wildrobot.firmware_bridge.presence import answers_garbled
 from wildrobot.firmware_bridge.servo_cli import Read, Reboot, Scan, SetId, Write, main, run
-from wildrobot.firmware_bridge.servo_orders import describe
+from wildrobot.firmware_bridge.servo_orders import describe, units_of
 from wildrobot.firmware_bridge.virtual.faults import DuplicateId, Overload, Silent, WrongBaud
 from wildrobot.firmware_bridge.virtual.robot import Hidden
 
@@ -62,7 +62,7 @@ def test_read_without_names_prints_the_whole_table(capsys: pytest.CaptureFixture
     ],
 )
 def test_a_count_is_shown_in_its_unit(name: str, value: int, text: str) -> None:
-    assert describe(table.BY_NAME[name], value) == text
+    assert describe(table.BY_NAME[name], value, units_of(SPEC.servos[0])) == text
 
 
 def test_write_changes_a_register_and_shows_both_values(capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,6 +14,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -67,13 +68,13 @@ class SceneRenderer:
     """Pictures of one model from a camera that follows a body, without a screen."""
 
     def __init__(
-        self, model: Any, width: int, height: int, follow: str = "pelvis", shadows: bool = True
+        self, model: Any, width: int, height: int, follow: str | None = None, shadows: bool = True
     ) -> None:
         """
         Args:
             model: `mujoco.MjModel`.
             width, height: picture size in pixels.
-            follow: body that the camera keeps in view.
+            follow: body that the camera keeps in view. Default: the first one, a robot's pelvis.
             shadows: cast shadows; they show whether a foot is off the floor and cost about half of the time.
 
         Raises:
@@ -102,7 +103,7 @@ class SceneRenderer:
         self._options = mujoco.MjvOption()
         self._rectangle = mujoco.MjrRect(0, 0, width, height)
         self._pixels = np.empty((height, width, 3), dtype=np.uint8)
-        self._body = model.body(follow).id
+        self._body = 1 if follow is None else model.body(follow).id
         self._ground: NDArray[np.float64] | None = None
         self.camera = mujoco.MjvCamera()
         self.camera.azimuth, self.camera.elevation, self.camera.distance = 115.0, -12.0, 1.4
@@ -147,10 +148,10 @@ class VideoWriter:
         self,
         path: str | os.PathLike[str],
         model: Any,
-        fps: int = 25,
+        fps: int | Fraction = 25,
         width: int = 640,
         height: int = 480,
-        follow: str = "pelvis",
+        follow: str | None = None,
     ) -> None:
         """
         Args:
@@ -158,7 +159,7 @@ class VideoWriter:
             model: `mujoco.MjModel` of the scene.
             fps: frames per second of the file; `due()` tells which instants these are.
             width, height: pixels, even numbers.
-            follow: body that the camera keeps in view.
+            follow: body that the camera keeps in view. Default: the first one.
 
         Raises:
             UserError: rendering does not work here, or the folder cannot be written to.

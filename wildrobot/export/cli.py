@@ -59,7 +59,7 @@ class ExportOptions:
     """Write ONNX (the only form there is); a file name may follow."""
     output: Path | None = None
     """The policy's file. Default: RUN/policy.onnx."""
-    robot: Path | None = None
+    robot: Annotated[Path | None, tyro.conf.arg(name="robot-file", metavar="FILE")] = None
     """robot.yaml that the run was trained with, if it is not the one of the run's configuration."""
     seed: int = 0
     """Of the rollouts that the comparison is made on."""
@@ -170,7 +170,7 @@ def _same_robot(checkpoint: dict[str, Any], spec: RobotSpec, run: Path) -> None:
         raise UserError(
             f"{run} was made with another robot description (hash {str(checkpoint['robot_hash'])[:12]}; "
             f"{spec.path} has {spec.robot_hash[:12]}): the contract would be wrong. Give that robot.yaml "
-            f"with --robot; the commit that holds it stands in {run / 'environment.json'}."
+            f"with --robot-file; the commit that holds it stands in {run / 'environment.json'}."
         )
 
 

@@ -144,7 +144,7 @@ def judge_board(samples: Sequence[BoardSample], feet: Sequence[str], device: int
             repair = "Turn the robot slowly about all axes, then let it rest for some seconds"
             findings.append(finding("warning", "IMU", "has not calibrated itself yet", repair))
     force = np.median([sample.foot_force for sample in samples], axis=0)
-    listed = ", ".join(f"{name} {value:.1f} N" for name, value in zip(feet, force, strict=True))
+    listed = ", ".join(f"{name} {value:.1f} N" for name, value in zip(feet, force[: len(feet)], strict=True))
     if last.status & BoardStatus.FOOT_OUT_OF_RANGE:
         findings.append(
             finding("error", "feet", f"an input is at one of its ends ({listed})", "Look for a broken wire")

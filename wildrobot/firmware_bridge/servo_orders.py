@@ -15,10 +15,12 @@ from wildrobot.firmware_bridge.control_table import BY_NAME, Register
 from wildrobot.firmware_bridge.presence import BAUDS, answers_garbled, model_name
 from wildrobot.firmware_bridge.protocol import MAX_ID
 from wildrobot.robot_description import load_robot
+from wildrobot.robot_description.spec import ServoModel
 
 if TYPE_CHECKING:
     from wildrobot.firmware_bridge.servo_cli import Read, Reboot, Scan, SetId, Write
 
+Units = dict[str, tuple[float, str]]
 _POSITIONS = (
     "max_position_limit",
     "min_position_limit",
@@ -51,7 +53,7 @@ def read(bus: Bus, order: Read) -> int:
     """Print registers."""
     registers = [_register(name) for name in order.registers] or list(table.REGISTERS)
     for register in registers:
-        print(f"{register.name:<24} {describe(register, bus.read(order.id, register))}")
+        print(f"{register.name:<24} {describe(register, bus.read(order.id, register), _units_of(order))}")
     return 0
 
 
@@ -79,7 +81,8 @@ def write(bus: Bus, order: Write) -> int:
     if register is table.BAUD_RATE:
         print(f"servo {order.id} talks at {table.BAUD_RATES.get(order.value, order.value)} bit/s from now on")
         return 0
-    print(f"servo {order.id}: {register.name} {old} > {describe(register, bus.read(order.id, register))}")
+    new = describe(register, bus.read(order.id, register), _units_of(order))
+    print(f"servo {order.id}: {register.name} {old} > {new}")
     return 0
 
 
@@ -135,7 +138,7 @@ def reboot(bus: Bus, order: Reboot) -> int:
 # ---------------------------------------------------------------------- registers
 
 
-def describe(register: Register, value: int) -> str:
+def describe(register: Register, value: int, units: Units) -> str:
     """A register's value with its unit."""
     if register.name in _POSITIONS:
         angle = (value - table.CENTRE_COUNT) * 360.0 / table.COUNTS_PER_TURN
@@ -146,16 +149,21 @@ def describe(register: Register, value: int) -> str:
         return f"{value} ({table.BAUD_RATES.get(value, 'unknown')} bit/s)"
     if register is table.BUS_WATCHDOG and value == -1:
         return "-1 (tripped)"
-    if register.name in (units := _units()):
+    if register.name in units:
         scale, unit = units[register.name]
         return f"{value} ({value * scale:.4g} {unit})"
     return str(value)
 
 
-@functools.lru_cache(maxsize=1)
-def _units() -> dict[str, tuple[float, str]]:
-    """Registers to (size of a count, unit); all XM430 have the same."""
-    servo = load_robot().servos[0]
+def _units_of(order: Read | Write) -> Units:
+    """Of the servo that the order names; of the robot's first one, if robot.yaml does not know that id."""
+    spec = load_robot(order.common.robot_file)
+    return units_of(spec.servos[spec.servo_ids.index(order.id) if order.id in spec.servo_ids else 0])
+
+
+@functools.lru_cache(maxsize=8)
+def units_of(servo: ServoModel) -> Units:
+    """Registers of a servo of this type to (size of a count, unit)."""
     kinds: dict[tuple[float, str], str] = {
         (table.RETURN_DELAY_S * 1e6, "us"): "return_delay_time",
         (1.0, "°C"): "temperature_limit present_temperature",

@@ -11,6 +11,7 @@ import numpy as np
 from wildrobot.errors import UserError
 from wildrobot.firmware_bridge import control_table as table
 from wildrobot.firmware_bridge.board import control_table as board_table
+from wildrobot.firmware_bridge.board.driver import FOOT_INPUTS
 from wildrobot.firmware_bridge.bus import Bus, BusError, Device
 from wildrobot.firmware_bridge.control_table import BY_NAME, Register, describe_hardware_error
 from wildrobot.firmware_bridge.servo_bus import ServoBus
@@ -135,6 +136,9 @@ def _check_servo(bus: Bus, spec: RobotSpec, joint: int) -> list[Finding]:
 def _check_board(bus: Bus, spec: RobotSpec) -> list[Finding]:
     device = spec.config.bus.sensor_board_id
     who = f"sensor board {device}"
+    if spec.num_feet > FOOT_INPUTS:
+        text = f"has {FOOT_INPUTS} foot inputs, but {spec.name} has the feet {', '.join(spec.foot_names)}"
+        return [Finding("error", device, who, text, "Name fewer sites under feet in robot.yaml")]
     found = bus.ping(device) or bus.ping(device)
     if found is None:
         return [Finding("error", device, who, "no answer", "Check its cable and its power")]

@@ -37,25 +37,19 @@ class _Chains:
     """Several base-to-tip chains with the same number of hinges, stacked as constants of shape (c, ...)."""
 
     def __init__(self, tree: BodyTree, joint_names: tuple[str, ...], tips: list[int]) -> None:
-        paths: list[list[int]] = []
-        for tip in tips:
-            path, body = [], tip
-            while body > 0:
-                path.append(body)
-                body = tree.bodies[body].parent
-            paths.append(path[::-1])
-        if len({len(path) for path in paths}) > 1 or any(
-            tree.bodies[b].joint is None for p in paths for b in p
-        ):
-            raise ValueError("chains must have equal length and one hinge per body")
+        paths = tree.chains(tips)
         self.depth = len(paths[0])
-        self.joints = np.array([[joint_names.index(tree.bodies[b].joint.name) for b in p] for p in paths])  # type: ignore[union-attr]
+        joints = [[joint_names.index(tree.bodies[b].joint.name) for b in p] for p in paths]  # type: ignore[union-attr]
+        self.joints = np.array(joints, dtype=np.int64)
         bodies = [[tree.bodies[b] for b in path] for path in paths]
-        self.offset = np.array([[b.pos for b in chain] for chain in bodies])  # (c, depth, 3)
-        self.fixed = np.array([[_quat_matrix(b.quat) for b in chain] for chain in bodies])  # (c, depth, 3, 3)
-        self.axis = np.array([[b.joint.axis for b in chain] for chain in bodies])  # type: ignore[union-attr]
-        self.anchor = np.array([[b.joint.anchor for b in chain] for chain in bodies])  # type: ignore[union-attr]
-        self.skew = np.array([[_skew(axis) for axis in chain] for chain in self.axis])
+        shape = (len(paths), self.depth)
+        self.offset = np.array([[b.pos for b in chain] for chain in bodies]).reshape(*shape, 3)
+        self.fixed = np.array([[_quat_matrix(b.quat) for b in chain] for chain in bodies]).reshape(
+            *shape, 3, 3
+        )
+        self.axis = np.array([[b.joint.axis for b in chain] for chain in bodies]).reshape(*shape, 3)  # type: ignore[union-attr]
+        self.anchor = np.array([[b.joint.anchor for b in chain] for chain in bodies]).reshape(*shape, 3)  # type: ignore[union-attr]
+        self.skew = np.array([[_skew(axis) for axis in chain] for chain in self.axis]).reshape(*shape, 3, 3)
         self.skew2 = self.skew @ self.skew
 
 
@@ -71,14 +65,39 @@ class Kinematics:
         imu_site: str,
     ) -> None:
         self.num_joints = len(joint_names)
+        self._cache: dict[Any, Any] = {}
         sites = [tree.sites[name] for name in foot_sites]
         feet: list[int] = list(dict.fromkeys(site.body for site in sites))
         self._legs = _Chains(tree, joint_names, feet)
+        across = self._frames(self._legs, np.zeros(self.num_joints))[0][:, 1]
+        if np.any(np.diff(across) > 0.0):  # from left to right, in whatever order the description has them
+            feet = [feet[i] for i in np.argsort(-across, kind="stable")]
+            self._legs = _Chains(tree, joint_names, feet)
         self.foot_of_point = np.array([feet.index(site.body) for site in sites])
+        """(points,) the foot that each point is on: 0 the leftmost."""
+        self.foot_pads = [np.flatnonzero(self.foot_of_point == foot) for foot in range(len(feet))]
+        """Indices of each foot's points."""
         self._points = np.array([site.pos for site in sites])
         self._torso = _Chains(tree, joint_names, [tree.body_index(torso)])
         self._imu = tree.sites[imu_site].pos
-        self._cache: dict[Any, Any] = {}
+
+    @property
+    def leg_joints(self) -> Any:
+        """(feet, depth) indices of each leg's joints, from the base down."""
+        return self._legs.joints
+
+    @property
+    def torso_joints(self) -> tuple[int, ...]:
+        """Indices of the joints between base and torso; none if the torso is the base."""
+        return tuple(int(joint) for joint in self._torso.joints[0])
+
+    def leg_axes(self) -> tuple[Any, Any]:
+        """Where the legs' hinges are and which way they point at the zero pose, (feet, depth, 3) m and unit vectors."""
+        return self._frames(self._legs, np.zeros(self.num_joints))[2:]
+
+    def torso_axes(self) -> Any:
+        """Axes (waist joints, 3) of the joints between base and torso at the zero pose."""
+        return self._frames(self._torso, np.zeros(self.num_joints))[3][0]
 
     def _const(self, xp: Any, like: Any, value: Any) -> Any:
         """`value` as an array of the library, type and device of `like`; converted once."""
@@ -92,6 +111,8 @@ class Kinematics:
     def _frames(self, chains: _Chains, q: Any) -> tuple[Any, Any, Any, Any]:
         """Tip pose and hinges: p (..., c, 3), R (..., c, 3, 3), anchors and axes (..., c, depth, 3)."""
         xp = array_namespace(q)
+        if chains.depth == 0:
+            return self._base_frames(xp, q, len(chains.joints))
         columns = [
             xp.stack([q[..., int(joint)] for joint in chains.joints[:, level]], axis=-1)
             for level in range(chains.depth)
@@ -124,6 +145,13 @@ class Kinematics:
             axes.append((before @ axis[..., None])[..., 0])
         return position, rotation, xp.stack(anchors, axis=-2), xp.stack(axes, axis=-2)
 
+    def _base_frames(self, xp: Any, q: Any, count: int) -> tuple[Any, Any, Any, Any]:
+        """`_frames` of chains without a hinge: the base itself."""
+        eye = self._const(xp, q, _IDENTITY)
+        none = xp.zeros((*q.shape[:-1], count, 0, 3), dtype=q.dtype, device=device(q))
+        position = xp.zeros((*q.shape[:-1], count, 3), dtype=q.dtype, device=device(q))
+        return position, position[..., None] + eye, none, none
+
     def _level(self, xp: Any, like: Any, chains: _Chains, name: str, level: int) -> Any:
         key = (id(chains), name, level)
         if key not in self._cache:
@@ -137,38 +165,48 @@ class Kinematics:
         lever = points[..., None, :] - anchors[..., chain, :, :]
         axis = axes[..., chain, :, :]
         columns = xp.linalg.cross(axis, lever)
-        zero = xp.zeros_like(columns[..., 0, :])
+        zero = xp.zeros_like(points)
         where = {int(joint): level for level, joint in enumerate(chains.joints[chain])}
         return xp.stack(
             [columns[..., where[j], :] if j in where else zero for j in range(self.num_joints)], axis=-1
         )
 
-    def _point_positions(self, xp: Any, q: Any, position: Any, rotation: Any) -> list[Any]:
-        points = self._const(xp, q, self._points)
+    def _point_positions(
+        self, xp: Any, q: Any, position: Any, rotation: Any, points: Any = None, feet: Any = None
+    ) -> list[Any]:
+        points = self._const(xp, q, self._points if points is None else points)
         return [
             position[..., int(foot), :] + (rotation[..., int(foot), :, :] @ points[i][..., None])[..., 0]
-            for i, foot in enumerate(self.foot_of_point)
+            for i, foot in enumerate(self.foot_of_point if feet is None else feet)
         ]
 
     def foot_points(self, q: Any) -> Any:
-        """Sole points (..., 4, 3): left toe, left heel, right toe, right heel, pelvis frame, m."""
-        xp = array_namespace(q)
-        position, rotation, _, _ = self._frames(self._legs, q)
-        return xp.stack(self._point_positions(xp, q, position, rotation), axis=-2)
+        """The sites of `feet` (..., points, 3), in the order of robot.yaml, pelvis frame, m."""
+        return self.marks(q, self._points, self.foot_of_point)
 
     def foot_points_and_jacobians(self, q: Any) -> tuple[Any, Any]:
-        """`foot_points` (..., 4, 3) and their Jacobians d point / d q (..., 4, 3, n), m and m/rad."""
+        """`foot_points` (..., points, 3) and their Jacobians d point / d q (..., points, 3, n), m and m/rad."""
+        return self.marks_and_jacobians(q, self._points, self.foot_of_point)
+
+    def marks(self, q: Any, marks: Any, feet: Any) -> Any:
+        """Points (..., k, 3) m, pelvis frame, that are fixed to the `feet` (k,) at `marks` (k, 3) m of their frames."""
+        xp = array_namespace(q)
+        position, rotation, _, _ = self._frames(self._legs, q)
+        return xp.stack(self._point_positions(xp, q, position, rotation, marks, feet), axis=-2)
+
+    def marks_and_jacobians(self, q: Any, marks: Any, feet: Any) -> tuple[Any, Any]:
+        """`marks` (..., k, 3) and their Jacobians d mark / d q (..., k, 3, n), m and m/rad."""
         xp = array_namespace(q)
         position, rotation, anchors, axes = self._frames(self._legs, q)
-        points = self._point_positions(xp, q, position, rotation)
+        points = self._point_positions(xp, q, position, rotation, marks, feet)
         jacobians = [
             self._jacobian(xp, self._legs, int(foot), point, anchors, axes)
-            for point, foot in zip(points, self.foot_of_point, strict=True)
+            for point, foot in zip(points, feet, strict=True)
         ]
         return xp.stack(points, axis=-2), xp.stack(jacobians, axis=-3)
 
     def foot_points_and_velocities(self, q: Any, qd: Any) -> tuple[Any, Any]:
-        """`foot_points` and their velocities relative to the pelvis (..., 4, 3), m and m/s, pelvis frame.
+        """`foot_points` and their velocities relative to the pelvis (..., points, 3), m and m/s, pelvis frame.
 
         The same as Jacobian times qd, by propagation along the chain, without building the matrix.
         """
@@ -189,7 +227,7 @@ class Kinematics:
         return xp.stack(points, axis=-2), xp.stack(velocities, axis=-2)
 
     def foot_jacobians(self, q: Any) -> Any:
-        """Jacobians of `foot_points`, (..., 4, 3, n), m/rad."""
+        """Jacobians of `foot_points`, (..., points, 3, n), m/rad."""
         return self.foot_points_and_jacobians(q)[1]
 
     def sole_frames(self, q: Any) -> tuple[Any, Any]:
@@ -217,7 +255,7 @@ class Kinematics:
         """Angular velocity of the torso relative to the pelvis (..., 3), rad/s, pelvis frame."""
         xp = array_namespace(q)
         _, _, _, axes = self._frames(self._torso, q)
-        rates = xp.stack([qd[..., int(joint)] for joint in self._torso.joints[0]], axis=-1)
+        rates = xp.take(qd, xp.asarray(self._torso.joints[0], device=device(qd)), axis=-1)
         return xp.sum(axes[..., 0, :, :] * rates[..., None], axis=-2)
 
     def imu_point(self, q: Any) -> Any:

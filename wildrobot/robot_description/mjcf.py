@@ -60,6 +60,40 @@ class BodyTree:
             raise UserError(f"the MJCF has no body '{name}'; it has {', '.join(names)}.")
         return names.index(name)
 
+    def chain(self, tip: int) -> list[int]:
+        """Indices of the bodies from the one below the base down to `tip`; empty if that is the base itself.
+
+        Raises:
+            UserError: one of them is fixed to its parent.
+        """
+        path, body = [], tip
+        while body > 0:
+            own = self.bodies[body]
+            if own.joint is None:
+                raise UserError(
+                    f"body '{own.name}' of the MJCF has no hinge, but lies on the way from the base to "
+                    f"'{self.bodies[tip].name}': make it part of its parent '{self.bodies[own.parent].name}'."
+                )
+            path.append(body)
+            body = self.bodies[body].parent
+        return path[::-1]
+
+    def chains(self, tips: list[int]) -> list[list[int]]:
+        """`chain` of several tips, which must be equally long.
+
+        Raises:
+            UserError: they are not.
+        """
+        paths = [self.chain(tip) for tip in tips]
+        if len({len(path) for path in paths}) > 1:
+            counts = ", ".join(
+                f"{len(path)} to '{self.bodies[tip].name}'" for path, tip in zip(paths, tips, strict=True)
+            )
+            raise UserError(
+                f"the legs of the MJCF have different numbers of joints ({counts}), expected alike."
+            )
+        return paths
+
 
 def _vector(element: ElementTree.Element, key: str, default: str) -> Array:
     return np.array([float(item) for item in element.get(key, default).split()])

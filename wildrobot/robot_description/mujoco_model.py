@@ -6,12 +6,15 @@ from typing import Any
 
 import mujoco
 
+from wildrobot.errors import UserError
+from wildrobot.robot_description.body_checks import foot_geoms
 from wildrobot.robot_description.spec import RobotSpec
 
 DELAY_SAMPLES = 12
 """Room in each actuator's delay line, physics steps; two of them cannot be used."""
 SENSOR_SAMPLES = 4
 """The same for the sensors that may lag: joint velocities and the IMU."""
+IMU_SENSORS = ("imu_quaternion", "imu_angular_velocity", "imu_acceleration")
 
 
 def compile_model(spec: RobotSpec) -> Any:
@@ -19,8 +22,15 @@ def compile_model(spec: RobotSpec) -> Any:
 
     A position actuator with `forcerange` at the stall torque and joint damping stall/no-load speed is the servo's
     torque-speed line at constant voltage: torque = clip(kp error, +-stall) - (stall / no-load) * speed.
+
+    Raises:
+        UserError: the MJCF lacks an actuator, a sensor or contact geoms, or is no model at all.
     """
-    mjs = mujoco.MjSpec.from_file(str(spec.mjcf_path))
+    try:
+        mjs = mujoco.MjSpec.from_file(str(spec.mjcf_path))
+    except ValueError as error:
+        raise UserError(f"MuJoCo cannot read {spec.mjcf_path}: {error}. Correct what it names.") from error
+    _check_names(spec, mjs)
     for i, name in enumerate(spec.joint_names):
         joint = mjs.joint(name)
         joint.damping = [spec.joint_damping[i], 0.0, 0.0]
@@ -44,4 +54,47 @@ def compile_model(spec: RobotSpec) -> Any:
             sensor.nsample, sensor.delay = SENSOR_SAMPLES, 0.0
     # The bounding volumes of the midphase are computed once: a sole's corner that is moved would leave its own.
     mjs.option.disableflags |= mujoco.mjtDisableBit.mjDSBL_MIDPHASE
-    return mjs.compile()
+    try:
+        model = mjs.compile()
+    except ValueError as error:
+        raise UserError(f"MuJoCo cannot compile {spec.mjcf_path}: {error}. Correct what it names.") from error
+    _check_model(spec, model)
+    return model
+
+
+def _check_names(spec: RobotSpec, mjs: Any) -> None:
+    """Actuators and sensors are found by name."""
+    lacking = [
+        f'<position name="{name}" joint="{name}"/>' for name in spec.joint_names if mjs.actuator(name) is None
+    ]
+    sensors = {sensor.name for sensor in mjs.sensors}
+    site = spec.config.imu_site
+    tags = (
+        f'<framequat name="{IMU_SENSORS[0]}" objtype="site" objname="{site}"/>',
+        f'<gyro name="{IMU_SENSORS[1]}" site="{site}"/>',
+        f'<accelerometer name="{IMU_SENSORS[2]}" site="{site}"/>',
+    )
+    lacking += [tag for name, tag in zip(IMU_SENSORS, tags, strict=True) if name not in sensors]
+    lacking += [
+        f'<touch name="{name}" site="a site around the pad"/>'
+        for name in spec.foot_names
+        if name not in sensors
+    ]
+    if lacking:
+        raise UserError(f"{spec.mjcf_path} lacks actuators or sensors. Add: {', '.join(lacking)}.")
+
+
+def _check_model(spec: RobotSpec, model: Any) -> None:
+    """The robot is the first body of the world, and its feet have something to stand on."""
+    pelvis = spec.config.pelvis_body
+    if model.body(pelvis).id != 1:
+        raise UserError(
+            f"{spec.mjcf_path}: '{pelvis}' must be the first body of the worldbody. Put it first."
+        )
+    for name in spec.foot_names:
+        body = model.site(name).bodyid[0]
+        if not foot_geoms(model, body):
+            raise UserError(
+                f"{spec.mjcf_path}: body '{model.body(body).name}' has no contact geoms. Give it small spheres with "
+                'priority="1" at the corners of its sole: they carry the foot, and their friction is randomized.'
+            )

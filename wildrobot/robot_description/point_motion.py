@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from wildrobot.arrays import array_namespace
-from wildrobot.robot_description.mjcf import Body, BodyTree
+from wildrobot.robot_description.mjcf import BodyTree
 
 _Entries = dict[tuple[int, int], Any]
 """Entries of one 3x3 matrix per chain, not zero everywhere: a float where all chains agree, else (c,)."""
@@ -35,7 +35,7 @@ class _Level:
 
 
 class PointMotion:
-    """Points fixed to the tips of `c` chains of hinges of equal length, `m` points on each.
+    """Points fixed to the tips of `c` chains of hinges of equal length (none: the base), `m` points on each.
 
     Args:
         tree: the robot's bodies.
@@ -53,12 +53,10 @@ class PointMotion:
         points: Any,
         directions: Any = None,
     ) -> None:
-        paths = [_path(tree, tip) for tip in tips]
-        hinged = all(body.joint is not None for path in paths for body in path)
-        if len({len(path) for path in paths}) > 1 or not hinged:
-            raise ValueError("chains must have equal length and one hinge per body")
-        levels = list(zip(*paths, strict=True))
-        self._joints = np.array([[joint_names.index(b.joint.name) for b in level] for level in levels])
+        paths = [[tree.bodies[body] for body in path[::-1]] for path in tree.chains(tips)]
+        levels: list[tuple[Any, ...]] = list(zip(*paths, strict=True))
+        joints = [[joint_names.index(body.joint.name) for body in level] for level in levels]
+        self._joints = np.array(joints, dtype=np.int64)
         start = np.moveaxis(np.asarray(points, dtype=np.float64), -1, 0)  # (3, c, m)
         moved = np.ones(start.shape[-1])
         if directions is not None:
@@ -77,6 +75,9 @@ class PointMotion:
         """
         xp = array_namespace(q)
         joints, start, levels = self._constants(xp, q)
+        if not levels:  # fixed to the base
+            still = xp.zeros_like(q[:1])[None] * start[0]
+            return [value + still for value in start], [still] * 3
         angle, rate = xp.take(q, joints, axis=0), xp.take(qd, joints, axis=0)
         shape = (len(levels), -1, *q.shape[1:])
         sine, versine = xp.reshape(xp.sin(angle), shape), xp.reshape(1.0 - xp.cos(angle), shape)
@@ -129,15 +130,6 @@ class PointMotion:
             joints = xp.asarray(self._joints.reshape(-1), device=device)
             self._prepared[key] = (joints, [array(v, 0) for v in self._start], levels)
         return self._prepared[key]
-
-
-def _path(tree: BodyTree, tip: int) -> list[Body]:
-    """Bodies from the tip to the one below the base."""
-    path, body = [], tip
-    while body > 0:
-        path.append(tree.bodies[body])
-        body = tree.bodies[body].parent
-    return path
 
 
 def _level(bodies: tuple[Any, ...], moved: Any) -> _Level:

@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 
 from wildrobot.config import from_dict, load_config, load_yaml, to_dict
 from wildrobot.errors import UserError
+from wildrobot.robot_description.body_checks import check_feet, check_places, check_sides
 from wildrobot.robot_description.kinematics import Kinematics
+from wildrobot.robot_description.legs import JointRole, LegGeometry, derive_roles, leg_geometry
 from wildrobot.robot_description.mirror import MirrorMap, derive_mirror
 from wildrobot.robot_description.mjcf import BodyTree, read_mjcf
 
@@ -143,22 +145,6 @@ class RobotConfig:
     guards: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class LegGeometry:
-    """Lengths of one leg at the zero pose, m: hip axis to knee, knee to ankle, ankle to sole, hip below pelvis."""
-
-    thigh: float
-    shank: float
-    ankle_height: float
-    hip_drop: float
-    hip_half_width: float
-
-    @property
-    def length(self) -> float:
-        """Hip pitch axis to ankle, leg straight, m."""
-        return self.thigh + self.shank
-
-
 class RobotSpec:
     """The robot as typed data. Arrays are (n,) in policy order, SI units."""
 
@@ -178,20 +164,22 @@ class RobotSpec:
         self.tree: BodyTree = read_mjcf(self.mjcf_path)
         self.name = config.name
         self.joint_names = tuple(joint.name for joint in config.joints)
+        self.foot_names = config.feet
         hinges = {body.joint.name: body.joint for body in self.tree.bodies if body.joint is not None}
         if sorted(hinges) != sorted(self.joint_names):
             raise UserError(
                 f"{path} lists the joints {sorted(self.joint_names)}, but {self.mjcf_path} has {sorted(hinges)}: "
                 "both must name the same joints."
             )
-        for place in (config.pelvis_body, config.torso_body):
-            self.tree.body_index(place)
         lacking = [name for name in (config.imu_site, *config.feet) if name not in self.tree.sites]
         if lacking:
             raise UserError(
                 f"{path} names the sites {lacking}, but {self.mjcf_path} has {sorted(self.tree.sites)}: "
                 "correct the names, or add the sites to the MJCF."
             )
+        check_places(path, self.tree, config.pelvis_body, config.torso_body, config.imu_site)
+        check_feet(path, self.kinematics)
+        check_sides(path, self.kinematics, self.mirror)
         models = {
             key: from_dict(ServoModel, value, where=f"{path}.{key}")
             for key, value in config.servo_models.items()
@@ -216,7 +204,6 @@ class RobotSpec:
         self.action_scale = np.array([joint.action_scale for joint in config.joints])
         self.action_clip = config.action_clip
         self.target_rate_limit = self.no_load_speed
-        self.foot_names = config.feet
         self.foot_switch = config.foot_switch
         self.gait = config.gait
         self.command = config.command
@@ -272,7 +259,27 @@ class RobotSpec:
     @cached_property
     def waist_joints(self) -> tuple[int, ...]:
         """Indices of the joints between pelvis and torso."""
-        return tuple(int(joint) for joint in self.kinematics._torso.joints[0])
+        return self.kinematics.torso_joints
+
+    @cached_property
+    def roles(self) -> tuple[JointRole, ...]:
+        """(n) what each joint is for, by the place and direction of its axis."""
+        return derive_roles(self.kinematics)
+
+    def joints_of(self, role: str) -> NDArray[np.int64]:
+        """(2,) indices of the left and the right joint of that role; (1,) of the waist's, (0,) without any."""
+        found = [(own.side or 0, joint) for joint, own in enumerate(self.roles) if own.name == role]
+        return np.array([joint for _, joint in sorted(found)], dtype=np.int64)
+
+    @property
+    def foot_side(self) -> NDArray[np.int64]:
+        """(feet,) 0: the switch is on the left foot, 1: on the right one."""
+        return self.kinematics.foot_of_point
+
+    @property
+    def foot_pads(self) -> NDArray[np.int64]:
+        """(2, k) indices of the left and of the right foot's switches."""
+        return np.array(self.kinematics.foot_pads)
 
     @cached_property
     def standing_height(self) -> float:
@@ -281,18 +288,8 @@ class RobotSpec:
 
     @cached_property
     def leg(self) -> LegGeometry:
-        """Lengths of the left leg (the first foot's chain), from the MJCF: hip pitch, (hip roll,) knee, ankle."""
-        chain = self.kinematics._legs
-        zero_anchor = np.cumsum(chain.offset[0], axis=0)
-        hip, knee, ankle = zero_anchor[0], zero_anchor[-2], zero_anchor[-1]
-        sole = self.kinematics.foot_points(np.zeros(self.num_joints))[0]
-        return LegGeometry(
-            thigh=float(hip[2] - knee[2]),
-            shank=float(knee[2] - ankle[2]),
-            ankle_height=float(ankle[2] - sole[2]),
-            hip_drop=float(-hip[2]),
-            hip_half_width=float(zero_anchor[1][1]),
-        )
+        """Lengths of the left leg, from the MJCF."""
+        return leg_geometry(self.name, self.kinematics, self.joint_names, self.roles)
 
 
 def calibrated(config: RobotConfig, source: Path | dict[str, Any]) -> RobotConfig:

@@ -16,6 +16,7 @@ import numpy as np
 
 from wildrobot.files import write_text
 from wildrobot.robot_description import RobotSpec
+from wildrobot.rotations import quat_to_matrix, rotate_inverse
 from wildrobot.runtime.commands_input import FixedCommand, StopSignals
 from wildrobot.runtime.figures import histogram_rows, print_rows
 from wildrobot.runtime.safety import Health
@@ -54,7 +55,9 @@ class StillRobot:
             joint_valid=np.ones((1, n), dtype=bool),
             imu_quaternion=np.array([self._spec.imu_mount]),
             imu_angular_velocity=np.array([[1e-6 * (self._reads % 7), 0.0, 0.0]]),  # a chip that lives
-            imu_acceleration=np.array([[0.0, 0.0, 9.81]]),
+            imu_acceleration=rotate_inverse(
+                quat_to_matrix(self._spec.imu_mount[None]), np.array([[0.0, 0.0, 9.81]])
+            ),
             imu_time_s=np.array([now]),
             imu_valid=np.ones(1, dtype=bool),
             foot_contact=np.ones((1, self._spec.num_feet)),

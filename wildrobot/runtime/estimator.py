@@ -76,7 +76,7 @@ class Estimate:
     height: Any
     """(...) m, pelvis origin over the lowest stance sole."""
     contacts: Any
-    """(..., 4) 0 or 1, as in the frame."""
+    """(..., feet) 0 or 1, as in the frame."""
 
 
 class StateEstimator(Stateful):

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from wildrobot.robot_description import RobotSpec
+from wildrobot.robot_description.legs import SIDES
 from wildrobot.rotations import heading_split, quat_to_matrix, rotate_heading, wrap_angle
 from wildrobot.runtime.estimator import Estimate
 
 FOOT_DOWN_N = 1.0
 MIN_SWING_TICKS = 3
-SIDES = ("left", "right")
 FALLEN_HEIGHT = 0.6
 FALLEN_UP = 0.5
 
@@ -53,7 +53,7 @@ class SwingFigures:
 
     def take(self, spec: RobotSpec, truth: Any, active: Any = True) -> None:
         """`update` from the simulator's truth."""
-        pads = [[i for i, name in enumerate(spec.foot_names) if name.startswith(side)] for side in SIDES]
+        pads = spec.foot_pads
         down = np.any(truth.foot_force[:, pads] > FOOT_DOWN_N, axis=-1)
         self.update(down, np.min(truth.foot_position[:, pads, 2], axis=-1), active)
 

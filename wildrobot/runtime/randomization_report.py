@@ -54,6 +54,8 @@ class ReportConfig:
     """Write the figures here, too; - prints them, and no table."""
     threads: int = 0
     """Physics threads; 0: all CPUs. The figures do not depend on it."""
+    robot_file: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """robot.yaml of another robot."""
 
 
 EXAMPLES = """examples:
@@ -82,10 +84,16 @@ class Effect:
 
 
 def measure(
-    randomization: Randomization, envs: int, resets: int, level: float, seed: int = 0, threads: int = 0
+    randomization: Randomization,
+    envs: int,
+    resets: int,
+    level: float,
+    seed: int = 0,
+    threads: int = 0,
+    robot_file: Path | None = None,
 ) -> list[Effect]:
     """Make `envs` live robots, reset them `resets` times, and read every term back."""
-    sim = Simulation(load_robot(), envs, seed, randomization, threads)
+    sim = Simulation(load_robot(robot_file), envs, seed, randomization, threads)
     sim.set_level(level)
     return read_back(sim, resets)
 
@@ -215,7 +223,13 @@ def _main(argv: Sequence[str]) -> int:
     if config.resets < 1:
         raise UserError(f"--resets is {config.resets}, expected 1 or more.")
     effects = measure(
-        PRESETS[config.preset], config.envs, config.resets, config.level, config.seed, config.threads
+        PRESETS[config.preset],
+        config.envs,
+        config.resets,
+        config.level,
+        config.seed,
+        config.threads,
+        config.robot_file,
     )
     if not is_stdout(config.json):
         print_report(config, effects)

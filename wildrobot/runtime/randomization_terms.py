@@ -238,7 +238,7 @@ def disturb(
     foot_force: Array,
     sole_height: Array,
 ) -> None:
-    """Draw what differs from tick to tick; `foot_force` (N, 4) N and `sole_height` (N, 4) m are the last tick's."""
+    """Draw what differs from tick to tick; `foot_force` (N, feet) N, `sole_height` (N, feet) m are the last tick's."""
     for term in TICK_TERMS:
         value = getattr(randomization, term.name)
         if value != getattr(Randomization, term.name):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,15 +17,24 @@ class Reel:
     """Remembers the simulated robot's poses during the run and renders them after it, outside the ticks."""
 
     FPS = 25
+    """About so many frames per second: every so many ticks one."""
 
     def __init__(self, robot: Robot) -> None:
         self._simulation: Any = robot.simulation  # type: ignore[attr-defined]
+        hz = self._simulation.spec.control_hz
+        self.every = self.ticks_per_frame(hz)
+        self.fps = Fraction(hz).limit_denominator(1000) / self.every
         self._shots: list[tuple[Any, str]] = []
 
     def capture(self, tick: int, controller: Controller) -> None:
         """Take the pose of this tick, if a video frame is due."""
-        if tick % max(round(controller.spec.control_hz / self.FPS), 1) == 0:
+        if tick % self.every == 0:
             self.take(controller.state.value.replace("_", " "))
+
+    @classmethod
+    def ticks_per_frame(cls, control_hz: float) -> int:
+        """Every how many ticks there is a frame."""
+        return max(round(control_hz / cls.FPS), 1)
 
     def take(self, caption: str) -> None:
         """Remember the present pose as one frame of the video, with its caption."""
@@ -60,7 +70,7 @@ class Reel:
 
         model = self._simulation.model
         data = mujoco.MjData(model)
-        with VideoWriter(path, model, fps=self.FPS, width=width, height=height) as writer:
+        with VideoWriter(path, model, fps=self.fps, width=width, height=height) as writer:
             for pose, caption in self._shots:
                 data.qpos[:] = pose
                 mujoco.mj_forward(model, data)

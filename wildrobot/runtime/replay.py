@@ -51,6 +51,8 @@ class ReplayOptions:
     """Serial port of that robot."""
     calibration: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """That robot's calibration."""
+    robot_file: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Where the robot.yaml of another robot is now, if it is not where it was when the log was recorded."""
     json: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Write what was compared, or what came back of the robot, here; - prints it."""
     yes: bool = False
@@ -70,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise UserError("--port is for --robot dynamixel. Leave it out, or give both.")
     configuration = read_configuration(options.log)
     calibration = json.loads(configuration.json).get("calibration")
-    spec = RobotSpec(Path(configuration.robot_file or DEFAULT_ROBOT), calibration)
+    spec = RobotSpec(_robot_file(options, configuration) or DEFAULT_ROBOT, calibration)
     if spec.robot_hash != configuration.robot_hash:
         raise UserError(
             f"the log was recorded with another robot description (hash "
@@ -106,13 +108,25 @@ def play(options: ReplayOptions) -> int:
     from wildrobot.runtime.playback import play_log, print_figures
 
     configuration = read_configuration(options.log)
-    spec = load_robot(configuration.robot_file or None, options.calibration)
+    spec = load_robot(_robot_file(options, configuration), options.calibration)
     figures = play_log(options.log, spec, options.port, options.yes)
     if not is_stdout(options.json):
         print_figures(figures)
     if options.json is not None:
         write_json(options.json, [asdict(entry) for entry in figures])
     return 0
+
+
+def _robot_file(options: ReplayOptions, configuration: Any) -> Path | None:
+    """robot.yaml of the recorded robot; None: WildRobot's own.
+
+    Raises:
+        UserError: it is not there.
+    """
+    path = options.robot_file or (Path(configuration.robot_file) if configuration.robot_file else None)
+    if path is not None and not path.is_file():
+        raise UserError(f"there is no robot description {path}. Say where it is now with --robot-file.")
+    return path
 
 
 def open_policy(path: Path, sha256: str, spec: RobotSpec) -> OnnxPolicy:

@@ -40,7 +40,7 @@ class SensorFrame:
     imu_valid: Any
     """(...) bool."""
     foot_contact: Any
-    """(..., 4) 0 or 1: left toe, left heel, right toe, right heel."""
+    """(..., feet) 0 or 1, in the order of `feet` in robot.yaml."""
     foot_time_s: Any
     """(...)."""
     foot_valid: Any
@@ -117,6 +117,6 @@ class FootSwitches:
         self.closed = fresh if mask is None else np.where(np.asarray(mask)[..., None], fresh, self.closed)
 
     def update(self, force: Any) -> Any:
-        """Contacts (..., 4) 0.0 or 1.0 after seeing `force` (..., 4) N."""
+        """Contacts (..., feet) 0.0 or 1.0 after seeing `force` (..., feet) N."""
         self.closed = np.where(self.closed, force > self.off_n, force > self.on_n)
         return self.closed.astype(np.float64)

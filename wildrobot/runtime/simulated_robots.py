@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wildrobot.robot_description import RobotSpec
+from wildrobot.robot_description.body_checks import foot_geoms
 from wildrobot.state import Stateful
 
 Array = NDArray[np.float64]
@@ -39,11 +40,9 @@ class RobotRows(Stateful):
         self.torso = model.body(spec.config.torso_body).id
         sites = np.array([model.site(name).id for name in spec.foot_names])
         bodies = set(model.site_bodyid[sites].tolist())
-        self.foot_geoms = np.array(
-            [g for g in range(model.ngeom) if model.geom_bodyid[g] in bodies and model.geom_priority[g] > 0]
-        )
+        self.foot_geoms = np.array(sorted(g for body in bodies for g in foot_geoms(model, body)))
         self.geom_switch = np.array([self._nearest_site(geom, sites) for geom in self.foot_geoms])
-        """(8,) index of the foot switch that each corner of a sole belongs to."""
+        """(corners,) index of the foot switch that each corner of a sole belongs to."""
         self.velocity_sensors = np.array([model.sensor(f"velocity/{name}").id for name in spec.joint_names])
         self.imu_sensors = np.array(
             [model.sensor(f"imu_{name}").id for name in ("quaternion", "angular_velocity", "acceleration")]
@@ -69,7 +68,7 @@ class RobotRows(Stateful):
         """(N, 4) wxyz; `floor` is world (z against gravity) <- simulation (z out of the floor)."""
         self.switch_factor = np.ones((count, feet))
         self.bump_due = np.ones((count, feet), dtype=bool)
-        """(N, 4) the switch starts, or has been on the floor since its bump was drawn."""
+        """(N, feet) the switch starts, or has been on the floor since its bump was drawn."""
         self.joint_lost = np.zeros((count, n), dtype=bool)
         self.contact_lost = np.zeros((count, feet), dtype=bool)
         """This tick's losses."""

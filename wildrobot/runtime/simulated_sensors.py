@@ -62,7 +62,7 @@ class SimulatedSensors(Stateful):
 
     @property
     def foot_force(self) -> Array:
-        """(N, 4) N, normal, per switch."""
+        """(N, feet) N, normal, per switch."""
         value: Array = self.values[:, self._at_touch]
         return value
 
@@ -144,7 +144,7 @@ class FootSwitchRows(Stateful):
 
     @property
     def closed(self) -> Any:
-        """(N, 4) bool."""
+        """(N, feet) bool."""
         return self._switches.closed
 
     @closed.setter

@@ -38,9 +38,9 @@ class Truth:
     joint_position: Array
     joint_velocity: Array
     foot_force: Array
-    """(N, 4) N, normal, per switch."""
+    """(N, feet) N, normal, per switch."""
     foot_position: Array
-    """(N, 4, 3) m, sole points."""
+    """(N, feet, 3) m, sole points."""
     saturated: NDArray[np.bool_]
     """(N, n) servo at its voltage limit."""
     torque: Array
@@ -68,7 +68,8 @@ class Simulation(Stateful):
     Results do not depend on the number of threads. `threads` 0 uses all CPUs.
 
     Raises:
-        UserError: `randomization` delays targets or samples for longer than the model's delay lines last.
+        UserError: `randomization` delays targets or samples for longer than the model's delay lines last, or the
+            control period is no whole number of physics steps.
     """
 
     state_fields = (
@@ -90,7 +91,7 @@ class Simulation(Stateful):
         self.batch = Batch(self.model, num_envs, nthread=threads)
         self._rng = np.random.default_rng(seed)
         self._tick_rng = np.random.default_rng([seed, 1])
-        self._substeps = round(spec.control_dt / self.model.opt.timestep)
+        self._substeps = self._steps_per_tick()
         self._bind()
         self.robots = RobotRows(spec, self.model, self.batch)
         n, feet = spec.num_joints, spec.num_feet
@@ -116,6 +117,16 @@ class Simulation(Stateful):
                     f"randomization {name} is up to {longest:g} s, expected at most {steps * dt:g} s: "
                     "that is what the simulator's delay lines hold. Choose less."
                 )
+
+    def _steps_per_tick(self) -> int:
+        steps = self.spec.control_dt / self.model.opt.timestep
+        if abs(steps - round(steps)) > 1e-6 or round(steps) < 1:
+            raise UserError(
+                f"a control period of {self.spec.name} is {self.spec.control_dt:g} s, which is not a whole number of "
+                f"physics steps of {self.model.opt.timestep:g} s. Choose another control_hz, or another timestep in "
+                "the MJCF."
+            )
+        return round(steps)
 
     def _bind(self) -> None:
         model, spec, batch = self.model, self.spec, self.batch

@@ -58,7 +58,7 @@ class EvalConfig:
     policy: Annotated[Path, tyro.conf.Positional]
     """Policy, from `wildrobot export`. A style.onnx beside it adds the style score."""
     speeds: tuple[float, ...] = ()
-    """Commanded forward speeds, m/s. Default: 0 0.15 0.3 0.5 0.6."""
+    """Commanded forward speeds, m/s. Default: 0 0.15 0.3 0.5 0.6, as far as the robot's command range allows."""
     episodes: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
     """Episodes per speed. Default: 100."""
     duration: float = 20.0
@@ -82,13 +82,13 @@ class EvalConfig:
     as described, undisturbed. `wildrobot randomization` prints what is in each."""
     threads: int = 0
     """Physics threads; 0: all CPUs. The figures do not depend on it."""
-    robot: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """Another robot's robot.yaml."""
+    robot: Annotated[Path | None, tyro.conf.arg(name="robot-file", metavar="FILE")] = None
+    """robot.yaml of another robot."""
 
-    @property
-    def chosen_speeds(self) -> tuple[float, ...]:
+    def chosen_speeds(self, spec: RobotSpec) -> tuple[float, ...]:
         """Speeds after defaults."""
-        return self.speeds or ((0.0, 0.15, 0.3) if self.quick else (0.0, 0.15, 0.3, 0.5, 0.6))
+        defaults = (0.0, 0.15, 0.3) if self.quick else (0.0, 0.15, 0.3, 0.5, 0.6)
+        return self.speeds or _within(spec, defaults)
 
     @property
     def chosen_episodes(self) -> int:
@@ -106,6 +106,12 @@ SERVOS = (("XM430-W350-T", 11.1), ("XM430-W350-T", 12.0), ("XM430-W350-T", 14.8)
 SERVO_SPEEDS = (0.15, 0.3, 0.4, 0.5, 0.6)
 
 
+def _within(spec: RobotSpec, speeds: Sequence[float]) -> tuple[float, ...]:
+    """Those speeds that the robot may be commanded; the nearest one, if there are none."""
+    low, high = spec.command.linear_velocity_x
+    return tuple(speed for speed in speeds if low <= speed <= high) or (max(low, min(high, speeds[-1])),)
+
+
 def check(config: EvalConfig, spec: RobotSpec) -> None:
     """Refuse what cannot work before anything runs.
 
@@ -113,7 +119,7 @@ def check(config: EvalConfig, spec: RobotSpec) -> None:
         UserError: a number out of range, or an output that could not be written.
     """
     low, high = spec.command.linear_velocity_x
-    for speed in config.chosen_speeds:
+    for speed in config.chosen_speeds(spec):
         if not low <= speed <= high:
             raise UserError(f"--speeds has {speed} m/s, but {spec.name} walks at {low} to {high} m/s.")
     if config.chosen_episodes < 1:
@@ -214,11 +220,12 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
     policies = [_load(path, spec) for path in (config.policy, *config.compare)]
     policy, layout, _ = policies[0]
     ticks = round(STAND_S * spec.control_hz) + round(config.duration * spec.control_hz)
-    servo_runs = [(*servo, speed) for servo in SERVOS for speed in SERVO_SPEEDS] if config.servos else []
-    runs = len(config.chosen_speeds) * len(policies) + len(servo_runs)
+    speeds = config.chosen_speeds(spec)
+    servo_runs = _servo_runs(spec) if config.servos else []
+    runs = len(speeds) * len(policies) + len(servo_runs)
     rows, comparisons = [], []
     with Bar("evaluating", runs * ticks) as bar:
-        for speed in config.chosen_speeds:
+        for speed in speeds:
             all_ = [
                 run_episodes(spec, each, their_layout, speed, config, their_style, bar)
                 for each, their_layout, their_style in policies
@@ -249,6 +256,21 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
         seed = HELD_OUT_SEED + config.seed
         result["push_recovery"] = push_recovery(spec, policy, layout, steady, seed, config.threads)
     return result
+
+
+def _servo_runs(spec: RobotSpec) -> list[tuple[str, float, float]]:
+    """Model, supply (V) and speed (m/s) of every run of `--servos`.
+
+    Raises:
+        UserError: robot.yaml has none of the models.
+    """
+    known = [servo for servo in SERVOS if servo[0] in spec.config.servo_models]
+    if not known:
+        raise UserError(
+            f"--servos compares {', '.join(sorted({name for name, _ in SERVOS}))}, but {spec.path} has only "
+            f"{', '.join(spec.config.servo_models)} in servo_models. Add one of them with its figures."
+        )
+    return [(*servo, speed) for servo in known for speed in _within(spec, SERVO_SPEEDS)]
 
 
 def _load(path: Path, spec: RobotSpec) -> tuple[Any, Layout, tuple[Style, int] | None]:

@@ -124,13 +124,13 @@ class FilmConfig:
     out: Annotated[Path, tyro.conf.arg(metavar="FOLDER")]
     """Folder for the videos and their page."""
     scenes: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME")] = ()
-    """Only these scenes. Default: all."""
+    """Only these scenes. Default: all that the robot's command ranges allow."""
     randomize: bool = False
     """Another robot than the described one: friction, masses, servo gains, sensor noise drawn as in wildrobot-run."""
     seed: int = 0
     """Of what --randomize draws, and of the sensors' noise."""
-    robot: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """Another robot's robot.yaml."""
+    robot: Annotated[Path | None, tyro.conf.arg(name="robot-file", metavar="FILE")] = None
+    """robot.yaml of another robot."""
 
 
 EXAMPLES = f"""examples:
@@ -142,26 +142,32 @@ scenes: {", ".join(scene.name for scene in SCENES)}"""
 
 
 def choose(names: Sequence[str], spec: RobotSpec) -> list[Scene]:
-    """Scenes by name, in the order of `SCENES`; all without a name.
+    """Scenes by name, in the order of `SCENES`; without a name all that the robot is meant to do.
 
     Raises:
-        UserError: a name is unknown, or the robot is not meant to do what a scene asks for.
+        UserError: a name is unknown, or the robot is not meant to do what its scene asks for.
     """
     known = [scene.name for scene in SCENES]
     for name in names:
         if name not in known:
             raise UserError(f"there is no scene '{name}'. Known: {', '.join(known)}.")
-    chosen = [scene for scene in SCENES if not names or scene.name in names]
-    for scene in chosen:
-        for _, speed, turn in scene.commands:
-            asked = Command(speed, turn)
-            if asked != asked.clipped(spec):
-                ranges = spec.command
-                raise UserError(
-                    f"scene {scene.name} asks for {speed:g} m/s and {turn:g} rad/s, but {spec.name} takes "
-                    f"{ranges.linear_velocity_x} m/s and {ranges.yaw_rate} rad/s. Choose others with --scenes."
-                )
-    return chosen
+    wanted = [scene for scene in SCENES if not names or scene.name in names]
+    able = [s for s in wanted if all(takes(spec, speed, turn) for _, speed, turn in s.commands)]
+    if able == wanted or (able and not names):
+        return able
+    scene = next(scene for scene in wanted if scene not in able)
+    speed, turn = next(command[1:] for command in scene.commands if not takes(spec, *command[1:]))
+    ranges = spec.command
+    raise UserError(
+        f"scene {scene.name} asks for {speed:g} m/s and {turn:g} rad/s, but {spec.name} takes "
+        f"{ranges.linear_velocity_x} m/s and {ranges.yaw_rate} rad/s. Choose others with --scenes."
+    )
+
+
+def takes(spec: RobotSpec, speed: float, turn: float) -> bool:
+    """Whether a command lies in the ranges of robot.yaml."""
+    asked = Command(speed, turn)
+    return asked == asked.clipped(spec)
 
 
 class Director:
@@ -235,7 +241,7 @@ class SceneReel(Reel):
             self._ground.append(truth.pelvis_position[0, :2])
             if scene.measured(spec, time_s):
                 self._measured.append((speed, float(velocity[0, 0])))
-        if director.tick % max(round(spec.control_hz / self.FPS), 1) == 0:
+        if director.tick % self.every == 0:
             self.take(self._caption(time_s, speed, turn))
 
     def _caption(self, time_s: float, speed: float, turn: float) -> str:
@@ -319,7 +325,7 @@ def film(
                 "title": scene.title,
                 "file": path.name,
                 "bytes": path.stat().st_size,
-                "duration_s": reel.frames / reel.FPS,
+                "duration_s": float(reel.frames / reel.fps),
                 "pushes": [f"{push.words(spec)}, at {push.time_s:g} s" for push in scene.pushes],
                 **figures,
             }
@@ -336,8 +342,7 @@ def film(
 
 
 def _frames(spec: RobotSpec, scene: Scene) -> int:
-    every = max(round(spec.control_hz / Reel.FPS), 1)
-    return -(-round(scene.duration_s * spec.control_hz) // every)
+    return -(-round(scene.duration_s * spec.control_hz) // Reel.ticks_per_frame(spec.control_hz))
 
 
 def prepare(folder: Path) -> None:

@@ -7,14 +7,16 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import tyro
 
 from wildrobot.config import load_yaml
 from wildrobot.errors import UserError
 from wildrobot.files import write_text
+from wildrobot.robot_description import load_robot
 from wildrobot.training.pipeline import Pipeline, Stage, duration
+from wildrobot.training.preset import preset_path
 from wildrobot.video import video_available
 
 SPEED_TOLERANCE_M_S = 0.05
@@ -23,7 +25,6 @@ CLEARANCE_M = 0.015
 FELL = 1
 """Exit code of wildrobot-run after a fall: the figures are there and tell of it."""
 REFERENCE = Path("runs/reference/reference.npz")
-PACKAGE = Path(__file__).resolve().parents[1]
 
 
 @dataclass
@@ -39,16 +40,20 @@ class MakeRunConfig:
     """Run folder: everything ends up here."""
 
     preset: str = "quick"
-    """Training preset."""
+    """Training preset: its name, or a .yaml file of one's own."""
 
     reference: Path | None = None
-    """Use this reference as it is. Default: the gait library, built into runs/reference and kept there."""
+    """Use this reference as it is. Default: the gait library, built into runs/reference (another robot's:
+    runs/reference_NAME) and kept there."""
 
     speed: float = 0.3
     """Commanded forward speed of the walk, m/s."""
 
     duration: float = 20.0
     """Length of the walk, s."""
+
+    robot_file: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """robot.yaml of another robot."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -77,16 +82,15 @@ def stages(config: MakeRunConfig, can_film: bool) -> tuple[Stage, ...]:
     """The pipeline's commands, in order."""
     out = config.out
     python = (sys.executable, "-m", "wildrobot")
-    description = PACKAGE / "robot_description"
-    robot = (description / "robot.yaml", description / "wildrobot.xml")
-    reference = config.reference or REFERENCE
+    spec = load_robot(config.robot_file)
+    robot = (spec.path, spec.mjcf_path)
+    which = ("--robot-file", str(config.robot_file)) if config.robot_file else ()
+    own = REFERENCE.parent.with_name(f"reference_{spec.name}") / REFERENCE.name
+    reference = config.reference or (own if config.robot_file else REFERENCE)
     policy = out / "policy.onnx"
-    preset = PACKAGE / "training" / "presets" / f"{config.preset}.yaml"
-    if not preset.exists():
-        known = ", ".join(sorted(path.stem for path in preset.parent.glob("*.yaml"))) or "none"
-        raise UserError(f"there is no training preset '{config.preset}'. Known: {known}.")
+    preset = preset_path(config.preset)
     # presets without a reference of their own share the default one
-    own = "reference" in load_yaml(preset)
+    planned = "reference" in load_yaml(preset)
     build = Stage(
         "reference",
         "plan a gait library, execute it in simulation, keep the clips that pass",
@@ -95,15 +99,16 @@ def stages(config: MakeRunConfig, can_film: bool) -> tuple[Stage, ...]:
             *python,
             "reference",
             "build",
-            *(("--preset", config.preset) if own else ()),
+            *which,
+            *(("--preset", config.preset) if planned else ()),
             "--output",
             str(reference),
         ),
         (reference,),
         stamps=reference.parent / ".stages",
-        inputs=(*robot, preset) if own else robot,
+        inputs=(*robot, preset) if planned else robot,
     )
-    walk = [*python, "run", str(policy), "--robot", "sim", "--fast", "--speed", str(config.speed)]
+    walk = [*python, "run", str(policy), "--robot", "sim", *which, "--fast", "--speed", str(config.speed)]
     walk += [
         "--duration",
         str(config.duration),
@@ -122,6 +127,7 @@ def stages(config: MakeRunConfig, can_film: bool) -> tuple[Stage, ...]:
             (
                 *python,
                 "train",
+                *which,
                 "--preset",
                 config.preset,
                 "--run-dir",
@@ -139,14 +145,14 @@ def stages(config: MakeRunConfig, can_film: bool) -> tuple[Stage, ...]:
             "export",
             "write the policy as one ONNX file and compare it with torch",
             "about 20 s",
-            (*python, "export", str(out), "--onnx", str(policy)),
+            (*python, "export", str(out), *which, "--onnx", str(policy)),
             (policy,),
         ),
         Stage(
             "eval",
             "measure the exported file over simulated episodes at three speeds",
             "about 1 min",
-            (*python, "eval", str(policy), "--quick", "--out", str(out / "evaluation.json")),
+            (*python, "eval", str(policy), *which, "--quick", "--out", str(out / "evaluation.json")),
             (out / "evaluation.json",),
         ),
         Stage(
@@ -165,7 +171,8 @@ def plan(config: MakeRunConfig, pipeline: Pipeline, why_no_video: str) -> str:
     """The first thing on the screen: what will happen and how long it takes."""
     finished = pipeline.finished()
     lines = [
-        f"WildRobot: from nothing to a walking robot, into {config.out}. About 16 minutes on two cores.",
+        f"{config.robot_file or 'WildRobot'}: from nothing to a walking robot, into {config.out}. About 16 minutes on "
+        "two cores.",
         "",
     ]
     for index, stage in enumerate(pipeline.stages):
@@ -223,6 +230,7 @@ def summary(
     for row in verdict:
         word = "PASS" if row["ok"] else "FAIL"
         lines.append(f"  {word}  {row['check']:<22} {row['found']:<22} (wanted {row['wanted']})")
+    which = f"--robot-file {config.robot_file} " if config.robot_file else ""
     took = pipeline.seconds()
     parts = ", ".join(f"{name} {duration(seconds)}" for name, seconds in took.items())
     lines += ["", f"Time: {duration(sum(took.values()))} ({parts})", "", "Files"]
@@ -236,9 +244,10 @@ def summary(
     lines += [
         "",
         f"Standing, other speeds, pushes, stops and turns: wildrobot film {config.out / 'policy.onnx'} "
-        f"--out {config.out / 'film'}",
+        f"{which}--out {config.out / 'film'}",
         f"and into the report with them: wildrobot report {config.out}",
-        f"Again, by hand: wildrobot-run {config.out / 'policy.onnx'} --robot sim --speed {config.speed:g}",
+        f"Again, by hand: wildrobot-run {config.out / 'policy.onnx'} --robot sim {which}"
+        f"--speed {config.speed:g}",
     ]
     return "\n".join(lines)
 

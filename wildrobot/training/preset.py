@@ -1,4 +1,4 @@
-"""Presets: YAML files in presets/, with a section for each command that reads them."""
+"""Presets: YAML files with a section for each command that reads them, in presets/ or of one's own."""
 
 from __future__ import annotations
 
@@ -12,14 +12,24 @@ T = TypeVar("T")
 PRESETS = Path(__file__).parent / "presets"
 
 
-def apply_preset(base: T, name: str, section: str, **extra: Any) -> T:
-    """`base` with the values of one section of presets/NAME.yaml, and `extra` where that section is silent.
+def preset_path(name: str) -> Path:
+    """The file of a preset: NAME of presets/NAME.yaml, or the path of a file that ends in .yaml.
 
     Raises:
-        UserError: no such preset (the known ones are named), or a key that the configuration does not know.
+        UserError: no such preset (the known ones are named).
     """
-    path = PRESETS / f"{name}.yaml"
+    path = Path(name) if name.endswith((".yaml", ".yml")) else PRESETS / f"{name}.yaml"
     if not path.exists():
         known = ", ".join(sorted(p.stem for p in PRESETS.glob("*.yaml")))
-        raise UserError(f"no preset '{name}'; known presets: {known}.")
+        raise UserError(f"no preset '{name}'; known presets: {known}, or the path of a .yaml file.")
+    return path
+
+
+def apply_preset(base: T, name: str, section: str, **extra: Any) -> T:
+    """`base` with the values of one section of a preset, and `extra` where that section is silent.
+
+    Raises:
+        UserError: no such preset, or a key that the configuration does not know.
+    """
+    path = preset_path(name)
     return from_dict(type(base), extra | load_yaml(path).get(section, {}), base, str(path))

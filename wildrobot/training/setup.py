@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+import tyro
 from numpy.typing import NDArray
 
+from wildrobot.errors import UserError
 from wildrobot.robot_description import RobotSpec
 from wildrobot.robot_description.mirror import joined
 from wildrobot.runtime.features import feature_mirror
@@ -36,7 +38,7 @@ NORMALIZER_SAMPLES = 5e6
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Train a walking policy. Every field is a flag; `--preset NAME` starts from presets/NAME.yaml."""
+    """Train a walking policy. Every field is a flag; `--preset NAME` starts from presets/NAME.yaml (or FILE.yaml)."""
 
     run_dir: Path = Path("runs/train")
     """Where the run goes. A run that is there is continued; its configuration must be the same."""
@@ -54,8 +56,8 @@ class TrainConfig:
     """Where the networks learn and answer; the physics stays on the CPUs. auto: on a GPU if there is one."""
     preset: str = "default"
     """Name under which this run is reported."""
-    robot: Path | None = None
-    """Another robot's robot.yaml."""
+    robot: Annotated[Path | None, tyro.conf.arg(name="robot-file", metavar="FILE")] = None
+    """robot.yaml of another robot."""
     episode_s: float = 20.0
     hidden: tuple[int, ...] = (256, 128)
     """Hidden layers of actor and critic."""
@@ -92,6 +94,9 @@ def split_reference(
 
     Standing is not judged: were it in the reference, a robot that stands still while it is commanded to walk would
     pass for real. With `amp.balance` windows are drawn such that all speeds of the range `speeds_m_s` are as likely.
+
+    Raises:
+        UserError: nothing in the reference walks.
     """
     rng = np.random.default_rng(seed)
     order = rng.permutation(dataset.undisturbed)
@@ -105,10 +110,16 @@ def split_reference(
         windows = dataset.windows(amp.frames, rows)
         if moving:
             chosen = np.flatnonzero(np.concatenate(moving))
-            if amp.balance:
+            if amp.balance and len(chosen):
                 chosen = chosen[balanced(np.concatenate(speed)[chosen], speeds_m_s, rng)]
             windows = windows[chosen]
         parts.append(torch.as_tensor(windows, dtype=torch.float32))
+    if not len(parts[0]):
+        accepted = ", ".join(entry["name"] for entry in dataset.clips if entry["accepted"])
+        raise UserError(
+            f"the reference holds no {amp.frames} frames in a row of commanded walking (accepted: {accepted}): there "
+            "is no style to learn. Build it with a longer trained tracker, or with slower gaits."
+        )
     return parts[0], parts[1]
 
 
@@ -123,6 +134,25 @@ def balanced(
     weight = np.minimum(1.0 / (bins * np.maximum(share, 1e-9)), LARGEST_WEIGHT)[place]
     drawn: NDArray[np.int64] = rng.choice(len(place), size=len(place), p=weight / weight.sum())
     return drawn
+
+
+def check_commands(spec: RobotSpec, config: TrainConfig) -> None:
+    """What is trained and evaluated must lie in the robot's command ranges.
+
+    Raises:
+        UserError: a range or a speed does not.
+    """
+    ranges, walking = spec.command, config.walking
+    for flag, asked, unit, (low, high) in (
+        ("--walking.speed", walking.speed, "m/s", ranges.linear_velocity_x),
+        ("--walking.yaw-rate", walking.yaw_rate, "rad/s", ranges.yaw_rate),
+        ("--selection.speeds-m-s", config.selection.speeds_m_s, "m/s", ranges.linear_velocity_x),
+    ):
+        if min(asked) < low or max(asked) > high:
+            raise UserError(
+                f"{flag} is {' '.join(f'{value:g}' for value in asked)} {unit}, but {spec.name} may be commanded "
+                f"{low:g} to {high:g} {unit}. Give others, or widen the range under command in {spec.path}."
+            )
 
 
 def make_environment(
@@ -142,6 +172,7 @@ def make_runner(
 
     Each of several processes has robots and noise of its own; the networks begin the same.
     """
+    check_commands(spec, config)
     processes = processes or Processes()
     seed = processes.seed(config.seed)
     env = make_environment(spec, config, dataset, seed)

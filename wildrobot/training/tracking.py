@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
@@ -136,11 +137,13 @@ class ClipLibrary:
 
 def _feet_width(sim: Simulation) -> float:
     """Half widths of both feet, m, from the boxes that the model lets touch each other; 0 if it has none."""
-    model = sim.model
-    if not any(model.pair(i).name == "feet" for i in range(model.npair)):
-        return 0.0
-    feet = model.pair("feet")
-    return float(sum(model.geom_size[int(geom[0]), 1] for geom in (feet.geom1, feet.geom2)))
+    model, spec = sim.model, sim.spec
+    feet = {int(model.site(name).bodyid[0]) for name in spec.foot_names}
+    for geoms in zip(model.pair_geom1.tolist(), model.pair_geom2.tolist(), strict=True):
+        boxes = all(model.geom_type[geom] == mujoco.mjtGeom.mjGEOM_BOX for geom in geoms)
+        if boxes and {int(model.geom_bodyid[geom]) for geom in geoms} == feet:
+            return float(sum(model.geom_size[geom, 1] for geom in geoms))
+    return 0.0
 
 
 class TrackingTask(Stateful):
@@ -241,8 +244,8 @@ class TrackingTask(Stateful):
 
     def _too_near(self, truth: Truth, motion: Motion) -> Array:
         """0 where the feet's inner edges are far enough apart, 1 where they touch, (N,)."""
-        half = self.spec.num_feet // 2
-        between = truth.foot_position[:, :half].mean(axis=1) - truth.foot_position[:, half:].mean(axis=1)
+        left, right = self.spec.foot_pads
+        between = truth.foot_position[:, left].mean(axis=1) - truth.foot_position[:, right].mean(axis=1)
         gap = rotate_heading(motion.yaw, between, inverse=True)[:, 1] - self._width
         share: Array = np.clip(1.0 - gap / FEET_APART_M, 0.0, 1.0)
         return share

@@ -219,6 +219,7 @@ def parse(argv: Sequence[str]) -> TrainConfig:
         default=base,
         description=f"{TrainConfig.__doc__}\n\nexamples:\n  wildrobot train --preset quick\n"
         "  wildrobot train --preset walk --run-dir runs/walk --seed 3\n"
+        "  wildrobot train --robot-file mine/robot.yaml --preset mine/preset.yaml\n"
         "  wildrobot train --config runs/walk/config.yaml\n"
         "  torchrun --nproc-per-node 2 -m wildrobot train --preset walk",
     )

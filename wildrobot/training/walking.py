@@ -81,9 +81,8 @@ class WalkingTask(Stateful):
         self._last_action = np.zeros((count, spec.num_joints))
         self._last_soles = np.zeros((count, spec.num_feet, 3))
         self._filtered = np.zeros((count, 3))
-        half = spec.num_feet // 2
         self.figures: dict[str, Array] = {}
-        self._left = np.arange(spec.num_feet) < half
+        self._left = spec.foot_side == 0
 
     def start(self, rows: NDArray[np.int64]) -> Start:
         """From a random frame of the reference with its own command, or standing at home with none."""
@@ -200,8 +199,7 @@ class WalkingTask(Stateful):
 
     def _clearance(self, clock: Array, soles: Array) -> Array:
         """Lower sole point of the foot in mid-swing as a share of 30 mm, (N,); 1 between swings."""
-        half = self.spec.num_feet // 2
-        low = np.stack([soles[:, :half, 2].min(axis=-1), soles[:, half:, 2].min(axis=-1)], axis=-1)
+        low = soles[:, self.spec.foot_pads, 2].min(axis=-1)
         sine = clock[:, :1] * np.array([1.0, -1.0])
         paid = np.clip(low / 0.03, 0.0, 1.0)
         return np.min(np.where(sine > 0.8, paid, 1.0), axis=-1)

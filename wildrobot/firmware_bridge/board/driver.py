@@ -38,6 +38,10 @@ _AGE_SATURATED = 0xFFFF
 _COUNTER_WRAP = 1 << 16
 
 
+FOOT_INPUTS = 4
+"""Force inputs of the board. The sites in `feet` of robot.yaml are wired to them in their order, from the first one."""
+
+
 class BoardStatus(enum.IntFlag):
     """Bits of the status register."""
 
@@ -71,7 +75,7 @@ class BoardSample:
     acceleration: NDArray[np.float64]
     """(3,) specific force in m/s², in the chip's frame."""
     foot_force: NDArray[np.float64]
-    """(4,) N: left toe, left heel, right toe, right heel."""
+    """(4,) N, input by input: WildRobot's left toe, left heel, right toe, right heel."""
     counter: int
     """IMU samples since the board's start, modulo 65536."""
     age_s: float

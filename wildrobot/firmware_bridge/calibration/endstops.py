@@ -35,6 +35,7 @@ TIME_LIMIT_S = 15.0
 WATCHDOG_S = 0.5
 """Longer than in the control loop: this runs without real-time rights."""
 _POSES: dict[str, dict[str, float]] = {
+    # role of the joint that is measured, and where joints of its leg stand meanwhile
     # the knee's weight pulls alike at both ends; with the thigh forward the roll axis is upright and carries none
     "hip_pitch": {"knee_pitch": 1.2},
     "hip_roll": {"hip_pitch": -1.35, "knee_pitch": 1.1},
@@ -70,17 +71,13 @@ def offset_from_ends(
 def pose_for(spec: RobotSpec, joint: int) -> Array:
     """(n,) rad: how all joints stand while `joint` is measured."""
     pose = spec.default_joint_pos.copy()
-    name = spec.joint_names[joint]
-    for i, other in enumerate(spec.joint_names):
-        if other.endswith("hip_roll"):
-            outwards = 1.0 if spec.joint_upper[i] > -spec.joint_lower[i] else -1.0
-            pose[i] = outwards * _APART_RAD
-    for end, changes in _POSES.items():
-        if name.endswith(end):
-            side = name.removesuffix(end)
-            for other, angle in changes.items():
-                if side + other in spec.joint_names:
-                    pose[spec.joint_names.index(side + other)] = angle
+    for i in spec.joints_of("hip_roll"):
+        outwards = 1.0 if spec.joint_upper[i] > -spec.joint_lower[i] else -1.0
+        pose[i] = outwards * _APART_RAD
+    role = spec.roles[joint]
+    for other, angle in _POSES.get(role.name, {}).items():
+        i = spec.joints_of(other)[role.side or 0]
+        pose[i] = spec.roles[i].sign * angle
     return np.clip(pose, spec.joint_lower, spec.joint_upper)
 
 

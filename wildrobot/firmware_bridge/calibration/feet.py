@@ -15,7 +15,7 @@ Array = NDArray[np.float64]
 
 
 def pressed_pad(before: Array, during: Array, on_n: float) -> int | None:
-    """Index of the pad whose force rose most, from forces (4,) before and (T, 4) during a press, N; None: none did.
+    """Index of the pad whose force rose most, from forces (k,) before and (T, k) during a press, N; None: none did.
 
     The upper quartile of the press counts: a hand does not press all the time, and a spike is no press.
     """
@@ -28,7 +28,7 @@ def check_feet(spec: RobotSpec, sampler: Sampler, hands: Hands) -> list[str]:
     """Ask for every pad to be pressed; returns what is wrong, in words."""
     wrong = []
     for foot, name in enumerate(spec.foot_names):
-        before = _forces(sampler.record(0.2))
+        before = _forces(spec, sampler.record(0.2))
         samples: list[Sample] = []
 
         def each(samples: list[Sample] = samples) -> None:
@@ -38,7 +38,7 @@ def check_feet(spec: RobotSpec, sampler: Sampler, hands: Hands) -> list[str]:
         title = name.replace("_", " ").upper()
         if not hands.perform(PressFoot(f"{title}: press this pad firmly for a second.", name), each):
             continue
-        during = _forces(samples)
+        during = _forces(spec, samples)
         if len(before) == 0 or len(during) == 0:
             wrong.append(f"{name}: the sensor board gave no forces. Check its cable")
             continue
@@ -54,5 +54,6 @@ def check_feet(spec: RobotSpec, sampler: Sampler, hands: Hands) -> list[str]:
     return wrong
 
 
-def _forces(samples: Sequence[Sample]) -> Array:
-    return np.array([sample.board.foot_force for sample in samples if sample.board is not None])
+def _forces(spec: RobotSpec, samples: Sequence[Sample]) -> Array:
+    boards = [sample.board for sample in samples if sample.board is not None]
+    return np.array([board.foot_force[: spec.num_feet] for board in boards])

@@ -14,6 +14,7 @@ from wildrobot.firmware_bridge import control_table as table
 from wildrobot.firmware_bridge.calibration.hands import Hands, MoveJoint
 from wildrobot.firmware_bridge.calibration.sampling import Sample, Sampler
 from wildrobot.robot_description import RobotSpec
+from wildrobot.robot_description.legs import SIDES
 
 Array = NDArray[np.float64]
 ASKED_RAD = math.radians(20.0)
@@ -25,13 +26,16 @@ TRIES = 3
 SETTLE_S = 3.0
 
 _WORDS = {
-    # joint name's end: what its positive direction and its negative direction look like
+    # role of a joint about +x, +y or +z: what its positive direction and its negative direction look like
     "waist_yaw": ("turn the torso to the left", "turn the torso to the right"),
     "hip_pitch": ("swing the whole leg backwards", "swing the whole leg forwards"),
-    "left_hip_roll": ("swing the leg outwards, away from the other", "swing the leg inwards"),
-    "right_hip_roll": ("swing the leg inwards", "swing the leg outwards, away from the other"),
+    "hip_yaw": ("turn the whole leg to the left", "turn the whole leg to the right"),
+    "left hip_roll": ("swing the leg outwards, away from the other", "swing the leg inwards"),
+    "right hip_roll": ("swing the leg inwards", "swing the leg outwards, away from the other"),
     "knee_pitch": ("bend the knee", "stretch the knee"),
     "ankle_pitch": ("point the toes down", "pull the toes up"),
+    "left ankle_roll": ("lift the sole's outer edge", "lift the sole's inner edge"),
+    "right ankle_roll": ("lift the sole's inner edge", "lift the sole's outer edge"),
 }
 
 
@@ -78,10 +82,11 @@ def asked_direction(spec: RobotSpec, joint: int) -> int:
 
 def describe_motion(spec: RobotSpec, joint: int, direction: int) -> str:
     """In plain words, what the joint does when it turns in `direction`."""
-    name = spec.joint_names[joint]
-    for end, (positive, negative) in _WORDS.items():
-        if name.endswith(end):
-            return positive if direction > 0 else negative
+    name, role = spec.joint_names[joint], spec.roles[joint]
+    side = "" if role.side is None else f"{SIDES[role.side]} "
+    words = _WORDS.get(side + role.name) or _WORDS.get(role.name)
+    if words is not None:
+        return words[0] if direction * role.sign > 0 else words[1]
     axis = next(
         body.joint.axis for body in spec.tree.bodies if body.joint is not None and body.joint.name == name
     )

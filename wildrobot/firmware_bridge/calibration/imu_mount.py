@@ -1,8 +1,8 @@
 """The IMU's mount rotation (torso <- IMU): from gravity, from the waist's turning, and from pitching the robot.
 
 Turning the waist shows the torso's z axis in the IMU's frame by the gyro, whether or not the stand is level; gravity
-shows it by a level stand, and both must agree. What is left, the turn about z, comes from pitching the robot
-nose-down about the torso's y axis; without that it stays as it was.
+shows it by a level stand, and both must agree. A robot without a waist has gravity alone. What is left, the turn about
+z, comes from pitching the robot nose-down about the torso's y axis; without that it stays as it was.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ class Mount:
     quaternion: Array
     """torso <- IMU, (4,) wxyz."""
     disagreement_rad: float
-    """Between gravity and the waist's axis."""
+    """Between gravity and the waist's axis; 0 without a waist."""
     yaw_measured: bool
     """The turn about z was measured too, not kept."""
 
@@ -158,25 +158,30 @@ class Mount:
 def find_mount(bus: Bus, spec: RobotSpec, hands: Hands) -> Mount:
     """Measure the mount rotation. Turns the waist: the robot must hang or stand free, and somebody have agreed.
 
+    Without a waist the stand must be level: gravity is all that shows the upright axis.
+
     Raises:
         UserError: the IMU gives nothing, or what it gives fits no mount; the waist has been let go.
     """
-    if len(spec.waist_joints) != 1:
+    waist = spec.joints_of("waist_yaw")
+    if len(spec.waist_joints) > 1 or len(waist) != len(spec.waist_joints):
         raise UserError(
-            f"{spec.name} has {len(spec.waist_joints)} waist joints; this measurement needs one upright one."
+            f"{spec.name}'s IMU is beyond the joints {', '.join(spec.joint_names[i] for i in spec.waist_joints)}; "
+            "this measurement knows one upright waist joint, or none. Measure imu_mount by other means."
         )
-    waist = spec.waist_joints[0]
     with EndStops(bus, spec, hands.say) as stops:
         straight = spec.default_joint_pos.copy()
-        straight[waist] = 0.0
+        straight[list(spec.waist_joints)] = 0.0
         stops.take_pose(straight)
         rest = _boards(stops.sampler.record(REST_S))
         quaternion = mean_quaternion(np.array([board.quaternion for board in rest]))
         up = up_axis(quaternion)
         _check_gravity(rest, up, hands.say)
-        z_imu = _waist_axis(spec, stops, waist)
+        z_imu = _waist_axis(spec, stops, int(waist[0])) if len(waist) else up
         disagreement = angle_between(up, z_imu)
-        if disagreement > AGREE_RAD:
+        if not len(waist):
+            hands.say("there is no waist to turn: the upright axis is gravity's, as level as the stand is")
+        elif disagreement > AGREE_RAD:
             hands.say(
                 f"gravity and the waist's axis differ by {math.degrees(disagreement):.1f} degrees, expected at most "
                 f"{math.degrees(AGREE_RAD):.0f}: the stand is not level, or the waist has play. The "
@@ -218,7 +223,12 @@ def _waist_axis(spec: RobotSpec, stops: EndStops, waist: int) -> Array:
     both = [sample for sample in samples if sample.board is not None and not np.isnan(sample.count[waist])]
     _boards(both)
     rate = np.array([sample.velocity_count[waist] for sample in both])
-    rate = spec.joint_direction[waist] * rate * spec.servos[waist].velocity_rad_s_per_count
+    rate = (
+        spec.roles[waist].sign
+        * spec.joint_direction[waist]
+        * rate
+        * spec.servos[waist].velocity_rad_s_per_count
+    )
     gyro = np.array([sample.board.angular_velocity for sample in both if sample.board is not None])
     try:
         return turning_axis(gyro, rate)

@@ -31,7 +31,7 @@ QUESTIONS: dict[Step, str] = {
     "identify": "The robot must hang on its stand, feet off the floor: all servos go limp now. Go on?",
     "offsets": "THE ROBOT MOVES: it must hang free; every joint goes slowly to both its end stops, for some minutes. "
     "Ctrl-C lets go. Go on?",
-    "imu": "THE ROBOT MOVES: its stand must be level; all joints go to the home pose and the waist turns. Go on?",
+    "imu": "THE ROBOT MOVES: its stand must be level; all joints go to the home pose, and a waist turns. Go on?",
     "feet": "All servos go limp now, and you press one foot pad after another. Go on?",
 }
 

@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from wildrobot.firmware_bridge.board.driver import FOOT_INPUTS
 from wildrobot.firmware_bridge.protocol import Packet
 from wildrobot.firmware_bridge.virtual.device import Reply
 from wildrobot.firmware_bridge.virtual.wire import Ear
@@ -92,9 +93,10 @@ class BoardStation:
             )
 
     def feet(self, force_n: Array, now_ns: int) -> None:
-        """The foot inputs are sampled, (4,) N."""
+        """The foot inputs are sampled, (feet,) N; those without a foot are at rest."""
         if self._powered:
-            self.core.set_feet(force_n.tolist(), now_ns // 1000)
+            spare = [0.0] * (FOOT_INPUTS - len(force_n))
+            self.core.set_feet(force_n.tolist() + spare, now_ns // 1000)
 
     def supply(self, volt: float, now_ns: int) -> None:
         """The bus voltage; a dip resets the board when the voltage is back."""

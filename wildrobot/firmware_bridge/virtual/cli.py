@@ -1,4 +1,4 @@
-"""`wildrobot virtual-robot`: nine servos, the sensor board and a body, on a pseudo-terminal in real time."""
+"""`wildrobot virtual-robot`: the servos, the sensor board and a body, on a pseudo-terminal in real time."""
 
 from __future__ import annotations
 

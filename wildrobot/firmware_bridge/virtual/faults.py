@@ -266,7 +266,7 @@ class BadQuaternion(Fault):
 
 @dataclass(frozen=True, kw_only=True)
 class FootStuck(Fault):
-    """A foot input reads this force, whatever presses: left_toe, left_heel, right_toe or right_heel."""
+    """A foot input, by the name of its site (left_toe), reads this force, whatever presses."""
 
     name = "foot-stuck"
     foot: str

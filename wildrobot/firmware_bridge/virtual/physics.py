@@ -57,7 +57,7 @@ class Truth:
     joint_torque: Array
     """(n,) N m of the motors, before back-EMF."""
     foot_force: Array
-    """(4,) N, normal."""
+    """(feet,) N, normal."""
     torque_on: NDArray[np.bool_]
     """(n,)"""
     goal_position: Array
@@ -106,7 +106,7 @@ class Physics:
         self._mount_matrix = quat_to_matrix(self._mount)
         self._yaw_zero = quat_from_yaw(np.array(yaw_zero_rad))
         self.hand_force = np.zeros(spec.num_feet)
-        """(4,) N, a hand that presses a foot pad from below."""
+        """(feet,) N, a hand that presses a foot pad from below."""
         self._held: Array | None = None
         self._torque = np.zeros(spec.num_joints)
         self._pose_from = self._pose_to = np.array([1.0, 0.0, 0.0, 0.0])
@@ -204,7 +204,7 @@ class Physics:
 
     @property
     def foot_force(self) -> Array:
-        """(4,) N on the pads, from the floor and from hands."""
+        """(feet,) N on the pads, from the floor and from hands."""
         return self.data.sensordata[self._at_touch] + self.hand_force
 
     def imu(self) -> ImuSample:

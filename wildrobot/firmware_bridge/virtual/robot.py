@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from wildrobot.errors import UserError
 from wildrobot.firmware_bridge import control_table as table
+from wildrobot.firmware_bridge.board.driver import FOOT_INPUTS
 from wildrobot.firmware_bridge.startup import position_limits
 from wildrobot.firmware_bridge.virtual.board_station import BoardStation, Core, ImuSample
 from wildrobot.firmware_bridge.virtual.faults import Fault, FaultSchedule, Target
@@ -76,7 +77,7 @@ class Sensors:
         self.foot_bounce_hz = np.zeros(self.feet)
 
     def forces(self, true_n: Array, now_ns: int) -> Array:
-        """(4,) N at the inputs."""
+        """(feet,) N at the inputs."""
         force = true_n
         if self.foot_bounce_hz.any():
             pressed = np.floor(2.0 * self.foot_bounce_hz * now_ns * 1e-9) % 2.0
@@ -120,6 +121,11 @@ class VirtualRobot:
         """
         from wildrobot.firmware_bridge.virtual.physics import Physics  # needs mujoco, which the robot lacks
 
+        if spec.num_feet > FOOT_INPUTS:
+            raise UserError(
+                f"{spec.name} has {spec.num_feet} foot switches, its sensor board {FOOT_INPUTS} inputs. Name "
+                f"fewer sites under feet in {spec.path}."
+            )
         self.spec, self.hidden = spec, hidden or Hidden()
         self._names = {name: i for i, name in enumerate(spec.joint_names)}
         yaw = random.Random(seed).uniform(-math.pi, math.pi) if yaw_zero_rad is None else yaw_zero_rad

@@ -1,4 +1,4 @@
-"""`--robot dynamixel`: nine servos and the sensor board on one bus, behind the protocol of every robot."""
+"""`--robot dynamixel`: all servos and the sensor board on one bus, behind the protocol of every robot."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class DynamixelRobot:
             board = None if samples.board is None else BoardSample.decode(samples.board)
             if samples.valid.all() and board is not None:
                 position, velocity = self.servos.joint_motion(samples)
-                self._switches.reset(board.foot_force[None])
+                self._switches.reset(board.foot_force[None, : self.spec.num_feet])
                 time, board_time = samples.time_ns * NS, samples.board_time_ns * NS - board.age_s
                 return SensorFrame(
                     time_s=np.array([self.transport.now_ns() * NS]),
@@ -163,7 +163,7 @@ class DynamixelRobot:
                 self._note(device, samples.failures[device])
             return values
         board, now = BoardSample.decode(samples.board), samples.board_time_ns
-        values["foot_contact"] = self._switches.update(board.foot_force[None])
+        values["foot_contact"] = self._switches.update(board.foot_force[None, : self.spec.num_feet])
         values["foot_time_s"], values["foot_valid"] = np.array([now * NS]), np.array([True])
         norm = board.quaternion_norm
         if not self._freshness.update(board.counter, now):

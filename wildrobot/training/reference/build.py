@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import tyro
@@ -24,6 +24,7 @@ from wildrobot.training.reference.clip import PlannedClip
 from wildrobot.training.reference.dataset import ReferenceDataset
 from wildrobot.training.reference.gait import GaitLibraryConfig, build_gait_library
 from wildrobot.training.reference.record import record
+from wildrobot.training.reference.scaling import RetargetConfig
 from wildrobot.training.reference.track import TrackConfig, train_tracker
 
 EPILOG = """examples:
@@ -34,7 +35,8 @@ EPILOG = """examples:
 
 EXAMPLES = """examples:
   wildrobot reference build --preset quick
-  wildrobot reference build --bvh walk.bvh --output runs/walk/reference.npz"""
+  wildrobot reference build --bvh walk.bvh --output runs/walk/reference.npz
+  wildrobot reference build --robot-file mine/robot.yaml --preset mine/preset.yaml"""
 
 
 @dataclass(frozen=True)
@@ -54,9 +56,11 @@ class BuildConfig:
     seed: int = 0
     device: Device = "auto"
     """Where the tracker learns. auto: on a GPU if there is one."""
-    robot: Path | None = None
-    """Another robot's robot.yaml."""
+    robot: Annotated[Path | None, tyro.conf.arg(name="robot-file", metavar="FILE")] = None
+    """robot.yaml of another robot."""
     gaits: GaitLibraryConfig = field(default_factory=GaitLibraryConfig)
+    retarget: RetargetConfig = field(default_factory=RetargetConfig)
+    """How motion capture becomes the robot's."""
     track: TrackConfig = field(default_factory=TrackConfig)
 
 
@@ -71,7 +75,7 @@ def plan_clips(spec: RobotSpec, config: BuildConfig) -> tuple[list[PlannedClip],
 
         for loader, paths in ((load_bvh, config.bvh), (load_amass, config.amass)):
             for path in paths:
-                found, failed = retarget(spec, loader(path))
+                found, failed = retarget(spec, loader(path), config.retarget)
                 clips += found
                 rejected += [
                     _rejected(item.name, str(path), item.figure, item.value, item.limit) for item in failed

@@ -35,7 +35,7 @@ class PlannedClip:
     root_angular_velocity: Array
     """(T, 3) rad/s, world."""
     contact: NDArray[np.bool_]
-    """(T, 4) planned contacts, in `spec.foot_names` order."""
+    """(T, feet) planned contacts, in `spec.foot_names` order."""
     command: Array
     """(T, 2) forward speed m/s and yaw rate rad/s that this motion answers."""
     phase: Array

@@ -94,6 +94,8 @@ class Feet:
     """(N, 2, 3) sole points, m, world; z is the height of the foot's lowest point."""
     pitch: Array
     """(N, 2) rad, positive with the toes down."""
+    heading: Array
+    """(N, 2) rad, world, for legs that can turn their feet: on the floor a foot keeps it."""
     load: Array
     """(N, 2) share of the weight."""
     forward: Array
@@ -126,6 +128,7 @@ def plan_feet(route: Route, path: Array, yaw: Array, style: GaitStyle, home: Hom
     width = home.half_width_m if standing else style.half_width_m
     sole[:, :, :2] = np.array([foothold(foot, 0.0, width) for foot in (LEFT, RIGHT)])
     pitch, airborne = np.zeros((count, 2)), np.zeros((count, 2), dtype=bool)
+    heading = np.full((count, 2), yaw[0])
     rest = [(0.0, home.forward_m)] if standing else []
     forward_knots: tuple[list[tuple[float, float]], ...] = (rest.copy(), rest.copy())
     for i, step in enumerate(route.steps):
@@ -137,9 +140,13 @@ def plan_feet(route: Route, path: Array, yaw: Array, style: GaitStyle, home: Hom
         start, target = sole[step.lift, step.foot, :2].copy(), foothold(step.foot, middle, width)
         swing = slice(step.lift, min(step.land + 1, count))
         u = (ticks[swing] - step.lift) / (step.land - step.lift)
-        sole[swing, step.foot, :2] = start + _trapezoid(u, style.swing_ramp)[:, None] * (target - start)
+        progress = _trapezoid(u, style.swing_ramp)
+        sole[swing, step.foot, :2] = start + progress[:, None] * (target - start)
         sole[swing, step.foot, 2] = route.clearance_m * np.sin(np.pi * u**style.lift_exponent) ** 2
         sole[swing.stop :, step.foot, :2] = target
+        turned = float(np.interp(middle, ticks, yaw)) - heading[step.lift, step.foot]
+        heading[swing, step.foot] = heading[step.lift, step.foot] + progress * turned
+        heading[swing.stop :, step.foot] = heading[swing.stop - 1, step.foot]
         airborne[step.lift + 1 : step.land, step.foot] = True
         step_length = 0.5 * float(np.linalg.norm(target - start))
         # Early in the swing the leg is still behind and the ankle most bent.
@@ -166,6 +173,7 @@ def plan_feet(route: Route, path: Array, yaw: Array, style: GaitStyle, home: Hom
     return Feet(
         sole=sole,
         pitch=pitch,
+        heading=heading,
         load=np.stack([on_left, 1.0 - on_left], axis=-1),
         forward=np.stack([np.interp(ticks, *np.array(knots).T) for knots in forward_knots], axis=-1),
         airborne=airborne,

@@ -124,7 +124,7 @@ def standing(
     wave = np.stack([np.sin(2.0 * angle), np.sin(angle), 0.5 * (np.cos(2.0 * angle) - 1.0)], axis=-1)
     rate = np.stack([2.0 * np.cos(2.0 * angle), np.cos(angle), -np.sin(2.0 * angle)], axis=-1)
     position = np.array([0.0, 0.0, spec.standing_height]) + np.array(sway) * wave
-    home = planner.ik.sole_points(spec.kinematics.foot_points(spec.default_joint_pos))
+    home = planner.ik.soles(spec.default_joint_pos)
     feet = np.tile(home + np.array([0.0, 0.0, spec.standing_height]), (count, 1, 1))
     upright = np.broadcast_to(np.eye(3), (count, 3, 3))
     q = planner.ik.solve(position, upright, feet, np.zeros((count, 2)), name)
@@ -199,6 +199,8 @@ def build_gait_library(spec: RobotSpec, config: GaitLibraryConfig | None = None)
 
 def _fast_gaits(spec: RobotSpec, config: GaitLibraryConfig) -> list[PlannedClip]:
     """Steady gaits and turns beyond the speed at which the slow style's long steps ask too much of knee and ankle."""
+    if not (config.fast_speeds_m_s or config.fast_turn_speeds_m_s):
+        return []
     style = replace(
         config,
         double_support=config.fast_double_support,

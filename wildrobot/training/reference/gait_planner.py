@@ -2,8 +2,9 @@
 
 The zero-moment point (ZMP) dwells on the stance foot, travels along it from heel to toe, and passes over to
 the other foot in double support. The body follows as a pendulum (`lipm.py`), corrected by the inverse
-dynamics of the whole robot until the planned motion really has that ZMP. The robot has no ankle roll: a sole
-leans sideways with its leg, and the ZMP is put where such a sole bears on the floor.
+dynamics of the whole robot until the planned motion really has that ZMP. Without an ankle roll a sole leans
+sideways with its leg, and the ZMP is put where such a sole bears on the floor. With a hip yaw a foot keeps its
+heading while it stands.
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ from wildrobot.rotations import (
     quat_from_yaw,
     quat_multiply,
     quat_to_matrix,
-    rotate,
 )
 from wildrobot.runtime.command import is_moving
 from wildrobot.training.reference.clip import PlannedClip
@@ -85,7 +85,7 @@ class GaitPlanner:
         self.ik = LegIK(spec)
         self.body = WholeBody(spec)
         self.dt = spec.control_dt
-        left = self.ik.sole_points(spec.kinematics.foot_points(spec.default_joint_pos))[LEFT]
+        left = self.ik.soles(spec.default_joint_pos)[LEFT]
         self.home = HomeStance(float(left[1]), self.body.com_forward - float(left[0]))
         self._omega = math.sqrt(GRAVITY / self.body.com_height)
 
@@ -120,7 +120,7 @@ class GaitPlanner:
             root_quaternion=quat[inside],
             root_linear_velocity=_central(position, dt)[inside],
             root_angular_velocity=_angular_velocity(quat, dt)[inside],
-            contact=np.repeat(~track.feet.airborne, 2, axis=1)[inside],
+            contact=(~track.feet.airborne)[:, self.spec.foot_side][inside],
             command=track.command[inside],
             phase=np.remainder(track.phase, 2.0 * np.pi)[inside],
             moving=np.asarray(is_moving(self.spec, track.command))[inside],
@@ -165,9 +165,10 @@ class GaitPlanner:
 
     def _zmp(self, track: _Track, bearing: Array, load: Array) -> Array:
         """ZMP (N, 2): each foot's bearing point, `bearing` (N, 2) inward of its middle, by the load it carries."""
-        cos, sin = np.cos(track.yaw), np.sin(track.yaw)
         point = track.feet.sole[..., :2].copy()
         for foot in (LEFT, RIGHT):
+            yaw = track.feet.heading[:, foot] if self.ik.turns else track.yaw
+            cos, sin = np.cos(yaw), np.sin(yaw)
             forward, left = track.feet.forward[:, foot], -SIDE[foot] * bearing[:, foot]
             point[:, foot] += np.stack([cos * forward - sin * left, sin * forward + cos * left], axis=-1)
         return np.sum(load[..., None] * point, axis=1)
@@ -196,10 +197,10 @@ class GaitPlanner:
         target, q = feet.sole.copy(), guess
         for _ in range(3 if guess is None else 2):
             if q is not None:
-                points = position[:, None] + rotate(rotation[:, None], self.spec.kinematics.foot_points(q))
+                soles = self.ik.soles(q, position, rotation)
                 lowest = self.body.lowest_points(position, rotation, q)
-                target[..., 2] = feet.sole[..., 2] + self.ik.sole_points(points)[..., 2] - lowest
-            q = self.ik.solve(position, rotation, target, feet.pitch, name, q)
+                target[..., 2] = feet.sole[..., 2] + soles[..., 2] - lowest
+            q = self.ik.solve(position, rotation, target, feet.pitch, name, q, feet.heading)
         assert q is not None
         return q
 

@@ -268,11 +268,10 @@ def _self_collision(sim: Simulation, qpos: Any) -> float:
     """Share of poses in which two geoms of the robot touch each other."""
     model = sim.model
     data = mujoco.MjData(model)
-    floor = model.geom("floor").id
     hits = 0
     for pose in qpos:
         data.qpos[:] = pose
         mujoco.mj_kinematics(model, data)
         mujoco.mj_collision(model, data)
-        hits += any(floor not in contact.geom for contact in data.contact)
+        hits += any(np.all(model.geom_bodyid[contact.geom] > 0) for contact in data.contact)
     return hits / max(1, len(qpos))

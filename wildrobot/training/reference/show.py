@@ -48,8 +48,8 @@ class ShowConfig:
     """Time of each clip in a video of several."""
     max_clips: int = 12
     """Clips in a video of several, evenly chosen among the accepted ones."""
-    robot: Path | None = None
-    """Another robot's robot.yaml."""
+    robot: Annotated[Path | None, tyro.conf.arg(name="robot-file", metavar="FILE")] = None
+    """robot.yaml of another robot."""
 
 
 EXAMPLES = """examples:

@@ -137,16 +137,12 @@ def _joints(spec: RobotSpec, dataset: ReferenceDataset, shown: Sequence[tuple[st
     name, rollout = max(shown, key=lambda one: float(np.mean(dataset.rollout(one[1], "command")[:, 0])))
     angles = dataset.rollout(rollout, "joint_position")[: round(SHOWN_S / spec.control_dt)]
     seconds = spec.control_dt * np.arange(len(angles), dtype=np.float64)
-    sides = [
-        [i for i, joint in enumerate(spec.joint_names) if joint.startswith(side)]
-        for side in ("left", "right")
-    ]
-    rest = [i for i in range(spec.num_joints) if not any(i in side for side in sides)]
+    sides = {side: [i for i, role in enumerate(spec.roles) if role.side == side] for side in (0, 1, None)}
     charts = []
     for title, members in (
         ("Left leg (rad)", sides[0]),
         ("Right leg (rad)", sides[1]),
-        ("Other joints (rad)", rest),
+        ("Other joints (rad)", sides[None]),
     ):
         for begin in range(0, len(members), LINES):
             chosen = members[begin : begin + LINES]

@@ -172,7 +172,8 @@ class StepPlanner:
             position = np.concatenate([flat, posture.height[:, None]], axis=-1)
             legs = self._joints(name, position, rotation, feet, legs)
             q = legs.copy()
-            q[:, list(self.spec.waist_joints)] = posture.waist[:, None]
+            for joint in self.spec.joints_of("waist_yaw"):
+                q[:, joint] = self.spec.roles[joint].sign * posture.waist
             if draft or iteration == _DYNAMICS_ITERATIONS - 1:
                 break
             error = (wanted - self.body.zmp(position, quat, q))[inside]
@@ -187,7 +188,7 @@ class StepPlanner:
             root_quaternion=quat[inside],
             root_linear_velocity=_central(position, dt)[inside],
             root_angular_velocity=_angular_velocity(quat, dt)[inside],
-            contact=np.repeat(~feet.airborne, self.spec.num_feet // 2, axis=1)[inside],
+            contact=(~feet.airborne)[:, self.spec.foot_side][inside],
         )
 
     def _feet(self, steps: list[PlannedStep], places: Array, count: int) -> _Feet:
@@ -251,12 +252,13 @@ class StepPlanner:
         A swing foot points its toes down as far as the ankle's range demands.
         """
         target, pitch = feet.sole.copy(), feet.pitch.copy()
-        ankles = self.ik.joints[:, -1]
-        lowest_angle = self.spec.joint_lower[ankles] + _ANKLE_MARGIN
+        ankles, sign = self.ik.role["ankle_pitch"], self.ik.sign["ankle_pitch"]
+        lowest_angle = np.minimum(sign * self.spec.joint_lower[ankles], sign * self.spec.joint_upper[ankles])
+        lowest_angle = lowest_angle + _ANKLE_MARGIN
         for _ in range(_FLOOR_ITERATIONS):
             guess = q = self.ik.solve(position, rotation, target, pitch, name, guess)
             target[..., 2] += feet.sole[..., 2] - self.body.lowest_points(position, rotation, q)
-            pitch += np.where(feet.airborne, np.maximum(lowest_angle - q[:, ankles], 0.0), 0.0)
+            pitch += np.where(feet.airborne, np.maximum(lowest_angle - sign * q[:, ankles], 0.0), 0.0)
         return q
 
 

@@ -64,7 +64,7 @@ class WalkPlanner:
             config.zmp_forward_m, config.zmp_travel, config.longest_zmp_travel_m, config.zmp_inset_m
         )
         self.stepper = StepPlanner(spec, zmp)
-        self.home = self.stepper.ik.sole_points(spec.kinematics.foot_points(spec.default_joint_pos))[:, :2]
+        self.home = self.stepper.ik.soles(spec.default_joint_pos)[:, :2]
         """(2, 2) m, sole points of the home pose: left, right."""
         self._walking_height = config.hip_height_m + spec.leg.hip_drop
 

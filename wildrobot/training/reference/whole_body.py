@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wildrobot.robot_description import RobotSpec
+from wildrobot.robot_description.body_checks import foot_geoms
 from wildrobot.robot_description.mujoco_model import compile_model
 from wildrobot.rotations import rotate
 
@@ -22,9 +23,10 @@ class WholeBody:
         self.model = compile_model(spec)
         # A plan is for a symmetric robot, so that its mirror image is a plan too: midline bodies balance on
         # the midline.
+        self._pelvis = self.model.body(spec.config.pelvis_body).id
         hinges = [self.model.joint(name).bodyid[0] for name in spec.joint_names]
         sides = [spec.mirror.joint_index[i] for i in range(spec.num_joints)]
-        middle = [1] + [body for i, body in enumerate(hinges) if sides[i] == i]
+        middle = [self._pelvis] + [body for i, body in enumerate(hinges) if sides[i] == i]
         self.model.body_ipos[middle, 1] = 0.0
         self.model.opt.disableflags |= int(
             mujoco.mjtDisableBit.mjDSBL_CONTACT | mujoco.mjtDisableBit.mjDSBL_CONSTRAINT
@@ -44,13 +46,10 @@ class WholeBody:
         model, kinematics = self.model, self.spec.kinematics
         sole, _ = kinematics.sole_frames(np.zeros(self.spec.num_joints))
         mujoco.mj_kinematics(model, self.data)
-        origin = self.data.xpos[model.body(self.spec.config.pelvis_body).id]
+        origin = self.data.xpos[self._pelvis]
         feet = []
-        for foot in range(2):
-            body = model.site(self.spec.foot_names[2 * foot]).bodyid[0]
-            geoms = [
-                g for g in range(model.ngeom) if model.geom_bodyid[g] == body and model.geom_priority[g] > 0
-            ]
+        for foot, pads in enumerate(self.spec.foot_pads):
+            geoms = foot_geoms(model, model.site(self.spec.foot_names[pads[0]]).bodyid[0])
             feet.append(
                 (self.data.geom_xpos[geoms] - origin - sole[foot], float(model.geom_size[geoms[0], 0]))
             )
@@ -95,7 +94,7 @@ class WholeBody:
             data.qacc[:] = (after - before) / dt
             mujoco.mj_inverse(model, data)
             force[k] = data.qfrc_inverse[:3]
-            pelvis = data.xmat[1].reshape(3, 3)
+            pelvis = data.xmat[self._pelvis].reshape(3, 3)
             moment[k] = pelvis @ data.qfrc_inverse[3:6] + np.cross(position[k], force[k])
             self.torque[k] = data.qfrc_inverse[self.joint_qvel]
         return force, moment
