@@ -110,6 +110,9 @@ class LcmCommand:
             return
         alive = self._latest is not None and self._now_ns - self._arrived_ns <= COMMAND_TIMEOUT_NS
         if alive and self._latest is not None and message.timestamp_us <= self._latest.timestamp_us:
+            # The sender's clock may have been set back: to stop twice harms nobody, not to stop does.
+            if message.request >= velocity_command_t.STOP:
+                self._request = max(self._request, message.request)
             return
         self._latest, self._arrived_ns = message, self._now_ns
         self._request = max(self._request, message.request)

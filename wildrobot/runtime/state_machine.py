@@ -108,6 +108,11 @@ class StateMachine:
         """Time in the present state, s."""
         return self._ticks * self._spec.control_dt
 
+    @property
+    def releasing(self) -> bool:
+        """The robot is in its crouch and is being let go: what its pelvis does now is no fall."""
+        return self.state is State.SOFT_STOP and not self._halting and self.seconds >= self._durations.crouch
+
     def _enter(self, state: State, start: Any) -> None:
         self.state, self._ticks = state, 0
         self._start, self._gain_at_entry = np.array(start, dtype=np.float64), self._gain
