@@ -130,8 +130,9 @@ class SafetySupervisor:
         # A frame of no new time is the last one once more, however valid it says it is.
         self._stalled_s = 0.0 if now > self._time_s else self._stalled_s + self._spec.control_dt
         self._time_s = now
-        heard = np.all(frame.joint_valid) and np.all(frame.imu_valid) and np.all(frame.foot_valid)
-        self.stale_ticks = 0 if heard and not self._stalled_s else self.stale_ticks + 1
+        valid = np.all(frame.joint_valid) and np.all(frame.imu_valid) and np.all(frame.foot_valid)
+        heard = self._imu_is_new(frame) and valid and not self._stalled_s
+        self.stale_ticks = 0 if heard else self.stale_ticks + 1
         values = self._values(frame, health, missed_in_a_row, driven, action)
         readings = [self._judge(name, values[name]) for name in self._spec.guards]
         return readings, [reading.name for reading in readings if reading.level is Level.STOP]
@@ -181,11 +182,10 @@ class SafetySupervisor:
     def _age(self, frame: SensorFrame) -> float:
         """Of the oldest sample, s. One that claims to come from the future is as wrong as one that is old."""
         now = float(frame.time_s[0])
-        times = (*frame.joint_time_s[0], frame.foot_time_s[0], frame.imu_time_s[0], self._imu_change(frame))
+        times = (*frame.joint_time_s[0], frame.foot_time_s[0], frame.imu_time_s[0], self._imu_changed_s)
         return _finite_or_inf(np.max(np.abs(now - np.array(times))) + self._stalled_s)
 
-    def _imu_change(self, frame: SensorFrame) -> float:
-        """When the IMU last gave another sample than before, s."""
+    def _imu_is_new(self, frame: SensorFrame) -> bool:
         # A frozen chip goes on answering with the same bits under new times: its age is that of its last
         # change. A sample that is the same to the last bit has not been measured anew, whatever time it
         # carries.
@@ -196,7 +196,7 @@ class SafetySupervisor:
         if not same:
             self._imu_last = tuple(np.array(part) for part in sample)
             self._imu_changed_s = float(frame.imu_time_s[0])
-        return self._imu_changed_s
+        return not same
 
     # ------------------------------------------------------------------ targets
 
