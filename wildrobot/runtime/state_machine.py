@@ -126,7 +126,7 @@ class StateMachine:
         elif state is State.LIMP:
             if demand.stand and not demand.stop and self.seconds >= time.limp:
                 self._settled = False
-                self._enter(State.STANDING_UP, measured)
+                self._enter(State.STANDING_UP, np.where(np.isfinite(measured), measured, last_target))
         elif state is State.SOFT_STOP:
             if self._halting and (demand.distrust_policy or self.seconds >= time.halt):
                 self._halting = False
