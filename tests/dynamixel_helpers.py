@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+import session_helpers
 from session_helpers import POLICY, SPEC, LoopSession, Told
 
 from wildrobot.firmware_bridge.virtual.faults import Fault
@@ -54,7 +55,4 @@ class Session(LoopSession):
 
 def up(virtual: VirtualRobot) -> bool:
     """The robot has not fallen."""
-    truth = virtual.truth()
-    _, x, y, _ = truth.pelvis_quaternion
-    upright = 1.0 - 2.0 * (x * x + y * y)
-    return bool(truth.pelvis_position[2] > 0.6 * SPEC.standing_height and upright > 0.5)
+    return session_helpers.up(virtual.truth())

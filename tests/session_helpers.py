@@ -168,3 +168,10 @@ def sim_session(source: CommandSource | None = None, seed: int = 0) -> LoopSessi
     """The shipped policy on a `FreeRobot`."""
     robot = FreeRobot(seed=seed)
     return LoopSession(robot, robot.clock(), [load_skill(SPEC, POLICY)], source)
+
+
+def up(truth: Any) -> bool:
+    """The robot has not fallen, by a simulator's truth of one robot."""
+    _, x, y, _ = np.ravel(truth.pelvis_quaternion)
+    upright = 1.0 - 2.0 * (x * x + y * y)
+    return bool(np.ravel(truth.pelvis_position)[2] > 0.6 * SPEC.standing_height and upright > 0.5)

@@ -78,7 +78,7 @@ GUARDS = (
     "policy_output_clips",
 )
 """Every one needs its levels in robot.yaml; `.inf` switches one off, in the open."""
-_IMMEDIATE = ("sample_age_s", "missed_ticks_in_a_row", "hardware_errors")
+_IMMEDIATE = ("sample_age_s", "missed_ticks_in_a_row", "hardware_errors", "policy_output_clips")
 _BELOW = ("voltage_low_v",)
 FALL = ("tilt_rad", "falling_rad")
 """Guards that mean a fall: the torque goes at once, not after a crouch."""
