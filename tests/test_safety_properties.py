@@ -5,23 +5,19 @@ from __future__ import annotations
 import copy
 import dataclasses
 import math
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from runtime_helpers import SPEC, SmallPolicy, frame_at, no_health
-from session_helpers import LoopSession
+from runtime_helpers import SPEC, frame_at, no_health
+from wild_helpers import QUICK, Wild, wild_session, wild_tick
 
 from wildrobot.rotations import quat_from_rotvec, quat_multiply
 from wildrobot.runtime.commands_input import Command
-from wildrobot.runtime.loop import NS_PER_S, SteppedClock
-from wildrobot.runtime.safety import COAST_TICKS, DEBOUNCE_TICKS, Applied, Health, SafetySupervisor
+from wildrobot.runtime.safety import COAST_TICKS, DEBOUNCE_TICKS, Applied, SafetySupervisor
 from wildrobot.runtime.sensor_frame import SensorFrame
-from wildrobot.runtime.signal_path import SignalPath
-from wildrobot.runtime.skills import Skill
 from wildrobot.runtime.state_machine import Demand, Durations, State, StateMachine
 
 thorough = settings(max_examples=100, deadline=None, derandomize=True)
@@ -29,9 +25,6 @@ few = settings(max_examples=30, deadline=None, derandomize=True)
 
 N = SPEC.num_joints
 STEP = SPEC.target_rate_limit * SPEC.control_dt
-QUICK = Durations(
-    limp=0.02, stand_up=0.2, torque_ramp=0.1, settle=0.04, halt=0.1, crouch=0.2, release=0.1, estop_release=0.06
-)  # fmt: skip
 FOLLOWS = {
     State.LIMP: {State.STANDING_UP, State.ESTOP},
     State.STANDING_UP: {State.STANDING, State.SOFT_STOP, State.ESTOP},
@@ -239,23 +232,6 @@ def test_a_robot_that_tilts_fast_is_known_to_fall_before_it_lies(
 FIELDS = [field.name for field in dataclasses.fields(SensorFrame)]
 
 
-@dataclasses.dataclass
-class Wild:
-    """What goes wrong on one stretch of ticks."""
-
-    count: int
-    values: list[tuple[str, int, float]]
-    """Places of the frame, and what stands there."""
-    frozen: bool
-    """The robot gives its last frame again."""
-    action: float | None
-    """What the policy answers; None: what it should."""
-    raises: bool
-    health: float
-    missed: int
-    command: Command
-
-
 commands = st.builds(
     Command,
     st.floats(allow_nan=True),
@@ -279,85 +255,18 @@ stretches = st.builds(
 )
 
 
-class WildRobot:
-    """Everything around the controller: its robot, its policy, its person."""
-
-    lockstep = False
-
-    def __init__(self) -> None:
-        self.now = Wild(1, [], False, None, False, math.nan, 0, Command())
-        self.time, self._frame = 0, frame_at()
-        self.written: list[tuple[float, Any]] = []
-        self.gain = 0.0
-        self.position = SPEC.default_joint_pos[None]
-        small = SmallPolicy(SPEC)
-        self.layout, self.contract = small.layout, small.contract
-        self._small = small
-
-    def read(self) -> SensorFrame:
-        self.time += 1
-        if self.now.frozen:
-            return self._frame
-        frame = frame_at(0.02 * self.time, position=self.position[0], jitter=self.time)
-        for name, index, value in self.now.values:
-            array = getattr(frame, name).reshape(-1)
-            array[index % array.size] = value
-        self._frame = frame
-        return frame
-
-    def health(self) -> Health:
-        values = np.full(N, self.now.health)
-        return Health(values, values, values)
-
-    def write(self, joint_target: Any) -> None:
-        self.written.append((self.gain, np.array(joint_target)))
-        if self.gain > 0.0:
-            self.position = np.array(joint_target)
-
-    def set_torque_gain(self, gain: float) -> None:
-        self.gain = gain
-
-    def truth(self) -> None: ...
-
-    def close(self) -> None: ...
-
-    def __call__(self, observation: Any) -> Any:
-        if self.now.raises:
-            raise RuntimeError("the policy's runtime gave up")
-        action = np.array(self._small(observation))
-        if self.now.action is not None:
-            with np.errstate(over="ignore"):
-                action[0, self.time % N] = self.now.action
-        return action
-
-    def poll(self, now_ns: int, state: State) -> Command:
-        return self.now.command
-
-
-def wild_session() -> tuple[LoopSession, WildRobot]:
-    wild = WildRobot()
-    skill = Skill(Path("wild.onnx"), "", wild, SignalPath(SPEC, wild.layout))
-    session = LoopSession(wild, SteppedClock(round(SPEC.control_dt * NS_PER_S)), [skill], wild)
-    session.controller.machine = StateMachine(SPEC, QUICK)
-    return session, wild
-
-
-@given(st.lists(stretches, min_size=1, max_size=8), st.integers(0, 40))
+@given(st.lists(stretches, min_size=1, max_size=8), st.integers(0, 50))
 @few
 def test_no_input_of_any_kind_moves_the_robot_in_an_unsafe_way(steps: list[Wild], calm: int) -> None:
     session, wild = wild_session()
     before, last_gain, last = State.LIMP, 0.0, None
-    wild.now = Wild(1, [], False, None, False, math.nan, 0, Command(0.3, 0.0, stand=True))
+    wild.now = Wild()
     ending = dataclasses.replace(steps[-1], command=Command(stop=True))
     bound = ticks(QUICK.halt + QUICK.crouch + QUICK.release) + 3
     plan = [(wild.now, calm), *((step, step.count) for step in steps), (ending, bound)]
     for wild.now, count in plan:
         for _ in range(count):
-            with np.errstate(all="ignore"):
-                session.timer.start(wild.now.missed, 0)
-                session.clock.wait()
-                session.controller.tick(session.clock.now_ns())
-                session.timer.finish()
+            wild_tick(session, wild)
             gain, target = wild.written[-1]
             state, applied = session.state, session.told.applied
             assert applied is not None
@@ -381,16 +290,15 @@ def test_no_input_of_any_kind_moves_the_robot_in_an_unsafe_way(steps: list[Wild]
 @settings(few, max_examples=15)
 def test_estop_is_for_good(steps: list[Wild]) -> None:
     session, wild = wild_session()
-    wild.now = Wild(1, [], False, None, False, math.nan, 0, Command(0.3, 0.0, stand=True))
-    session.run(0.7)
+    wild.now = Wild()
+    session.run(0.9)
     assert session.state is State.WALKING
     wild.now = dataclasses.replace(wild.now, command=Command(estop=True))
     session.tick()
     held = wild.written[-1][1]
     for wild.now in steps:
         for _ in range(wild.now.count):
-            with np.errstate(all="ignore"):
-                session.tick()
+            wild_tick(session, wild)
             assert session.state is State.ESTOP
             np.testing.assert_array_equal(wild.written[-1][1], held)
     assert (

@@ -149,9 +149,8 @@ class Controller:
             stand = command.stand and not stopping and self.outcome.fault is None
             return Demand(stand=stand, stop=command.stop, estop=command.estop)
         fell = any(name in FALL for name in stopping) and not self.machine.releasing
-        faults = [name for name in stopping if name not in FALL]
-        if self._policy_fault is not None:
-            faults.append(self._policy_fault)
+        faults = [] if self._policy_fault is None else [self._policy_fault]
+        faults += [name for name in stopping if name not in FALL]
         self._take_fault(fell, faults)
         return Demand(
             moving=bool(is_moving(self.spec, user)),

@@ -46,8 +46,8 @@ class Demand:
 class Durations:
     """Seconds of each phase."""
 
-    limp: float = 0.1
-    """Before standing up: the guards look at the sensors first."""
+    limp: float = 0.2
+    """Before standing up: every guard has the time to see what is wrong, those that wait for several ticks, too."""
     stand_up: float = 1.0
     torque_ramp: float = 0.5
     settle: float = 1.0
