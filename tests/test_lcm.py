@@ -253,6 +253,21 @@ def test_requests_count_once() -> None:
     assert commander.source.poll(2, State.LIMP).estop
 
 
+def test_a_stop_from_a_commander_whose_clock_was_set_back_is_obeyed_and_nothing_else() -> None:
+    commander = Commander()
+    commander.stamp = 3_600_000_000
+    commander.send(0.3)
+    commander.speed(1.0)
+    commander.stamp = 0
+    commander.send(0.5, request=velocity_command_t.STAND)
+    ignored = commander.source.poll(round(1.1 * NS), State.WALKING)
+    assert (ignored.linear_velocity_x, ignored.stand) == (pytest.approx(0.3), False)
+    commander.send(request=velocity_command_t.STOP)
+    assert commander.source.poll(round(1.2 * NS), State.WALKING).stop
+    commander.send(request=velocity_command_t.ESTOP)
+    assert commander.source.poll(round(1.3 * NS), State.WALKING).estop
+
+
 @pytest.mark.parametrize("speed", [math.nan, math.inf])
 def test_a_command_that_is_not_finite_is_zero(speed: float) -> None:
     commander = Commander()
