@@ -14,7 +14,7 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 
 import fault_matrix  # noqa: E402
 from fault_matrix import LEVELS  # noqa: E402
-from faults import signals  # noqa: E402
+from faults import signal_faults, signals  # noqa: E402
 from faults.case import Case, Result  # noqa: E402
 
 from wildrobot.firmware_bridge.virtual.faults import FAULTS  # noqa: E402
@@ -43,7 +43,7 @@ def test_a_fault_ends_as_documented_and_breaks_no_rule(level: str, case: Case) -
 
 def test_every_kind_of_fault_is_in_the_matrix() -> None:
     assert {type(case.fault(1.0)) for case in LEVELS["bus"].CASES} == set(FAULTS)
-    assert {type(case.fault(1.0)) for case in signals.CASES} == set(signals.Fault.__subclasses__())
+    assert {type(case.fault(1.0)) for case in signals.CASES} == set(signal_faults.Fault.__subclasses__())
 
 
 @pytest.mark.parametrize("level", LEVELS)
