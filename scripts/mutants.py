@@ -36,6 +36,7 @@ MUTANTS = (
     level("tilt_rad", 0.6, 1.0),
     level("falling_rad", 0.6, 0.9),
     level("tracking_error_rad", 0.4, 0.9),
+    level("joint_limit_rad", 0.1, 0.25),
     level("joint_velocity_rad_s", 5.5, 9.0),
     level("current_a", 2.0, 2.3),
     level("temperature_c", 60.0, 75.0),

@@ -36,6 +36,7 @@ class Tick:
     health: Any = dataclasses.field(default_factory=no_health)
     missed: int = 0
     action: Any = None
+    driven: bool = True
 
 
 Show = Callable[[float, int], Tick]
@@ -67,6 +68,12 @@ def off_target(value: float, i: int) -> Tick:
     return Tick(frame_at(0.02 * i, position=position, jitter=i))
 
 
+def past_its_limit(value: float, i: int) -> Tick:
+    position = SPEC.default_joint_pos.copy()
+    position[0] = SPEC.joint_lower[0] - value
+    return Tick(frame_at(0.02 * i, position=position, jitter=i), driven=False)
+
+
 def fast(value: float, i: int) -> Tick:
     frame = at_rest(i)
     frame.joint_velocity[0, 4] = -value
@@ -87,6 +94,7 @@ SHOW: dict[str, Show] = {
     "tilt_rad": lambda value, i: Tick(tilted(value, 1, time_s=0.02 * i, jitter=i)),
     "falling_rad": falling,
     "tracking_error_rad": off_target,
+    "joint_limit_rad": past_its_limit,
     "joint_velocity_rad_s": fast,
     "current_a": lambda value, i: one_servo("current_a", 0.1)(-value, i),
     "temperature_c": one_servo("temperature_c", 30.0),
@@ -119,7 +127,7 @@ def read(spec: Any, name: str, value: float, count: int) -> list[list[Reading]]:
     found = []
     for i in range(count):
         tick = SHOW[name](value, i)
-        found.append(safety.check(tick.frame, tick.health, tick.missed, True, tick.action)[0])
+        found.append(safety.check(tick.frame, tick.health, tick.missed, tick.driven, tick.action)[0])
     return found
 
 

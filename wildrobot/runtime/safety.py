@@ -66,6 +66,7 @@ GUARDS = (
     "tilt_rad",
     "falling_rad",
     "tracking_error_rad",
+    "joint_limit_rad",
     "joint_velocity_rad_s",
     "current_a",
     "temperature_c",
@@ -150,12 +151,14 @@ class SafetySupervisor:
         self, frame: SensorFrame, health: Health, missed: int, driven: bool, action: Any
     ) -> dict[str, float]:
         error = 0.0 if self._target is None else np.max(np.abs(self._target[0] - frame.joint_position[0]))
-        angle = tilt(self._spec, frame)
+        angle, position = tilt(self._spec, frame), frame.joint_position[0]
+        past = np.max(np.maximum(self._spec.joint_lower - position, position - self._spec.joint_upper))
         return {
             "tilt_rad": angle,
             "falling_rad": angle + FALL_AHEAD_S * max(0.0, self._tilting(angle, float(frame.imu_time_s[0]))),
             # where a joint is that reads no number, nobody knows, driven or not
             "tracking_error_rad": _finite_or_inf(error) if driven or not np.isfinite(error) else 0.0,
+            "joint_limit_rad": _finite_or_inf(past),
             "joint_velocity_rad_s": _finite_or_inf(np.max(np.abs(frame.joint_velocity[0]))),
             "current_a": _worst(np.abs(health.current_a), np.max),
             "temperature_c": _worst(health.temperature_c, np.max),
