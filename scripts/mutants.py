@@ -62,7 +62,7 @@ MUTANTS = (
     Mutant("low voltage is read upside down", SAFETY, '_BELOW = ("voltage_low_v",)', "_BELOW = ()", SUPERVISOR),
     Mutant("no number is no worry", SAFETY, 'else float("inf")', 'else float("nan")', SUPERVISOR),
     Mutant("a frozen IMU is fresh", SAFETY, "        if not same:\n", "        if True:\n", SUPERVISOR),
-    Mutant("a frozen frame is fresh", SAFETY, "0.0 if now > self._time_s else", "0.0 if True else", SUPERVISOR),
+    Mutant("a frozen frame is fresh", SAFETY, "self._stalled_s += self._spec.control_dt", "pass", SUPERVISOR),
     Mutant("the future is fresh", SAFETY, "np.max(np.abs(now - np.array(times)))", "np.max(now - np.array(times))",
            SUPERVISOR),
     Mutant("an endless current is unknown", SAFETY, "[~np.isnan(values)]", "[np.isfinite(values)]", SUPERVISOR),

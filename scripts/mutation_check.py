@@ -11,19 +11,21 @@ from __future__ import annotations
 
 import argparse
 import ast
+import contextlib
+import importlib
+import io
+import multiprocessing
 import os
 import re
 import shutil
-import subprocess
+import signal
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from queue import SimpleQueue
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
@@ -33,7 +35,9 @@ from mutants import MUTANTS, Mutant  # noqa: E402
 COPIED = ("wildrobot", "tests", "policies", "benchmarks", "pyproject.toml")
 NEEDS_FIXTURES = {"tests/test_policy.py", "tests/test_lcm.py"}
 """Of conftest.py, which imports the training: the others start faster without it."""
-TIMEOUT_S = 300.0
+TIMEOUT_S = 600
+PRELOADED = ("hypothesis", "lcm", "mujoco", "numpy", "onnxruntime", "pytest", "serial", "tyro", "yaml")
+"""Packages that the tests need: imported once, for all the processes that are forked from this one."""
 
 
 @dataclass(frozen=True)
@@ -61,42 +65,52 @@ def mutated(text: str, mutant: Mutant) -> str:
     return changed
 
 
-def run_tests(tree: Path, tests: Sequence[str]) -> str | None:
-    """The first test that fails, None if all pass.
+def run_tests(tests: Sequence[str]) -> str | None:
+    """In the present folder: the first test that fails, None if all pass.
 
     Raises:
         RuntimeError: the tests could not be run.
     """
-    environment = os.environ | {
-        "PYTHONPATH": str(tree),
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "OMP_NUM_THREADS": "1",
-    }
+    import pytest
+
     for fixtures in (False, True):
         chosen = [test for test in tests if (test in NEEDS_FIXTURES) == fixtures]
         if not chosen:
             continue
-        flags = ["-x", "-q", "-rfE", "-p", "no:cacheprovider", "-m", "not slow", "--durations=0"]
+        flags = ["-x", "-q", "-rfE", "-p", "no:cacheprovider", "-m", "not slow"]
         flags += [] if fixtures else ["--noconftest"]
-        try:
-            done = subprocess.run(
-                [sys.executable, "-m", "pytest", *flags, *chosen],
-                cwd=tree,
-                env=environment,
-                capture_output=True,
-                text=True,
-                timeout=TIMEOUT_S,
-            )
-        except subprocess.TimeoutExpired:
+        said = io.StringIO()
+        signal.signal(signal.SIGALRM, signal.default_int_handler)
+        signal.alarm(TIMEOUT_S)
+        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+            code = pytest.main([*flags, *chosen])
+        signal.alarm(0)
+        if code == pytest.ExitCode.INTERRUPTED and "KeyboardInterrupt" in said.getvalue():
             return f"{chosen[0]} and others: no end"
-        failed = re.search(r"^FAILED (\S+(?:\[.*?\])?)", done.stdout, re.MULTILINE)
+        failed = re.search(r"^FAILED (\S+(?:\[.*?\])?)", said.getvalue(), re.MULTILINE)
         if failed:
             return failed[1].removeprefix("tests/")
-        if done.returncode != 0:
-            raise RuntimeError(
-                f"pytest {' '.join(chosen)} ended with {done.returncode}:\n{done.stdout[-2000:]}"
-            )
+        if code != pytest.ExitCode.OK:
+            raise RuntimeError(f"pytest {' '.join(chosen)} ended with {code}:\n{said.getvalue()[-2000:]}")
     return None
+
+
+def judge(task: tuple[Mutant | None, tuple[str, ...]]) -> tuple[str | None, float]:
+    """In a process of its own: the test that fails in a copy of the tree with the mutant (None: with no change)."""
+    mutant, tests = task
+    start = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        tree = copy_tree(Path(folder) / "tree")
+        if mutant is not None:
+            file = tree / mutant.file
+            file.write_text(mutated(file.read_text(encoding="utf-8"), mutant), encoding="utf-8")
+        os.chdir(tree)
+        os.environ["PYTHONPATH"] = str(tree)  # for the programs that tests start
+        sys.path.insert(0, str(tree))
+        sys.dont_write_bytecode = True
+        killer = run_tests(tests)
+        os.chdir(ROOT)
+    return killer, time.monotonic() - start
 
 
 def check(mutants: Sequence[Mutant], workers: int) -> list[Verdict]:
@@ -105,48 +119,21 @@ def check(mutants: Sequence[Mutant], workers: int) -> list[Verdict]:
     Raises:
         RuntimeError: the tests fail without any change, too.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        trees: SimpleQueue[Path] = SimpleQueue()
-        for i in range(workers):
-            trees.put(copy_tree(Path(folder) / str(i)))
-
-        @contextmanager
-        def a_tree():  # type: ignore[no-untyped-def]
-            tree = trees.get()
-            try:
-                yield tree
-            finally:
-                trees.put(tree)
-
-        def sound(test: str) -> str | None:
-            with a_tree() as tree:
-                return run_tests(tree, [test])
-
-        def judge(mutant: Mutant) -> Verdict:
-            start = time.monotonic()
-            with a_tree() as tree:
-                file = tree / mutant.file
-                text = file.read_text(encoding="utf-8")
-                try:
-                    file.write_text(mutated(text, mutant), encoding="utf-8")
-                    killer = run_tests(tree, mutant.tests)
-                finally:
-                    file.write_text(text, encoding="utf-8")
-            verdict = Verdict(mutant, killer, time.monotonic() - start)
-            print(
-                f"{verdict.seconds:6.1f} s  {mutant.what}: {killer or 'SURVIVED'}",
-                file=sys.stderr,
-                flush=True,
-            )
-            return verdict
-
-        with ThreadPoolExecutor(workers) as pool:
-            broken = [
-                failed for failed in pool.map(sound, sorted({t for m in mutants for t in m.tests})) if failed
-            ]
-            if broken:
-                raise RuntimeError(f"without any change these fail: {', '.join(broken)}")
-            return list(pool.map(judge, mutants))
+    for name in PRELOADED:
+        importlib.import_module(name)
+    tests = sorted({test for mutant in mutants for test in mutant.tests})
+    tasks: list[Any] = [(None, (test,)) for test in tests] + [(mutant, mutant.tests) for mutant in mutants]
+    verdicts = []
+    with multiprocessing.get_context("fork").Pool(workers, maxtasksperchild=1) as pool:
+        for (mutant, own), (killer, seconds) in zip(tasks, pool.imap(judge, tasks), strict=True):
+            name = "nothing" if mutant is None else mutant.what
+            fate = killer or ("passed" if mutant is None else "SURVIVED")
+            print(f"{seconds:6.1f} s  {name}: {fate}", file=sys.stderr, flush=True)
+            if mutant is not None:
+                verdicts.append(Verdict(mutant, killer, seconds))
+            elif killer is not None:
+                raise RuntimeError(f"{own[0]} fails without any change, too: {killer}")
+    return verdicts
 
 
 def copy_tree(target: Path) -> Path:

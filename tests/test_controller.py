@@ -38,7 +38,7 @@ def states(session: LoopSession, wild: WildRobot, count: int) -> list[State]:
 
 
 @pytest.mark.parametrize(
-    "field", ["joint_position", "joint_velocity", "imu_angular_velocity", "foot_contact"]
+    "field", ["time_s", "joint_position", "joint_velocity", "imu_angular_velocity", "foot_contact"]
 )
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_a_value_that_is_no_number_is_coasted_over_and_stops_softly_if_it_stays(

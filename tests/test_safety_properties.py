@@ -20,8 +20,8 @@ from wildrobot.runtime.safety import COAST_TICKS, DEBOUNCE_TICKS, Applied, Safet
 from wildrobot.runtime.sensor_frame import SensorFrame
 from wildrobot.runtime.state_machine import Demand, Durations, State, StateMachine
 
-thorough = settings(max_examples=100, deadline=None, derandomize=True)
-few = settings(max_examples=30, deadline=None, derandomize=True)
+thorough = settings(max_examples=60, deadline=None, derandomize=True)
+few = settings(max_examples=20, deadline=None, derandomize=True)
 
 N = SPEC.num_joints
 STEP = SPEC.target_rate_limit * SPEC.control_dt
@@ -287,7 +287,7 @@ def test_no_input_of_any_kind_moves_the_robot_in_an_unsafe_way(steps: list[Wild]
 
 
 @given(st.lists(stretches, min_size=1, max_size=3))
-@settings(few, max_examples=15)
+@settings(few, max_examples=10)
 def test_estop_is_for_good(steps: list[Wild]) -> None:
     session, wild = wild_session()
     wild.now = Wild()

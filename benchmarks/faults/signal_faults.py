@@ -14,8 +14,8 @@ from session_helpers import FreeRobot
 from wildrobot.runtime.sensor_frame import SensorFrame, hold_invalid
 
 MEASURED = (
-    "joint_position", "joint_velocity", "joint_time_s", "imu_quaternion", "imu_angular_velocity", "imu_acceleration",
-    "imu_time_s", "foot_contact", "foot_time_s",
+    "time_s", "joint_position", "joint_velocity", "joint_time_s", "imu_quaternion", "imu_angular_velocity",
+    "imu_acceleration", "imu_time_s", "foot_contact", "foot_time_s",
 )  # fmt: skip
 ASKS = Callable[[Any], Any]
 

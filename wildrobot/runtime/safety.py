@@ -129,8 +129,10 @@ class SafetySupervisor:
         """
         now = float(frame.time_s[0])
         # A frame of no new time is the last one once more, however valid it says it is.
-        self._stalled_s = 0.0 if now > self._time_s else self._stalled_s + self._spec.control_dt
-        self._time_s = now
+        if self._time_s < now < math.inf:
+            self._time_s, self._stalled_s = now, 0.0
+        else:
+            self._stalled_s += self._spec.control_dt
         valid = np.all(frame.joint_valid) and np.all(frame.imu_valid) and np.all(frame.foot_valid)
         heard = self._imu_is_new(frame) and valid and not self._stalled_s
         self.stale_ticks = 0 if heard else self.stale_ticks + 1

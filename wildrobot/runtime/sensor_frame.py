@@ -100,15 +100,13 @@ def drop_not_finite(frame: SensorFrame, last: SensorFrame | None) -> SensorFrame
 
     Without a `last`, what is not a number stays to be seen. Infinite counts as not a number.
     """
-    joint = (
-        np.isfinite(frame.joint_position)
-        & np.isfinite(frame.joint_velocity)
-        & np.isfinite(frame.joint_time_s)
-    )
-    imu = np.isfinite(frame.imu_time_s)
+    when = np.isfinite(frame.time_s)  # without it, nothing in the frame has an age
+    joint = when[..., None] & np.isfinite(frame.joint_position) & np.isfinite(frame.joint_velocity)
+    joint = joint & np.isfinite(frame.joint_time_s)
+    imu = when & np.isfinite(frame.imu_time_s)
     for part in (frame.imu_quaternion, frame.imu_angular_velocity, frame.imu_acceleration):
         imu = imu & np.all(np.isfinite(part), axis=-1)
-    foot = np.all(np.isfinite(frame.foot_contact), axis=-1) & np.isfinite(frame.foot_time_s)
+    foot = when & np.all(np.isfinite(frame.foot_contact), axis=-1) & np.isfinite(frame.foot_time_s)
     if np.all(joint) and np.all(imu) and np.all(foot):
         return frame
     marked = dataclasses.replace(
@@ -117,7 +115,9 @@ def drop_not_finite(frame: SensorFrame, last: SensorFrame | None) -> SensorFrame
         imu_valid=frame.imu_valid & imu,
         foot_valid=frame.foot_valid & foot,
     )
-    return marked if last is None else hold_invalid(marked, last)
+    if last is None:
+        return marked
+    return dataclasses.replace(hold_invalid(marked, last), time_s=np.where(when, frame.time_s, last.time_s))
 
 
 def select_rows(mask: Any, chosen: SensorFrame, other: SensorFrame) -> SensorFrame:
