@@ -15,8 +15,8 @@ from wildrobot.runtime.commands_input import Command, CommandSource, StopSignals
 from wildrobot.runtime.figures import WalkFigures
 from wildrobot.runtime.publisher import Publisher
 from wildrobot.runtime.robots import Robot
-from wildrobot.runtime.safety import UNTRUSTED_SENSORS, Level, Reading, SafetySupervisor
-from wildrobot.runtime.sensor_frame import SensorFrame
+from wildrobot.runtime.safety import FALL, POLICY_UNTRUSTED, Level, Reading, SafetySupervisor
+from wildrobot.runtime.sensor_frame import SensorFrame, drop_not_finite
 from wildrobot.runtime.signal_path import Signal
 from wildrobot.runtime.skills import Reloader, Skill
 from wildrobot.runtime.state_machine import Demand, Directive, State, StateMachine
@@ -72,9 +72,11 @@ class Controller:
         self.ended = False
         self._reloader = reloader
         self._policy_is_new = False
+        self._frame: SensorFrame | None = None
         self._target: Any = None
+        self._action: Any = None
         self._gain = 0.0
-        self._policy_fault = False
+        self._policy_fault: str | None = None
         self._refused_ticks = 0
         self._levels: dict[str, Level] = {}
         self._limits: tuple[str, ...] = ()
@@ -88,16 +90,15 @@ class Controller:
     def tick(self, now_ns: int) -> None:
         """One control period, at `now_ns` on the loop's clock."""
         timer, spec = self.timer, self.spec
-        frame = self.robot.read()
+        frame = self._frame = drop_not_finite(self.robot.read(), self._frame)
         if self._target is None:
-            self._target = np.array(frame.joint_position)
-            self.safety.reset(self._target)
+            self._target = self.safety.reset(frame.joint_position)
         timer.mark("read")
 
         command = self.signals.applied_to(self.source.poll(now_ns, self.state))
         health = self.robot.health()
         missed = 0 if self.robot.lockstep else timer.missed_in_a_row
-        readings, stopping = self.safety.check(frame, health, missed, driven=self._gain >= 1.0)
+        readings, stopping = self.safety.check(frame, health, missed, self._gain >= 1.0, self._action)
         user = np.array([command.linear_velocity_x, command.yaw_rate])
         before = self.state
         self._problems, last = health.problems, self._problems
@@ -110,8 +111,9 @@ class Controller:
         decision = self._decide(directive, frame, given_user)
         if directive.state is State.LIMP:
             self.safety.reset(frame.joint_position)
-        applied = self.safety.apply(decision.requested)
-        self._target, self._gain = applied.target, directive.torque_gain
+        going_down = directive.state is State.SOFT_STOP and not directive.policy
+        applied = self.safety.apply(decision.requested, blind=going_down)
+        self._target, self._gain, self._action = applied.target, directive.torque_gain, decision.action
         timer.mark("bound")
         self.robot.set_torque_gain(directive.torque_gain)
         self.robot.write(applied.target)
@@ -153,24 +155,23 @@ class Controller:
                 self._take_fault(False, stopping, "not standing up")
             stand = command.stand and not stopping and self.outcome.fault is None
             return Demand(stand=stand, stop=command.stop, estop=command.estop)
-        letting_go = state is State.SOFT_STOP and self._gain < 1.0
-        fell = "tilt_rad" in stopping and not letting_go
-        faults = [name for name in stopping if name != "tilt_rad"]
-        if self._policy_fault:
-            faults.append("policy_output_not_finite")
+        fell = any(name in FALL for name in stopping) and not self.machine.releasing
+        faults = [] if self._policy_fault is None else [self._policy_fault]
+        faults += [name for name in stopping if name not in FALL]
         self._take_fault(fell, faults)
         return Demand(
             moving=bool(is_moving(self.spec, user)),
             stop=command.stop or bool(faults),
             estop=command.estop or fell,
-            distrust_policy=self._policy_fault or any(name in UNTRUSTED_SENSORS for name in faults),
+            distrust_policy=self._policy_fault is not None
+            or any(name in POLICY_UNTRUSTED for name in faults),
         )
 
     def _take_fault(self, fell: bool, faults: list[str], consequence: str = "stopping softly") -> None:
         if fell and not self.outcome.fell:
             self.outcome.fell = True
             self.figures.falls += 1
-            self.publisher.event("fall", "the pelvis tilted past its stop level: torque off", severity=2)
+            self.publisher.event("fall", "the pelvis tilts past its stop level: torque off", severity=2)
         if faults and self.outcome.fault is None:
             self.outcome.fault = faults[0]
             cause = f" ({'; '.join(self._problems)})" if self._problems else ""
@@ -184,15 +185,29 @@ class Controller:
         starts = directive.policy_starts or self._policy_is_new
         if starts:
             skill.path.reset(frame)
-            self._policy_fault = self._policy_is_new = False
+            self._policy_fault, self._policy_is_new = None, False
         signal = skill.path.observe(frame, user[None])
         self.timer.mark("observe")
-        action = skill.policy(signal.observation)
+        action, self._policy_fault = self._ask(skill, signal.observation)
         self.timer.mark("policy")
-        if not np.all(np.isfinite(action)):
-            self._policy_fault = True
+        if self._policy_fault is not None:
             return Decision(np.full_like(self._target, np.nan), signal, action, starts)
         return Decision(skill.path.act(action), signal, action, starts)
+
+    def _ask(self, skill: Skill, observation: Any) -> tuple[Any, str | None]:
+        """The policy's action (1, n) and None, or the name of what is wrong with it, or with what it would be asked."""
+        nothing = np.full(np.shape(self._target), np.nan)
+        # Networks answer finite nonsense where a clip or a ReLU swallows what is no number.
+        if not np.all(np.isfinite(observation)):
+            return nothing, "policy_input_not_finite"
+        try:
+            action = skill.policy(observation)
+        except Exception as error:  # whatever it is, a robot that walks must not be dropped for it
+            self.publisher.event("policy", f"{type(error).__name__}: {error}", severity=2)
+            return nothing, "policy_raised"
+        if np.shape(action) != nothing.shape or not np.all(np.isfinite(action)):
+            return action if np.shape(action) == nothing.shape else nothing, "policy_output_not_finite"
+        return action, None
 
     def _style(self, decision: Decision, user: Any) -> float:
         meter, signal = self.skills[self.active].style, decision.signal

@@ -14,7 +14,7 @@ from wildrobot.errors import UserError
 from wildrobot.robot_description import RobotSpec
 from wildrobot.runtime.loop import Clock
 from wildrobot.runtime.robots import Robot
-from wildrobot.runtime.safety import SafetySupervisor
+from wildrobot.runtime.safety import FALL, SafetySupervisor
 
 Array = NDArray[np.float64]
 HOLD_S = 0.5
@@ -103,7 +103,7 @@ class Player:
         frame, health = self.robot.read(), self.robot.health()
         _, stopping = self._safety.check(frame, health, 0, driven=self._gain >= 1.0)
         # It hangs, and may be tilted by hand.
-        stopping = [name for name in stopping if name != "tilt_rad"]
+        stopping = [name for name in stopping if name not in FALL]
         if stopping:
             cause = f" ({'; '.join(health.problems)})" if health.problems else ""
             raise UserError(f"stopped: {', '.join(stopping)} at the stop level{cause}. The robot was let go.")

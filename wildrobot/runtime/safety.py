@@ -6,6 +6,7 @@ It reads the SensorFrame itself and not the estimator, so that one fault cannot 
 from __future__ import annotations
 
 import enum
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,7 +64,9 @@ class Applied:
 
 GUARDS = (
     "tilt_rad",
+    "falling_rad",
     "tracking_error_rad",
+    "joint_limit_rad",
     "joint_velocity_rad_s",
     "current_a",
     "temperature_c",
@@ -73,16 +76,25 @@ GUARDS = (
     "quaternion_norm_error",
     "missed_ticks_in_a_row",
     "hardware_errors",
+    "policy_output_clips",
 )
-_IMMEDIATE = ("sample_age_s", "missed_ticks_in_a_row", "hardware_errors")
+"""Every one needs its levels in robot.yaml; `.inf` switches one off, in the open."""
+_IMMEDIATE = ("sample_age_s", "missed_ticks_in_a_row", "hardware_errors", "policy_output_clips")
 _BELOW = ("voltage_low_v",)
-UNTRUSTED_SENSORS = ("sample_age_s", "quaternion_norm_error")
-"""Guards after which the policy must not be asked any more, because what it would be shown is wrong."""
+FALL = ("tilt_rad", "falling_rad")
+"""Guards that mean a fall: the torque goes at once, not after a crouch."""
+FALL_AHEAD_S = 0.25
+"""How far ahead `falling_rad` looks. A robot that is pushed over touches the floor about when its tilt has been above
+1 rad for the debounce, under full torque; looked ahead so far, the torque is gone by then."""
+POLICY_UNTRUSTED = ("sample_age_s", "quaternion_norm_error", "policy_output_clips")
+"""Guards after which the policy must not be asked any more: what it would be shown, or what it says, is wrong."""
 
 
 def tilt(spec: RobotSpec, frame: SensorFrame) -> float:
     """Angle between the pelvis's z axis and up, rad: 0 upright, pi upside down. `frame` is (1, ...)."""
-    world_imu = quat_to_matrix(frame.imu_quaternion[0])
+    quaternion = frame.imu_quaternion[0]
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        world_imu = quat_to_matrix(quaternion / np.linalg.norm(quaternion))
     world_torso = world_imu @ quat_to_matrix(spec.imu_mount).T
     world_pelvis = world_torso @ spec.kinematics.torso_rotation(frame.joint_position[0]).T
     return float(np.arccos(np.clip(world_pelvis[2, 2], -1.0, 1.0)))
@@ -92,30 +104,39 @@ class SafetySupervisor:
     """Guards with the levels of robot.yaml, and the last bounds on every joint target."""
 
     def __init__(self, spec: RobotSpec) -> None:
-        unknown = sorted(set(spec.guards) - set(GUARDS))
-        if unknown:
-            raise UserError(f"{spec.path}: unknown guards {unknown}; known: {', '.join(GUARDS)}.")
+        check_levels(spec)
         self._spec = spec
         self._above = dict.fromkeys(GUARDS, 0)
         self._step = spec.target_rate_limit * spec.control_dt
         self._target: Any = None
+        self._tilt = self._tilt_rate = math.nan
+        self._tilt_time_s = -math.inf
         self._imu_last: Any = None
         self._imu_changed_s = 0.0
+        self._time_s = -math.inf
+        self._stalled_s = 0.0
         self.stale_ticks = 0
 
     # ------------------------------------------------------------------ guards
 
     def check(
-        self, frame: SensorFrame, health: Health, missed_in_a_row: int, driven: bool
+        self, frame: SensorFrame, health: Health, missed_in_a_row: int, driven: bool, action: Any = None
     ) -> tuple[list[Reading], list[str]]:
         """Readings of every guard, and the names of those at their stop level.
 
         `frame` (1, ...) is raw; `driven` says that the servos have full torque, without which a tracking
-        error means nothing.
+        error means nothing; `action` (1, n) is the policy's last answer, None while it is not asked.
         """
-        heard = np.all(frame.joint_valid) and np.all(frame.imu_valid) and np.all(frame.foot_valid)
+        now = float(frame.time_s[0])
+        # A frame of no new time is the last one once more, however valid it says it is.
+        if self._time_s < now < math.inf:
+            self._time_s, self._stalled_s = now, 0.0
+        else:
+            self._stalled_s += self._spec.control_dt
+        valid = np.all(frame.joint_valid) and np.all(frame.imu_valid) and np.all(frame.foot_valid)
+        heard = self._imu_is_new(frame) and valid and not self._stalled_s
         self.stale_ticks = 0 if heard else self.stale_ticks + 1
-        values = self._values(frame, health, missed_in_a_row, driven)
+        values = self._values(frame, health, missed_in_a_row, driven, action)
         readings = [self._judge(name, values[name]) for name in self._spec.guards]
         return readings, [reading.name for reading in readings if reading.level is Level.STOP]
 
@@ -128,30 +149,48 @@ class SafetySupervisor:
             return Reading(name, value, Level.STOP)
         return Reading(name, value, Level.WARN if sign * value > sign * guard.warn else Level.FINE)
 
-    def _values(self, frame: SensorFrame, health: Health, missed: int, driven: bool) -> dict[str, float]:
-        position, now = frame.joint_position[0], float(frame.time_s[0])
-        error = 0.0
-        if driven and self._target is not None:
-            error = float(np.max(np.abs(self._target[0] - position)))
+    def _values(
+        self, frame: SensorFrame, health: Health, missed: int, driven: bool, action: Any
+    ) -> dict[str, float]:
+        error = 0.0 if self._target is None else np.max(np.abs(self._target[0] - frame.joint_position[0]))
+        angle, position = tilt(self._spec, frame), frame.joint_position[0]
+        past = np.max(np.maximum(self._spec.joint_lower - position, position - self._spec.joint_upper))
         return {
-            "tilt_rad": tilt(self._spec, frame),
-            "tracking_error_rad": error,
+            "tilt_rad": angle,
+            "falling_rad": angle + FALL_AHEAD_S * max(0.0, self._tilting(angle, float(frame.imu_time_s[0]))),
+            # where a joint is that reads no number, nobody knows, driven or not
+            "tracking_error_rad": _finite_or_inf(error) if driven or not np.isfinite(error) else 0.0,
+            "joint_limit_rad": _finite_or_inf(past),
             "joint_velocity_rad_s": _finite_or_inf(np.max(np.abs(frame.joint_velocity[0]))),
             "current_a": _worst(np.abs(health.current_a), np.max),
             "temperature_c": _worst(health.temperature_c, np.max),
             "voltage_low_v": _worst(health.voltage_v, np.min),
             "voltage_high_v": _worst(health.voltage_v, np.max),
-            "sample_age_s": max(
-                now - float(np.min(frame.joint_time_s[0])),
-                now - float(frame.foot_time_s[0]),
-                self._imu_age(frame, now),
-            ),
+            "sample_age_s": self._age(frame),
             "quaternion_norm_error": _finite_or_inf(abs(np.linalg.norm(frame.imu_quaternion[0]) - 1.0)),
             "missed_ticks_in_a_row": float(missed),
             "hardware_errors": float(health.hardware_errors),
+            "policy_output_clips": math.nan
+            if action is None
+            else _finite_or_inf(np.max(np.abs(action)) / self._spec.action_clip),
         }
 
-    def _imu_age(self, frame: SensorFrame, now: float) -> float:
+    def _tilting(self, angle: float, time_s: float) -> float:
+        """How fast the tilt grows, rad/s, since the IMU's last sample; 0 while nobody knows."""
+        if time_s > self._tilt_time_s:
+            # two samples cannot be much closer than a tick, whatever their times say
+            elapsed = max(time_s - self._tilt_time_s, 0.5 * self._spec.control_dt)
+            self._tilt_rate = (angle - self._tilt) / elapsed
+            self._tilt, self._tilt_time_s = angle, time_s
+        return self._tilt_rate if math.isfinite(self._tilt_rate) else 0.0
+
+    def _age(self, frame: SensorFrame) -> float:
+        """Of the oldest sample, s. One that claims to come from the future is as wrong as one that is old."""
+        now = float(frame.time_s[0])
+        times = (*frame.joint_time_s[0], frame.foot_time_s[0], frame.imu_time_s[0], self._imu_changed_s)
+        return _finite_or_inf(np.max(np.abs(now - np.array(times))) + self._stalled_s)
+
+    def _imu_is_new(self, frame: SensorFrame) -> bool:
         # A frozen chip goes on answering with the same bits under new times: its age is that of its last
         # change. A sample that is the same to the last bit has not been measured anew, whatever time it
         # carries.
@@ -162,42 +201,69 @@ class SafetySupervisor:
         if not same:
             self._imu_last = tuple(np.array(part) for part in sample)
             self._imu_changed_s = float(frame.imu_time_s[0])
-        return now - min(float(frame.imu_time_s[0]), self._imu_changed_s)
+        return not same
 
     # ------------------------------------------------------------------ targets
 
-    def reset(self, joint_position: Any) -> None:
-        """Take (1, n) as the target that the next one may differ from by one tick's rate."""
-        self._target = np.clip(
-            np.asarray(joint_position, dtype=np.float64), self._spec.joint_lower, self._spec.joint_upper
-        )
+    def reset(self, joint_position: Any) -> Any:
+        """Take (1, n) as the target that the next one may differ from by one tick's rate; it, inside the limits.
 
-    def apply(self, requested: Any) -> Applied:
+        Where a joint's position is no number, its last target stays (the home pose, before there was one).
+        """
+        position = np.asarray(joint_position, dtype=np.float64)
+        last = self._spec.default_joint_pos[None] if self._target is None else self._target
+        known = np.where(np.isfinite(position), position, last)
+        self._target = np.clip(known, self._spec.joint_lower, self._spec.joint_upper)
+        return self._target
+
+    def apply(self, requested: Any, blind: bool = False) -> Applied:
         """What the servos get for a requested target (1, n), rad.
 
-        Holds the last target when the request is not finite or when a sensor has not been heard of for
-        more than `COAST_TICKS`; bounds its rate and its range otherwise.
+        Holds the last target when the request is not finite, or when a sensor has not been heard of for
+        more than `COAST_TICKS` (unless `blind`: the request does not follow from what was measured); bounds
+        its rate and its range otherwise. `limited_by` is empty if, and only if, the request passed unchanged.
         """
         if self._target is None:
             self.reset(requested)
         requested = np.asarray(requested, dtype=np.float64)
         if not np.all(np.isfinite(requested)):
             return Applied(requested, self._target, ("not_finite",))
-        if self.stale_ticks > COAST_TICKS:
-            return Applied(requested, self._target, ("stale_samples",))
+        if self.stale_ticks > COAST_TICKS and not blind:
+            same = np.array_equal(requested, self._target)
+            return Applied(requested, self._target, () if same else ("stale_samples",))
         limited = []
         target = np.clip(requested, self._target - self._step, self._target + self._step)
-        if np.any(np.abs(target - requested) > 1e-9):
+        if np.any(target != requested):
             limited.append("target_rate")
         inside = np.clip(target, self._spec.joint_lower, self._spec.joint_upper)
-        if np.any(np.abs(inside - target) > 1e-9):
+        if np.any(inside != target):
             limited.append("joint_limits")
         self._target = inside
         return Applied(requested, inside, tuple(limited))
 
 
+def check_levels(spec: RobotSpec) -> None:
+    """Every guard has a warning and a stop level that make sense.
+
+    Raises:
+        UserError: those that do not, all of them.
+    """
+    found = [f"unknown guard {name}" for name in sorted(set(spec.guards) - set(GUARDS))]
+    found += [f"no levels for {name}" for name in GUARDS if name not in spec.guards]
+    for name in GUARDS:
+        if name in spec.guards:
+            guard, sign = spec.guards[name], (-1.0 if name in _BELOW else 1.0)
+            if not sign * guard.warn <= sign * guard.stop:  # also true of NaN
+                found.append(f"{name} warns at {guard.warn:g} and stops at {guard.stop:g}")
+    if found:
+        raise UserError(
+            f"{spec.path}: {'; '.join(found)}. Give each of {', '.join(GUARDS)} a `warn` and, beyond it, a `stop` "
+            "level; .inf switches one off."
+        )
+
+
 def _worst(values: Any, pick: Any) -> float:
-    known = np.asarray(values)[np.isfinite(values)]
+    known = np.asarray(values)[~np.isnan(values)]
     return float(pick(known)) if known.size else float("nan")
 
 

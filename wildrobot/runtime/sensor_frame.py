@@ -95,6 +95,31 @@ def hold_invalid(frame: SensorFrame, last: SensorFrame) -> SensorFrame:
     )
 
 
+def drop_not_finite(frame: SensorFrame, last: SensorFrame | None) -> SensorFrame:
+    """What is not a number, in a value or its time, is no sample: marked not valid, and as it was in `last`.
+
+    Without a `last`, what is not a number stays to be seen. Infinite counts as not a number.
+    """
+    when = np.isfinite(frame.time_s)  # without it, nothing in the frame has an age
+    joint = when[..., None] & np.isfinite(frame.joint_position) & np.isfinite(frame.joint_velocity)
+    joint = joint & np.isfinite(frame.joint_time_s)
+    imu = when & np.isfinite(frame.imu_time_s)
+    for part in (frame.imu_quaternion, frame.imu_angular_velocity, frame.imu_acceleration):
+        imu = imu & np.all(np.isfinite(part), axis=-1)
+    foot = when & np.all(np.isfinite(frame.foot_contact), axis=-1) & np.isfinite(frame.foot_time_s)
+    if np.all(joint) and np.all(imu) and np.all(foot):
+        return frame
+    marked = dataclasses.replace(
+        frame,
+        joint_valid=frame.joint_valid & joint,
+        imu_valid=frame.imu_valid & imu,
+        foot_valid=frame.foot_valid & foot,
+    )
+    if last is None:
+        return marked
+    return dataclasses.replace(hold_invalid(marked, last), time_s=np.where(when, frame.time_s, last.time_s))
+
+
 def select_rows(mask: Any, chosen: SensorFrame, other: SensorFrame) -> SensorFrame:
     """Rows of `chosen` where `mask` (...) is True, of `other` elsewhere."""
     mask, values = np.asarray(mask), {}

@@ -46,8 +46,8 @@ class Demand:
 class Durations:
     """Seconds of each phase."""
 
-    limp: float = 0.1
-    """Before standing up: the guards look at the sensors first."""
+    limp: float = 0.2
+    """Before standing up: every guard has the time to see what is wrong, those that wait for several ticks, too."""
     stand_up: float = 1.0
     torque_ramp: float = 0.5
     settle: float = 1.0
@@ -108,6 +108,11 @@ class StateMachine:
         """Time in the present state, s."""
         return self._ticks * self._spec.control_dt
 
+    @property
+    def releasing(self) -> bool:
+        """The robot is in its crouch and is being let go: what its pelvis does now is no fall."""
+        return self.state is State.SOFT_STOP and not self._halting and self.seconds >= self._durations.crouch
+
     def _enter(self, state: State, start: Any) -> None:
         self.state, self._ticks = state, 0
         self._start, self._gain_at_entry = np.array(start, dtype=np.float64), self._gain
@@ -121,7 +126,7 @@ class StateMachine:
         elif state is State.LIMP:
             if demand.stand and not demand.stop and self.seconds >= time.limp:
                 self._settled = False
-                self._enter(State.STANDING_UP, measured)
+                self._enter(State.STANDING_UP, np.where(np.isfinite(measured), measured, last_target))
         elif state is State.SOFT_STOP:
             if self._halting and (demand.distrust_policy or self.seconds >= time.halt):
                 self._halting = False

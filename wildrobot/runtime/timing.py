@@ -79,13 +79,16 @@ class TickTimer:
         self._robot = [self._index[name] for name in ROBOT_STAGES if name in self._index]
         self.by_stage = {name: Histogram() for name in stages}
         self._started = self._marked = 0
-        self.ticks = self.missed = self.missed_in_a_row = 0
+        self.ticks = self.missed = 0
+        self.missed_in_a_row = 0
+        """Deadlines missed since the last tick that began on its own."""
 
     def start(self, skipped: int, late_ns: int) -> None:
         """A tick begins, after `skipped` missed deadlines and `late_ns` after its own."""
         self._started = self._marked = time.perf_counter_ns()
         self.missed += skipped
-        self.missed_in_a_row = skipped if skipped else 0
+        # Work that takes a little too long every time misses one tick again and again.
+        self.missed_in_a_row = self.missed_in_a_row + skipped if skipped else 0
         row = self.ticks % len(self._stage)
         self._stage[row] = 0
         self._window_ns["late"][row] = late_ns

@@ -1,0 +1,1 @@
+"""What is shared by the levels at which `fault_matrix.py` makes things go wrong: bus, signals, processes."""

@@ -1,0 +1,173 @@
+"""Faults of the wire and of devices: the runtime drives the virtual robot through its bus as it would a real one.
+
+Everything is simulated time over bytes. One walk is begun; each run branches off from it (a fork), with its fault at
+another point of the stride and other noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from dynamixel_helpers import SPEC, Session, up
+
+from faults.case import FALLS, STOPS, STRIDE_S, WALKS, Case, Result, Watch, follow
+from wildrobot.firmware_bridge import control_table as table
+from wildrobot.firmware_bridge.virtual import faults as f
+from wildrobot.firmware_bridge.virtual.faults import Fault
+from wildrobot.runtime.state_machine import State
+
+
+def _knee(kind: type[Fault], **values: Any) -> Callable[[float], Fault]:
+    return lambda at: kind(at_s=at, servo="left_knee_pitch", **values)
+
+
+def _any(kind: type[Fault], **values: Any) -> Callable[[float], Fault]:
+    return lambda at: kind(at_s=at, **values)
+
+
+_KNEE = r"servo 4 \(left_knee_pitch\)"
+_LINE = rf"{_KNEE}|line is disturbed"
+CASES = (
+    Case("servo silent for 40 ms", _knee(f.Silent, for_s=0.04), (WALKS,), None,
+         "its last sample is coasted on; it is asked last so that the others go on answering"),
+    Case("servo silent", _knee(f.Silent), (STOPS, FALLS), _KNEE,
+         "coasts 3 ticks, holds the targets, stops softly without the policy; the servo's own watchdog stops it"),
+    Case("sensor board silent", _any(f.Silent, servo="board"), (STOPS, FALLS), "sensor board 200",
+         "coasts 3 ticks, holds the targets, stops softly without the policy"),
+    Case("replies 4 ms late", _knee(f.Late, for_s=1.0), (STOPS, FALLS), _LINE,
+         "a late answer is never taken for the next one; as a silent servo"),
+    Case("bits flipped, 1 in 10 000", _any(f.FlippedBits, for_s=2.0, rate=1e-4), (WALKS,), None,
+         "broken packets are dropped, single lost samples coasted over"),
+    Case("bits flipped, 1 in 1000", _any(f.FlippedBits, for_s=2.0, rate=1e-3), (STOPS, FALLS),
+         "line is disturbed|servo|board",
+         "more samples are lost than can be coasted over: stops softly"),
+    Case("truncated packets", _knee(f.Truncated, for_s=1.0, bytes=5), (STOPS, FALLS), _LINE, "as a silent servo"),
+    Case("one-byte statuses", _knee(f.Short, for_s=1.0), (STOPS, FALLS), _LINE,
+         "refused by their length; as a silent servo"),
+    Case("overheating", _knee(f.Overheating), (STOPS, FALLS), rf"{_KNEE}: hardware error",
+         "the servo lets go by itself and says so in every answer: the robot finishes its step and stops softly, if "
+         "the other joints can hold it"),
+    Case("overload shutdown", _knee(f.Overload), (STOPS, FALLS), rf"{_KNEE}: hardware error", "as overheating"),
+    Case("brown-out, 0.1 s", _any(f.BrownOut), (STOPS, FALLS), "line is disturbed|no answer|cannot be",
+         "everything restarts limp and without its registers: nothing it says is believed, the robot sinks down"),
+    Case("swapped ids", _knee(f.SwappedIds, other="left_ankle_pitch"), (STOPS, FALLS), "cannot be|tracking_error",
+         "readings outside the joints' ranges are not believed; it cannot happen while walking, but shows what does"),
+    Case("duplicate id", _knee(f.DuplicateId, other="left_ankle_pitch"), (STOPS, FALLS), _LINE + "|left_ankle_pitch",
+         "both answer at once, which nobody can read: as two silent servos"),
+    Case("servo at 57600", _knee(f.WrongBaud), (STOPS, FALLS), _LINE, "as a silent servo"),
+    Case("IMU frozen", _any(f.FrozenImu), (STOPS, FALLS), "IMU is frozen",
+         "the sample counter stands still: old, however valid its packet"),
+    Case("IMU repeats itself", _any(f.StuckImu), (STOPS, FALLS), "IMU repeats itself",
+         "the counter goes on, the values do not: old since their last change"),
+    Case("quaternion zero", _any(f.BadQuaternion, norm=0.0), (STOPS, FALLS), "no rotation", "not a sample"),
+    Case("quaternion NaN", _any(f.BadQuaternion, norm=float("nan")), (STOPS, FALLS), "IMU is frozen",
+         "the board's firmware takes no such sample: as a frozen IMU"),
+    Case("quaternion of length 0.9", _any(f.BadQuaternion, norm=0.9), (STOPS, FALLS), "no rotation", "not a sample"),
+    Case("foot switch stuck", _any(f.FootStuck, for_s=3.0, foot="left_toe"), (WALKS,), None,
+         "the estimator weighs a foot that contradicts the rest less; not named"),
+    Case("foot switch bouncing", _any(f.FootBounce, for_s=3.0, foot="left_toe"), (WALKS,), None,
+         "as a stuck one; the firmware's median of three takes out single samples"),
+    Case("cable out, 2 s", _any(f.CableOut), (STOPS, FALLS), "port is gone",
+         "the servos' watchdogs stop them after 80 ms; when the port is back the robot is let go, and can be started "
+         "again"),
+    Case("push, 0.3 m/s", _any(f.Push, y=0.3), (WALKS, STOPS, FALLS), None, "the policy's business"),
+)  # fmt: skip
+
+
+class BusWatch(Watch):
+    """What must never be, as the virtual robot's true state shows it."""
+
+    session: Session
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        self._count = np.array([servo.position_rad_per_count for servo in SPEC.servos])
+        self._last: Any = None
+        self._limp_ticks = 0
+        self._goal_at_rest: Any = None
+
+    def look(self) -> None:
+        super().look()
+        frame, virtual = self.session.robot._frame, self.session.virtual
+        truth = virtual.truth()
+        state = self.session.state
+        goal = truth.goal_position
+        outside = (goal < SPEC.joint_lower - 2 * self._count) | (goal > SPEC.joint_upper + 2 * self._count)
+        # one that its watchdog has stopped took its own place for its goal
+        stopped = np.array([servo.get(table.BUS_WATCHDOG) == -1 for servo in virtual.servos])
+        if np.any(outside & truth.torque_on & ~stopped) and not _misplaced(virtual):
+            self.say("a servo's goal outside the joint's limits")
+        if self._last is not None:
+            self._times(frame, self._last)
+        self._values(frame, truth)
+        self._at_rest(state, truth)
+        self._last = frame
+
+    def _times(self, frame: Any, last: Any) -> None:
+        valid = frame.joint_valid[0]
+        newer = frame.joint_time_s[0] > last.joint_time_s[0]
+        if np.any(valid != newer):
+            self.say("a joint's time that does not go with its validity")
+        if np.any(~valid & (frame.joint_position[0] != last.joint_position[0])):
+            self.say("a value that changed without a sample")
+        if bool(frame.imu_valid[0]) != bool(frame.imu_time_s[0] > last.imu_time_s[0]):
+            self.say("an IMU time that does not go with its validity")
+
+    def _values(self, frame: Any, truth: Any) -> None:
+        """A fresh joint sample is where the joint is, within the way it goes in the time of a read."""
+        if _misplaced(self.session.virtual):
+            return
+        way = 0.006 * (1.0 + np.abs(truth.joint_velocity)) + 2 * self._count
+        off = np.abs(frame.joint_position[0] - truth.joint_position) > way
+        if np.any(off & frame.joint_valid[0]):
+            self.say("a fresh sample that is not where the joint is")
+
+    def _at_rest(self, state: State, truth: Any) -> None:
+        """No motion is asked for any more, once the runtime has let go."""
+        resting = state in (State.LIMP, State.ESTOP) and not self.session.robot._lost_ticks
+        self._limp_ticks = self._limp_ticks + 1 if resting else 0
+        reached = np.array([not line.silent for line in self.session.virtual.wire.lines[:-1]])
+        if self._limp_ticks == 10:
+            self._goal_at_rest = truth.goal_position
+        if self._limp_ticks > 10:
+            if np.any(truth.torque_on & reached) and not _unreachable(self.session.virtual):
+                self.say("torque after a stop")
+            if np.any(np.abs(truth.goal_position - self._goal_at_rest)[truth.torque_on] > 1e-9):
+                self.say("a goal that moves after a stop")
+
+
+def _misplaced(virtual: Any) -> bool:
+    """Servos do not have the ids of their joints: what is asked of one is done by another."""
+    return [servo.id for servo in virtual.servos] != list(SPEC.servo_ids)
+
+
+def _unreachable(virtual: Any) -> bool:
+    return _misplaced(virtual) or any(servo.baud != SPEC.config.bus.baud for servo in virtual.servos)
+
+
+_walk: Session | None = None
+
+
+def begin() -> None:
+    """Start the walk that all runs branch off from."""
+    global _walk
+    _walk = Session(duration_s=600.0)
+    _walk.until(State.WALKING)
+    _walk.run(0.5)
+
+
+def run_case(task: tuple[int, int]) -> Result:
+    """One run, in a process of its own that was forked from the walk."""
+    index, seed = task
+    case, session = CASES[index], _walk
+    assert session is not None
+    virtual = session.virtual
+    virtual.wire._random.seed(seed)
+    virtual._rng = np.random.default_rng(seed)
+    at = session.time_s + 0.06 + STRIDE_S * (seed % 20) / 20.0
+    fault = case.fault(at)
+    virtual.faults.add(fault)
+    lasts_s = 0.0 if fault.momentary else fault.for_s
+    return follow(session, case, seed, at, lasts_s, BusWatch(session), lambda: up(virtual))
