@@ -10,11 +10,11 @@ import struct
 class robot_command_t(object):
     """ Channel robot_command, every tick: what was asked of the servos, what they were given, and what made the difference. """
 
-    __slots__ = ["timestamp_us", "tick", "state", "user_command", "torque_gain", "num_joints", "joint_target_requested", "joint_target_applied", "limited_by"]
+    __slots__ = ["timestamp_us", "tick", "state", "user_command", "command_source", "command_age_s", "torque_gain", "num_joints", "joint_target_requested", "joint_target_applied", "limited_by"]
 
-    __typenames__ = ["int64_t", "int64_t", "string", "double", "double", "int32_t", "double", "double", "string"]
+    __typenames__ = ["int64_t", "int64_t", "string", "double", "string", "double", "double", "int32_t", "double", "double", "string"]
 
-    __dimensions__ = [None, None, None, [2], None, None, ["num_joints"], ["num_joints"], None]
+    __dimensions__ = [None, None, None, [2], None, None, None, None, ["num_joints"], ["num_joints"], None]
 
     def __init__(self):
         self.timestamp_us = 0
@@ -25,9 +25,21 @@ class robot_command_t(object):
         """ LCM Type: string """
         self.user_command = [ 0.0 for dim0 in range(2) ]
         """ LCM Type: double[2] """
-        self.torque_gain = 0.0
+        self.command_source = ""
         """
         m/s, rad/s: what the person asked, after ageing
+        LCM Type: string
+        """
+
+        self.command_age_s = 0.0
+        """
+        who commands: flags, keyboard, gamepad, lcm:NAME; empty: nobody
+        LCM Type: double
+        """
+
+        self.torque_gain = 0.0
+        """
+        since the last word of who commands, or did; NaN: nobody ever has
         LCM Type: double
         """
 
@@ -65,7 +77,11 @@ class robot_command_t(object):
         buf.write(__state_encoded)
         buf.write(b"\0")
         buf.write(struct.pack('>2d', *self.user_command[:2]))
-        buf.write(struct.pack(">di", self.torque_gain, self.num_joints))
+        __command_source_encoded = self.command_source.encode('utf-8')
+        buf.write(struct.pack('>I', len(__command_source_encoded)+1))
+        buf.write(__command_source_encoded)
+        buf.write(b"\0")
+        buf.write(struct.pack(">ddi", self.command_age_s, self.torque_gain, self.num_joints))
         buf.write(struct.pack('>%dd' % self.num_joints, *self.joint_target_requested[:self.num_joints]))
         buf.write(struct.pack('>%dd' % self.num_joints, *self.joint_target_applied[:self.num_joints]))
         __limited_by_encoded = self.limited_by.encode('utf-8')
@@ -90,7 +106,9 @@ class robot_command_t(object):
         __state_len = struct.unpack('>I', buf.read(4))[0]
         self.state = buf.read(__state_len)[:-1].decode('utf-8', 'replace')
         self.user_command = struct.unpack('>2d', buf.read(16))
-        self.torque_gain, self.num_joints = struct.unpack(">di", buf.read(12))
+        __command_source_len = struct.unpack('>I', buf.read(4))[0]
+        self.command_source = buf.read(__command_source_len)[:-1].decode('utf-8', 'replace')
+        self.command_age_s, self.torque_gain, self.num_joints = struct.unpack(">ddi", buf.read(20))
         self.joint_target_requested = struct.unpack('>%dd' % self.num_joints, buf.read(self.num_joints * 8))
         self.joint_target_applied = struct.unpack('>%dd' % self.num_joints, buf.read(self.num_joints * 8))
         __limited_by_len = struct.unpack('>I', buf.read(4))[0]
@@ -100,7 +118,7 @@ class robot_command_t(object):
     @staticmethod
     def _get_hash_recursive(parents):
         if robot_command_t in parents: return 0
-        tmphash = (0x7581e027d933211d) & 0xffffffffffffffff
+        tmphash = (0x90ff948c0d2f00af) & 0xffffffffffffffff
         tmphash  = (((tmphash<<1)&0xffffffffffffffff) + (tmphash>>63)) & 0xffffffffffffffff
         return tmphash
     _packed_fingerprint = None

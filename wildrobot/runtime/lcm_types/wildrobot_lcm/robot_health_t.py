@@ -8,13 +8,13 @@ from io import BytesIO
 import struct
 
 class robot_health_t(object):
-    """ Channel robot_health, once a second: timing of the loop, servo health, guards. """
+    """ Channel robot_health, once a second: timing of the loop, servo health, guards, who commands. """
 
-    __slots__ = ["timestamp_us", "tick", "tick_p50_ms", "tick_p99_ms", "tick_max_ms", "lateness_max_ms", "missed_ticks", "messages_dropped", "num_stages", "stage_name", "stage_p50_ms", "stage_p99_ms", "stage_max_ms", "num_bins", "bin_width_ms", "histogram", "num_joints", "current_a", "temperature_c", "voltage_v", "num_guards", "guard_name", "guard_value", "guard_level"]
+    __slots__ = ["timestamp_us", "tick", "tick_p50_ms", "tick_p99_ms", "tick_max_ms", "lateness_max_ms", "missed_ticks", "messages_dropped", "num_stages", "stage_name", "stage_p50_ms", "stage_p99_ms", "stage_max_ms", "num_bins", "bin_width_ms", "histogram", "num_joints", "current_a", "temperature_c", "voltage_v", "num_guards", "guard_name", "guard_value", "guard_level", "command_source", "command_age_s", "commands_lost", "num_refusals", "refusal_name", "refusal_count"]
 
-    __typenames__ = ["int64_t", "int64_t", "double", "double", "double", "double", "int64_t", "int64_t", "int32_t", "string", "double", "double", "double", "int32_t", "double", "int32_t", "int32_t", "double", "double", "double", "int32_t", "string", "double", "int8_t"]
+    __typenames__ = ["int64_t", "int64_t", "double", "double", "double", "double", "int64_t", "int64_t", "int32_t", "string", "double", "double", "double", "int32_t", "double", "int32_t", "int32_t", "double", "double", "double", "int32_t", "string", "double", "int8_t", "string", "double", "int64_t", "int32_t", "string", "int64_t"]
 
-    __dimensions__ = [None, None, None, None, None, None, None, None, None, ["num_stages"], ["num_stages"], ["num_stages"], ["num_stages"], None, None, ["num_bins"], None, ["num_joints"], ["num_joints"], ["num_joints"], None, ["num_guards"], ["num_guards"], ["num_guards"]]
+    __dimensions__ = [None, None, None, None, None, None, None, None, None, ["num_stages"], ["num_stages"], ["num_stages"], ["num_stages"], None, None, ["num_bins"], None, ["num_joints"], ["num_joints"], ["num_joints"], None, ["num_guards"], ["num_guards"], ["num_guards"], None, None, None, None, ["num_refusals"], ["num_refusals"]]
 
     def __init__(self):
         self.timestamp_us = 0
@@ -97,6 +97,42 @@ class robot_health_t(object):
         LCM Type: int8_t[num_guards]
         """
 
+        self.command_source = ""
+        """
+        0 fine, 1 warning, 2 stop
+        LCM Type: string
+        """
+
+        self.command_age_s = 0.0
+        """
+        who commands: flags, keyboard, gamepad, lcm:NAME; empty: nobody
+        LCM Type: double
+        """
+
+        self.commands_lost = 0
+        """
+        since the last word of who commands, or did; NaN: nobody ever has
+        LCM Type: int64_t
+        """
+
+        self.num_refusals = 0
+        """
+        times that the robot was told to stand still because of that, since the start
+        LCM Type: int32_t
+        """
+
+        self.refusal_name = []
+        """
+        commands that were not obeyed, since the start
+        LCM Type: string[num_refusals]
+        """
+
+        self.refusal_count = []
+        """
+        why: other_source, unknown_source, old, repeated, unreadable, not_finite
+        LCM Type: int64_t[num_refusals]
+        """
+
 
     def encode(self):
         buf = BytesIO()
@@ -128,6 +164,17 @@ class robot_health_t(object):
             buf.write(b"\0")
         buf.write(struct.pack('>%dd' % self.num_guards, *self.guard_value[:self.num_guards]))
         buf.write(struct.pack('>%db' % self.num_guards, *self.guard_level[:self.num_guards]))
+        __command_source_encoded = self.command_source.encode('utf-8')
+        buf.write(struct.pack('>I', len(__command_source_encoded)+1))
+        buf.write(__command_source_encoded)
+        buf.write(b"\0")
+        buf.write(struct.pack(">dqi", self.command_age_s, self.commands_lost, self.num_refusals))
+        for i0 in range(self.num_refusals):
+            __refusal_name_encoded = self.refusal_name[i0].encode('utf-8')
+            buf.write(struct.pack('>I', len(__refusal_name_encoded)+1))
+            buf.write(__refusal_name_encoded)
+            buf.write(b"\0")
+        buf.write(struct.pack('>%dq' % self.num_refusals, *self.refusal_count[:self.num_refusals]))
 
     @staticmethod
     def decode(data: bytes):
@@ -163,12 +210,20 @@ class robot_health_t(object):
             self.guard_name.append(buf.read(__guard_name_len)[:-1].decode('utf-8', 'replace'))
         self.guard_value = struct.unpack('>%dd' % self.num_guards, buf.read(self.num_guards * 8))
         self.guard_level = struct.unpack('>%db' % self.num_guards, buf.read(self.num_guards))
+        __command_source_len = struct.unpack('>I', buf.read(4))[0]
+        self.command_source = buf.read(__command_source_len)[:-1].decode('utf-8', 'replace')
+        self.command_age_s, self.commands_lost, self.num_refusals = struct.unpack(">dqi", buf.read(20))
+        self.refusal_name = []
+        for i0 in range(self.num_refusals):
+            __refusal_name_len = struct.unpack('>I', buf.read(4))[0]
+            self.refusal_name.append(buf.read(__refusal_name_len)[:-1].decode('utf-8', 'replace'))
+        self.refusal_count = struct.unpack('>%dq' % self.num_refusals, buf.read(self.num_refusals * 8))
         return self
 
     @staticmethod
     def _get_hash_recursive(parents):
         if robot_health_t in parents: return 0
-        tmphash = (0xad5bacc0466bf5c4) & 0xffffffffffffffff
+        tmphash = (0xb7f86bd1af0f901d) & 0xffffffffffffffff
         tmphash  = (((tmphash<<1)&0xffffffffffffffff) + (tmphash>>63)) & 0xffffffffffffffff
         return tmphash
     _packed_fingerprint = None

@@ -9,15 +9,16 @@ import struct
 
 class velocity_command_t(object):
     """
-    Channel velocity_command, read by `wildrobot-run --lcm-command`. Send it at 10 Hz or more: after 0.5 s without one
-    the robot is told to stand still.
+    Channel velocity_command, read by `wildrobot-run --lcm-command`. Send it at 10 Hz or more, each message with a later
+    timestamp, while somebody commands, and no longer: the first source holds the robot until it has been silent for 0.5 s.
+    After that the robot stands still, and others may command. STOP and ESTOP count whoever sends them.
     """
 
-    __slots__ = ["timestamp_us", "linear_velocity_x", "yaw_rate", "request"]
+    __slots__ = ["timestamp_us", "source", "linear_velocity_x", "yaw_rate", "request"]
 
-    __typenames__ = ["int64_t", "double", "double", "int8_t"]
+    __typenames__ = ["int64_t", "string", "double", "double", "int8_t"]
 
-    __dimensions__ = [None, None, None, None]
+    __dimensions__ = [None, None, None, None, None]
 
     NONE = 0
     STAND = 1
@@ -27,8 +28,18 @@ class velocity_command_t(object):
     def __init__(self):
         self.timestamp_us = 0
         """ LCM Type: int64_t """
+        self.source = ""
+        """
+        the sender's clock; it need not agree with the robot's
+        LCM Type: string
+        """
+
         self.linear_velocity_x = 0.0
-        """ LCM Type: double """
+        """
+        who sends: a name per program and person; empty: one that has no name
+        LCM Type: double
+        """
+
         self.yaw_rate = 0.0
         """
         m/s
@@ -49,7 +60,12 @@ class velocity_command_t(object):
         return buf.getvalue()
 
     def _encode_one(self, buf):
-        buf.write(struct.pack(">qddb", self.timestamp_us, self.linear_velocity_x, self.yaw_rate, self.request))
+        buf.write(struct.pack(">q", self.timestamp_us))
+        __source_encoded = self.source.encode('utf-8')
+        buf.write(struct.pack('>I', len(__source_encoded)+1))
+        buf.write(__source_encoded)
+        buf.write(b"\0")
+        buf.write(struct.pack(">ddb", self.linear_velocity_x, self.yaw_rate, self.request))
 
     @staticmethod
     def decode(data: bytes):
@@ -64,13 +80,16 @@ class velocity_command_t(object):
     @staticmethod
     def _decode_one(buf):
         self = velocity_command_t()
-        self.timestamp_us, self.linear_velocity_x, self.yaw_rate, self.request = struct.unpack(">qddb", buf.read(25))
+        self.timestamp_us = struct.unpack(">q", buf.read(8))[0]
+        __source_len = struct.unpack('>I', buf.read(4))[0]
+        self.source = buf.read(__source_len)[:-1].decode('utf-8', 'replace')
+        self.linear_velocity_x, self.yaw_rate, self.request = struct.unpack(">ddb", buf.read(17))
         return self
 
     @staticmethod
     def _get_hash_recursive(parents):
         if velocity_command_t in parents: return 0
-        tmphash = (0x78b33e106fef086b) & 0xffffffffffffffff
+        tmphash = (0x9553a98a7dd0d68a) & 0xffffffffffffffff
         tmphash  = (((tmphash<<1)&0xffffffffffffffff) + (tmphash>>63)) & 0xffffffffffffffff
         return tmphash
     _packed_fingerprint = None
