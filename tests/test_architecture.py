@@ -18,6 +18,7 @@ MAY_IMPORT = {
     "runtime": {"robot_description", "firmware_bridge"},
     "training": {"robot_description", "runtime", "video"},
     "export": {"training", "runtime", "robot_description"},
+    "view": {"robot_description", "runtime"},
     "video": set(),
     "completion": {"cli"},
     "cli": set(),  # names its commands as text and imports the chosen one only
@@ -32,6 +33,7 @@ HEAVY = {
         "training",
         "export",
         "video",
+        "view",
         "robot_description/mujoco_model.py",
         "firmware_bridge/virtual/physics.py",
         "runtime/simulation.py",
@@ -39,6 +41,8 @@ HEAVY = {
     },
     "av": {"training", "video"},
     "onnx": {"export"},
+    "viser": {"view"},
+    "mjviser": {"view"},
     "matplotlib": set(),
 }
 
