@@ -12,16 +12,14 @@ import viser
 from wildrobot.view.server import GuardedServer
 
 ASK_S = 0.2
-ANSWER_S = 0.8
-"""A browser that has not answered for so long is taken for gone."""
 
 
 class Browsers:
     """Asks every browser five times a second (a websocket ping, which it answers by itself); `on_gone` hears of
     those that close. A page in a stopped laptop keeps its connection for a minute, but answers no more."""
 
-    def __init__(self, server: GuardedServer, on_gone: Callable[[int], None]) -> None:
-        self._server = server
+    def __init__(self, server: GuardedServer, on_gone: Callable[[int], None], timeout_s: float) -> None:
+        self._server, self._timeout_s = server, timeout_s
         self._answered_s: dict[int, float] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
 
@@ -43,9 +41,9 @@ class Browsers:
         return len(self._answered_s)
 
     def alive(self, number: int) -> bool:
-        """Whether a viewer's browser has answered within `ANSWER_S`."""
+        """Whether a viewer's browser has answered in time."""
         answered = self._answered_s.get(number)
-        return answered is not None and time.monotonic() - answered <= ANSWER_S
+        return answered is not None and time.monotonic() - answered <= self._timeout_s
 
     async def _ask(self, number: int) -> None:
         connection = self._server.connection_of(number)

@@ -45,7 +45,9 @@ class ViewOptions:
     robot_file: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """robot.yaml of another robot."""
     plot_hz: float = 10.0
-    """How often the plots are drawn anew. They hold every tick whatever this is."""
+    """How often the plots are drawn anew. They hold every second tick whatever this is."""
+    driver_timeout: Annotated[float, tyro.conf.arg(metavar="SECONDS")] = 1.0
+    """A driver whose browser does not answer for so long is taken for gone: the robot stands still half a second later."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -66,7 +68,11 @@ def view(options: ViewOptions) -> int:
         UserError: no LCM, no such address, no such policy.
     """
     if not 0.0 < options.plot_hz <= 50.0:
-        raise UserError(f"--plot-hz is {options.plot_hz}, expected above 0, and at most 50: the robot's own rate.")
+        raise UserError(
+            f"--plot-hz is {options.plot_hz}, expected above 0, and at most 50: the robot's own rate."
+        )
+    if not options.driver_timeout > 0.0:
+        raise UserError(f"--driver-timeout is {options.driver_timeout}, expected seconds above 0.")
     url = lcm_url(options.lcm_url)
     connection, why = try_lcm(url)
     if connection is None:
@@ -79,7 +85,15 @@ def view(options: ViewOptions) -> int:
             simulation = Simulation(options.sim, url)
             stack.callback(simulation.close)
             restart = simulation.restart
-        page = Page(feed, connection.publish, options.host, options.port, options.plot_hz, restart)
+        page = Page(
+            feed,
+            connection.publish,
+            options.host,
+            options.port,
+            options.plot_hz,
+            options.driver_timeout,
+            restart,
+        )
         stack.callback(page.close)
         print(f"open {page.server.url}", flush=True)
         signal.signal(signal.SIGTERM, signal.default_int_handler)

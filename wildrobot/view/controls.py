@@ -36,16 +36,20 @@ class Controls:
     def __init__(
         self, server: viser.ViserServer, spec: RobotSpec, driving: Driving, restart: Callable[[], None] | None
     ) -> None:
-        self._driving, self._ranges = driving, spec.command
+        self._driving, self._ranges, self._resets = driving, spec.command, 0
         gui = server.gui
         self.estop = gui.add_button("E-STOP", color="red", hint="torque off at once; key E")
         self.status = gui.add_html("")
         (slow, fast), (right, left) = self._ranges.linear_velocity_x, self._ranges.yaw_rate
         self.forward = gui.add_slider("forward", slow, fast, 0.01, 0.0, hint="m/s")
-        self.turn = gui.add_slider("turn left", right, left, 0.01, 0.0, hint="rad/s; below zero: to the right")
+        self.turn = gui.add_slider(
+            "turn left", right, left, 0.01, 0.0, hint="rad/s; below zero: to the right"
+        )
         self.hold_left = gui.add_button("left", icon=viser.Icon.ARROW_BACK_UP, hint="turn while held down")
         self.hold_forward = gui.add_button("walk", icon=viser.Icon.ARROW_UP, hint="walk while held down")
-        self.hold_right = gui.add_button("right", icon=viser.Icon.ARROW_FORWARD_UP, hint="turn while held down")
+        self.hold_right = gui.add_button(
+            "right", icon=viser.Icon.ARROW_FORWARD_UP, hint="turn while held down"
+        )
         self.stand = gui.add_button("Stand up", color="green", icon=viser.Icon.ARROW_BAR_UP)
         self.still = gui.add_button("Stand still", color="blue", icon=viser.Icon.PLAYER_PAUSE)
         self.stop = gui.add_button("Stop: crouch, let go", color="orange", icon=viser.Icon.PLAYER_STOP)
@@ -62,7 +66,13 @@ class Controls:
             (self.hold_left, self.hold_forward, self.hold_right),
             (self.stand, self.still),
         )
-        rules = [LAYOUT, f"{_selector(self.estop)}{{{ESTOP}}}", f"div:has(> {_selector(self.estop)}){{height:0;padding:0}}"]
+        rules = [
+            LAYOUT,
+            f"{_selector(self.estop)}{{{ESTOP}}}",
+            f"{_selector(self.estop)}::after{{content:'key E';position:absolute;right:8px;bottom:4px;"
+            "font:10px system-ui}",
+            f"div:has(> {_selector(self.estop)}){{height:0;padding:0}}",
+        ]
         for row in rows:
             for i, button in enumerate(row):
                 # Each button stands in a box of its own, as wide as the panel.
@@ -83,7 +93,9 @@ class Controls:
             driving.estop()
             self.follow()
 
-        command = gui.add_command("E-STOP", hotkey="E", description="torque off at once", icon=viser.Icon.HAND_STOP)
+        command = gui.add_command(
+            "E-STOP", hotkey="E", description="torque off at once", icon=viser.Icon.HAND_STOP
+        )
 
         @command.on_trigger
         async def _(event: Any) -> None:
@@ -139,9 +151,17 @@ class Controls:
                     color="yellow",
                 )
 
+    def follow_resets(self) -> None:
+        """Sliders to zero when the driving was set to zero. Not at other times: a slider may be under somebody's hand,
+        its last position still on the way."""
+        if self._driving.resets != self._resets:
+            self.follow()
+
     def follow(self) -> None:
         """Sliders where the driving is: at zero after a stop, or when somebody who may not has moved them."""
-        for slider, value in zip((self.forward, self.turn), self._driving.set_point, strict=True):
+        self._resets = self._driving.resets
+        sliders: tuple[Any, ...] = (self.forward, self.turn)
+        for slider, value in zip(sliders, self._driving.set_point, strict=True):
             if abs(slider.value - value) > 1e-9:
                 slider.value = value
 

@@ -43,6 +43,8 @@ class Driving:
         self._stamp_us = 0
         self.source = f"view@{socket.gethostname()}"
         """The name under which the robot knows this page."""
+        self.resets = 0
+        """How often the velocity was set to zero by anything but the sliders."""
         self.losses = 0
         """How often a driver was lost: the browser went away with the wheel in its hands."""
 
@@ -89,7 +91,7 @@ class Driving:
         with self._lock:
             if not self._take(viewer):
                 return False
-            self._set, self._held = (0.0, 0.0), None
+            self._reset()
         self._repeat(velocity_command_t.STAND)
         return True
 
@@ -98,7 +100,8 @@ class Driving:
         with self._lock:
             if viewer == self._driver:
                 moving = self.velocity != (0.0, 0.0)
-                self._driver, self._set, self._held = None, (0.0, 0.0), None
+                self._driver = None
+                self._reset()
                 if moving:
                     self._send(velocity_command_t.NONE)
 
@@ -107,7 +110,7 @@ class Driving:
     def stand_still(self) -> None:
         """Velocity zero, whoever drives."""
         with self._lock:
-            self._set, self._held = (0.0, 0.0), None
+            self._reset()
             if self._driver is not None:
                 self._send(velocity_command_t.NONE)
 
@@ -121,7 +124,7 @@ class Driving:
 
     def _urgent(self, request: int) -> None:
         with self._lock:
-            self._set, self._held = (0.0, 0.0), None
+            self._reset()
         self._repeat(request)
 
     # ------------------------------------------------------------------ sending
@@ -148,6 +151,10 @@ class Driving:
             return False
         self._driver, self._touched_s = viewer, self._now()
         return True
+
+    def _reset(self) -> None:
+        self._set, self._held = (0.0, 0.0), None
+        self.resets += 1
 
     def _clipped(self, forward: float, left: float) -> tuple[float, float]:
         (slow, fast), (right, most) = self._ranges.linear_velocity_x, self._ranges.yaw_rate

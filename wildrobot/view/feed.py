@@ -15,6 +15,7 @@ import numpy as np
 from wildrobot.errors import UserError
 from wildrobot.robot_description import RobotSpec
 from wildrobot.robot_description.spec import DEFAULT_ROBOT
+from wildrobot.rotations import wrap_angle
 from wildrobot.runtime.lcm_types import CHANNEL_TYPES
 from wildrobot.runtime.messages import frame_from_message
 from wildrobot.view.history import History
@@ -105,7 +106,9 @@ class Feed:
             except (UserError, OSError):
                 continue  # a remote robot's file need not lie here
         if message.robot_hash != spec.robot_hash:
-            self.problem = f"the robot '{message.robot}' is not the one drawn here: give its file with --robot-file"
+            self.problem = (
+                f"the robot '{message.robot}' is not the one drawn here: give its file with --robot-file"
+            )
         if (spec.num_joints, spec.num_feet) == (self.spec.num_joints, self.spec.num_feet):
             self._track = PelvisTrack(spec)
 
@@ -146,6 +149,7 @@ class Feed:
             contact=state.foot_contact,
             velocity=(estimate.linear_velocity[0, 0], estimate.angular_velocity[0, 2]),
             height=estimate.height[0],
+            heading=wrap_angle(np.array(pose.heading)),
             tilt=(math.atan2(-gravity[1], -gravity[2]), math.atan2(gravity[0], -gravity[2])),
             **parts,
         )

@@ -14,7 +14,9 @@ from urllib.parse import parse_qs, urlsplit
 NO_TOKEN = (
     "401: this page drives a robot. Open the address that `wildrobot view` printed, with its ?token=...\n"
 )
-FOREIGN = "403: another website's page may not talk to the robot. Open the address that `wildrobot view` printed.\n"
+FOREIGN = (
+    "403: another website's page may not talk to the robot. Open the address that `wildrobot view` printed.\n"
+)
 
 
 class Guard:

@@ -22,14 +22,15 @@ def columns(spec: RobotSpec) -> dict[str, int]:
         "command": 2,  # the same: what the person asked for
         "height": 1,
         "tilt": 2,  # rad, to the right and forward
+        "heading": 1,  # rad, positive left
     }
 
 
 class History:
     """A ring of rows of the parts in `columns`; what has not come yet is NaN.
 
-        oldest                      newest
-        [ . . . . . ] [ . . . . . ] [ . . . . . ]      (rows, width), read in this order by `part`
+    oldest                      newest
+    [ . . . . . ] [ . . . . . ] [ . . . . . ]      (rows, width), read in this order by `part`
     """
 
     def __init__(self, spec: RobotSpec, seconds: float = SECONDS) -> None:
@@ -37,11 +38,12 @@ class History:
         widths = columns(spec)
         ends = np.cumsum(list(widths.values()))
         self._slices = {
-            name: slice(int(end - width), int(end)) for (name, width), end in zip(widths.items(), ends, strict=True)
+            name: slice(int(end - width), int(end))
+            for (name, width), end in zip(widths.items(), ends, strict=True)
         }
         self._data = np.full((self.rows, int(ends[-1])), np.nan)
         self._next = 0
-        self.time_s: NDArray[np.float64] = (np.arange(self.rows) - self.rows + 1) * spec.control_dt
+        self.time_s = np.asarray((np.arange(self.rows) - self.rows + 1) * spec.control_dt, dtype=np.float64)
         """(rows,) s before now, as every part has it."""
 
     def append(self, **parts: object) -> None:

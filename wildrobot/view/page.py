@@ -29,12 +29,13 @@ class Page:
         host: str,
         port: int,
         plot_hz: float,
+        driver_timeout_s: float,
         restart: Callable[[], None] | None = None,
     ) -> None:
         self._feed, self._plot_hz = feed, plot_hz
         self.server = server = GuardedServer(host, port, "WildRobot")
         self.driving = Driving(feed.spec, publish, lambda viewer: self.browsers.alive(viewer))
-        self.browsers = Browsers(server, self.driving.leave)
+        self.browsers = Browsers(server, self.driving.leave, driver_timeout_s)
         server.gui.configure_theme(
             dark_mode=True, show_logo=False, show_share_button=False, brand_color=(64, 156, 255)
         )
@@ -89,9 +90,9 @@ class Page:
     def _draw_status(self) -> None:
         driver = self.driving.driver
         viewers = len(self.browsers)
-        said = "drives nobody" if driver is None else f"viewer {driver + 1} drives"
+        said = "nobody drives" if driver is None else f"viewer {driver + 1} drives"
         with self._feed.lock:
-            text = status(self._feed, f"{said} ({viewers} open)")
+            text = status(self._feed, f"{said} · {viewers} open")
         self._controls.status.content = text
-        self._controls.follow()
+        self._controls.follow_resets()
         self._plots.draw_slow()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import viser
@@ -13,12 +13,11 @@ from viser import uplot
 from wildrobot.robot_description import RobotSpec
 from wildrobot.runtime.features import feature_names
 from wildrobot.view.feed import Feed
-from wildrobot.view.history import SECONDS
 from wildrobot.view.status import feature_bars, plot_title, stage_table
 
 Array = NDArray[np.float64]
 
-HEIGHT_PX = 182
+HEIGHT_PX = 199
 EVERY = 2
 """Every second row is drawn: a plot 400 pixels wide shows no more."""
 COLORS = ("#4dabf7", "#ffa94d", "#69db7c", "#f783ac", "#b197fc", "#ffe066")
@@ -40,29 +39,33 @@ class Plot:
     ) -> None:
         """`styles`, one for each line, may be more than `names`: lines without a name are explained by the title."""
         self._time = np.ascontiguousarray(time_s)
+        self._start = self._time[0]
         styles = styles or [{"stroke": color} for color in COLORS[: len(names)]]
-        gui.add_html(plot_title(title, [(name, style["stroke"]) for name, style in zip(names, styles, strict=False)]))
-        lines = [uplot.Series(width=1.5, points={"show": False}, spanGaps=False, **style) for style in styles]
-        axis = {"stroke": "#adb5bd", "font": "11px system-ui", "grid": {"stroke": "#ffffff14", "width": 1}}
+        gui.add_html(
+            plot_title(title, [(name, style["stroke"]) for name, style in zip(names, styles, strict=False)])
+        )
+        line: dict[str, Any] = {"width": 1.5, "points": {"show": False}, "spanGaps": False}
+        axis: dict[str, Any] = {"stroke": "#adb5bd", "font": "11px system-ui", "ticks": {"show": False}}
+        axis["grid"] = {"stroke": "#ffffff14", "width": 1}
         self._handle = gui.add_uplot(
             data=(self._time, *(np.full(len(self._time), np.nan) for _ in styles)),
-            series=(uplot.Series(label="s"), *lines),
+            series=cast(Any, ({}, *(line | style for style in styles))),
             scales={
-                "x": uplot.Scale(time=False, auto=False, range=(float(time_s[0]), 0.0)),
+                "x": uplot.Scale(time=False),
                 "y": uplot.Scale(auto=False, range=y_range),
             },
-            axes=(
-                uplot.Axis(**axis, size=24, ticks={"show": False}),
-                uplot.Axis(**axis, size=38, ticks={"show": False}, **({} if ticks else {"values": []})),
-            ),
+            axes=cast(Any, (axis | {"size": 24}, axis | {"size": 38} | ({} if ticks else {"values": []}))),
             legend=uplot.Legend(show=False),
             cursor=uplot.Cursor(show=False),
             height=height,
-            padding=(4, 12, 0, 0),
+            padding=(8, 12, 0, 0),
         )
 
     def draw(self, values: Array) -> None:
         """Rows (rows, lines), oldest first."""
+        # viser's chart is made before it has a width, and lays out its time axis only when the ends of time change.
+        self._time = self._time.copy()
+        self._time[0] = self._start - (1e-6 if self._time[0] == self._start else 0.0)
         self._handle.data = (self._time, *np.ascontiguousarray(values.T))
 
 
@@ -76,10 +79,13 @@ class Plots:
         self.panel = gui.add_panel()
         with self.panel.add_tab("Joints"):
             self._joints = [self._joint_plot(gui, title, rows) for title, rows in joint_groups(spec)]
+            everywhere = [{"stroke": COLORS[i % len(COLORS)] + "cc"} for i in range(spec.num_joints)]
+            self._error = self._plot(gui, "target − position, every joint, rad", (), (-0.5, 0.5), everywhere)
         with self.panel.add_tab("IMU"):
             self._gyro = self._plot(gui, "angular velocity, IMU frame, rad/s", "xyz", (-4.0, 4.0))
             self._acceleration = self._plot(gui, "specific force, IMU frame, m/s²", "xyz", (-10.0, 20.0))
             self._tilt = self._plot(gui, "pelvis tilt, rad", ("to the right", "forward"), (-0.4, 0.4))
+            self._heading = self._plot(gui, "heading, rad (left is up)", ("estimated",), (-3.2, 3.2))
         with self.panel.add_tab("Contacts"):
             names = [name.replace("_", " ") for name in spec.foot_names]
             filled = [{"stroke": color, "fill": color + "55"} for color in COLORS]
@@ -87,12 +93,9 @@ class Plots:
                 gui, "foot switches", names, (-0.2, len(names)), filled[: len(names)], ticks=False
             )
             asked = [{"stroke": "#ffb020", "dash": [6, 4]}, {"stroke": "#409cff"}]
-            self._speed = self._plot(
-                gui, "forward velocity, m/s", ("asked", "estimated"), (-0.2, 0.8), asked
-            )
-            self._height = self._plot(
-                gui, "pelvis over the stance sole, m", ("estimated",), (0.2, 0.6)
-            )
+            self._speed = self._plot(gui, "forward velocity, m/s", ("asked", "estimated"), (-0.2, 0.8), asked)
+            self._height = self._plot(gui, "pelvis over the stance sole, m", ("estimated",), (0.2, 0.6))
+            self._turning = self._plot(gui, "turning rate, rad/s", ("asked", "estimated"), (-1.2, 1.2), asked)
         with self.panel.add_tab("Features"):
             self._features = gui.add_html("")
         with self.panel.add_tab("Timing"):
@@ -104,7 +107,9 @@ class Plots:
             self._stages = gui.add_html("")
         self._names = feature_names(spec)
 
-    def _plot(self, gui: Any, title: str, names: Sequence[str], y: tuple[float, float], *rest: Any, **more: Any) -> Plot:
+    def _plot(
+        self, gui: Any, title: str, names: Sequence[str], y: tuple[float, float], *rest: Any, **more: Any
+    ) -> Plot:
         return Plot(gui, title, list(names), self._time, y, *rest, **more)
 
     def _joint_plot(self, gui: Any, title: str, rows: list[int]) -> tuple[Plot, list[int]]:
@@ -122,13 +127,18 @@ class Plots:
             history = feed.history
             part = {name: history.part(name)[::EVERY] for name in PARTS}
         for plot, rows in self._joints:
-            plot.draw(np.concatenate([part["joint_position"][:, rows], part["joint_target"][:, rows]], axis=1))
+            plot.draw(
+                np.concatenate([part["joint_position"][:, rows], part["joint_target"][:, rows]], axis=1)
+            )
         self._gyro.draw(part["gyro"])
         self._acceleration.draw(part["acceleration"])
         self._tilt.draw(part["tilt"])
+        self._heading.draw(part["heading"])
+        self._error.draw(part["joint_target"] - part["joint_position"])
         feet = part["contact"].shape[1]
         self._contacts.draw(0.8 * part["contact"] + np.arange(feet)[::-1])
-        self._speed.draw(np.stack([part["command"][:, 0], part["velocity"][:, 0]], axis=1))
+        for column, plot in enumerate((self._speed, self._turning)):
+            plot.draw(np.stack([part["command"][:, column], part["velocity"][:, column]], axis=1))
         self._height.draw(part["height"])
 
     def draw_slow(self) -> None:
@@ -149,6 +159,7 @@ class Plots:
 
 PARTS = (
     "joint_position", "joint_target", "gyro", "acceleration", "contact", "velocity", "command", "height", "tilt",
+    "heading",
 )  # fmt: skip
 
 
@@ -156,7 +167,7 @@ def joint_groups(spec: RobotSpec) -> list[tuple[str, list[int]]]:
     """Title and joint indices of each plot: left leg, right leg, and what belongs to neither."""
     sides = {"left leg": "left_", "right leg": "right_"}
     groups = [
-        (f"{side}, rad (dashed: target)", [i for i, name in enumerate(spec.joint_names) if name.startswith(prefix)])
+        (f"{side}, rad", [i for i, name in enumerate(spec.joint_names) if name.startswith(prefix)])
         for side, prefix in sides.items()
     ]
     taken = {row for _, rows in groups for row in rows}

@@ -125,7 +125,7 @@ class RobotScene:
             f"/robot/{body}/{name}",
             color=TOUCHING,
             dimensions=(1.94 * float(site.size[0]), 2.2 * float(site.size[1]), 0.005),
-            position=site.pos + np.array([0.0, 0.0, 0.001]),
+            position=site.pos + np.array([0.0, 0.0, 0.004]),
             cast_shadow=False,
             receive_shadow=False,
             visible=False,

@@ -9,9 +9,12 @@ from html import escape
 from pathlib import PurePath
 from typing import Any
 
+import numpy as np
+
 from wildrobot.view.feed import SILENT_S, Feed
 
 GOOD, FAIR, BAD, QUIET = "#51cf66", "#ffb020", "#ff6b6b", "#868e96"
+IS, ASKED = "#409cff", "#ffb020"
 STATE_COLORS = {
     "limp": QUIET, "standing_up": FAIR, "standing": "#4dabf7", "walking": GOOD, "soft_stop": FAIR, "estop": BAD,
 }  # fmt: skip
@@ -19,7 +22,7 @@ STYLE = """<style>
 .wr{font:12.5px/1.45 system-ui,"DejaVu Sans",sans-serif;color:#dee2e6;padding:0 .8em .4em}
 .wr b{font-weight:600}.wr .state{font-size:19px;font-weight:700;letter-spacing:.04em}
 .wr .dim{color:#909296}.wr table{width:100%;border-collapse:collapse}
-.wr td{padding:1px 0;vertical-align:top}.wr td:last-child{text-align:right;font-variant-numeric:tabular-nums}
+.wr td{padding:1px 0;vertical-align:top;white-space:nowrap}.wr td:last-child{text-align:right;font-variant-numeric:tabular-nums}
 .wr .events{margin-top:5px;border-top:1px solid #ffffff1c;padding-top:4px;font-size:11.5px;line-height:1.35}
 .wr .row{white-space:nowrap;overflow:hidden;text-overflow:ellipsis}
 .wr .bar{position:relative;height:9px;background:#ffffff12;border-radius:2px;margin-top:4px}
@@ -32,9 +35,9 @@ def status(feed: Feed, driver: str) -> str:
     latest = feed.latest
     command, health, policy = (latest.get(name) for name in ("robot_command", "robot_health", "policy_state"))
     rows = [
-        ("speed", _speed(feed, command)),
+        *_velocity(feed, command),
         ("commanded by", _commander(command)),
-        ("this page", escape(driver)),
+        ("page", escape(driver)),
         ("limited by", _limits(command)),
         ("style score", _style(policy)),
         *_health(feed, health),
@@ -59,7 +62,9 @@ def _head(feed: Feed) -> str:
         note = _run(feed)
     silence = ""
     if state is not None and feed.silent_s > SILENT_S:
-        silence = f"<div style='color:{BAD}'><b>silent for {feed.silent_s:.0f} s</b>: this is its last word</div>"
+        silence = (
+            f"<div style='color:{BAD}'><b>silent for {feed.silent_s:.0f} s</b>: this is its last word</div>"
+        )
     if feed.problem:
         silence += f"<div style='color:{FAIR}'>{escape(feed.problem)}</div>"
     return (
@@ -80,15 +85,20 @@ def _run(feed: Feed) -> str:
     return f"{PurePath(listed[index]['path']).name} on {where or configuration.robot}"
 
 
-def _speed(feed: Feed, command: Any) -> str:
+def _velocity(feed: Feed, command: Any) -> Iterable[tuple[str, str]]:
+    """Estimated, the mean of half a second, and asked for; in the colors of the arrows."""
     if feed.pose is None or command is None:
-        return "–"
-    estimate = feed.pose.estimate
-    asked, turn = command.user_command
-    return (
-        f"{float(estimate.linear_velocity[0, 0]):.2f} <span class=dim>of {asked:.2f} m/s,</span> "
-        f"{float(estimate.angular_velocity[0, 2]):+.2f} <span class=dim>of {turn:+.2f} rad/s</span>"
-    )
+        return
+    recent = feed.history.part("velocity")[-round(0.5 * feed.spec.control_hz) :]
+    recent = recent[np.isfinite(recent).all(axis=1)]
+    mean = recent.mean(axis=0) if len(recent) else np.full(2, np.nan)
+    for name, unit, is_, asked in zip(
+        ("forward", "left turn"), ("m/s", "rad/s"), mean, command.user_command, strict=True
+    ):
+        yield (
+            name,
+            f"{colored(f'{round(is_, 2) + 0.0:.2f}', IS)} of {colored(f'{asked:.2f}', ASKED)} <span class=dim>{unit}</span>",
+        )
 
 
 def _commander(command: Any) -> str:
@@ -117,7 +127,7 @@ def _health(feed: Feed, health: Any) -> Iterable[tuple[str, str]]:
     p99 = health.tick_p99_ms
     yield "tick p99", colored(f"{p99:.1f} ms", GOOD if p99 < 0.5 * period else FAIR if p99 < period else BAD)
     yield "missed ticks", count(health.missed_ticks)
-    yield "bus errors · dropped msgs", f"{count(feed.bus_errors)} · {count(health.messages_dropped)}"
+    yield "bus errors · drops", f"{count(feed.bus_errors)} · {count(health.messages_dropped)}"
     warned = [
         (name, value, level)
         for name, value, level in zip(health.guard_name, health.guard_value, health.guard_level, strict=True)
@@ -131,7 +141,10 @@ def _health(feed: Feed, health: Any) -> Iterable[tuple[str, str]]:
     if volts:
         low = min(volts)
         levels = guards["voltage_low_v"]
-        yield "battery", colored(f"{low:.1f} V", GOOD if low > levels.warn else FAIR if low > levels.stop else BAD)
+        yield (
+            "battery",
+            colored(f"{low:.1f} V", GOOD if low > levels.warn else FAIR if low > levels.stop else BAD),
+        )
     else:
         yield "battery", "<span class=dim>not measured</span>"
     warm = [(value, i) for i, value in enumerate(health.temperature_c) if math.isfinite(value)]
@@ -139,7 +152,10 @@ def _health(feed: Feed, health: Any) -> Iterable[tuple[str, str]]:
         value, index = max(warm)
         levels = guards["temperature_c"]
         color = GOOD if value < levels.warn else FAIR if value < levels.stop else BAD
-        yield "hottest servo", f"{colored(f'{value:.0f} °C', color)} <span class=dim>{feed.spec.joint_names[index]}</span>"
+        yield (
+            "hottest servo",
+            f"{colored(f'{value:.0f} °C', color)} <span class=dim>{feed.spec.joint_names[index]}</span>",
+        )
     else:
         yield "hottest servo", "<span class=dim>not measured</span>"
 
@@ -148,17 +164,20 @@ def _events(feed: Feed) -> str:
     lines = []
     for event in list(feed.events)[-5:][::-1]:
         color = ("#ced4da", FAIR, BAD)[min(max(event.severity, 0), 2)]
-        lines.append(f"<div class=row style='color:{color}' title='{escape(event.text)}'>{escape(event.text)}</div>")
+        lines.append(
+            f"<div class=row style='color:{color}' title='{escape(event.text)}'>{escape(event.text)}</div>"
+        )
     return f"<div class=events>{''.join(lines) or '<span class=dim>no events</span>'}</div>"
 
 
 def plot_title(title: str, lines: Sequence[tuple[str, str]]) -> str:
     """What a plot shows, and the color of each of its lines."""
     named = "".join(
-        f"<span style='white-space:nowrap;margin-left:9px'><span style='color:{color}'>■</span> {escape(name)}</span>"
+        f"<span style='white-space:nowrap;margin-left:7px'><span style='color:{color}'>■</span> {escape(name)}</span>"
         for name, color in lines
     )
-    return f"{STYLE}<div class=wr style='padding:3px .8em 0;line-height:17px;font-size:12px'><b>{escape(title)}</b>{named}</div>"
+    style = "padding:3px .8em 0;line-height:17px;font-size:11.5px"
+    return f"{STYLE}<div class=wr style='{style}'><b>{escape(title)}</b>{named}</div>"
 
 
 def feature_bars(names: Sequence[str], values: Sequence[float]) -> str:
