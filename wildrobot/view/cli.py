@@ -47,7 +47,7 @@ class ViewOptions:
     plot_hz: float = 10.0
     """How often the plots are drawn anew. They hold every second tick whatever this is."""
     driver_timeout: Annotated[float, tyro.conf.arg(metavar="SECONDS")] = 1.0
-    """A driver whose browser does not answer for so long is taken for gone: the robot stands still half a second later."""
+    """A driver whose browser does not answer for so long is taken for gone. The robot stands still 0.5 s later."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -22,7 +22,8 @@ STYLE = """<style>
 .wr{font:12.5px/1.45 system-ui,"DejaVu Sans",sans-serif;color:#dee2e6;padding:0 .8em .4em}
 .wr b{font-weight:600}.wr .state{font-size:19px;font-weight:700;letter-spacing:.04em}
 .wr .dim{color:#909296}.wr table{width:100%;border-collapse:collapse}
-.wr td{padding:1px 0;vertical-align:top;white-space:nowrap}.wr td:last-child{text-align:right;font-variant-numeric:tabular-nums}
+.wr td{padding:1px 0;vertical-align:top;white-space:nowrap}
+.wr td:last-child{text-align:right;font-variant-numeric:tabular-nums}
 .wr .events{margin-top:5px;border-top:1px solid #ffffff1c;padding-top:4px;font-size:11.5px;line-height:1.35}
 .wr .row{white-space:nowrap;overflow:hidden;text-overflow:ellipsis}
 .wr .bar{position:relative;height:9px;background:#ffffff12;border-radius:2px;margin-top:4px}
@@ -92,13 +93,10 @@ def _velocity(feed: Feed, command: Any) -> Iterable[tuple[str, str]]:
     recent = feed.history.part("velocity")[-round(0.5 * feed.spec.control_hz) :]
     recent = recent[np.isfinite(recent).all(axis=1)]
     mean = recent.mean(axis=0) if len(recent) else np.full(2, np.nan)
-    for name, unit, is_, asked in zip(
-        ("forward", "left turn"), ("m/s", "rad/s"), mean, command.user_command, strict=True
-    ):
-        yield (
-            name,
-            f"{colored(f'{round(is_, 2) + 0.0:.2f}', IS)} of {colored(f'{asked:.2f}', ASKED)} <span class=dim>{unit}</span>",
-        )
+    units = (("forward", "m/s"), ("left turn", "rad/s"))
+    for (name, unit), found, asked in zip(units, mean, command.user_command, strict=True):
+        shown = colored(f"{round(found, 2) + 0.0:.2f}", IS)
+        yield name, f"{shown} of {colored(f'{asked:.2f}', ASKED)} <span class=dim>{unit}</span>"
 
 
 def _commander(command: Any) -> str:
