@@ -21,7 +21,9 @@ class Wheel:
         self.time_s = 100.0
         self.gone: set[int] = set()
         self.sent: list[Any] = []
-        self.driving = Driving(SPEC, self._publish, lambda viewer: viewer not in self.gone, lambda: self.time_s)
+        self.driving = Driving(
+            SPEC, self._publish, lambda viewer: viewer not in self.gone, lambda: self.time_s
+        )
 
     def _publish(self, channel: str, data: bytes) -> None:
         assert channel == "velocity_command"

@@ -161,13 +161,22 @@ class Robot:
     def send(self, channel: str, message: Any) -> None:
         self.connection.publish(channel, message.encode())
 
-    def step(self, frame: SensorFrame, state: str = "walking", command: tuple[float, float] = (0.3, 0.1)) -> None:
+    def step(
+        self, frame: SensorFrame, state: str = "walking", command: tuple[float, float] = (0.3, 0.1)
+    ) -> None:
         self.tick += 1
         self.send("robot_state", frame_to_message(frame, 1000 * self.tick, self.tick, state))
         message = robot_command_t()
-        message.tick, message.state, message.user_command, message.torque_gain = self.tick, state, command, 1.0
+        message.tick, message.state, message.user_command, message.torque_gain = (
+            self.tick,
+            state,
+            command,
+            1.0,
+        )
         message.num_joints = SPEC.num_joints
-        message.joint_target_requested = message.joint_target_applied = (0.01 * np.arange(SPEC.num_joints)).tolist()
+        message.joint_target_requested = message.joint_target_applied = (
+            0.01 * np.arange(SPEC.num_joints)
+        ).tolist()
         message.limited_by = "target_rate"
         message.command_source = "lcm:view@<host>"
         self.send("robot_command", message)

@@ -36,7 +36,9 @@ def server() -> Iterator[GuardedServer]:
 def get(server: GuardedServer, path: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
     connection = http.client.HTTPConnection("127.0.0.1", server.get_port(), timeout=20)
     try:
-        connection.request("GET", path, headers={name.replace("_", "-"): value for name, value in headers.items()})
+        connection.request(
+            "GET", path, headers={name.replace("_", "-"): value for name, value in headers.items()}
+        )
         answer = connection.getresponse()
         return answer.status, dict(answer.getheaders()), answer.read()
     finally:
@@ -81,7 +83,9 @@ def test_the_printed_address_opens_the_page_and_leaves_a_cookie(server: GuardedS
     assert get(server, "/", Cookie=cookie.partition(";")[0])[0] == 200
 
 
-@pytest.mark.parametrize("path", ["/", "/?token=", "/?token=wrong", "/index.html", "/?websocket=1", "/%2e%2e/x"])
+@pytest.mark.parametrize(
+    "path", ["/", "/?token=", "/?token=wrong", "/index.html", "/?websocket=1", "/%2e%2e/x"]
+)
 def test_without_the_token_nothing_is_served_and_the_answer_says_what_to_open(
     server: GuardedServer, path: str
 ) -> None:
@@ -92,7 +96,9 @@ def test_without_the_token_nothing_is_served_and_the_answer_says_what_to_open(
     assert "Set-Cookie" not in headers
 
 
-@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1:1", "https://127.0.0.1.evil.example"])
+@pytest.mark.parametrize(
+    "origin", ["http://evil.example", "null", "http://127.0.0.1:1", "https://127.0.0.1.evil.example"]
+)
 def test_another_website_is_refused_even_with_the_token(server: GuardedServer, origin: str) -> None:
     path = f"/?token={server.guard.token}"
     assert get(server, path, Origin=origin)[0] == HTTPStatus.FORBIDDEN

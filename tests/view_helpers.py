@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import io
 import re
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections import deque
@@ -20,7 +22,7 @@ import lcm
 import numpy as np
 import pytest
 
-from wildrobot.runtime.lcm_types import CHANNEL_TYPES
+from wildrobot.runtime.lcm_types import CHANNEL_TYPES, velocity_command_t
 
 POLICY = Path(__file__).resolve().parents[1] / "policies" / "wildrobot_walk.onnx"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -30,7 +32,7 @@ FLAGS = [
     "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
     "--disable-sync",
 ]  # fmt: skip
-PATIENCE_S = 60.0
+PATIENCE_S = 30.0
 
 
 def until(condition: Callable[[], Any], what: str, patience_s: float = PATIENCE_S) -> Any:
@@ -50,17 +52,20 @@ class Listener:
         self.commands: deque[Any] = deque(maxlen=5000)
         self.speeds: deque[float] = deque(maxlen=100)
         self.heard_s = 0.0
+        self.estop_us = self.estop_sent_us = 0
+        """Unix time, microseconds, of the first E-STOP of the robot, and of the first that was sent to it."""
         self._lcm, self._ended = lcm.LCM(url), threading.Event()
         self._lcm.subscribe("|".join(CHANNEL_TYPES), self._receive).set_queue_capacity(2000)
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._thread.start()
-        self.estop_us = 0
 
     def _receive(self, channel: str, data: bytes) -> None:
         message = CHANNEL_TYPES[channel].decode(data)
         self.latest[channel] = message
         if channel == "velocity_command":
             self.commands.append(message)
+            if message.request == velocity_command_t.ESTOP and not self.estop_sent_us:
+                self.estop_sent_us = time.time_ns() // 1000
             return
         self.heard_s = time.monotonic()
         if channel == "policy_state":
@@ -113,11 +118,16 @@ class Program:
 class Rig:
     """The page of a module's tests, a robot when one is asked for, and browsers."""
 
-    def __init__(self, folder: Path, url: str, browser: Any) -> None:
-        self.folder, self.url, self._browser = folder, url, browser
+    def __init__(
+        self, folder: Path, url: str, browser: Any, *flags: str, query: str = "&fixedDpr=0.33"
+    ) -> None:
+        """`flags` for the page's program; `query` for its address: a third of the pixels, because without a GPU
+        drawing is what takes the time."""
+        self.folder, self.url, self._browser, self._query = folder, url, browser, query
         self.listener = Listener(url)
         # Busy machines are slow to answer: here, no driver is taken for gone because of that.
-        self.view = Program(folder / "view.log", "view", "--port", "0", "--lcm-url", url, "--driver-timeout", "20")
+        timeout = ("--driver-timeout", "20")
+        self.view = Program(folder / "view.log", "view", "--port", "0", "--lcm-url", url, *timeout, *flags)
         self.address = self.view.said(r"open (http://\S+)")[1]
         self.robot_process: Program | None = None
         self._page: Any = None
@@ -126,11 +136,10 @@ class Rig:
         """A new viewer: a browser of its own as far as cookies go."""
         page = self._browser.new_context(viewport={"width": width, "height": height}).new_page()
         page.set_default_timeout(1000 * PATIENCE_S)
-        page.goto(self.address)
+        page.goto(self.address + self._query)
         page.get_by_role("button", name="Stand up").wait_for()
-        notice = page.locator(".mantine-Notification-closeButton")
-        with contextlib.suppress(Exception):  # a browser with a GPU does not complain of having none
-            notice.first.click(timeout=3000)
+        # A browser without a GPU complains of it in the middle of the picture.
+        page.add_style_tag(content=".mantine-Notifications-root{display:none}")
         return page
 
     @property
@@ -158,11 +167,35 @@ class Rig:
         self.robot()
         until(lambda: self.listener.state in ("limp", "standing"), "a robot at rest")
         if self.listener.state == "limp":
-            self.page.get_by_role("button", name="Stand up").click()
+            self.press("Stand up")
         self.wait_for("standing")
 
     def wait_for(self, *states: str) -> None:
         until(lambda: self.listener.state in states, f"{states}, not {self.listener.state}")
+
+    def press(self, button: str) -> None:
+        """Click a button of the driver's page."""
+        self.page.get_by_role("button", name=button).click()
+
+    def press_estop(self) -> float:
+        """Click E-STOP; the Unix time of the click in the browser, ms."""
+        return float(
+            self.page.evaluate(
+                "() => { const e = [...document.querySelectorAll('button')].find(b => b.innerText.includes('E-STOP'));"
+                " const now = performance.timeOrigin + performance.now(); e.click(); return now; }"
+            )
+        )
+
+    def time_estop_clicks(self, count: int) -> list[float]:
+        """Milliseconds from clicks on E-STOP to their first message on the network."""
+        took_ms = []
+        for _ in range(count):
+            self.listener.estop_sent_us = 0
+            clicked_ms = self.press_estop()
+            until(lambda: self.listener.estop_sent_us, "the E-STOP on the network")
+            took_ms.append(self.listener.estop_sent_us / 1e3 - clicked_ms)
+            time.sleep(0.15)  # its repetitions
+        return took_ms
 
     def slide(self, page: Any, share: float) -> None:
         """Click the forward slider at a share of its length."""
@@ -177,18 +210,38 @@ class Rig:
 
 
 @contextlib.contextmanager
-def browser() -> Iterator[Any]:
-    """Headless Chromium; skips the test where there is none."""
+def browser(prefix: tuple[str, ...] = ()) -> Iterator[Any]:
+    """Headless Chromium; skips the test where there is none. `prefix` is a program that starts it, `nice` say."""
     api = pytest.importorskip("playwright.sync_api", reason="needs the Python package playwright")
     program = next(filter(None, map(shutil.which, BROWSERS)), None)
     if program is None:
         pytest.skip("no Chromium on this machine: sudo apt-get install -y chromium")
-    with api.sync_playwright() as playwright:
+    with contextlib.ExitStack() as stack:
+        if prefix:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            wrapper = folder / "browser"
+            wrapper.write_text(f'#!/bin/sh\nexec {shlex.join((*prefix, program))} "$@"\n')
+            wrapper.chmod(0o755)
+            program = str(wrapper)
+        playwright = stack.enter_context(api.sync_playwright())
         launched = playwright.chromium.launch(executable_path=program, args=FLAGS)
-        try:
-            yield launched
-        finally:
-            launched.close()
+        stack.callback(launched.close)
+        yield launched
+
+
+def reads(page: Any, text: str) -> None:
+    """Wait until the page says `text`."""
+    page.wait_for_function("text => document.body.textContent.includes(text)", arg=text)
+
+
+def show_tab(page: Any, tab: str) -> None:
+    """Click a tab of the plots, without the wait for a picture at rest that a slow one never gives."""
+    box = page.get_by_role("tab", name=tab).bounding_box()
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    selected = (
+        "tab => [...document.querySelectorAll('[role=tab][aria-selected=true]')].some(e => e.title == tab)"
+    )
+    page.wait_for_function(selected, arg=tab)
 
 
 def picture(page: Any) -> np.ndarray:
