@@ -63,7 +63,9 @@ def main() -> None:
     rounds: dict[str, list[dict[str, Any]]] = {"without": [], "with_page": []}
     with tempfile.TemporaryDirectory() as name, browser(prefix=("nice", "-n", "19")) as launched:
         folder = Path(name)
-        rig = Rig(folder, url, launched, "--plot-hz", str(arguments.plot_hz), query=FEW_PIXELS)
+        rig = Rig(
+            folder, url, launched, "--plot-hz", str(arguments.plot_hz), query=FEW_PIXELS, patience_s=300.0
+        )
         try:
             for index in range(arguments.rounds):
                 for kind, runs in rounds.items():

@@ -119,11 +119,18 @@ class Rig:
     """The page of a module's tests, a robot when one is asked for, and browsers."""
 
     def __init__(
-        self, folder: Path, url: str, browser: Any, *flags: str, query: str = "&fixedDpr=0.33"
+        self,
+        folder: Path,
+        url: str,
+        browser: Any,
+        *flags: str,
+        query: str = "&fixedDpr=0.33",
+        patience_s: float = PATIENCE_S,
     ) -> None:
         """`flags` for the page's program; `query` for its address: a third of the pixels, because without a GPU
         drawing is what takes the time."""
         self.folder, self.url, self._browser, self._query = folder, url, browser, query
+        self._patience_s = patience_s
         self.listener = Listener(url)
         # Busy machines are slow to answer: here, no driver is taken for gone because of that.
         timeout = ("--driver-timeout", "20")
@@ -135,7 +142,7 @@ class Rig:
     def open(self, width: int = 1280, height: int = 720) -> Any:
         """A new viewer: a browser of its own as far as cookies go."""
         page = self._browser.new_context(viewport={"width": width, "height": height}).new_page()
-        page.set_default_timeout(1000 * PATIENCE_S)
+        page.set_default_timeout(1000 * self._patience_s)
         page.goto(self.address + self._query)
         page.get_by_role("button", name="Stand up").wait_for()
         # A browser without a GPU complains of it in the middle of the picture.

@@ -38,7 +38,7 @@ class Controls:
     ) -> None:
         self._driving, self._ranges, self._resets = driving, spec.command, 0
         gui = server.gui
-        self.estop = gui.add_button("E-STOP", color="red", hint="torque off at once; key E")
+        self.estop = gui.add_button("E-STOP", color="red", hint="torque off at once; space bar")
         self.status = gui.add_html("")
         (slow, fast), (right, left) = self._ranges.linear_velocity_x, self._ranges.yaw_rate
         self.forward = gui.add_slider("forward", slow, fast, 0.01, 0.0, hint="m/s")
@@ -69,7 +69,7 @@ class Controls:
         rules = [
             LAYOUT,
             f"{_selector(self.estop)}{{{ESTOP}}}",
-            f"{_selector(self.estop)}::after{{content:'key E';position:absolute;right:8px;bottom:4px;"
+            f"{_selector(self.estop)}::after{{content:'space bar';position:absolute;right:8px;bottom:4px;"
             "font:10px system-ui}",
             f"div:has(> {_selector(self.estop)}){{height:0;padding:0}}",
         ]
@@ -94,7 +94,7 @@ class Controls:
             self.follow()
 
         command = gui.add_command(
-            "E-STOP", hotkey="E", description="torque off at once", icon=viser.Icon.HAND_STOP
+            "E-STOP", hotkey="space", description="torque off at once", icon=viser.Icon.HAND_STOP
         )
 
         @command.on_trigger

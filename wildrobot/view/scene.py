@@ -124,8 +124,8 @@ class RobotScene:
         return self._server.scene.add_box(
             f"/robot/{body}/{name}",
             color=TOUCHING,
-            dimensions=(1.94 * float(site.size[0]), 2.2 * float(site.size[1]), 0.005),
-            position=site.pos + np.array([0.0, 0.0, 0.004]),
+            dimensions=(1.94 * float(site.size[0]), 2.2 * float(site.size[1]), 0.012),
+            position=site.pos + np.array([0.0, 0.0, 0.009]),
             cast_shadow=False,
             receive_shadow=False,
             visible=False,
