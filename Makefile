@@ -4,15 +4,19 @@ VENV   := .venv
 PYTHON ?= python3
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+# What the tests need beside it: a browser for the live page.
+TESTED := $(VENV)/.tested
+POLICY ?= policies/wildrobot_walk.onnx
 # PyTorch first and pinned: without a pin, pip takes the newest build with gigabytes of CUDA packages.
 TORCH  ?= torch==2.13.0
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint format bench peers ablation clean announce
+.PHONY: help setup run view test lint format bench peers ablation clean announce
 
 help:
 	@echo "make run     reference, training, export, evaluation, 20 s of walking, report (about 17 min on two cores)"
+	@echo "make view    a simulated robot, live in the browser: look at it, drive it; Ctrl-C ends both"
 	@echo "make test    the tests"
 	@echo "make lint    ruff (format and rules) and mypy"
 	@echo "make format  let ruff format the code"
@@ -50,7 +54,14 @@ $(READY): pyproject.toml scripts/system_libraries.sh
 run: announce $(READY)
 	@$(BIN)/wildrobot make-run $(ARGS)
 
-test: $(READY)
+view: $(READY)
+	@$(BIN)/wildrobot view --sim $(POLICY) $(ARGS)
+
+$(TESTED): $(READY) scripts/system_libraries.sh
+	@sh scripts/system_libraries.sh $(BIN)/python chromium
+	@touch $@
+
+test: $(TESTED)
 	$(BIN)/python -m pytest $(ARGS)
 
 lint: $(READY)

@@ -2,7 +2,8 @@
 # What Python packages cannot bring: EGL (or OSMesa) for video, GLib for LCM's command-line tools, and a C++ compiler with
 # make for the virtual robot's sensor board, which is the firmware itself.
 # Installs what is missing when it may (root on Debian or Ubuntu), else names the one line that does; never fails.
-# usage: system_libraries.sh PYTHON
+# With `chromium` also a browser, in which the tests look at the live page.
+# usage: system_libraries.sh PYTHON [chromium]
 python=${1:-python3}
 packages=""
 
@@ -16,6 +17,10 @@ if ! "$ldconfig" -p 2>/dev/null | grep -q 'libglib-2\.0\.so\.0'; then
 fi
 command -v "${CXX:-g++}" >/dev/null || command -v c++ >/dev/null || command -v clang++ >/dev/null || packages="$packages g++"
 command -v make >/dev/null || packages="$packages make"
+if [ "${2:-}" = chromium ]; then
+    command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null ||
+        packages="$packages chromium"
+fi
 [ -z "$packages" ] && exit 0
 
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
@@ -27,7 +32,7 @@ if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
         exit 0
     fi
 fi
-echo "Missing system packages (video, LCM's tools and the virtual robot need them; everything else works without):"
+echo "Missing system packages (video, LCM's tools, the virtual robot or tests need them; everything else works without):"
 echo "    sudo apt-get install -y $packages" | tr -s ' '
 echo "Install them and run make again to get those."
 exit 0

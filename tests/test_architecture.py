@@ -19,6 +19,7 @@ MAY_IMPORT = {
     "training": {"robot_description", "runtime", "video", "pages"},
     "export": {"training", "runtime", "robot_description"},
     "pages": set(),
+    "view": {"robot_description", "runtime"},
     "video": set(),
     "completion": {"cli"},
     "cli": set(),  # names its commands as text and imports the chosen one only
@@ -33,6 +34,7 @@ HEAVY = {
         "training",
         "export",
         "video",
+        "view",
         "robot_description/mujoco_model.py",
         "firmware_bridge/virtual/physics.py",
         "runtime/simulation.py",
@@ -42,6 +44,8 @@ HEAVY = {
     "onnx": {"export"},
     "pyarrow": {"runtime/logs/parquet.py"},
     "mcap": {"runtime/logs/mcap_file.py"},
+    "viser": {"view"},
+    "mjviser": {"view"},
     "matplotlib": set(),
 }
 

@@ -41,6 +41,7 @@ REASONS = (
     (r"^wildrobot completion (zsh|fish) > ", "tests/test_completion.py runs what it prints"),
     (r"/dev/serial/|--port PORT|--port /tmp/wildrobot", "needs a robot, or a second terminal with the virtual one; "
                                                         "tests/test_virtual_pty.py and test_doctor.py run it"),
+    (r"^(make view|wildrobot view)", "runs until it is stopped; tests/test_view_page.py starts it"),
     (r"^wildrobot virtual-robot ", "runs until it is stopped; tests/test_virtual_pty.py starts it"),
     (r"--keyboard|--gamepad|--lcm-command", "waits for a person"),
     (r"--bench$|--duration 20$|--video walk.mp4 --fast$", "takes minutes; test_bench.py, test_run.py run it shorter"),

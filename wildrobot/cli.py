@@ -88,6 +88,13 @@ COMMANDS = (
         "wildrobot run policies/wildrobot_walk.onnx --robot sim --speed 0.3 --duration 20",
     ),
     Command(
+        ("view",),
+        "wildrobot.view.cli",
+        "the robot live in a browser: 3D, health, plots, and a wheel to drive it with",
+        "wildrobot view --sim policies/wildrobot_walk.onnx",
+        "view",
+    ),
+    Command(
         ("virtual-robot",),
         "wildrobot.firmware_bridge.virtual.cli",
         "a robot to talk to over a serial port, with physics behind it and faults on request",

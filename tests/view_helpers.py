@@ -1,0 +1,258 @@
+"""A page, a robot and a browser for the tests of the live page: three processes that know each other over LCM only."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import lcm
+import numpy as np
+import pytest
+
+from wildrobot.runtime.lcm_types import CHANNEL_TYPES, velocity_command_t
+
+POLICY = Path(__file__).resolve().parents[1] / "policies" / "wildrobot_walk.onnx"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+# As root in a container, without a GPU, and without a word to anybody outside.
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader",
+    "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
+    "--disable-sync",
+]  # fmt: skip
+PATIENCE_S = 30.0
+
+
+def until(condition: Callable[[], Any], what: str, patience_s: float = PATIENCE_S) -> Any:
+    """The first true answer of `condition`."""
+    give_up = time.monotonic() + patience_s
+    while not (answer := condition()):
+        assert time.monotonic() < give_up, f"waited {patience_s:.0f} s in vain for {what}"
+        time.sleep(0.02)
+    return answer
+
+
+class Listener:
+    """What goes over the network: the latest message of each channel, and when the robot first was in a state."""
+
+    def __init__(self, url: str) -> None:
+        self.latest: dict[str, Any] = {}
+        self.commands: deque[Any] = deque(maxlen=5000)
+        self.speeds: deque[float] = deque(maxlen=100)
+        self.heard_s = 0.0
+        self.estop_us = self.estop_sent_us = 0
+        """Unix time, microseconds, of the first E-STOP of the robot, and of the first that was sent to it."""
+        self._lcm, self._ended = lcm.LCM(url), threading.Event()
+        self._lcm.subscribe("|".join(CHANNEL_TYPES), self._receive).set_queue_capacity(2000)
+        self._thread = threading.Thread(target=self._work, daemon=True)
+        self._thread.start()
+
+    def _receive(self, channel: str, data: bytes) -> None:
+        message = CHANNEL_TYPES[channel].decode(data)
+        self.latest[channel] = message
+        if channel == "velocity_command":
+            self.commands.append(message)
+            if message.request == velocity_command_t.ESTOP and not self.estop_sent_us:
+                self.estop_sent_us = time.time_ns() // 1000
+            return
+        self.heard_s = time.monotonic()
+        if channel == "policy_state":
+            self.speeds.append(message.linear_velocity[0])
+        if channel == "robot_state" and message.state == "estop" and not self.estop_us:
+            self.estop_us = time.time_ns() // 1000
+
+    def _work(self) -> None:
+        while not self._ended.is_set():
+            self._lcm.handle_timeout(50)
+
+    @property
+    def state(self) -> str:
+        message = self.latest.get("robot_state")
+        return "" if message is None or time.monotonic() - self.heard_s > 1.0 else message.state
+
+    def close(self) -> None:
+        self._ended.set()
+        self._thread.join()
+
+
+class Program:
+    """A `wildrobot` command as a process; its output is kept in a file."""
+
+    def __init__(self, log: Path, *arguments: str) -> None:
+        self.log = log
+        with log.open("wb") as file:
+            command = [sys.executable, "-m", "wildrobot", *arguments]
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=file, stderr=file)
+
+    def said(self, pattern: str) -> re.Match[str]:
+        """Wait for a line that fits `pattern`."""
+
+        def look() -> re.Match[str] | None:
+            found = re.search(pattern, self.log.read_text(encoding="utf-8"))
+            assert found or self.process.poll() is None, self.log.read_text(encoding="utf-8")
+            return found
+
+        return until(look, f"{pattern!r} from {self.log.name}")
+
+    def end(self) -> int:
+        """Ctrl-C, and the exit code."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.send_signal(signal.SIGINT)
+            return self.process.wait(20)
+        self.process.kill()
+        return self.process.wait()
+
+
+class Rig:
+    """The page of a module's tests, a robot when one is asked for, and browsers."""
+
+    def __init__(
+        self,
+        folder: Path,
+        url: str,
+        browser: Any,
+        *flags: str,
+        query: str = "&fixedDpr=0.33",
+        patience_s: float = PATIENCE_S,
+    ) -> None:
+        """`flags` for the page's program; `query` for its address: a third of the pixels, because without a GPU
+        drawing is what takes the time."""
+        self.folder, self.url, self._browser, self._query = folder, url, browser, query
+        self._patience_s = patience_s
+        self.listener = Listener(url)
+        # Busy machines are slow to answer: here, no driver is taken for gone because of that.
+        timeout = ("--driver-timeout", "20")
+        self.view = Program(folder / "view.log", "view", "--port", "0", "--lcm-url", url, *timeout, *flags)
+        self.address = self.view.said(r"open (http://\S+)")[1]
+        self.robot_process: Program | None = None
+        self._page: Any = None
+
+    def open(self, width: int = 1280, height: int = 720) -> Any:
+        """A new viewer: a browser of its own as far as cookies go."""
+        page = self._browser.new_context(viewport={"width": width, "height": height}).new_page()
+        page.set_default_timeout(1000 * self._patience_s)
+        page.goto(self.address + self._query)
+        page.get_by_role("button", name="Stand up").wait_for()
+        # A browser without a GPU complains of it in the middle of the picture.
+        page.add_style_tag(content=".mantine-Notifications-root{display:none}")
+        return page
+
+    @property
+    def page(self) -> Any:
+        """The driver's page."""
+        if self._page is None:
+            self._page = self.open()
+        return self._page
+
+    def close_page(self) -> None:
+        self._page.context.close()
+        self._page = None
+
+    def robot(self) -> Program:
+        """A simulated robot that obeys LCM; the one that runs, or a new one."""
+        if self.robot_process is None or self.robot_process.process.poll() is not None:
+            arguments = ("run", str(POLICY), "--robot", "sim", "--lcm-command", "--lcm-url", self.url)
+            self.robot_process = Program(self.folder / "robot.log", *arguments)
+            until(lambda: self.listener.state == "limp", "a limp robot")
+            self.listener.estop_us = 0
+        return self.robot_process
+
+    def stand(self) -> None:
+        """Get the robot on its feet, as a person does."""
+        self.robot()
+        until(lambda: self.listener.state in ("limp", "standing"), "a robot at rest")
+        if self.listener.state == "limp":
+            self.press("Stand up")
+        self.wait_for("standing")
+
+    def wait_for(self, *states: str) -> None:
+        until(lambda: self.listener.state in states, f"{states}, not {self.listener.state}")
+
+    def press(self, button: str) -> None:
+        """Click a button of the driver's page."""
+        self.page.get_by_role("button", name=button).click()
+
+    def press_estop(self) -> float:
+        """Click E-STOP; the Unix time of the click in the browser, ms."""
+        return float(
+            self.page.evaluate(
+                "() => { const e = [...document.querySelectorAll('button')].find(b => b.innerText.includes('E-STOP'));"
+                " const now = performance.timeOrigin + performance.now(); e.click(); return now; }"
+            )
+        )
+
+    def time_estop_clicks(self, count: int) -> list[float]:
+        """Milliseconds from clicks on E-STOP to their first message on the network."""
+        took_ms = []
+        for _ in range(count):
+            self.listener.estop_sent_us = 0
+            clicked_ms = self.press_estop()
+            until(lambda: self.listener.estop_sent_us, "the E-STOP on the network")
+            took_ms.append(self.listener.estop_sent_us / 1e3 - clicked_ms)
+            time.sleep(0.15)  # its repetitions
+        return took_ms
+
+    def slide(self, page: Any, share: float) -> None:
+        """Click the forward slider at a share of its length."""
+        box = page.get_by_role("slider").first.locator("xpath=../..").bounding_box()
+        page.mouse.click(box["x"] + share * box["width"], box["y"] + box["height"] / 2)
+
+    def close(self) -> None:
+        for program in (self.view, self.robot_process):
+            if program is not None and program.process.poll() is None:
+                program.end()
+        self.listener.close()
+
+
+@contextlib.contextmanager
+def browser(prefix: tuple[str, ...] = ()) -> Iterator[Any]:
+    """Headless Chromium; skips the test where there is none. `prefix` is a program that starts it, `nice` say."""
+    api = pytest.importorskip("playwright.sync_api", reason="needs the Python package playwright")
+    program = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if program is None:
+        pytest.skip("no Chromium on this machine: sudo apt-get install -y chromium")
+    with contextlib.ExitStack() as stack:
+        if prefix:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            wrapper = folder / "browser"
+            wrapper.write_text(f'#!/bin/sh\nexec {shlex.join((*prefix, program))} "$@"\n')
+            wrapper.chmod(0o755)
+            program = str(wrapper)
+        playwright = stack.enter_context(api.sync_playwright())
+        launched = playwright.chromium.launch(executable_path=program, args=FLAGS)
+        stack.callback(launched.close)
+        yield launched
+
+
+def reads(page: Any, text: str) -> None:
+    """Wait until the page says `text`."""
+    page.wait_for_function("text => document.body.textContent.includes(text)", arg=text)
+
+
+def show_tab(page: Any, tab: str) -> None:
+    """Click a tab of the plots, without the wait for a picture at rest that a slow one never gives."""
+    box = page.get_by_role("tab", name=tab).bounding_box()
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    selected = (
+        "tab => [...document.querySelectorAll('[role=tab][aria-selected=true]')].some(e => e.title == tab)"
+    )
+    page.wait_for_function(selected, arg=tab)
+
+
+def picture(page: Any) -> np.ndarray:
+    """Screenshot, (height, width, 3) RGB."""
+    from PIL import Image
+
+    return np.asarray(Image.open(io.BytesIO(page.screenshot())).convert("RGB"))

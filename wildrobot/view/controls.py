@@ -1,0 +1,171 @@
+"""Buttons and sliders. Everybody sees them; one viewer at a time drives; everybody may stop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import viser
+
+from wildrobot.robot_description import RobotSpec
+from wildrobot.view.driving import Driving
+
+HOLD_HZ = 10.0
+FORWARD_SHARE = 0.5
+"""Speed of the forward button while the slider is at zero, as a share of the robot's fastest."""
+TURN_SHARE = 0.75
+LAYOUT = """
+[data-dock-region=left]{padding-top:76px}
+[data-dock-region-handle=left],[data-dock-region] [data-dock-griphandle]{display:none!important}
+[data-testid=floating-panel-handle]{pointer-events:none}
+[data-testid=floating-panel-handle] button{display:none}
+[data-dock-region] .mantine-ScrollArea-content{padding-bottom:0!important}
+.uplot-container{border:none!important;background:none!important;margin:0!important}
+.uplot .u-legend,.uplot .u-title{display:none}
+"""
+"""The left column cannot be folded away or replaced by viser's settings, because E-STOP stands above it."""
+ESTOP = (
+    "position:fixed;top:9px;left:9px;width:278px;height:60px!important;z-index:10000;font-size:23px;font-weight:800;"
+    "letter-spacing:.1em;background:#e03131!important;border:2px solid #ff8787;color:#fff!important"
+)
+
+
+class Controls:
+    """The left column: E-STOP in its fixed place, then status, sliders and buttons."""
+
+    def __init__(
+        self, server: viser.ViserServer, spec: RobotSpec, driving: Driving, restart: Callable[[], None] | None
+    ) -> None:
+        self._driving, self._ranges, self._resets = driving, spec.command, 0
+        gui = server.gui
+        self.estop = gui.add_button("E-STOP", color="red", hint="torque off at once; space bar")
+        self.status = gui.add_html("")
+        (slow, fast), (right, left) = self._ranges.linear_velocity_x, self._ranges.yaw_rate
+        self.forward = gui.add_slider("forward", slow, fast, 0.01, 0.0, hint="m/s")
+        self.turn = gui.add_slider(
+            "turn left", right, left, 0.01, 0.0, hint="rad/s; below zero: to the right"
+        )
+        self.hold_left = gui.add_button("left", icon=viser.Icon.ARROW_BACK_UP, hint="turn while held down")
+        self.hold_forward = gui.add_button("walk", icon=viser.Icon.ARROW_UP, hint="walk while held down")
+        self.hold_right = gui.add_button(
+            "right", icon=viser.Icon.ARROW_FORWARD_UP, hint="turn while held down"
+        )
+        self.stand = gui.add_button("Stand up", color="green", icon=viser.Icon.ARROW_BAR_UP)
+        self.still = gui.add_button("Stand still", color="blue", icon=viser.Icon.PLAYER_PAUSE)
+        self.stop = gui.add_button("Stop: crouch, let go", color="orange", icon=viser.Icon.PLAYER_STOP)
+        self.restart = None
+        if restart is not None:
+            self.restart = gui.add_button("Restart the simulation", color="gray", icon=viser.Icon.REFRESH)
+            self.restart.on_click(lambda _: restart())
+        self._style = gui.add_html(self._css())
+        self._connect(gui)
+
+    def _css(self) -> str:
+        """E-STOP large and fixed; buttons that belong together side by side."""
+        rows: Sequence[tuple[Any, ...]] = (
+            (self.hold_left, self.hold_forward, self.hold_right),
+            (self.stand, self.still),
+        )
+        rules = [
+            LAYOUT,
+            f"{_selector(self.estop)}{{{ESTOP}}}",
+            f"{_selector(self.estop)}::after{{content:'space bar';position:absolute;right:8px;bottom:4px;"
+            "font:10px system-ui}",
+            f"div:has(> {_selector(self.estop)}){{height:0;padding:0}}",
+        ]
+        for row in rows:
+            for i, button in enumerate(row):
+                # Each button stands in a box of its own, as wide as the panel.
+                margin = f"0 {10 if i == len(row) - 1 else 0}px 0 {10 if i == 0 else 6}px"
+                rules.append(
+                    f"div:has(> {_selector(button)}){{display:inline-block;margin:{margin}!important;"
+                    f"width:calc((100% - {20 + 6 * (len(row) - 1)}px)/{len(row)})}}"
+                    f"{_selector(button)}{{padding:0 4px;touch-action:none}}"
+                )
+        return f"<style>{''.join(rules)}</style>"
+
+    def _connect(self, gui: viser.GuiApi) -> None:
+        driving = self._driving
+
+        # Asynchronous callbacks run where the message arrives, without the way through a pool of threads.
+        @self.estop.on_click
+        async def _(event: Any) -> None:
+            driving.estop()
+            self.follow()
+
+        command = gui.add_command(
+            "E-STOP", hotkey="space", description="torque off at once", icon=viser.Icon.HAND_STOP
+        )
+
+        @command.on_trigger
+        async def _(event: Any) -> None:
+            driving.estop()
+            self.follow()
+
+        @self.stop.on_click
+        async def _(event: Any) -> None:
+            driving.stop()
+            self.follow()
+
+        @self.stand.on_click
+        async def _(event: Any) -> None:
+            self._judge(event, driving.stand(event.client_id))
+
+        @self.still.on_click
+        async def _(event: Any) -> None:
+            driving.stand_still()
+            self.follow()
+
+        for slider in (self.forward, self.turn):
+
+            @slider.on_update
+            async def _(event: Any) -> None:
+                if event.client_id is not None:  # None: set by `follow`
+                    self._judge(
+                        event, driving.set_velocity(event.client_id, self.forward.value, self.turn.value)
+                    )
+
+        turn_rate = TURN_SHARE * self._ranges.yaw_rate[1]
+        for button, forward, turn in (
+            (self.hold_forward, True, 0.0),
+            (self.hold_left, False, turn_rate),
+            (self.hold_right, False, -turn_rate),
+        ):
+
+            @button.on_hold(callback_hz=HOLD_HZ)
+            async def _(event: Any, forward: bool = forward, turn: float = turn) -> None:
+                speed = self.forward.value
+                if forward and not speed:
+                    speed = FORWARD_SHARE * self._ranges.linear_velocity_x[1]
+                self._judge(event, driving.hold_velocity(event.client_id, speed, turn))
+
+    def _judge(self, event: Any, obeyed: bool) -> None:
+        """Tell a viewer that another one drives."""
+        if not obeyed:
+            self.follow()
+            if event.client is not None and self._driving.driver is not None:
+                event.client.add_notification(
+                    f"viewer {self._driving.driver + 1} drives",
+                    "You can watch, stop and E-STOP. The wheel is free when that page stands still or closes.",
+                    auto_close_seconds=4.0,
+                    color="yellow",
+                )
+
+    def follow_resets(self) -> None:
+        """Sliders to zero when the driving was set to zero. Not at other times: a slider may be under somebody's hand,
+        its last position still on the way."""
+        if self._driving.resets != self._resets:
+            self.follow()
+
+    def follow(self) -> None:
+        """Sliders where the driving is: at zero after a stop, or when somebody who may not has moved them."""
+        self._resets = self._driving.resets
+        sliders: tuple[Any, ...] = (self.forward, self.turn)
+        for slider, value in zip(sliders, self._driving.set_point, strict=True):
+            if abs(slider.value - value) > 1e-9:
+                slider.value = value
+
+
+def _selector(button: Any) -> str:
+    """CSS selector of a button."""
+    return f"button[id='{button._impl.uuid}']"

@@ -1,0 +1,181 @@
+"""Who drives, and what is sent to the robot: one driver at a time, and a dead man's handle on the connection."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from wildrobot.robot_description import RobotSpec
+from wildrobot.runtime.lcm_types import velocity_command_t
+
+SEND_HZ = 20.0
+"""Twice what the robot needs before its own time limit stops it."""
+HOLD_S = 0.3
+"""A button that is held down says so ten times a second; after this long without a word it was let go."""
+IDLE_S = 5.0
+"""A driver who commands nothing for so long gives the wheel back, to other viewers and other sources."""
+URGENT_REPEATS, URGENT_EVERY_S = 5, 0.02
+
+
+class Driving:
+    """The wheel and the words to the robot. All methods may be called from any thread.
+
+    Velocities are sent only while a driver holds the wheel and `alive(driver)` says that the driver's browser
+    still answers. The robot stands still by itself 0.5 s after the last of them.
+    """
+
+    def __init__(
+        self,
+        spec: RobotSpec,
+        publish: Callable[[str, bytes], None],
+        alive: Callable[[int], bool],
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._ranges, self._publish, self._alive, self._now = spec.command, publish, alive, now
+        self._lock = threading.RLock()
+        self._driver: int | None = None
+        self._set = (0.0, 0.0)
+        self._held: tuple[float, float] | None = None
+        self._held_s = self._touched_s = -1e9
+        self._stamp_us = 0
+        self.source = f"view@{socket.gethostname()}"
+        """The name under which the robot knows this page."""
+        self.resets = 0
+        """How often the velocity was set to zero by anything but the sliders."""
+        self.losses = 0
+        """How often a driver was lost: the browser went away with the wheel in its hands."""
+
+    @property
+    def driver(self) -> int | None:
+        """The viewer at the wheel."""
+        return self._driver
+
+    @property
+    def velocity(self) -> tuple[float, float]:
+        """What is asked for now: m/s forward, rad/s to the left."""
+        with self._lock:
+            if self._held is not None and self._now() - self._held_s <= HOLD_S:
+                return self._held
+            return self._set
+
+    @property
+    def set_point(self) -> tuple[float, float]:
+        """The velocity that stays, without what a held button adds."""
+        return self._set
+
+    # ------------------------------------------------------------------ the driver
+
+    def set_velocity(self, viewer: int, forward: float, left: float) -> bool:
+        """A velocity that stays; false if another viewer drives."""
+        with self._lock:
+            if not self._take(viewer):
+                return False
+            self._set, self._held = self._clipped(forward, left), None
+            self._send(velocity_command_t.NONE)
+            return True
+
+    def hold_velocity(self, viewer: int, forward: float, left: float) -> bool:
+        """A velocity for as long as this is said again within 0.3 s; false if another viewer drives."""
+        with self._lock:
+            if not self._take(viewer):
+                return False
+            self._held, self._held_s = self._clipped(forward, left), self._now()
+            self._send(velocity_command_t.NONE)
+            return True
+
+    def stand(self, viewer: int) -> bool:
+        """Get up; false if another viewer drives."""
+        with self._lock:
+            if not self._take(viewer):
+                return False
+            self._reset()
+        self._repeat(velocity_command_t.STAND)
+        return True
+
+    def leave(self, viewer: int) -> None:
+        """The viewer has gone, or lets go of the wheel: the robot is told to stand still."""
+        with self._lock:
+            if viewer == self._driver:
+                moving = self.velocity != (0.0, 0.0)
+                self._driver = None
+                self._reset()
+                if moving:
+                    self._send(velocity_command_t.NONE)
+
+    # ------------------------------------------------------------------ everybody
+
+    def stand_still(self) -> None:
+        """Velocity zero, whoever drives."""
+        with self._lock:
+            self._reset()
+            if self._driver is not None:
+                self._send(velocity_command_t.NONE)
+
+    def stop(self) -> None:
+        """Soft stop: crouch and let go."""
+        self._urgent(velocity_command_t.STOP)
+
+    def estop(self) -> None:
+        """Let go at once; the robot latches it."""
+        self._urgent(velocity_command_t.ESTOP)
+
+    def _urgent(self, request: int) -> None:
+        with self._lock:
+            self._reset()
+        self._repeat(request)
+
+    # ------------------------------------------------------------------ sending
+
+    def pulse(self) -> None:
+        """Call it `SEND_HZ` times a second: repeats the driver's velocity, and notices when the driver is gone."""
+        with self._lock:
+            driver = self._driver
+            if driver is None:
+                return
+            if not self._alive(driver):
+                self.losses += 1
+                self.leave(driver)
+            elif self.velocity != (0.0, 0.0):
+                self._touched_s = self._now()
+                self._send(velocity_command_t.NONE)
+            elif self._now() - self._touched_s > IDLE_S:
+                self.leave(driver)
+            else:
+                self._send(velocity_command_t.NONE)
+
+    def _take(self, viewer: int) -> bool:
+        if self._driver not in (None, viewer) and self._alive(self._driver):
+            return False
+        self._driver, self._touched_s = viewer, self._now()
+        return True
+
+    def _reset(self) -> None:
+        self._set, self._held = (0.0, 0.0), None
+        self.resets += 1
+
+    def _clipped(self, forward: float, left: float) -> tuple[float, float]:
+        (slow, fast), (right, most) = self._ranges.linear_velocity_x, self._ranges.yaw_rate
+        return min(max(forward, slow), fast), min(max(left, right), most)
+
+    def _repeat(self, request: int) -> None:
+        """Now, and a few times more: the network promises nothing."""
+        self._send(request)
+
+        def again() -> None:
+            for _ in range(URGENT_REPEATS - 1):
+                time.sleep(URGENT_EVERY_S)
+                self._send(request)
+
+        threading.Thread(target=again, name="repeat", daemon=True).start()
+
+    def _send(self, request: int) -> None:
+        with self._lock:
+            # The robot takes a message that is not newer than the last one for a repetition.
+            self._stamp_us = max(time.time_ns() // 1000, self._stamp_us + 1)
+            message: Any = velocity_command_t()
+            message.timestamp_us, message.source, message.request = self._stamp_us, self.source, request
+            message.linear_velocity_x, message.yaw_rate = self.velocity
+            self._publish("velocity_command", message.encode())

@@ -1,0 +1,98 @@
+"""The page put together: scene, status, controls and plots, refreshed from the feed."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from wildrobot.view.browsers import Browsers
+from wildrobot.view.controls import Controls
+from wildrobot.view.driving import SEND_HZ, Driving
+from wildrobot.view.feed import Feed
+from wildrobot.view.plots import Plots
+from wildrobot.view.scene import RobotScene
+from wildrobot.view.server import GuardedServer
+from wildrobot.view.status import status
+
+SCENE_HZ, STATUS_HZ = 50.0, 5.0
+PANEL_PX, PLOTS_PX = 296.0, 430.0
+
+
+class Page:
+    """Serves until `close`. `run` refreshes it; it needs a thread, which may be the caller's."""
+
+    def __init__(
+        self,
+        feed: Feed,
+        publish: Callable[[str, bytes], None],
+        host: str,
+        port: int,
+        plot_hz: float,
+        driver_timeout_s: float,
+        restart: Callable[[], None] | None = None,
+    ) -> None:
+        self._feed, self._plot_hz = feed, plot_hz
+        self.server = server = GuardedServer(host, port, "WildRobot")
+        self.driving = Driving(feed.spec, publish, lambda viewer: self.browsers.alive(viewer))
+        self.browsers = Browsers(server, self.driving.leave, driver_timeout_s)
+        server.gui.configure_theme(
+            dark_mode=True, show_logo=False, show_share_button=False, brand_color=(64, 156, 255)
+        )
+        self._scene = RobotScene(server, feed.spec)
+        self._controls = Controls(server, feed.spec, self.driving, restart)
+        self._plots = Plots(server, feed)
+        main = server.gui.main_panel
+        main.dock_left()
+        main.set_width(PANEL_PX)
+        self._plots.panel.dock_right()
+        self._plots.panel.set_width(PLOTS_PX)
+        self._ended = threading.Event()
+        self._pulse = threading.Thread(target=self._send, name="pulse", daemon=True)
+        self._pulse.start()
+
+    def run(self) -> None:
+        """Refresh the page until `close`."""
+        due = {"scene": 0.0, "plots": 0.0, "status": 0.0}
+        period = {"scene": 1.0 / SCENE_HZ, "plots": 1.0 / self._plot_hz, "status": 1.0 / STATUS_HZ}
+        draw = {"scene": self._draw_scene, "plots": self._plots.draw, "status": self._draw_status}
+        while not self._ended.is_set():
+            now = time.monotonic()
+            for name in draw:
+                if now >= due[name]:
+                    due[name] = max(due[name] + period[name], now)
+                    if len(self.browsers):
+                        draw[name]()
+            self._ended.wait(max(0.0, min(due.values()) - time.monotonic()))
+
+    def close(self) -> None:
+        """Stop sending and serving."""
+        self._ended.set()
+        self._pulse.join()
+        self.server.stop()
+
+    def _send(self) -> None:
+        while not self._ended.wait(1.0 / SEND_HZ):
+            self.driving.pulse()
+
+    _drawn = -1
+
+    def _draw_scene(self) -> None:
+        feed = self._feed
+        with feed.lock:
+            if feed.frames == self._drawn or feed.pose is None:
+                return
+            self._drawn, pose = feed.frames, feed.pose
+            state, command = feed.latest["robot_state"], feed.latest.get("robot_command")
+        asked = (0.0, 0.0) if command is None else command.user_command
+        self._scene.show(pose, state.joint_position, state.foot_contact, asked)
+
+    def _draw_status(self) -> None:
+        driver = self.driving.driver
+        viewers = len(self.browsers)
+        said = "nobody drives" if driver is None else f"viewer {driver + 1} drives"
+        with self._feed.lock:
+            text = status(self._feed, f"{said} · {viewers} open")
+        self._controls.status.content = text
+        self._controls.follow_resets()
+        self._plots.draw_slow()

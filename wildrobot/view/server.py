@@ -1,0 +1,119 @@
+"""viser's server behind the guard, with nothing that leads outside."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import socket
+from collections.abc import Callable, Iterator
+from http import HTTPStatus
+from typing import Any
+
+import viser
+import websockets.asyncio.server as websockets_server
+from websockets.datastructures import Headers
+from websockets.http11 import Response
+
+from wildrobot.errors import UserError
+from wildrobot.view.guard import Guard
+
+
+class GuardedServer(viser.ViserServer):
+    """A `viser.ViserServer` that answers nobody without the token and never opens a tunnel to the public."""
+
+    def __init__(self, host: str, port: int, label: str) -> None:
+        check_address(host, port)
+        self.guard = Guard(host)
+        with _guarded(self.guard) as installed, contextlib.redirect_stdout(io.StringIO()):
+            super().__init__(host, port, label=label, verbose=False)
+        if not installed:  # another viser, which serves in another way: better no page than an open one
+            self.stop()
+            raise UserError(
+                f"the page's guard does not fit viser {viser.__version__}. "
+                "Install the version that pyproject.toml asks for: pip install 'wildrobot[view]'"
+            )
+
+    @property
+    def url(self) -> str:
+        """The address to open, token included."""
+        host = self.get_host()
+        shown = {"0.0.0.0": socket.gethostname(), "::": socket.gethostname()}.get(host, host)
+        shown = f"[{shown}]" if ":" in shown else shown
+        return f"http://{shown}:{self.get_port()}/?token={self.guard.token}"
+
+    def request_share_url(self, verbose: bool = True) -> str | None:
+        """Never: viser's tunnel would put the robot on the public internet, and a browser can ask for it."""
+        return None
+
+    def connection_of(self, client_id: int) -> Any:
+        """The websocket of a client, None when it is gone."""
+        return self._websock_server._live_connections.get(client_id)
+
+
+def check_address(host: str, port: int) -> None:
+    """Refuse an address that cannot be listened at; viser would look for a free port without end.
+
+    Raises:
+        UserError: the address is not one of this machine's.
+    """
+    if not 0 <= port <= 65535:
+        raise UserError(f"--port is {port}, expected 0 (any free one) to 65535.")
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.bind(address)
+    except OSError as error:
+        raise UserError(
+            f"cannot serve the page at {host}: {error.strerror or error}. "
+            "Use 127.0.0.1 (this machine only) or an address of this machine."
+        ) from error
+
+
+@contextlib.contextmanager
+def _guarded(guard: Guard) -> Iterator[list[bool]]:
+    """For the block, websockets servers are built with `guard` before every request. Yields a list that fills.
+
+    viser builds its server inside its constructor and offers no hook for requests, and a proxy in front would
+    leave viser's own port open to every program and web page on this machine. So the function that builds it
+    is wrapped while the constructor runs.
+    """
+    serve, installed = websockets_server.serve, []
+
+    def guarded_serve(*args: Any, process_request: Any = None, **options: Any) -> Any:
+        installed.append(True)
+        return serve(*args, process_request=_with_guard(guard, process_request), **options)
+
+    websockets_server.serve = guarded_serve  # type: ignore[assignment,misc]
+    try:
+        yield installed
+    finally:
+        websockets_server.serve = serve  # type: ignore[misc]
+
+
+def _with_guard(guard: Guard, process_request: Callable[[Any, Any], Response | None]) -> Any:
+    def process(connection: Any, request: Any) -> Response | None:
+        refusal = guard.refusal(request.path, request.headers)
+        if refusal is not None:
+            return _text(*refusal)
+        response = process_request(connection, request)
+        if response is not None:
+            for name, value in (
+                ("Set-Cookie", guard.cookie(connection.local_address[1])),
+                ("Referrer-Policy", "no-referrer"),
+                ("Cache-Control", "no-store"),
+                # No other page may put ours, with its buttons, under somebody's clicks.
+                ("Content-Security-Policy", "frame-ancestors 'none'"),
+                ("X-Content-Type-Options", "nosniff"),
+            ):
+                response.headers[name] = value
+        return response
+
+    return process
+
+
+def _text(status: HTTPStatus, text: str) -> Response:
+    body = text.encode()
+    headers = Headers(
+        {"Content-Type": "text/plain; charset=utf-8", "Content-Length": str(len(body)), "Connection": "close"}
+    )
+    return Response(status.value, status.phrase, headers, body)
