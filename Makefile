@@ -4,7 +4,7 @@ VENV   := .venv
 PYTHON ?= python3
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
-# What the tests need beside it: a browser for the live page.
+# What the tests need beside it: a browser for the live page, shellcheck, systemd-analyze.
 TESTED := $(VENV)/.tested
 POLICY ?= policies/wildrobot_walk.onnx
 # PyTorch first and pinned: without a pin, pip takes the newest build with gigabytes of CUDA packages.
@@ -22,7 +22,7 @@ help:
 	@echo "make format  let ruff format the code"
 	@echo "make bench   benchmarks, JSON on the screen"
 	@echo "make peers   training beside RSL-RL's and Stable-Baselines3's PPO, which it installs; 60 s each"
-	@echo "make ablation  what each part of the training is worth: 30 short runs, hours; continues where it was"
+	@echo "make ablation  what each part of the training is worth: 32 short runs, an hour; continues where it was"
 	@echo "make clean   remove $(VENV) and caches; runs/ stays"
 	@echo
 	@echo "ARGS passes on: make run ARGS='--speed 0.2', make test ARGS='-m \"not slow\"'"
@@ -58,7 +58,7 @@ view: $(READY)
 	@$(BIN)/wildrobot view --sim $(POLICY) $(ARGS)
 
 $(TESTED): $(READY) scripts/system_libraries.sh
-	@sh scripts/system_libraries.sh $(BIN)/python chromium
+	@sh scripts/system_libraries.sh $(BIN)/python tests
 	@touch $@
 
 test: $(TESTED)

@@ -2,8 +2,8 @@
 # What Python packages cannot bring: EGL (or OSMesa) for video, GLib for LCM's command-line tools, and a C++ compiler with
 # make for the virtual robot's sensor board, which is the firmware itself.
 # Installs what is missing when it may (root on Debian or Ubuntu), else names the one line that does; never fails.
-# With `chromium` also a browser, in which the tests look at the live page.
-# usage: system_libraries.sh PYTHON [chromium]
+# With `tests` also what only the tests need: a browser to look at the live page, and judges of scripts and units.
+# usage: system_libraries.sh PYTHON [tests]
 python=${1:-python3}
 packages=""
 
@@ -17,9 +17,11 @@ if ! "$ldconfig" -p 2>/dev/null | grep -q 'libglib-2\.0\.so\.0'; then
 fi
 command -v "${CXX:-g++}" >/dev/null || command -v c++ >/dev/null || command -v clang++ >/dev/null || packages="$packages g++"
 command -v make >/dev/null || packages="$packages make"
-if [ "${2:-}" = chromium ]; then
+if [ "${2:-}" = tests ]; then
     command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null ||
         packages="$packages chromium"
+    command -v shellcheck >/dev/null || packages="$packages shellcheck"
+    command -v systemd-analyze >/dev/null || packages="$packages systemd"
 fi
 [ -z "$packages" ] && exit 0
 
