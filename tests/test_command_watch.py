@@ -14,7 +14,6 @@ import sys
 import threading
 import time
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import lcm
@@ -141,7 +140,7 @@ def test_a_line_is_cut_at_the_edge_of_the_terminal(monkeypatch: pytest.MonkeyPat
 
 def test_telemetry_has_a_line_only_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = io.StringIO()
-    monkeypatch.setattr(telemetry, "sys", SimpleNamespace(stderr=stream))
+    monkeypatch.setattr(sys, "stderr", stream)
     for status in (False, True):
         sender = telemetry.Telemetry(None, None, status=status)
         sender.say("hello")

@@ -323,8 +323,8 @@ def test_a_run_by_gamepad_walks_while_the_deadman_is_held_and_its_e_stop_is_latc
 ) -> None:
     pad = kernel.plug(XBOX_360)
     steps: list[tuple[int, Callable[[], None]]] = [
-        (10, lambda: pad.press(START)),
-        (11, lambda: pad.release(START)),
+        (20, lambda: pad.press(START)),
+        (21, lambda: pad.release(START)),
         (130, lambda: pad.press(LB)),
         (131, lambda: pad.move(Y, -1.0)),
         (160, lambda: pad.release(LB)),
