@@ -79,7 +79,9 @@ def main() -> None:
             clicks = rig.time_estop_clicks(arguments.clicks)
         finally:
             rig.close()
-    late = {kind: float(np.median([run["lateness"]["p99"] for run in runs])) for kind, runs in rounds.items()}
+    late = {
+        kind: float(np.median([run["lateness"]["p99_ms"] for run in runs])) for kind, runs in rounds.items()
+    }
     result = {
         "cpus": os.cpu_count(),
         "lateness_p99_ms": late | {"difference": late["with_page"] - late["without"]},

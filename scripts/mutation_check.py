@@ -99,6 +99,9 @@ def judge(task: tuple[Mutant | None, tuple[str, ...]]) -> tuple[str | None, floa
     """In a process of its own: the test that fails in a copy of the tree with the mutant (None: with no change)."""
     mutant, tests = task
     start = time.monotonic()
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # a shell that starts this in the background ignores it
     with tempfile.TemporaryDirectory() as folder:
         tree = copy_tree(Path(folder) / "tree")
         if mutant is not None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import typing
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,19 +14,9 @@ import mujoco
 import numpy as np
 import pytest
 import yaml
-from synthetic_walker import Walker, write_bvh
+from heron_helpers import HERON, PRESET, changed, swap
 
 from wildrobot.errors import UserError
-from wildrobot.firmware_bridge.bus import Bus
-from wildrobot.firmware_bridge.calibration.endstops import find_offsets, pose_for
-from wildrobot.firmware_bridge.calibration.feet import check_feet
-from wildrobot.firmware_bridge.calibration.identify import describe_motion
-from wildrobot.firmware_bridge.calibration.imu_mount import find_mount, rotation_between
-from wildrobot.firmware_bridge.calibration.sampling import Sampler
-from wildrobot.firmware_bridge.startup import check
-from wildrobot.firmware_bridge.virtual.hands import VirtualHands
-from wildrobot.firmware_bridge.virtual.robot import Hidden, VirtualRobot
-from wildrobot.firmware_bridge.virtual.transport import VirtualTransport
 from wildrobot.robot_description import RobotSpec, load_robot
 from wildrobot.robot_description.mujoco_model import compile_model
 from wildrobot.robot_description.spec import RobotConfig, ServoModel
@@ -44,29 +32,15 @@ from wildrobot.training.evaluation import EvalConfig
 from wildrobot.training.film import choose
 from wildrobot.training.make_run import MakeRunConfig, stages
 from wildrobot.training.preset import apply_preset
-from wildrobot.training.reference.build import BuildConfig, plan_clips
-from wildrobot.training.reference.clip import PlannedClip
-from wildrobot.training.reference.leg_ik import LegIK
-from wildrobot.training.reference.whole_body import WholeBody
 from wildrobot.training.setup import TrainConfig, check_commands
-from wildrobot.training.tracking import _feet_width
 from wildrobot.video import video_available
 
-HERON = Path(__file__).parent / "robots" / "heron" / "robot.yaml"
-PRESET = str(HERON.with_name("preset.yaml"))
 WILDROBOT = load_robot()
 
 
 @pytest.fixture(scope="module")
 def heron() -> RobotSpec:
     return load_robot(HERON)
-
-
-@pytest.fixture(scope="module")
-def plans(heron: RobotSpec) -> dict[str, PlannedClip]:
-    clips, rejected = plan_clips(heron, apply_preset(BuildConfig(), PRESET, "reference"))
-    assert not rejected
-    return {clip.name: clip for clip in clips}
 
 
 def poses(spec: RobotSpec, count: int = 50) -> np.ndarray:
@@ -124,22 +98,6 @@ def test_a_mirrored_pose_puts_the_feet_at_mirrored_places(heron: RobotSpec) -> N
     points = heron.kinematics.foot_points(q)
     seen = heron.kinematics.foot_points(q[:, mirror.joint_index] * mirror.joint_sign)
     np.testing.assert_allclose(seen, points[:, mirror.foot_index] * [1.0, -1.0, 1.0], atol=1e-12)
-
-
-def changed(folder: Path, yaml_change: Any = None, xml_change: Any = None) -> Path:
-    """Heron's description after `yaml_change(data)` and `xml_change(text)`."""
-    data, text = yaml.safe_load(HERON.read_text()), HERON.with_name("heron.xml").read_text()
-    if yaml_change is not None:
-        yaml_change(data)
-    changed_text = xml_change(text) if xml_change is not None else text
-    assert xml_change is None or changed_text != text
-    (folder / "heron.xml").write_text(changed_text)
-    (folder / "robot.yaml").write_text(yaml.safe_dump(data))
-    return folder / "robot.yaml"
-
-
-def swap(old: str, new: str) -> Callable[[str], str]:
-    return lambda text: text.replace(old, new)
 
 
 FIXED_BODY = swap(
@@ -295,173 +253,6 @@ def test_mirrored_measurements_give_mirrored_features(heron: RobotSpec) -> None:
     np.testing.assert_allclose(seen, mirror_features(heron, plain), atol=1e-5)
 
 
-# ---------------------------------------------------------------------- planning
-
-
-def test_leg_ik_gives_place_pitch_level_and_heading_of_both_soles(heron: RobotSpec) -> None:
-    rng, ik, count = np.random.default_rng(3), LegIK(heron), 200
-    sole = np.zeros((count, 2, 3))
-    sole[..., 0] = rng.uniform(-0.07, 0.07, (count, 2))
-    sole[..., 1] = np.array([0.06, -0.06]) + rng.uniform(-0.02, 0.02, (count, 2))
-    sole[..., 2] = rng.uniform(0.0, 0.03, (count, 2))
-    pitch, heading = rng.uniform(-0.2, 0.3, (count, 2)), rng.uniform(-0.3, 0.3, (count, 2))
-    lean = quat_to_matrix(quat_from_rotvec(rng.normal(0.0, 0.05, (count, 3))))
-    position = np.array([0.0, 0.0, 0.40]) + rng.normal(0.0, 0.005, (count, 3))
-    q = ik.solve(position, lean, sole, pitch, heading=heading)
-    assert np.abs(ik.soles(q, position, lean) - sole).max() < 1e-9
-    _, foot = heron.kinematics.sole_frames(q)
-    turned = lean[:, None] @ foot
-    np.testing.assert_allclose(np.arcsin(-turned[..., 2, 0]), pitch, atol=1e-8)
-    np.testing.assert_allclose(turned[..., 2, 1], 0.0, atol=1e-8)
-    np.testing.assert_allclose(np.arctan2(turned[..., 1, 0], turned[..., 0, 0]), heading, atol=1e-8)
-    knees = heron.joints_of("knee_pitch")
-    assert np.all(q[:, knees[0]] < 0.0)  # bent, on either side
-    assert np.all(q[:, knees[1]] > 0.0)
-
-
-def test_standing_feet_of_a_plan_neither_slip_nor_turn_nor_lean(
-    heron: RobotSpec, plans: dict[str, PlannedClip]
-) -> None:
-    ik, body = LegIK(heron), WholeBody(heron)
-    for clip in plans.values():
-        rotation = quat_to_matrix(clip.root_quaternion)
-        soles = ik.soles(clip.joint_position, clip.root_position, rotation)
-        turned = rotation[:, None] @ heron.kinematics.sole_frames(clip.joint_position)[1]
-        heading = np.unwrap(np.arctan2(turned[..., 1, 0], turned[..., 0, 0]), axis=0)
-        lowest = body.lowest_points(clip.root_position, rotation, clip.joint_position)
-        assert lowest.min() > -1e-4, clip.name
-        for switch, foot in enumerate(heron.foot_side):
-            down = clip.contact[1:, switch] & clip.contact[:-1, switch]
-            assert np.abs(np.diff(soles[:, foot, :2], axis=0))[down].max() < 1e-3, clip.name
-            assert np.abs(np.diff(heading[:, foot]))[down].max() < 1e-6, clip.name
-            assert np.abs(turned[:, foot, 2, 1]).max() < 1e-6, clip.name
-            assert np.abs(lowest[clip.contact[:, switch], foot]).max() < 1e-4, clip.name
-
-
-def test_the_phase_begins_with_the_left_swing_though_the_right_foot_is_named_first(
-    plans: dict[str, PlannedClip],
-) -> None:
-    clip = plans["walk_v0.20_t14_c25"]
-    right, left = clip.contact.T
-    lifts = np.flatnonzero(left[:-1] & ~left[1:])
-    assert lifts.size
-    assert np.allclose(np.cos(clip.phase[lifts]), 1.0)
-    assert np.all(left | right)
-
-
-def test_a_person_s_walk_becomes_its_own(heron: RobotSpec, tmp_path: Path) -> None:
-    path = write_bvh(tmp_path / "walk.bvh", Walker(step_length=0.3))
-    config = replace(apply_preset(BuildConfig(), PRESET, "reference"), bvh=(path,))
-    clips, _ = plan_clips(heron, config)
-    assert {clip.name.removeprefix("walk_").split("_")[0] for clip in clips} >= {
-        "stand",
-        "start",
-        "stop",
-        "cycle",
-    }
-    for clip in clips:
-        clip.check(heron)
-        assert clip.contact.shape[1] == 2
-
-
-def without_joints(text: str, *names: str) -> str:
-    """The MJCF with these joints' bodies (light ones) taken out and what hung on them hung on their parents."""
-    root = ElementTree.fromstring(text)
-    for name in names:
-        parent, body = next(
-            (parent, body)
-            for parent in root.iter("body")
-            for body in parent.findall("body")
-            for joint in body.findall("joint")
-            if joint.get("name") == name
-        )
-        parent.remove(body)
-        for child in body.findall("body"):
-            places = [
-                np.array([float(x) for x in part.get("pos", "0 0 0").split()]) for part in (body, child)
-            ]
-            child.set("pos", " ".join(f"{x:.12g}" for x in places[0] + places[1]))
-            parent.append(child)
-        actuators = root.find("actuator")
-        assert actuators is not None
-        actuators.remove(next(item for item in actuators if item.get("name") == name))
-    return ElementTree.tostring(root, encoding="unicode")
-
-
-def bend_backwards(text: str) -> str:
-    return text.replace('axis="0 1 0" range="0 1.9"', 'axis="0 1 0" range="-1.9 0"').replace(
-        'axis="0 -1 0" range="-1.9 0"', 'axis="0 -1 0" range="0 1.9"'
-    )
-
-
-@pytest.mark.parametrize("kind", ["no hip yaw", "no hip yaw, no ankle roll", "bird's knees"])
-def test_gaits_are_planned_for_other_legs_too(kind: str, tmp_path: Path) -> None:
-    stiff, birdlike = "no ankle roll" in kind, kind == "bird's knees"
-    lost = [f"{side}_swivel" for side in "rl" if "yaw" in kind]
-    lost += [f"{side}_toe" for side in "rl" if stiff]  # the foot's joint becomes the ankle's pitch then
-
-    def description(data: dict[str, Any]) -> None:
-        data["joints"] = [joint for joint in data["joints"] if joint["name"] not in lost]
-        for joint in data["joints"]:
-            joint["home_rad"] *= -1.0 if birdlike else 1.0
-            if stiff and joint["name"].endswith("tilt"):
-                joint["home_rad"] = -0.45
-
-    def body(text: str) -> str:
-        if birdlike:
-            return bend_backwards(text).replace('range="-1.4 0.6"', 'range="-0.6 1.4"')
-        text = without_joints(text, *lost)
-        pitch = '_tilt" axis="0 1 0" range="-0.9 0.8"'
-        return text.replace('_tilt" axis="1 0 0" range="-0.4 0.4"', pitch) if stiff else text
-
-    spec = load_robot(changed(tmp_path, description, body))
-    preset = apply_preset(BuildConfig(), PRESET, "reference")
-    gaits = replace(
-        preset.gaits,
-        speeds_m_s=(0.2,),
-        turn_speeds_m_s=(0.1,),
-        turn_rates_rad_s=(0.2,),
-        start_speeds_m_s=(0.2,),
-    )
-    clips, _ = plan_clips(spec, replace(preset, gaits=gaits))
-    walk = next(clip for clip in clips if clip.name.startswith("walk"))
-    knees = walk.joint_position[:, spec.joints_of("knee_pitch")] * [-1.0, 1.0]
-    assert np.all(knees < 0.0) if birdlike else np.all(knees > 0.0)
-    for clip in clips:
-        rotation = quat_to_matrix(clip.root_quaternion)
-        soles = LegIK(spec).soles(clip.joint_position, clip.root_position, rotation)
-        for switch, foot in enumerate(spec.foot_side):
-            down = clip.contact[1:, switch] & clip.contact[:-1, switch]
-            assert np.abs(np.diff(soles[:, foot, :2], axis=0))[down].max() < 1e-3, clip.name
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        (
-            lambda text: swap('name="l_toe" axis="0 1 0"', 'name="l_toe" axis="0 0.7 -0.7"')(
-                swap('name="r_toe" axis="0 1 0"', 'name="r_toe" axis="0 0.7 0.7"')(text)
-            ),
-            r"l_toe about \[0\.0, 0\.71, -0\.71\] .no role.",
-        ),
-        (
-            swap('_toe" axis="0 1 0" range="-0.9 0.8"', '_toe" axis="1 0 0" range="-0.8 0.8"'),
-            r"hip roll, hip pitch, knee and ankle pitch.*heron's left leg has l_swivel",
-        ),
-    ],
-)
-def test_legs_that_cannot_be_planned_for_are_named(
-    change: Callable[[str], str], words: str, tmp_path: Path
-) -> None:
-    spec = load_robot(changed(tmp_path, None, change))
-    with pytest.raises(UserError, match=words):
-        LegIK(spec)
-
-
-def test_the_feet_s_width_is_that_of_the_boxes_that_may_touch(heron: RobotSpec) -> None:
-    assert _feet_width(Simulation(heron, 1, threads=1)) == pytest.approx(2 * 0.038)
-
-
 # ---------------------------------------------------------------------- commands
 
 
@@ -528,79 +319,6 @@ def test_a_video_plays_as_fast_as_the_robot_moved(heron: RobotSpec, tmp_path: Pa
         reel.write(tmp_path / "heron.mp4", 64, 48)
         with av.open(str(tmp_path / "heron.mp4")) as file:
             assert float(file.streams.video[0].average_rate) == 20.0
-
-
-# ---------------------------------------------------------------------- the bus
-
-
-def suspended(spec: RobotSpec, hidden: Hidden | None = None) -> tuple[VirtualRobot, Bus, VirtualHands]:
-    robot = VirtualRobot(spec, suspended=True, hidden=hidden)
-    return robot, Bus(VirtualTransport(robot, spec.config.bus.baud)), VirtualHands(robot)
-
-
-def test_words_for_a_joint_come_from_its_axis(heron: RobotSpec) -> None:
-    left, right = heron.joints_of("knee_pitch")
-    assert describe_motion(heron, right, 1) == describe_motion(heron, left, -1) == "bend the knee"
-    left, right = heron.joints_of("ankle_roll")
-    assert (
-        describe_motion(heron, left, 1) == describe_motion(heron, right, -1) == "lift the sole's outer edge"
-    )
-    assert all("axis" not in describe_motion(heron, joint, 1) for joint in range(12))
-
-
-def test_while_a_joint_is_measured_the_feet_stay_apart(heron: RobotSpec) -> None:
-    for joint in range(heron.num_joints):
-        for angle in np.linspace(heron.joint_lower[joint], heron.joint_upper[joint], 9):
-            pose = pose_for(heron, joint)
-            pose[joint] = angle
-            left, right = heron.kinematics.foot_points(pose)[heron.foot_pads[:, 0]]
-            assert np.linalg.norm(left - right) > 0.09, (heron.joint_names[joint], angle)
-
-
-def test_a_knee_s_zero_is_found_though_it_turns_the_other_way(heron: RobotSpec) -> None:
-    _, bus, _ = suspended(heron, Hidden(offset_rad={"l_bend": 0.12}))
-    knee = heron.joint_names.index("l_bend")
-    found = find_offsets(bus, heron, [knee], lambda text: None)
-    assert found["l_bend"] == pytest.approx(heron.joint_offset[knee] + 0.12, abs=0.005)
-
-
-def test_without_a_waist_gravity_and_a_pitch_by_hand_give_the_mount(heron: RobotSpec) -> None:
-    tilt = (0.1, -0.08, 0.15)
-    _, bus, hands = suspended(heron, Hidden(imu_tilt_rad=tilt))
-    mount = find_mount(bus, heron, hands)
-    true = quat_multiply(quat_from_rotvec(np.array(tilt)), heron.imu_mount)
-    assert math.degrees(rotation_between(mount.quaternion, true)[0]) < 1.0
-    assert mount.yaw_measured
-    assert any("no waist" in text for text in hands.said)
-
-
-def test_pads_are_the_board_s_first_inputs_in_the_order_of_the_description(heron: RobotSpec) -> None:
-    _, bus, hands = suspended(heron)
-    sampler = Sampler(bus, heron.servo_ids, heron.config.bus.sensor_board_id)
-    assert check_feet(heron, sampler, hands) == []
-    assert hands.said == ["r_sole answers", "l_sole answers"]
-
-
-def test_more_contacts_than_the_board_has_inputs_are_refused(tmp_path: Path, heron: RobotSpec) -> None:
-    sites = "".join(
-        f'<site name="{{side}}_{i}" pos="{0.02 * i:g} 0 -0.04"/>' for i in range(3)
-    )  # three under each foot
-
-    def more(text: str) -> str:
-        for side in "rl":
-            text = text.replace(
-                f'<site name="{side}_sole"', f'{sites.format(side=side)}<site name="{side}_sole"'
-            )
-        return text
-
-    names = [f"{side}_{i}" for side in "rl" for i in range(3)]
-    spec = load_robot(changed(tmp_path, lambda d: d.update(feet=names), more))
-    with pytest.raises(UserError, match="6 foot switches, its sensor board 4 inputs"):
-        VirtualRobot(spec)
-    _, bus, _ = suspended(heron)
-    wrong = [str(finding) for finding in check(bus, spec) if finding.level == "error"]
-    assert len(wrong) == 1
-    assert "4 foot inputs, but heron has the feet r_0, r_1, r_2, l_0, l_1, l_2" in wrong[0]
 
 
 # ---------------------------------------------------------------------- the page

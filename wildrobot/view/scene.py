@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from typing import Any
 
 import mujoco
@@ -22,13 +24,13 @@ CAMERA, LOOK_AT = (1.25, -1.05, 0.6), (0.02, 0.0, 0.3)
 FIELD_OF_VIEW_DEG = 34.0
 BACKGROUND = (17, 20, 26)
 CELL_M, SECTION_M = 0.1, 0.5
-GLIDE = 0.08
-"""Share of the way to the robot that the view follows each frame: every sway copied would be hidden."""
+GLIDE_S = 0.2
+"""Time constant with which the view follows the robot: every sway copied would be hidden."""
 TOUCHING = (60, 230, 120)
 COMMANDED, ESTIMATED = (255, 150, 0), (30, 120, 255)
 ARROW_M_PER_M_S = 0.8
-ARROW_TAU = 0.02
-"""Share of a frame's velocity in the estimated arrow: it shows the way over a stride, not the sway of a step."""
+ARROW_S = 1.0
+"""Time constant of the estimated arrow: it shows the way over a stride, not the sway of a step."""
 
 
 class RobotScene:
@@ -63,7 +65,7 @@ class RobotScene:
             "estimated": self._add_arrow("estimated", ESTIMATED, 0.03),
         }
         self._lengths: dict[str, float] = {}
-        self._center, self._velocity = np.zeros(2), np.zeros(2)
+        self._center, self._velocity, self._shown_s = np.zeros(2), np.zeros(2), 0.0
 
     def _add_body(self, body: int) -> Any:
         """A frame with the body's visible shapes. mjviser's own scene batches meshes instead, and a browser may
@@ -91,12 +93,14 @@ class RobotScene:
         data.qpos[:3], data.qpos[3:7] = position, quaternion
         data.qpos[self._joints] = joint_position
         mujoco.mj_kinematics(self._model, data)
+        now = time.monotonic()
+        elapsed, self._shown_s = now - self._shown_s, now
         if np.linalg.norm(position[:2] - self._center) > 1.0:
             self._center = position[:2].copy()  # another run
-        self._center = self._center + GLIDE * (position[:2] - self._center)
+        self._center = self._center + share(elapsed, GLIDE_S) * (position[:2] - self._center)
         # Lying or carried: nothing measures the height, so the robot rests on the floor.
         offset = np.array([*-self._center, -self._lowest() if pose.airborne else 0.0])
-        self._velocity += ARROW_TAU * (pose.estimate.linear_velocity[0, :2] - self._velocity)
+        self._velocity += share(elapsed, ARROW_S) * (pose.estimate.linear_velocity[0, :2] - self._velocity)
         with self._server.atomic():
             # The grid repeats itself: moving it within one section is moving it for ever.
             self._floor.position = np.array([*np.remainder(-self._center, SECTION_M), 0.0])
@@ -157,3 +161,8 @@ class RobotScene:
         if abs(length - self._lengths.get(name, 0.0)) > 0.01:
             self._lengths[name] = length
             arrow.points = np.array([[[0.0, 0.0, height], [length, 0.0, height]]], dtype=np.float32)
+
+
+def share(elapsed_s: float, time_s: float) -> float:
+    """Of the way to its input, what a first-order low pass of time constant `time_s` goes in `elapsed_s`."""
+    return 1.0 - math.exp(-elapsed_s / time_s)
