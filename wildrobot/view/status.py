@@ -24,6 +24,7 @@ STYLE = """<style>
 .wr .dim{color:#909296}.wr table{width:100%;border-collapse:collapse}
 .wr td{padding:1px 0;vertical-align:top;white-space:nowrap}
 .wr td:last-child{text-align:right;font-variant-numeric:tabular-nums}
+@media(max-width:576px){.wr td{white-space:normal}}
 .wr .events{margin-top:5px;border-top:1px solid #ffffff1c;padding-top:4px;font-size:11.5px;line-height:1.35}
 .wr .row{white-space:nowrap;overflow:hidden;text-overflow:ellipsis}
 .wr .bar{position:relative;height:9px;background:#ffffff12;border-radius:2px;margin-top:4px}
