@@ -87,7 +87,7 @@ def run_tests(tests: Sequence[str]) -> str | None:
         signal.alarm(0)
         if code == pytest.ExitCode.INTERRUPTED and "KeyboardInterrupt" in said.getvalue():
             return f"{chosen[0]} and others: no end"
-        failed = re.search(r"^FAILED (\S+(?:\[.*?\])?)", said.getvalue(), re.MULTILINE)
+        failed = re.search(r"^FAILED (.+?)(?: - .*)?$", said.getvalue(), re.MULTILINE)
         if failed:
             return failed[1].removeprefix("tests/")
         if code != pytest.ExitCode.OK:
