@@ -54,8 +54,6 @@ MUTANTS = (
            ("tests/test_fall.py",)),
     Mutant("fall: upside down is upright", SAFETY, "np.clip(world_pelvis[2, 2],", "np.clip(abs(world_pelvis[2, 2]),",
            SUPERVISOR),
-    Mutant("fall: the waist is forgotten", SAFETY,
-           "world_torso @ spec.kinematics.torso_rotation(frame.joint_position[0]).T", "world_torso", SUPERVISOR),
     Mutant("fall: the IMU's mount is forgotten", SAFETY, "world_imu @ quat_to_matrix(spec.imu_mount).T", "world_imu",
            SUPERVISOR),
     Mutant("fall: not looked ahead", SAFETY, "FALL_AHEAD_S = 0.25", "FALL_AHEAD_S = 0.0", ("tests/test_fall.py",)),

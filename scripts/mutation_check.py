@@ -72,7 +72,11 @@ def run_tests(tests: Sequence[str]) -> str | None:
         RuntimeError: the tests could not be run.
     """
     import pytest
+    from hypothesis import Phase, settings
 
+    # which test fails is asked, not why
+    settings.register_profile("mutants", phases=(Phase.explicit, Phase.generate))
+    settings.load_profile("mutants")
     for fixtures in (False, True):
         chosen = [test for test in tests if (test in NEEDS_FIXTURES) == fixtures]
         if not chosen:
@@ -87,7 +91,7 @@ def run_tests(tests: Sequence[str]) -> str | None:
         signal.alarm(0)
         if code == pytest.ExitCode.INTERRUPTED and "KeyboardInterrupt" in said.getvalue():
             return f"{chosen[0]} and others: no end"
-        failed = re.search(r"^FAILED (\S+(?:\[.*?\])?)", said.getvalue(), re.MULTILINE)
+        failed = re.search(r"^FAILED (.+?)(?: - .*)?$", said.getvalue(), re.MULTILINE)
         if failed:
             return failed[1].removeprefix("tests/")
         if code != pytest.ExitCode.OK:
