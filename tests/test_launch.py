@@ -17,7 +17,7 @@ import pytest
 import tyro
 
 from wildrobot.runtime.loop import realtime
-from wildrobot.runtime.run import RunOptions
+from wildrobot.runtime.run_options import RunOptions
 from wildrobot.runtime.state_machine import Durations
 from wildrobot.runtime.telemetry import MULTICAST_FIX
 

@@ -24,7 +24,7 @@ from wildrobot.runtime.sensor_frame import SensorFrame
 from wildrobot.runtime.telemetry import Telemetry, lcm_url
 
 if TYPE_CHECKING:
-    from wildrobot.runtime.run import RunOptions
+    from wildrobot.runtime.run_options import RunOptions
     from wildrobot.runtime.skills import Skill
 
 DURATION_S = 20.0

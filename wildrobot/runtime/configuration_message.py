@@ -14,7 +14,7 @@ from wildrobot.runtime.lcm_types import run_configuration_t
 
 if TYPE_CHECKING:
     from wildrobot.robot_description import RobotSpec
-    from wildrobot.runtime.run import RunOptions
+    from wildrobot.runtime.run_options import RunOptions
     from wildrobot.runtime.skills import Skill
 
 

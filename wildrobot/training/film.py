@@ -24,7 +24,8 @@ from wildrobot.runtime.controller import Controller
 from wildrobot.runtime.figures import HeadingDrift, heading_and_speed
 from wildrobot.runtime.reel import Reel
 from wildrobot.runtime.robots import Robot, RobotOptions, open_robot
-from wildrobot.runtime.run import RunOptions, assemble, drive
+from wildrobot.runtime.run import assemble, drive
+from wildrobot.runtime.run_options import RunOptions
 from wildrobot.runtime.skills import Skill, load_skill
 from wildrobot.runtime.state_machine import State
 from wildrobot.runtime.telemetry import Telemetry
