@@ -77,20 +77,20 @@ def ablation_rows(runs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         rows.append(
             {
                 "variant": name,
-                "seeds": len(own),
+                "verdict": BASE if name == BASE else verdict([run["score"] for run in own], base),
+                "score": score,
+                "score_spread": score_spread,
+                "survival": survival,
                 "disc_acc": accuracy,
                 "disc_acc_spread": accuracy_spread,
-                "d_real": _over_seeds([_end(run, "disc_real_mean") for run in own])[0],
-                "d_fake": _over_seeds([_end(run, "disc_fake_mean") for run in own])[0],
                 "style_reward": _over_seeds([_end(run, "style_reward_mean") for run in own])[0],
                 "style_reward_std": _over_seeds([_end(run, "style_reward_std") for run in own])[0],
                 "speed_error": _over_seeds([_end(run, "speed_error") for run in own])[0],
                 "falls_per_1000_steps": _over_seeds([_end(run, "falls_per_1000_steps") for run in own])[0],
-                "survival": survival,
+                "d_real": _over_seeds([_end(run, "disc_real_mean") for run in own])[0],
+                "d_fake": _over_seeds([_end(run, "disc_fake_mean") for run in own])[0],
+                "seeds": len(own),
                 "survival_spread": survival_spread,
-                "score": score,
-                "score_spread": score_spread,
-                "verdict": BASE if name == BASE else verdict([run["score"] for run in own], base),
                 "top_auc": ", ".join(f"{feature} {area:.2f}" for feature, area in own[0]["auc_top"][:3]),
             }
         )
