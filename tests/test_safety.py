@@ -161,6 +161,15 @@ def test_a_target_within_reach_passes_untouched() -> None:
     assert applied.limited_by == ()
 
 
+def test_the_first_target_is_inside_the_limits_and_where_nothing_is_known_the_last_one() -> None:
+    safety = supervisor()
+    position = HOME + 0.1
+    position[0, 0], position[0, 1], position[0, 3] = np.nan, 9.0, -np.inf
+    wanted = HOME + 0.1
+    wanted[0, [0, 1, 3]] = HOME[0, 0], SPEC.joint_upper[1], HOME[0, 3]
+    np.testing.assert_array_equal(safety.reset(position), wanted)
+
+
 def test_a_jump_is_limited_to_the_servo_s_speed() -> None:
     applied = supervisor().apply(HOME + 0.5)
     np.testing.assert_allclose(applied.target - HOME, [SPEC.target_rate_limit * SPEC.control_dt])
