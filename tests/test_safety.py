@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from types import SimpleNamespace
 from typing import Any
@@ -57,6 +58,14 @@ def test_tilt_is_the_angle_of_the_pelvis_whatever_the_waist_does(
 
 def test_tilt_does_not_depend_on_north() -> None:
     assert tilt(SPEC, tilted(2.0, axis=2)) == pytest.approx(0.0, abs=1e-7)
+
+
+def test_tilt_does_not_depend_on_how_the_imu_is_mounted() -> None:
+    spec = copy.copy(SPEC)
+    spec.imu_mount = quat_from_rotvec(np.array([1.0, -0.5, 2.0]))
+    leaning = quat_from_rotvec(np.array([0.7, 0.0, 0.0]))
+    frame = frame_at(quaternion=quat_multiply(leaning, spec.imu_mount))
+    assert tilt(spec, frame) == pytest.approx(0.7, abs=1e-9)
 
 
 def test_upside_down_is_a_fall() -> None:
