@@ -115,7 +115,7 @@ MUTANTS = (
            ("tests/test_fall.py", "tests/test_run.py")),
     Mutant("a fall in the crouch is not acted on", CONTROLLER, "and not self.machine.releasing",
            "and state is not State.SOFT_STOP", ("tests/test_fall.py",)),
-    Mutant("sinking down is a fall", CONTROLLER, "and not self.machine.releasing", "", ("tests/test_fall.py",)),
+    Mutant("sinking down is a fall", CONTROLLER, "and not self.machine.releasing", "", ("tests/test_controller.py",)),
     Mutant("a guard is not acted on", CONTROLLER, "stop=command.stop or bool(faults)", "stop=command.stop", TICK),
     Mutant("stands up with a guard at its stop level", CONTROLLER, "stand = command.stand and not stopping and",
            "stand = command.stand and", TICK),

@@ -167,6 +167,18 @@ def test_a_stop_is_for_the_person_who_asked_and_a_new_stand_may_follow() -> None
     assert State.WALKING in states(session, wild, 50)
 
 
+def test_a_robot_that_sinks_down_while_it_is_let_go_has_not_fallen() -> None:
+    session, wild = walking()
+    session.controller.machine._durations = dataclasses.replace(QUICK, release=0.4)
+    wild.now = Wild(command=Command(stop=True))
+    while not session.controller.machine.releasing:
+        wild_tick(session, wild)
+    on_its_side = [("imu_quaternion", 0, math.sqrt(0.5)), ("imu_quaternion", 1, math.sqrt(0.5))]
+    wild.now = Wild(command=Command(stop=True), values=on_its_side)
+    assert set(states(session, wild, 25)) == {State.SOFT_STOP, State.LIMP}
+    assert not session.controller.outcome.fell
+
+
 def test_a_frame_is_not_changed_when_all_of_it_is_right() -> None:
     frame = frame_at(1.0)
     before = frame.copy()

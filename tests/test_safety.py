@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from types import SimpleNamespace
 from typing import Any
@@ -57,6 +58,14 @@ def test_tilt_is_the_angle_of_the_pelvis_whatever_the_waist_does(
 
 def test_tilt_does_not_depend_on_north() -> None:
     assert tilt(SPEC, tilted(2.0, axis=2)) == pytest.approx(0.0, abs=1e-7)
+
+
+def test_tilt_does_not_depend_on_how_the_imu_is_mounted() -> None:
+    spec = copy.copy(SPEC)
+    spec.imu_mount = quat_from_rotvec(np.array([1.0, -0.5, 2.0]))
+    leaning = quat_from_rotvec(np.array([0.7, 0.0, 0.0]))
+    frame = frame_at(quaternion=quat_multiply(leaning, spec.imu_mount))
+    assert tilt(spec, frame) == pytest.approx(0.7, abs=1e-9)
 
 
 def test_upside_down_is_a_fall() -> None:
@@ -159,6 +168,15 @@ def test_a_target_within_reach_passes_untouched() -> None:
     applied = supervisor().apply(wanted)
     np.testing.assert_array_equal(applied.target, wanted)
     assert applied.limited_by == ()
+
+
+def test_the_first_target_is_inside_the_limits_and_where_nothing_is_known_the_last_one() -> None:
+    safety = supervisor()
+    position = HOME + 0.1
+    position[0, 0], position[0, 1], position[0, 3] = np.nan, 9.0, -np.inf
+    wanted = HOME + 0.1
+    wanted[0, [0, 1, 3]] = HOME[0, 0], SPEC.joint_upper[1], HOME[0, 3]
+    np.testing.assert_array_equal(safety.reset(position), wanted)
 
 
 def test_a_jump_is_limited_to_the_servo_s_speed() -> None:

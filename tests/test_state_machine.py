@@ -37,6 +37,11 @@ def test_nothing_moves_because_a_process_started() -> None:
     assert all(step.torque_gain == 0.0 and not step.policy for step in steps)
 
 
+def test_a_stop_is_stronger_than_the_wish_to_stand() -> None:
+    steps = advance(StateMachine(SPEC), Demand(stand=True, stop=True), 2.0)
+    assert {step.state for step in steps} == {State.LIMP}
+
+
 def test_states_follow_in_order_from_limp_to_walking() -> None:
     steps = advance(StateMachine(SPEC), WALK, 3.0)
     order = list(dict.fromkeys(step.state for step in steps))
@@ -73,6 +78,7 @@ def test_standing_and_walking_change_with_the_command() -> None:
 def test_a_soft_stop_halts_crouches_and_then_lets_go() -> None:
     steps = advance(walking_machine(), STOP, 4.0)
     assert steps[-1].state is State.LIMP
+    assert steps[-1].torque_gain == 0.0
     halting = [s for s in steps if s.state is State.SOFT_STOP and s.policy]
     assert len(halting) == pytest.approx(SPEC.control_hz, abs=1)
     letting_go = [s for s in steps if s.state is State.SOFT_STOP and not s.policy and s.torque_gain < 1.0]
