@@ -147,7 +147,7 @@ class Controls:
                 event.client.add_notification(
                     f"viewer {self._driving.driver + 1} drives",
                     "You can watch, stop and E-STOP. The wheel is free when that page stands still or closes.",
-                    auto_close_seconds=4.0,
+                    auto_close_seconds=8.0,
                     color="yellow",
                 )
 
