@@ -18,10 +18,12 @@ pytest.importorskip("viser", reason="needs the extra 'view'")
 
 from view_helpers import POLICY, Program, Rig, browser, picture, reads, show_tab, until
 
+from wildrobot.errors import UserError
 from wildrobot.runtime import run
 from wildrobot.runtime.lcm_types import velocity_command_t
 from wildrobot.runtime.lcm_types.generate import find_lcm_tool
 from wildrobot.view.scene import CAMERA, FIELD_OF_VIEW_DEG, LOOK_AT
+from wildrobot.view.simulation import Simulation
 
 TABS = ("Joints", "IMU", "Contacts", "Features", "Timing")
 SIZES = ((1280, 720), (1920, 1080))
@@ -243,3 +245,20 @@ def test_the_simulation_that_the_page_brings_along_ends_with_it(multicast: str, 
     time.sleep(0.5)
     assert listener.heard_s == heard, "the robot went on after its page"
     listener.close()
+
+
+def test_a_simulation_that_has_ended_is_started_again(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    policy = tmp_path / "policy.onnx"
+    with pytest.raises(UserError, match="there is no policy"):
+        Simulation(policy, "memq://")
+    policy.write_bytes(b"no policy at all")  # the run says so and ends
+    simulation = Simulation(policy, "memq://")
+    first = simulation._process
+    assert first.wait(60) == 2
+    simulation.restart()
+    assert simulation._process is not first
+    assert simulation._process.wait(60) == 2
+    simulation.close()
+    assert capfd.readouterr().err.count("policy.onnx") >= 2
