@@ -18,10 +18,12 @@ pytest.importorskip("viser", reason="needs the extra 'view'")
 
 from view_helpers import POLICY, Program, Rig, browser, picture, reads, show_tab, until
 
+from wildrobot.errors import UserError
 from wildrobot.runtime import run
 from wildrobot.runtime.lcm_types import velocity_command_t
 from wildrobot.runtime.lcm_types.generate import find_lcm_tool
 from wildrobot.view.scene import CAMERA, FIELD_OF_VIEW_DEG, LOOK_AT
+from wildrobot.view.simulation import Simulation
 
 TABS = ("Joints", "IMU", "Contacts", "Features", "Timing")
 SIZES = ((1280, 720), (1920, 1080))
@@ -92,6 +94,17 @@ def test_a_played_log_feeds_the_page(rig: Rig, tmp_path: Path) -> None:
     reads(rig.page, "silent for")
 
 
+def test_a_click_on_e_stop_is_on_its_way_to_the_robot_at_once(rig: Rig) -> None:
+    took_ms = rig.time_estop_clicks(12)
+    best, median = min(took_ms), np.median(took_ms)
+    print(f"E-STOP from the click to the network: best {best:.1f}, median {median:.1f} ms")
+    # The robot looks once in 20 ms: together a tenth of a second. The best, because the machine may be busy.
+    assert 0.0 < best < 80.0
+    pressed_ms = 1e3 * time.time()
+    rig.page.keyboard.press("Space")
+    rig.estop_arrives(pressed_ms)
+
+
 def test_the_robot_is_seen_where_the_camera_looks(rig: Rig) -> None:
     rig.robot()
     canvas = rig.page.locator("canvas").first.bounding_box()
@@ -136,7 +149,7 @@ def test_a_second_viewer_watches_and_may_stop(rig: Rig) -> None:
     rig.slide(rig.page, 0.5)
     rig.wait_for("walking")
     speed = rig.listener.latest["velocity_command"].linear_velocity_x
-    other = rig.open()
+    other = rig.open("&fixedDpr=0.05")  # it need not see much
     rig.listener.commands.clear()
     rig.slide(other, 0.95)
     reads(other, "You can watch, stop and E-STOP")
@@ -207,7 +220,7 @@ def test_e_stop_latches_within_a_tenth_of_a_second_and_outlives_the_page(rig: Ri
     until(lambda: rig.listener.estop_us, "the E-STOP in the robot")
     took_ms = rig.listener.estop_us / 1e3 - clicked_ms
     print(f"E-STOP from the click to the robot's answer: {took_ms:.1f} ms, load {os.getloadavg()[0]:.1f}")
-    # The machine may be busy with ten other things; the next test looks for delays that are ours.
+    # The machine may be busy with ten other things; another test looks for delays that are ours.
     assert took_ms < (100.0 if os.getloadavg()[0] < 1.0 else 10000.0)
     reads(rig.page, "E-STOP latched")
     rig.close_page()
@@ -216,17 +229,6 @@ def test_e_stop_latches_within_a_tenth_of_a_second_and_outlives_the_page(rig: Ri
     assert rig.listener.latest["robot_state"].state == "estop"
     assert rig.listener.latest["robot_command"].torque_gain == 0.0
     assert any(message.request == velocity_command_t.ESTOP for message in rig.listener.commands)
-
-
-def test_a_click_on_e_stop_is_on_its_way_to_the_robot_at_once(rig: Rig) -> None:
-    took_ms = rig.time_estop_clicks(12)
-    best, median = min(took_ms), np.median(took_ms)
-    print(f"E-STOP from the click to the network: best {best:.1f}, median {median:.1f} ms")
-    rig.listener.estop_sent_us = 0
-    rig.page.keyboard.press("Space")
-    until(lambda: rig.listener.estop_sent_us, "the E-STOP of the space bar")
-    # The robot looks once in 20 ms: together a tenth of a second. The best, because the machine may be busy.
-    assert best < 80.0
 
 
 def test_the_simulation_that_the_page_brings_along_ends_with_it(multicast: str, tmp_path: Path) -> None:
@@ -243,3 +245,20 @@ def test_the_simulation_that_the_page_brings_along_ends_with_it(multicast: str, 
     time.sleep(0.5)
     assert listener.heard_s == heard, "the robot went on after its page"
     listener.close()
+
+
+def test_a_simulation_that_has_ended_is_started_again(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    policy = tmp_path / "policy.onnx"
+    with pytest.raises(UserError, match="there is no policy"):
+        Simulation(policy, "memq://")
+    policy.write_bytes(b"no policy at all")  # the run says so and ends
+    simulation = Simulation(policy, "memq://")
+    first = simulation._process
+    assert first.wait(60) == 2
+    simulation.restart()
+    assert simulation._process is not first
+    assert simulation._process.wait(60) == 2
+    simulation.close()
+    assert capfd.readouterr().err.count("policy.onnx") >= 2

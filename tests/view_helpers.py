@@ -32,7 +32,7 @@ FLAGS = [
     "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
     "--disable-sync",
 ]  # fmt: skip
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 
 
 def until(condition: Callable[[], Any], what: str, patience_s: float = PATIENCE_S) -> Any:
@@ -52,8 +52,10 @@ class Listener:
         self.commands: deque[Any] = deque(maxlen=5000)
         self.speeds: deque[float] = deque(maxlen=100)
         self.heard_s = 0.0
-        self.estop_us = self.estop_sent_us = 0
-        """Unix time, microseconds, of the first E-STOP of the robot, and of the first that was sent to it."""
+        self.estop_us = 0
+        """Unix time, microseconds, of the robot's first message in the state E-STOP."""
+        self.estops: list[tuple[int, int]] = []
+        """When each E-STOP was sent and when it arrived, Unix time, microseconds."""
         self._lcm, self._ended = lcm.LCM(url), threading.Event()
         self._lcm.subscribe("|".join(CHANNEL_TYPES), self._receive).set_queue_capacity(2000)
         self._thread = threading.Thread(target=self._work, daemon=True)
@@ -64,8 +66,8 @@ class Listener:
         self.latest[channel] = message
         if channel == "velocity_command":
             self.commands.append(message)
-            if message.request == velocity_command_t.ESTOP and not self.estop_sent_us:
-                self.estop_sent_us = time.time_ns() // 1000
+            if message.request == velocity_command_t.ESTOP:
+                self.estops.append((message.timestamp_us, time.time_ns() // 1000))
             return
         self.heard_s = time.monotonic()
         if channel == "policy_state":
@@ -139,11 +141,11 @@ class Rig:
         self.robot_process: Program | None = None
         self._page: Any = None
 
-    def open(self, width: int = 1280, height: int = 720) -> Any:
+    def open(self, query: str = "") -> Any:
         """A new viewer: a browser of its own as far as cookies go."""
-        page = self._browser.new_context(viewport={"width": width, "height": height}).new_page()
+        page = self._browser.new_context(viewport={"width": 1280, "height": 720}).new_page()
         page.set_default_timeout(1000 * self._patience_s)
-        page.goto(self.address + self._query)
+        page.goto(self.address + (query or self._query))
         page.get_by_role("button", name="Stand up").wait_for()
         # A browser without a GPU complains of it in the middle of the picture.
         page.add_style_tag(content=".mantine-Notifications-root{display:none}")
@@ -197,17 +199,26 @@ class Rig:
         """Milliseconds from clicks on E-STOP to their first message on the network."""
         took_ms = []
         for _ in range(count):
-            self.listener.estop_sent_us = 0
             clicked_ms = self.press_estop()
-            until(lambda: self.listener.estop_sent_us, "the E-STOP on the network")
-            took_ms.append(self.listener.estop_sent_us / 1e3 - clicked_ms)
-            time.sleep(0.15)  # its repetitions
+            took_ms.append(self.estop_arrives(clicked_ms) - clicked_ms)
         return took_ms
+
+    def estop_arrives(self, after_ms: float) -> float:
+        """Wait for an E-STOP that was sent after a Unix time (ms); when it arrived. Older ones are repeated still."""
+
+        def look() -> float | None:
+            found = [arrived for sent, arrived in list(self.listener.estops) if sent >= 1e3 * after_ms]
+            return 1e-3 * found[0] if found else None
+
+        return float(until(look, "the E-STOP on the network"))
 
     def slide(self, page: Any, share: float) -> None:
         """Click the forward slider at a share of its length."""
-        box = page.get_by_role("slider").first.locator("xpath=../..").bounding_box()
-        page.mouse.click(box["x"] + share * box["width"], box["y"] + box["height"] / 2)
+        x, y, width = page.evaluate(
+            "() => { const r = document.querySelector('[role=slider]').parentElement.parentElement"
+            ".getBoundingClientRect(); return [r.left, r.top + r.height / 2, r.width]; }"
+        )
+        page.mouse.click(x + share * width, y)
 
     def close(self) -> None:
         for program in (self.view, self.robot_process):
@@ -238,7 +249,7 @@ def browser(prefix: tuple[str, ...] = ()) -> Iterator[Any]:
 
 def reads(page: Any, text: str) -> None:
     """Wait until the page says `text`."""
-    page.wait_for_function("text => document.body.textContent.includes(text)", arg=text)
+    page.wait_for_function("text => document.body.textContent.includes(text)", arg=text, polling=100)
 
 
 def show_tab(page: Any, tab: str) -> None:

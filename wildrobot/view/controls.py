@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,6 +13,8 @@ from wildrobot.robot_description import RobotSpec
 from wildrobot.view.driving import Driving
 
 HOLD_HZ = 10.0
+TOLD_S = 8.0
+"""How long a viewer is told that another one drives."""
 FORWARD_SHARE = 0.5
 """Speed of the forward button while the slider is at zero, as a share of the robot's fastest."""
 TURN_SHARE = 0.75
@@ -37,6 +41,7 @@ class Controls:
         self, server: viser.ViserServer, spec: RobotSpec, driving: Driving, restart: Callable[[], None] | None
     ) -> None:
         self._driving, self._ranges, self._resets = driving, spec.command, 0
+        self._told_s: dict[int, float] = {}
         gui = server.gui
         self.estop = gui.add_button("E-STOP", color="red", hint="torque off at once; space bar")
         self.status = gui.add_html("")
@@ -143,11 +148,15 @@ class Controls:
         """Tell a viewer that another one drives."""
         if not obeyed:
             self.follow()
+            now = time.monotonic()  # a held button asks ten times a second
+            if now - self._told_s.get(event.client_id, -math.inf) < TOLD_S:
+                return
             if event.client is not None and self._driving.driver is not None:
+                self._told_s[event.client_id] = now
                 event.client.add_notification(
                     f"viewer {self._driving.driver + 1} drives",
                     "You can watch, stop and E-STOP. The wheel is free when that page stands still or closes.",
-                    auto_close_seconds=4.0,
+                    auto_close_seconds=TOLD_S,
                     color="yellow",
                 )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 from wildrobot.errors import UserError
@@ -20,6 +21,7 @@ class Simulation:
             sys.executable, "-m", "wildrobot", "run", str(policy), "--robot", "sim", "--lcm-command",
             "--lcm-url", lcm_url,
         ]  # fmt: skip
+        self._lock = threading.Lock()  # two viewers may ask for a restart at once
         self._process = self._start()
 
     def _start(self) -> subprocess.Popen[bytes]:
@@ -27,8 +29,9 @@ class Simulation:
 
     def restart(self) -> None:
         """End the present run, if it has not ended itself, and start another."""
-        self.close()
-        self._process = self._start()
+        with self._lock:
+            self.close()
+            self._process = self._start()
 
     def close(self) -> None:
         """End the run. Ctrl-C in the terminal has told it already; a second signal lets go at once."""
