@@ -36,7 +36,7 @@ from wildrobot.view.feed import Feed
 from wildrobot.view.history import History
 from wildrobot.view.scene import RobotScene
 from wildrobot.view.server import GuardedServer
-from wildrobot.view.status import feature_bars, stage_table, status
+from wildrobot.view.status import feature_bars, headline, stage_table, status
 from wildrobot.view.track import AIRBORNE_S, PelvisTrack, Pose
 
 POLICY = Path(__file__).resolve().parents[1] / "policies" / "wildrobot_walk.onnx"
@@ -183,7 +183,7 @@ class Robot:
 
     def text(self) -> str:
         with self.feed.lock:
-            return status(self.feed, "nobody drives")
+            return headline(self.feed) + status(self.feed, "nobody drives")
 
     def until(self, condition: Callable[[], bool]) -> None:
         give_up = time.monotonic() + 20.0

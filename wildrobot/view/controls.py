@@ -35,7 +35,7 @@ ESTOP = (
 
 
 class Controls:
-    """The left column: E-STOP in its fixed place, then status, sliders and buttons."""
+    """The left column: E-STOP in its fixed place, the state, sliders and buttons, then health and events."""
 
     def __init__(
         self, server: viser.ViserServer, spec: RobotSpec, driving: Driving, restart: Callable[[], None] | None
@@ -44,7 +44,7 @@ class Controls:
         self._told_s: dict[int, float] = {}
         gui = server.gui
         self.estop = gui.add_button("E-STOP", color="red", hint="torque off at once; space bar")
-        self.status = gui.add_html("")
+        self.headline = gui.add_html("")
         (slow, fast), (right, left) = self._ranges.linear_velocity_x, self._ranges.yaw_rate
         self.forward = gui.add_slider("forward", slow, fast, 0.01, 0.0, hint="m/s")
         self.turn = gui.add_slider(
@@ -62,6 +62,7 @@ class Controls:
         if restart is not None:
             self.restart = gui.add_button("Restart the simulation", color="gray", icon=viser.Icon.REFRESH)
             self.restart.on_click(lambda _: restart())
+        self.status = gui.add_html("")  # below what is clicked: it grows and shrinks
         self._style = gui.add_html(self._css())
         self._connect(gui)
 

@@ -13,7 +13,7 @@ from wildrobot.view.feed import Feed
 from wildrobot.view.plots import Plots
 from wildrobot.view.scene import RobotScene
 from wildrobot.view.server import GuardedServer
-from wildrobot.view.status import status
+from wildrobot.view.status import headline, status
 
 SCENE_HZ, STATUS_HZ = 50.0, 5.0
 PANEL_PX, PLOTS_PX = 296.0, 430.0
@@ -92,7 +92,7 @@ class Page:
         viewers = len(self.browsers)
         said = "nobody drives" if driver is None else f"viewer {driver + 1} drives"
         with self._feed.lock:
-            text = status(self._feed, f"{said} · {viewers} open")
-        self._controls.status.content = text
+            head, text = headline(self._feed), status(self._feed, f"{said} · {viewers} open")
+        self._controls.headline.content, self._controls.status.content = head, text
         self._controls.follow_resets()
         self._plots.draw_slow()

@@ -33,7 +33,7 @@ STYLE = """<style>
 
 
 def status(feed: Feed, driver: str) -> str:
-    """State and health at a glance. Call it with the feed's lock held."""
+    """Health at a glance. Call it, and `headline`, with the feed's lock held."""
     latest = feed.latest
     command, health, policy = (latest.get(name) for name in ("robot_command", "robot_health", "policy_state"))
     rows = [
@@ -45,11 +45,11 @@ def status(feed: Feed, driver: str) -> str:
         *_health(feed, health),
     ]
     table = "".join(f"<tr><td class=dim>{name}</td><td>{value}</td></tr>" for name, value in rows)
-    return f"{STYLE}<div class=wr>{_head(feed)}<table>{table}</table>{_events(feed)}</div>"
+    return f"{STYLE}<div class=wr>{_warnings(feed)}<table>{table}</table>{_events(feed)}</div>"
 
 
-def _head(feed: Feed) -> str:
-    """State of the robot, or why it is not known."""
+def headline(feed: Feed) -> str:
+    """State of the robot, or why it is not known; always two lines, so that nothing below it moves."""
     state = feed.latest.get("robot_state")
     name = "" if state is None else state.state
     if state is None:
@@ -62,17 +62,22 @@ def _head(feed: Feed) -> str:
         note = "waiting for messages of wildrobot-run on LCM"
     else:
         note = _run(feed)
-    silence = ""
-    if state is not None and feed.silent_s > SILENT_S:
-        silence = (
+    return (
+        f"{STYLE}<div class=wr>"
+        f"<div class=state style='color:{color}'>{escape(text).upper() if name != 'estop' else text}</div>"
+        f"<div class='dim row'>{escape(note) or '&nbsp;'}</div></div>"
+    )
+
+
+def _warnings(feed: Feed) -> str:
+    text = ""
+    if "robot_state" in feed.latest and feed.silent_s > SILENT_S:
+        text = (
             f"<div style='color:{BAD}'><b>silent for {feed.silent_s:.0f} s</b>: this is its last word</div>"
         )
     if feed.problem:
-        silence += f"<div style='color:{FAIR}'>{escape(feed.problem)}</div>"
-    return (
-        f"<div class=state style='color:{color}'>{escape(text).upper() if name != 'estop' else text}</div>"
-        f"<div class='dim row'>{escape(note)}</div>{silence}"
-    )
+        text += f"<div style='color:{FAIR}'>{escape(feed.problem)}</div>"
+    return text
 
 
 def _run(feed: Feed) -> str:
