@@ -31,7 +31,7 @@ announce:
 	@if [ ! -f $(READY) ]; then \
 	  echo "WildRobot: from a fresh clone to a walking robot, about 17 minutes on two cores."; \
 	  echo; \
-	  echo "  set-up     1 to 3 min     Python packages into $(VENV) (1.5 GB), system libraries for video"; \
+	  echo "  set-up     1 to 3 min     Python packages into $(VENV) (1.8 GB), system libraries for video"; \
 	  echo "  then       about 16 min   reference motion, training, export, evaluation, walk, report"; \
 	  echo; \
 	  echo "Interrupt it whenever you like: make run goes on where it was."; \
