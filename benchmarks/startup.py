@@ -44,7 +44,7 @@ from wildrobot.runtime import run
 mark("imports")
 marked(run, "check_options", "options")
 marked(wildrobot.robot_description, "load_robot", "robot.yaml")
-marked(run, "load_policy", "policy")
+marked(run, "load_skills", "policy")
 marked(wildrobot.runtime.robots, "open_robot", "robot")
 marked(run, "assemble", "loop")
 Controller = wildrobot.runtime.controller.Controller

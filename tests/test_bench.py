@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -95,3 +97,12 @@ def test_usage_sees_memory_that_is_taken() -> None:
     assert usage.summary()["memory_growth_mb"] > 20.0
     assert usage.summary()["cpu_share"] > 0.0
     del block
+
+
+def test_the_start_is_measured_at_functions_that_are_there() -> None:
+    source = (Path(__file__).resolve().parents[1] / "benchmarks" / "startup.py").read_text(encoding="utf-8")
+    marked = re.findall(r'^marked\(([\w.]+), "(\w+)"', source, re.MULTILINE)
+    assert len(marked) >= 5
+    for module, name in marked:
+        full = "wildrobot.runtime.run" if module == "run" else module
+        assert callable(getattr(importlib.import_module(full), name)), f"{full}.{name}"
