@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import pytest
 from wildrobot.files import file_sha256
 from wildrobot.robot_description import RobotSpec, load_robot
 from wildrobot.runtime import run
+from wildrobot.runtime.eventlog import Event, LogWriter, read_log
+from wildrobot.runtime.lcm_types import CHANNEL_TYPES
 from wildrobot.runtime.observation import default_layout, layout_size, layout_to_dicts
 from wildrobot.runtime.safety import Health
 from wildrobot.runtime.sensor_frame import SensorFrame
@@ -125,3 +128,14 @@ def write_small_onnx(path: Path, gain: float = 0.002) -> Path:
     helper.set_model_props(model, {METADATA_KEY: json.dumps(contract)})
     onnx.save(model, str(path))
     return path
+
+
+def rewrite(source: Path, target: Path, change: Callable[[str, Any], Any]) -> Path:
+    """Copy a log; `change(channel, message)` alters a message in place, or returns False to leave it out."""
+    writer = LogWriter(target)
+    for event in read_log(source):
+        message = CHANNEL_TYPES[event.channel].decode(event.data)
+        if change(event.channel, message) is not False:
+            writer.write([Event(event.timestamp_us, event.channel, message.encode())])
+    writer.close()
+    return target

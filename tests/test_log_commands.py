@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from runtime_helpers import SPEC, SmallPolicy, run_small_policy
+from runtime_helpers import SPEC, SmallPolicy, rewrite, run_small_policy
 
 from wildrobot.errors import UserError
 from wildrobot.files import file_sha256
@@ -46,17 +45,6 @@ def record(folder: Path, *flags: str, policy: SmallPolicy | None = None, code: i
         known = ("--speed", "0.2", "--duration", "1.5", "--randomize", "--log", str(folder / "run.lcmlog"))
         assert run_small_policy(patch, folder, *known, *flags, policy=policy) == code
     return folder / "run.lcmlog"
-
-
-def changed(source: Path, target: Path, change: Callable[[str, Any], Any]) -> Path:
-    """A copy of a log; `change(channel, message)` alters messages, or returns False to leave one out."""
-    writer = LogWriter(target)
-    for event in read_log(source):
-        message = CHANNEL_TYPES[event.channel].decode(event.data)
-        if change(event.channel, message) is not False:
-            writer.write([Event(event.timestamp_us, event.channel, message.encode())])
-    writer.close()
-    return target
 
 
 # ---------------------------------------------------------------------- info
@@ -168,7 +156,7 @@ def test_the_first_tick_and_field_are_named_and_every_field_is_measured(
         if channel == "robot_state" and message.tick == 120:
             message.state = "limp"
 
-    other = changed(walk, tmp_path / "other", change)
+    other = rewrite(walk, tmp_path / "other", change)
     assert diff.main([str(walk), str(other), "--json", str(tmp_path / "diff.json")]) == 1
     printed = capsys.readouterr().out
     assert "first difference: tick 100, policy_state, action, left_ankle_pitch: " in printed
@@ -192,7 +180,7 @@ def test_the_first_tick_and_field_are_named_and_every_field_is_measured(
 def test_ticks_that_one_log_lacks_are_a_difference(
     walk: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    lacking = changed(
+    lacking = rewrite(
         walk, tmp_path / "lacking", lambda channel, m: not (channel == "robot_state" and m.tick > 200)
     )
     missing = sum(channel == "robot_state" and m.tick > 200 for channel, m in messages(walk))
@@ -205,8 +193,8 @@ def test_nan_is_the_same_as_nan_and_different_from_a_number(walk: Path, tmp_path
         if channel == "policy_state":
             message.style_score = 0.5 if message.tick == 90 else float("nan")
 
-    assert diff.main([str(walk), str(changed(walk, tmp_path / "a", lambda *_: None))]) == 0
-    assert diff.main([str(walk), str(changed(walk, tmp_path / "b", change))]) == 1
+    assert diff.main([str(walk), str(rewrite(walk, tmp_path / "a", lambda *_: None))]) == 0
+    assert diff.main([str(walk), str(rewrite(walk, tmp_path / "b", change))]) == 1
 
 
 def test_diff_refuses_what_makes_no_sense(walk: Path, tmp_path: Path) -> None:
@@ -280,7 +268,7 @@ def test_a_damaged_log_s_page_says_so(walk: Path, tmp_path: Path) -> None:
 
 
 def test_a_log_without_configuration_is_looked_at_all_the_same(walk: Path, tmp_path: Path) -> None:
-    bare = changed(
+    bare = rewrite(
         walk, tmp_path / "bare", lambda channel, _: channel not in ("run_configuration", "robot_health")
     )
     assert info.main([str(bare)]) == 0

@@ -11,13 +11,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from runtime_helpers import SPEC, SmallPolicy, run_small_policy, write_small_onnx
+from runtime_helpers import SPEC, SmallPolicy, rewrite, run_small_policy, write_small_onnx
 
 from wildrobot.errors import UserError
 from wildrobot.runtime import publisher, replay, run
 from wildrobot.runtime.commands_input import Command
-from wildrobot.runtime.eventlog import Event, LogWriter, log_parts, read_log
-from wildrobot.runtime.lcm_types import CHANNEL_TYPES
+from wildrobot.runtime.eventlog import LogWriter, log_parts, read_log
 from wildrobot.runtime.logs import comparison
 from wildrobot.runtime.logs.comparison import policy_ticks
 from wildrobot.runtime.state_machine import State
@@ -59,17 +58,6 @@ def replayed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
 
     monkeypatch.setattr(replay, "open_policy", open_policy)
     return lambda *argv: replay.main([str(value) for value in argv])
-
-
-def rewrite(source: Path, target: Path, change: Callable[[str, Any], Any]) -> Path:
-    """Copy a log; `change(channel, message)` alters a message in place, or returns False to leave it out."""
-    writer = LogWriter(target)
-    for event in read_log(source):
-        message = CHANNEL_TYPES[event.channel].decode(event.data)
-        if change(event.channel, message) is not False:
-            writer.write([Event(event.timestamp_us, event.channel, message.encode())])
-    writer.close()
-    return target
 
 
 def test_a_recorded_run_replays_to_the_last_bit(
