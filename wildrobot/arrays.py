@@ -16,3 +16,22 @@ def array_namespace(*arrays: Any) -> Any:
     if _NUMPY is not None and all(type(array) is np.ndarray for array in arrays):
         return _NUMPY
     return _standard(*arrays)
+
+
+class Constants:
+    """Arrays that are converted once to each library, type and device they are needed in; whole numbers keep theirs."""
+
+    def __init__(self, *values: Any) -> None:
+        self._values = values
+        self._known: dict[Any, tuple[Any, ...]] = {}
+
+    def like(self, array: Any) -> tuple[Any, ...]:
+        """The constants, to be used with `array`."""
+        key = (type(array), array.dtype, getattr(array, "device", None))
+        if key not in self._known:
+            xp, device = array_namespace(array), key[2]
+            self._known[key] = tuple(
+                xp.asarray(value, dtype=None if value.dtype.kind in "iu" else array.dtype, device=device)
+                for value in self._values
+            )
+        return self._known[key]

@@ -5,19 +5,29 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from wildrobot.arrays import array_namespace
+import numpy as np
+
+from wildrobot.arrays import Constants, array_namespace
+
+_WW, _WX, _WY, _WZ, _, _XX, _XY, _XZ, _, _, _YY, _YZ, _, _, _, _ZZ = range(16)
+"""Where the products of a quaternion's components stand in their table, row by row."""
+_MATRIX = Constants(
+    np.array([_YY, _XY, _XZ, _XY, _XX, _YZ, _XZ, _YZ, _XX]),
+    np.array([_ZZ, _WZ, _WY, _WZ, _ZZ, _WX, _WY, _WX, _YY]),
+    np.array([1.0, -1.0, 1.0, 1.0, 1.0, -1.0, -1.0, 1.0, 1.0]),
+    np.array([-2.0, 2.0, 2.0, 2.0, -2.0, 2.0, 2.0, 2.0, -2.0]),
+    np.eye(3).reshape(9),
+)
+"""A rotation matrix's entries, row by row: one + scale * (first product + sign * second product)."""
 
 
 def quat_to_matrix(quat: Any) -> Any:
     """Rotation matrix (..., 3, 3) of a unit quaternion (..., 4) wxyz."""
     xp = array_namespace(quat)
-    w, x, y, z = (quat[..., i] for i in range(4))
-    entries = [
-        *(1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)),
-        *(2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)),
-        *(2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)),
-    ]
-    return xp.reshape(xp.stack(entries, axis=-1), (*quat.shape[:-1], 3, 3))
+    first, second, sign, scale, one = _MATRIX.like(quat)
+    product = xp.reshape(quat[..., :, None] * quat[..., None, :], (*quat.shape[:-1], 16))
+    entries = one + scale * (xp.take(product, first, axis=-1) + sign * xp.take(product, second, axis=-1))
+    return xp.reshape(entries, (*quat.shape[:-1], 3, 3))
 
 
 def quat_multiply(a: Any, b: Any) -> Any:
@@ -86,7 +96,8 @@ def heading_split(rotation: Any) -> tuple[Any, Any]:
     """Split world<-body (..., 3, 3) into the heading and the rest.
 
     Heading (yaw, rad) is the direction of the body's forward axis projected on the ground; the rest, heading<-body
-    (..., 3, 3), holds the tilt only. With the body's x axis vertical the heading is that of atan2, arbitrary.
+    (..., 3, 3), holds the tilt only. With the body's x axis vertical the heading is that of atan2, arbitrary. Further
+    columns (..., 3, 3 + k) are vectors, turned from the world into the heading frame along with the body's axes.
     """
     xp = array_namespace(rotation)
     forward_x, forward_y = rotation[..., 0, 0], rotation[..., 1, 0]

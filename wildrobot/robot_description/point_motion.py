@@ -14,22 +14,25 @@ import numpy as np
 from wildrobot.arrays import array_namespace
 from wildrobot.robot_description.mjcf import BodyTree
 
-_Entries = dict[tuple[int, int], Any]
-"""Entries of one 3x3 matrix per chain, not zero everywhere: a float where all chains agree, else (c,)."""
-
 
 @dataclass
-class _Level:
-    """Constants of the hinges that are equally far from the tips of their chains."""
+class _Levels:
+    """Constants of all hinges, from the tips of their chains to the base; `c` chains."""
 
-    skew: _Entries
-    skew_squared: _Entries
-    fixed: _Entries | None
-    """Rotation of the body in its parent; None: the identity."""
+    rows: list[slice]
+    """(depth) the `r` coordinates that each level's hinges turn: two of them, or all three where an axis is oblique."""
+    skew: Any
+    """(depth, r, r, c) cross product matrix of the axes, those coordinates only."""
+    skew_squared: Any
+    """(depth, r, r, c)."""
+    eye: Any
+    """(r, r, 1)."""
     before: list[Any]
-    """Added to each coordinate of the points before the hinge turns them, (c, m+k), or None: nothing."""
+    """(depth) added to the points (3, c, m+k) before the hinge turns them, or None: nothing."""
     after: list[Any]
     """After the hinge has turned them: the anchor again, and without a fixed rotation the offset, too."""
+    fixed: list[Any]
+    """(depth) rotation of the body in its parent (3, 3, c), or None: the identity."""
     offset: list[Any]
     """After the fixed rotation."""
 
@@ -63,93 +66,103 @@ class PointMotion:
             turned = np.moveaxis(np.asarray(directions, dtype=np.float64), -1, 0)
             start = np.concatenate([start, turned], axis=-1)
             moved = np.concatenate([moved, np.zeros(turned.shape[-1])])
-        self._start = list(start)
-        self._levels = [_level(level, moved) for level in levels]
+        self._start = np.stack(
+            [start, np.zeros_like(start)], axis=1
+        )  # positions and velocities, (3, 2, c, m+k)
+        self._levels = _constants_of(levels, moved)
         self._prepared: dict[Any, Any] = {}
 
-    def __call__(self, q: Any, qd: Any) -> tuple[list[Any], list[Any]]:
+    def __call__(self, q: Any, qd: Any) -> tuple[Any, Any]:
         """Motion of the points relative to the base for joints q, qd (n, ...), rad and rad/s.
 
         Returns:
-            positions m and velocities m/s in the base's frame, each a list x, y, z of (c, m+k, ...)
+            positions m and velocities m/s in the base's frame, (3, c, m+k, ...) each
         """
         xp = array_namespace(q)
         joints, start, levels = self._constants(xp, q)
-        if not levels:  # fixed to the base
-            still = xp.zeros_like(q[:1])[None] * start[0]
-            return [value + still for value in start], [still] * 3
-        angle, rate = xp.take(q, joints, axis=0), xp.take(qd, joints, axis=0)
-        shape = (len(levels), -1, *q.shape[1:])
-        sine, versine = xp.reshape(xp.sin(angle), shape), xp.reshape(1.0 - xp.cos(angle), shape)
-        rate = xp.reshape(rate, shape)
-        position = list(start)
-        velocity: list[Any] = [0.0, 0.0, 0.0]
-        for i, level in enumerate(levels):
-            hinge = {key: value[:, None] for key, value in _hinge(level, sine[i], versine[i]).items()}
-            position = _turn(_shift(position, level.before), hinge)
-            velocity = _turn(velocity, hinge) if i else velocity
-            for (row, column), value in level.skew.items():
-                velocity[row] = velocity[row] + (value * rate[i])[:, None] * position[column]
-            position = _shift(position, level.after)
-            if level.fixed is not None:
-                fixed = {key: value[:, None] for key, value in level.fixed.items()}
-                position, velocity = _shift(_turn(position, fixed), level.offset), _turn(velocity, fixed)
-        zero = 0.0 * rate[-1][:, None] * start[0]
-        return [_filled(p, zero) for p in position], [_filled(v, zero) for v in velocity]
+        # what turns positions turns velocities: both in one array, (3, 2, c, m+k, ...)
+        motion = start + xp.zeros_like(q[:1])
+        if not levels.rows:  # fixed to the base
+            return motion[:, 0], motion[:, 1]
+        angle, rate = q[joints, ...], qd[joints, ...]  # (depth, c, ...)
+        turn = levels.skew * xp.sin(angle)[:, None, None]  # Rodrigues' formula
+        turn += levels.skew_squared * (1.0 - xp.cos(angle))[:, None, None]
+        turn += levels.eye
+        turn = turn[:, :, :, None, :, None]  # (depth, r, r, 1, c, 1, ...)
+        spin = (levels.skew * rate[:, None, None])[:, :, :, :, None]
+        for i, rows in enumerate(levels.rows):
+            if levels.before[i] is not None:
+                motion[:, 0] += levels.before[i]
+            turned = _times(turn[i], motion[rows])
+            turned[:, 1] += _times(spin[i], turned[:, 0])
+            motion[rows] = turned
+            if levels.after[i] is not None:
+                motion[:, 0] += levels.after[i]
+            if levels.fixed[i] is not None:
+                motion = _times(levels.fixed[i], motion)
+                motion[:, 0] += levels.offset[i]
+        return motion[:, 0], motion[:, 1]
 
-    def _constants(self, xp: Any, like: Any) -> tuple[Any, list[Any], list[_Level]]:
+    def _constants(self, xp: Any, like: Any) -> tuple[Any, Any, _Levels]:
         """Joint indices, start and levels as arrays of the library, type and dimensions of `like`."""
-        key = (xp.__name__, str(like.dtype), str(getattr(like, "device", "")), like.ndim)
+        device = getattr(like, "device", None)
+        key = (xp.__name__, like.dtype, device, like.ndim)
         if key not in self._prepared:
-            device = getattr(like, "device", None)
+            batch = (1,) * (like.ndim - 1)
 
-            def array(value: Any, lead: int) -> Any:
-                if value is None or isinstance(value, float):
-                    return value
-                shape = value.shape + (1,) * (like.ndim - 1 + lead)
-                return xp.asarray(value.reshape(shape), dtype=like.dtype, device=device)
+            def array(value: Any, *lead: int) -> Any:
+                if value is None:
+                    return None
+                return xp.asarray(value.reshape(*value.shape, *lead, *batch), dtype=like.dtype, device=device)
 
-            def entries(values: _Entries) -> _Entries:
-                return {k: array(v, 0) for k, v in values.items()}
-
-            def fixed(values: _Entries) -> _Entries:
-                one = np.ones(len(self._joints[0]))
-                return {k: array(one * v, 0) for k, v in values.items()}
-
-            levels = [
-                _Level(
-                    skew=entries(level.skew),
-                    skew_squared=entries(level.skew_squared),
-                    fixed=None if level.fixed is None else fixed(level.fixed),
-                    before=[array(v, 0) for v in level.before],
-                    after=[array(v, 0) for v in level.after],
-                    offset=[array(v, 0) for v in level.offset],
-                )
-                for level in self._levels
-            ]
-            joints = xp.asarray(self._joints.reshape(-1), device=device)
-            self._prepared[key] = (joints, [array(v, 0) for v in self._start], levels)
+            one = self._levels
+            levels = _Levels(
+                rows=one.rows,
+                skew=array(one.skew),
+                skew_squared=array(one.skew_squared),
+                eye=array(one.eye),
+                before=[array(v) for v in one.before],
+                after=[array(v) for v in one.after],
+                fixed=[None if v is None else array(v[:, :, None], 1) for v in one.fixed],
+                offset=[array(v) for v in one.offset],
+            )
+            joints = xp.asarray(self._joints, device=device)
+            self._prepared[key] = (joints, array(self._start), levels)
         return self._prepared[key]
 
 
-def _level(bodies: tuple[Any, ...], moved: Any) -> _Level:
-    def shifts(by: Any) -> list[Any]:
-        steps = [value[:, None] * moved for value in by.T]
-        return [step if np.any(step) else None for step in steps]
+def _constants_of(levels: list[tuple[Any, ...]], moved: Any) -> _Levels:
+    def shift(by: Any) -> Any:
+        """(c, 3) m as what moved points (3, c, m+k) get, None where that is nothing."""
+        step = by.T[:, :, None] * moved
+        return step if np.any(step) else None
 
-    anchor = np.array([body.joint.anchor for body in bodies])
-    offset = np.array([body.pos for body in bodies])
-    fixed = np.array([_matrix(body.quat) for body in bodies])
-    plain = bool(np.all(fixed == np.eye(3)))
-    skew = np.array([_skew(body.joint.axis) for body in bodies])
-    return _Level(
-        skew=_entries(skew),
-        skew_squared=_entries(skew @ skew),
-        fixed=None if plain else _entries(fixed),
-        before=shifts(-anchor),
-        after=shifts(anchor + offset if plain else anchor),
-        offset=shifts(offset),
-    )
+    skews = [np.array([_skew(body.joint.axis) for body in level]) for level in levels]
+    rows = [_turned(skew) for skew in skews]
+    widths = {len(range(3)[one]) for one in rows}
+    if len(widths) > 1:
+        rows, widths = [slice(0, 3)] * len(rows), {3}
+    width = max(widths, default=3)
+    found = _Levels(rows, [], [], np.eye(width)[:, :, None], [], [], [], [])
+    for level, skew, turned in zip(levels, skews, rows, strict=True):
+        anchor = np.array([body.joint.anchor for body in level])
+        offset = np.array([body.pos for body in level])
+        fixed = np.array([_matrix(body.quat) for body in level])
+        plain = bool(np.all(fixed == np.eye(3)))
+        for matrices, known in ((skew, found.skew), (skew @ skew, found.skew_squared)):
+            known.append(np.moveaxis(matrices[:, turned, turned], 0, -1))
+        found.before.append(shift(-anchor))
+        found.after.append(shift(anchor + offset if plain else anchor))
+        found.fixed.append(None if plain else np.moveaxis(fixed, 0, -1))
+        found.offset.append(shift(offset))
+    found.skew, found.skew_squared = np.array(found.skew), np.array(found.skew_squared)
+    return found
+
+
+def _turned(skew: Any) -> slice:
+    """The coordinates that rotations about axes with the cross product matrices (c, 3, 3) change."""
+    changed = np.flatnonzero(np.any(skew != 0.0, axis=(0, 2)))
+    return slice(changed[0], changed[-1] + 1, changed[-1] - changed[0]) if len(changed) == 2 else slice(0, 3)
 
 
 def _skew(axis: Any) -> Any:
@@ -162,40 +175,9 @@ def _matrix(quat: Any) -> Any:
     return np.eye(3) + 2.0 * (quat[0] * k + k @ k)
 
 
-def _entries(matrices: Any) -> _Entries:
-    found: _Entries = {}
-    for i, j in zip(*np.nonzero(np.any(matrices != 0.0, axis=0)), strict=True):
-        values = matrices[:, i, j]
-        found[int(i), int(j)] = float(values[0]) if np.all(values == values[0]) else values
-    return found
-
-
-def _hinge(level: _Level, sine: Any, versine: Any) -> _Entries:
-    """Rodrigues: 1 + sin K + (1 - cos) K^2, where it is not the identity; entries are (c, ...)."""
-    entries: _Entries = {key: value * sine for key, value in level.skew.items()}
-    for key, value in level.skew_squared.items():
-        square = value * versine
-        square = square + entries[key] if key in entries else square
-        entries[key] = 1.0 + square if key[0] == key[1] else square
-    return entries
-
-
-def _turn(vector: list[Any], matrix: _Entries) -> list[Any]:
-    """Matrix times vector by coordinates; a row without entries is a row of the identity."""
-    result = []
-    for i in range(3):
-        terms = [matrix[i, j] * vector[j] for j in range(3) if (i, j) in matrix]
-        row = terms[0] if terms else vector[i]
-        for term in terms[1:]:
-            row = row + term
-        result.append(row)
-    return result
-
-
-def _shift(position: list[Any], by: list[Any]) -> list[Any]:
-    return [p if b is None else p + b for p, b in zip(position, by, strict=True)]
-
-
-def _filled(value: Any, zero: Any) -> Any:
-    """A coordinate that nothing has moved still gets the shape of the batch."""
-    return value if getattr(value, "shape", None) == zero.shape else value + zero
+def _times(matrix: Any, vector: Any) -> Any:
+    """(r, s, ...) times (s, ...), column by column: a fixed order of additions, whatever the batch."""
+    total = matrix[:, 0] * vector[0]
+    for column in range(1, len(vector)):
+        total += matrix[:, column] * vector[column]
+    return total

@@ -55,7 +55,9 @@ class GaitClock(Stateful):
     def tick(self, command: Any) -> Any:
         """Clock reading (..., 2) = (sin, cos) for this tick, then advance by one tick."""
         moving = is_moving(self._spec, command)
-        reading = np.stack([np.sin(self.phase), np.cos(self.phase)], axis=-1) * moving[..., None]
+        reading = np.empty((*self.phase.shape, 2))
+        reading[..., 0], reading[..., 1] = np.sin(self.phase), np.cos(self.phase)
+        reading *= moving[..., None]
         advance = 2.0 * math.pi * stride_hz(self._spec, command) * self._spec.control_dt
         self.phase = np.where(moving, np.remainder(self.phase + advance, 2.0 * math.pi), 0.0)
         self.moving = moving
@@ -90,8 +92,10 @@ class HeadingHold(Stateful):
         user = np.asarray(user, dtype=np.float64)
         turning = np.abs(user[..., 1]) > 1e-6
         standing = ~is_moving(self._spec, user)
-        self._target = np.where(np.isnan(self._target), yaw + self._offset, self._target)
-        self._target = np.where(turning | standing, yaw, self._target)
-        correction = np.clip(self._gain * wrap_angle(self._target - yaw), -self._limit, self._limit)
-        yaw_rate = np.where(turning, user[..., 1], np.where(standing, 0.0, correction))
-        return np.stack([user[..., 0], yaw_rate], axis=-1)
+        target = np.where(np.isnan(self._target), yaw + self._offset, self._target)
+        self._target = np.where(turning | standing, yaw, target)
+        correction = self._gain * wrap_angle(self._target - yaw)
+        correction = np.minimum(np.maximum(correction, -self._limit), self._limit)
+        command = user.copy()
+        command[..., 1] = np.where(turning, user[..., 1], np.where(standing, 0.0, correction))
+        return command

@@ -21,7 +21,7 @@ import numpy as np
 from wildrobot.arrays import array_namespace
 from wildrobot.robot_description import RobotSpec
 from wildrobot.robot_description.point_motion import PointMotion
-from wildrobot.rotations import heading_split, quat_to_matrix, rotate_heading
+from wildrobot.rotations import heading_split, quat_to_matrix
 from wildrobot.runtime.sensor_frame import SensorFrame
 from wildrobot.state import Stateful
 
@@ -140,51 +140,47 @@ class StateEstimator(Stateful):
         if self._fresh is None:
             self.reset(frame)
         xp = array_namespace(frame.joint_position)
-        points, point_velocity = self._legs(
-            _first(xp, frame.joint_position), _first(xp, frame.joint_velocity)
-        )
-        torso, torso_velocity = self._torso(
-            _first(xp, frame.joint_position), _first(xp, frame.joint_velocity)
-        )
-        imu_point, imu_velocity = [p[0, 0] for p in torso], [v[0, 0] for v in torso_velocity]
-        pelvis_from_imu = xp.stack([p[0, 1:] for p in torso])
+        joints = _first(xp, frame.joint_position), _first(xp, frame.joint_velocity)
+        points, point_velocity = self._legs(*joints)
+        torso, torso_velocity = self._torso(*joints)
+        imu_point, imu_velocity = torso[:, 0, 0], torso_velocity[:, 0, 0]
+        pelvis_from_imu = torso[:, 0, 1:]
         world_from_imu = _first(xp, quat_to_matrix(frame.imu_quaternion), 2)
         world_from_pelvis = _times_transposed(world_from_imu, pelvis_from_imu)
         gyro = _first(xp, frame.imu_angular_velocity)
-        rate = _apply(pelvis_from_imu, gyro) - _spin(xp, pelvis_from_imu, [v[0, 1:] for v in torso_velocity])
-        acceleration = _apply(world_from_imu, _first(xp, frame.imu_acceleration)) - _up(xp, gyro)
+        rate = _apply(pelvis_from_imu, gyro) - _spin(xp, pelvis_from_imu, torso_velocity[:, 0, 1:])
+        acceleration = _apply(world_from_imu, _first(xp, frame.imu_acceleration))
+        acceleration[2] -= GRAVITY  # of the specific force
         # by how much the IMU's point is faster than the pelvis's origin, pelvis frame
-        lead = _sum(_cross(rate, imu_point), imu_velocity)
-        point_velocity = _sum(_cross([r[None, None] for r in rate], points), point_velocity)
-        switches = _first(xp, frame.foot_contact)
-        flat = xp.take(switches, xp.asarray(self._switches.reshape(-1)), axis=0)
-        contact = xp.reshape(flat, (*self._switches.shape, *flat.shape[1:]))
+        lead = _cross(xp, rate, imu_point) + imu_velocity
+        point_velocity = _cross(xp, rate[:, None, None], points) + point_velocity
+        contact = _first(xp, frame.foot_contact)[self._switches]
         soles = _apply(world_from_pelvis[:, :, None, None], points)
         reach = _apply(world_from_pelvis, imu_point)[:, None, None] - soles
-        trusted = xp.all(frame.joint_valid, axis=-1) & frame.imu_valid & frame.foot_valid
+        trusted = frame.joint_valid.all(-1) & frame.imu_valid & frame.foot_valid
 
-        if bool(xp.any(self._fresh)):
-            self._start(xp, frame, acceleration, reach, -xp.min(xp.min(soles[2], axis=0), axis=0))
+        if self._fresh.any():
+            self._start(xp, frame, acceleration, reach, -xp.min(soles[2], axis=(0, 1)))
         elapsed = frame.time_s - self._time
         dt = xp.clip(elapsed, 0.0, self.config.max_gap_s)
         gain = self._predict(xp, acceleration, frame.imu_valid, dt)
         # by joint velocities: the mean of each foot's points in contact
-        share, standing = _shares(xp, contact)
-        odometry = [a - xp.sum(share * v, axis=1) for a, v in zip(lead, point_velocity, strict=True)]
+        share, standing = _shares(contact)
+        odometry = lead[:, None] - (share * point_velocity).sum(2)
         measured = _apply(world_from_pelvis[:, :, None], odometry)
-        step = xp.where(dt == elapsed, dt, xp.zeros_like(dt))
-        measured = self._with_displacement(
-            xp, measured, reach, contact * _number(xp, trusted, dt), gain, step
-        )
+        step = xp.where(dt == elapsed, dt, 0.0)
+        measured = self._with_displacement(xp, measured, reach, contact * trusted, gain, step)
         self._correct(xp, measured, standing & trusted, dt)
         velocity = self._velocity - _apply(world_from_pelvis, lead)
         self._follow_height(xp, -soles[2], contact > 0.0, trusted, velocity[2], dt)
         self._time = frame.time_s + 0.0
         self._fresh = xp.zeros_like(self._fresh)
 
-        yaw, tilt = heading_split(_last(xp, world_from_pelvis, 2))
+        columns = xp.concat([world_from_pelvis, velocity[:, None]], axis=1)
+        yaw, turned = heading_split(_last(xp, columns, 2))
+        tilt = turned[..., :3]
         return Estimate(
-            linear_velocity=rotate_heading(yaw, _last(xp, velocity), inverse=True),
+            linear_velocity=turned[..., 3],
             angular_velocity=_last(xp, _apply(_first(xp, tilt, 2), rate)),
             projected_gravity=_last(xp, -world_from_pelvis[2]),
             pelvis_rotation=tilt,
@@ -195,13 +191,13 @@ class StateEstimator(Stateful):
 
     def _start(self, xp: Any, frame: SensorFrame, acceleration: Any, reach: Any, depth: Any) -> None:
         """Fresh rows: a wide prior around zero, which feet in contact replace; they have stood for long."""
-        fresh, zero = self._fresh, xp.zeros_like(self._velocity)
-        self._velocity = xp.where(fresh, zero, self._velocity)
-        self._variance = xp.where(fresh, zero + self.config.initial_speed_m_s**2, self._variance)
+        fresh = self._fresh
+        self._velocity = xp.where(fresh, 0.0, self._velocity)
+        self._variance = xp.where(fresh, self.config.initial_speed_m_s**2, self._variance)
         self._acceleration = xp.where(fresh, acceleration, self._acceleration)
-        self._stance_time = xp.where(fresh, xp.ones_like(self._stance_time), self._stance_time)
+        self._stance_time = xp.where(fresh, 1.0, self._stance_time)
         self._reach = xp.where(fresh, reach, self._reach)
-        self._stood = xp.where(fresh, xp.zeros_like(self._stood), self._stood)
+        self._stood = xp.where(fresh, 0.0, self._stood)
         self._height = xp.where(fresh, depth, self._height)
         self._time = xp.where(fresh, frame.time_s + 0.0, self._time)
 
@@ -210,11 +206,10 @@ class StateEstimator(Stateful):
         config = self.config
         change = config.acceleration_change * (acceleration - self._acceleration)
         variance = change * change + config.acceleration_noise_m_s2**2
-        blind = xp.zeros_like(variance) + config.blind_acceleration_m_s2**2
-        gain = 0.5 * dt * (self._acceleration + acceleration)
-        gain = xp.where(seen, gain, xp.zeros_like(gain))
+        gain = xp.where(seen, 0.5 * dt * (self._acceleration + acceleration), 0.0)
         self._velocity = self._velocity + gain
-        self._variance = self._variance + dt * dt * xp.where(seen, variance, blind)
+        variance = xp.where(seen, variance, config.blind_acceleration_m_s2**2)
+        self._variance = self._variance + dt * dt * variance
         self._acceleration = xp.where(seen, acceleration, self._acceleration)
         return gain
 
@@ -226,49 +221,45 @@ class StateEstimator(Stateful):
         `reach` (3, feet, points, ...) m leads from the points to the IMU, world; its change over `dt` s gives
         the mean velocity; half of what the tick gained brings it to the tick's end.
         """
-        share, stood = _shares(xp, standing * self._stood)
-        stood = stood & (dt > 0.0)
-        way = xp.sum(share * (reach - self._reach), axis=2)
-        moved = way / xp.where(dt > 0.0, dt, xp.ones_like(dt)) + 0.5 * gain[:, None]
+        share, stood = _shares(standing * self._stood)
+        moving = dt > 0.0
+        way = (share * (reach - self._reach)).sum(2)
+        moved = way / xp.where(moving, dt, 1.0) + 0.5 * gain[:, None]
         self._reach, self._stood = reach, standing
-        return measured + self.config.displacement_share * _number(xp, stood, dt) * (moved - measured)
+        return measured + self.config.displacement_share * (stood & moving) * (moved - measured)
 
     def _correct(self, xp: Any, measured: Any, used: Any, dt: Any) -> None:
         """Weigh the odometry (3, feet, ...) m/s, world, of the feet `used` against the prediction."""
         config = self.config
-        stance = self._stance_time + dt
-        self._stance_time = xp.where(used, stance, xp.zeros_like(stance))
+        self._stance_time = xp.where(used, self._stance_time + dt, 0.0)
         landing = 1.0 + (config.landing_factor - 1.0) * xp.exp(
             self._stance_time * (-1.0 / config.landing_time_s)
         )
         noise = (config.leg_noise_m_s * landing) ** 2
         innovation = measured - self._velocity[:, None]
-        surprise = xp.sum(innovation * innovation / (self._variance[:, None] + noise), axis=0)
+        surprise = (innovation * innovation / (self._variance[:, None] + noise)).sum(0)
         freedom = config.outlier_freedom
-        information = xp.where(used, (freedom + 3.0) / ((freedom + surprise) * noise), xp.zeros_like(noise))
-        total = 1.0 / self._variance + xp.sum(information, axis=0)
-        self._velocity = self._velocity + xp.sum(information * innovation, axis=1) / total
+        information = xp.where(used, (freedom + 3.0) / ((freedom + surprise) * noise), 0.0)
+        total = 1.0 / self._variance + information.sum(0)
+        self._velocity = self._velocity + (information * innovation).sum(1) / total
         self._variance = 1.0 / total
 
     def _follow_height(self, xp: Any, depth: Any, contact: Any, trusted: Any, climb: Any, dt: Any) -> None:
         """Height from the `depth` (feet, points, ...) m of the lowest sole in contact, or by `climb`."""
-        lowest = xp.max(xp.max(xp.where(contact, depth, -xp.ones_like(depth)), axis=0), axis=0)
-        measured = xp.any(xp.any(contact, axis=0), axis=0) & trusted
+        lowest = xp.max(xp.where(contact, depth, -xp.inf), axis=(0, 1))
+        measured = (lowest > -xp.inf) & trusted
         carried = self._height + climb * dt
         self._height = xp.where(measured, carried + self.config.height_gain * (lowest - carried), carried)
 
 
-def _shares(xp: Any, contact: Any) -> tuple[Any, Any]:
+def _shares(contact: Any) -> tuple[Any, Any]:
     """Weights (feet, points, ...) of the mean over each foot's points in contact, and whether it has any.
 
     The points of one foot share the errors of its joints, so they count once.
     """
-    count = xp.sum(contact, axis=1)
-    return contact / xp.where(count > 0.0, count, xp.ones_like(count))[:, None], count > 0.0
-
-
-def _number(xp: Any, flag: Any, like: Any) -> Any:
-    return xp.astype(flag, like.dtype)
+    count = contact.sum(1)
+    some = count > 0.0
+    return contact / (count + ~some)[:, None], some
 
 
 def _first(xp: Any, array: Any, count: int = 1) -> Any:
@@ -286,11 +277,6 @@ def _last(xp: Any, array: Any, count: int = 1) -> Any:
     return xp.permute_dims(array, (*range(count, array.ndim), *range(count)))
 
 
-def _up(xp: Any, like: Any) -> Any:
-    """The specific force of standing still, world, (3, 1...)."""
-    return xp.reshape(xp.asarray([0.0, 0.0, GRAVITY], dtype=like.dtype), (3,) + (1,) * (like.ndim - 1))
-
-
 def _apply(matrix: Any, vector: Any) -> Any:
     """(r, 3, ...) times (3, ...)."""
     return matrix[:, 0] * vector[0] + matrix[:, 1] * vector[1] + matrix[:, 2] * vector[2]
@@ -301,15 +287,12 @@ def _times_transposed(a: Any, b: Any) -> Any:
     return a[:, None, 0] * b[None, :, 0] + a[:, None, 1] * b[None, :, 1] + a[:, None, 2] * b[None, :, 2]
 
 
-def _cross(a: Any, b: Any) -> list[Any]:
-    """Cross product of three coordinates each."""
-    return [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]]
+def _cross(xp: Any, a: Any, b: Any) -> Any:
+    """Cross product of (3, ...) and (3, ...)."""
+    a, b = xp.concat([a, a[:2]]), xp.concat([b, b[:2]])  # x y z x y
+    return a[1:4] * b[2:5] - a[2:5] * b[1:4]
 
 
-def _sum(a: list[Any], b: list[Any]) -> list[Any]:
-    return [x + y for x, y in zip(a, b, strict=True)]
-
-
-def _spin(xp: Any, axes: Any, velocity: list[Any]) -> Any:
+def _spin(xp: Any, axes: Any, velocity: Any) -> Any:
     """Angular velocity (3, ...) of a frame with the given axes (its columns) and their velocities."""
-    return 0.5 * xp.sum(xp.stack(_cross(axes, velocity)), axis=1)
+    return 0.5 * _cross(xp, axes, velocity).sum(1)

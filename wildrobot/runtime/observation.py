@@ -109,6 +109,9 @@ class ObservationBuilder(Stateful):
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
         self.size = layout_size(layout)
+        self._scale = np.concatenate([np.full(term.size, term.scale) for term in layout])
+        # where a value of the next memory stands in [memory, newest], and in newest alone
+        self._moved, self._newest = _places(layout)
         self._memory: Any = None
 
     def push(self, values: dict[str, Any], fresh: Any) -> Any:
@@ -121,16 +124,22 @@ class ObservationBuilder(Stateful):
         if self._memory is None or self._memory.shape[:-1] != shape:
             self._memory = np.zeros((*shape, self.size), dtype=np.float32)
             fresh = np.ones(shape, dtype=bool)
-        memory, start, any_fresh = self._memory, 0, bool(np.any(fresh))
-        for term in self.layout:
-            stop = start + term.size * term.frames
-            value = np.asarray(values[term.name] * term.scale, dtype=np.float32)
-            if term.frames > 1:
-                memory[..., start : stop - term.size] = memory[..., start + term.size : stop].copy()
-            memory[..., stop - term.size : stop] = value
-            if any_fresh and term.frames > 1:
-                filled = np.concatenate([value] * (term.frames - 1), axis=-1)
-                past = memory[..., start : stop - term.size]
-                memory[..., start : stop - term.size] = np.where(np.asarray(fresh)[..., None], filled, past)
-            start = stop
-        return memory.copy()
+        newest = np.concatenate([values[term.name] for term in self.layout], axis=-1) * self._scale
+        newest = newest.astype(np.float32)
+        self._memory = np.concatenate([self._memory, newest], axis=-1).take(self._moved, axis=-1)
+        if fresh.any():
+            filled = newest.take(self._newest, axis=-1)
+            self._memory = np.where(np.asarray(fresh)[..., None], filled, self._memory)
+        return self._memory
+
+
+def _places(layout: Layout) -> tuple[Any, Any]:
+    """(D,) indices into [memory (D), newest] that move every slice on by one tick, and into newest alone."""
+    size = layout_size(layout)
+    moved, newest, start, first = [], [], 0, 0
+    for term in layout:
+        own = first + np.arange(term.size)
+        moved += [start + term.size + np.arange((term.frames - 1) * term.size), size + own]
+        newest += [own] * term.frames
+        start, first = start + term.frames * term.size, first + term.size
+    return np.concatenate(moved), np.concatenate(newest)

@@ -100,15 +100,19 @@ def drop_not_finite(frame: SensorFrame, last: SensorFrame | None) -> SensorFrame
 
     Without a `last`, what is not a number stays to be seen. Infinite counts as not a number.
     """
+    times = frame.time_s, frame.imu_time_s, frame.foot_time_s
+    joints = frame.joint_position, frame.joint_velocity, frame.joint_time_s
+    imu_parts = frame.imu_quaternion, frame.imu_angular_velocity, frame.imu_acceleration
+    every = (*(np.asarray(time)[..., None] for time in times), *joints, *imu_parts, frame.foot_contact)
+    if np.isfinite(np.concatenate(every, axis=-1)).all():
+        return frame
     when = np.isfinite(frame.time_s)  # without it, nothing in the frame has an age
     joint = when[..., None] & np.isfinite(frame.joint_position) & np.isfinite(frame.joint_velocity)
     joint = joint & np.isfinite(frame.joint_time_s)
     imu = when & np.isfinite(frame.imu_time_s)
-    for part in (frame.imu_quaternion, frame.imu_angular_velocity, frame.imu_acceleration):
+    for part in imu_parts:
         imu = imu & np.all(np.isfinite(part), axis=-1)
     foot = when & np.all(np.isfinite(frame.foot_contact), axis=-1) & np.isfinite(frame.foot_time_s)
-    if np.all(joint) and np.all(imu) and np.all(foot):
-        return frame
     marked = dataclasses.replace(
         frame,
         joint_valid=frame.joint_valid & joint,
