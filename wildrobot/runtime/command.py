@@ -55,9 +55,8 @@ class GaitClock(Stateful):
     def tick(self, command: Any) -> Any:
         """Clock reading (..., 2) = (sin, cos) for this tick, then advance by one tick."""
         moving = is_moving(self._spec, command)
-        reading = np.empty((*self.phase.shape, 2))
-        reading[..., 0], reading[..., 1] = np.sin(self.phase), np.cos(self.phase)
-        reading *= moving[..., None]
+        reading = np.empty((*np.shape(moving), 2))
+        reading[..., 0], reading[..., 1] = np.sin(self.phase) * moving, np.cos(self.phase) * moving
         advance = 2.0 * math.pi * stride_hz(self._spec, command) * self._spec.control_dt
         self.phase = np.where(moving, np.remainder(self.phase + advance, 2.0 * math.pi), 0.0)
         self.moving = moving
