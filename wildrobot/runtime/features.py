@@ -40,11 +40,9 @@ def compute_features(frame: SensorFrame, estimate: Estimate) -> Any:
     """
     xp = array_namespace(frame.joint_position)
     velocity = estimate.linear_velocity
-    speed = xp.sqrt(xp.sum(velocity * velocity, axis=-1, keepdims=True))
+    speed = xp.sqrt((velocity * velocity).sum(-1))[..., None]
     moving = speed >= MIN_DIRECTION_SPEED
-    direction = xp.where(
-        moving, velocity / xp.where(moving, speed, xp.ones_like(speed)), xp.zeros_like(velocity)
-    )
+    direction = xp.where(moving, velocity / xp.where(moving, speed, 1.0), 0.0)
     return xp.concat(
         [
             frame.joint_position,
