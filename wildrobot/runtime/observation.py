@@ -26,6 +26,10 @@ class ObservationTerm:
 
 
 Layout = tuple[ObservationTerm, ...]
+DEFAULT_FRAMES = {
+    "features": 2, "projected_gravity": 1, "linear_velocity": 1, "command": 1, "previous_action": 2, "gait_clock": 1,
+}  # fmt: skip
+"""Slices and their number of history frames that policies are trained with unless told."""
 
 
 def term_sizes(spec: RobotSpec) -> dict[str, int]:
@@ -56,15 +60,7 @@ def make_layout(spec: RobotSpec, frames: dict[str, int]) -> Layout:
 
 def default_layout(spec: RobotSpec) -> Layout:
     """The layout that the shipped presets train with."""
-    frames = {
-        "features": 2,
-        "projected_gravity": 1,
-        "linear_velocity": 1,
-        "command": 1,
-        "previous_action": 2,
-        "gait_clock": 1,
-    }
-    return make_layout(spec, frames)
+    return make_layout(spec, DEFAULT_FRAMES)
 
 
 def layout_size(layout: Layout) -> int:

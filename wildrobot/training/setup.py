@@ -15,7 +15,7 @@ from wildrobot.errors import UserError
 from wildrobot.robot_description import RobotSpec
 from wildrobot.robot_description.mirror import joined
 from wildrobot.runtime.features import feature_mirror
-from wildrobot.runtime.observation import make_layout
+from wildrobot.runtime.observation import DEFAULT_FRAMES, make_layout
 from wildrobot.runtime.randomization import FULL, Randomization
 from wildrobot.runtime.simulation import Simulation
 from wildrobot.runtime.window import windows_of
@@ -61,12 +61,7 @@ class TrainConfig:
     episode_s: float = 20.0
     hidden: tuple[int, ...] = (256, 128)
     """Hidden layers of actor and critic."""
-    observation: dict[str, int] = field(
-        default_factory=lambda: {
-            "features": 2, "projected_gravity": 1, "linear_velocity": 1, "command": 1, "previous_action": 2,
-            "gait_clock": 1,
-        }
-    )  # fmt: skip
+    observation: dict[str, int] = field(default_factory=DEFAULT_FRAMES.copy)
     """Observation slices and their number of frames."""
     checkpoint_every: int = 25
     tensorboard: bool = True
