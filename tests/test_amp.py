@@ -397,10 +397,16 @@ def test_the_governor_goes_by_a_running_accuracy() -> None:
     assert governor.accuracy == pytest.approx(running[-1])
 
 
-def test_a_discriminator_that_stays_too_strong_learns_in_every_fourth_iteration() -> None:
+def test_a_discriminator_that_stays_too_strong_learns_ever_more_rarely() -> None:
     governor = Governor(GovernorConfig(memory=0.0))
-    assert [governor.updates(0.9, 3)[0] for _ in range(9)] == [0, 0, 0, 3, 0, 0, 0, 3, 0]
+    decisions = [governor.updates(0.9, 3)[0] for _ in range(28)]
+    assert [i + 1 for i, count in enumerate(decisions) if count] == [4, 4 + 8, 4 + 8 + 16]
     assert [governor.updates(accuracy, 3)[0] for accuracy in (0.7, 0.9, 0.9, 0.9, 0.9)] == [3, 0, 0, 0, 3]
+
+
+def test_no_rest_is_longer_than_the_longest() -> None:
+    governor = Governor(GovernorConfig(memory=0.0, rest_iterations=2, longest_rest=3))
+    assert [governor.updates(0.9, 3)[0] for _ in range(8)] == [0, 3, 0, 0, 3, 0, 0, 3]
 
 
 def test_without_a_governor_the_discriminator_always_learns() -> None:

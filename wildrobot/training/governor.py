@@ -20,14 +20,17 @@ class GovernorConfig:
     hurry: int = 2
     """Factor on the number of updates below the band."""
     rest_iterations: int = 4
-    """Above the band it learns in one of so many iterations only. Not never: a policy that is no longer watched drifts
-    away from the reference in whatever the discriminator has not learned to see."""
+    """Above the band it learns in one of so many iterations only, and each time that this was not enough in one of
+    twice as many. Not never: a policy that is no longer watched drifts away from the reference in whatever the
+    discriminator has not learned to see."""
+    longest_rest: int = 32
+    """Iterations that a rest lasts at most."""
 
 
 class Governor(Stateful):
     """Decides from a running accuracy how many updates an iteration gets."""
 
-    state_fields = ("accuracy", "rested")
+    state_fields = ("accuracy", "rested", "rest")
 
     def __init__(self, config: GovernorConfig) -> None:
         self.config = config
@@ -35,6 +38,8 @@ class Governor(Stateful):
         """Running held-out accuracy; negative before the first figure."""
         self.rested = 0
         """Iterations at rest in a row."""
+        self.rest = config.rest_iterations
+        """Length of the present rest, with the iteration in which it learns again."""
 
     def updates(self, accuracy: float, configured: int) -> tuple[int, str]:
         """Number of updates of this iteration, given its held-out `accuracy`, and why."""
@@ -42,9 +47,11 @@ class Governor(Stateful):
         self.accuracy = keep * self.accuracy + (1.0 - keep) * accuracy
         low, high = self.config.band
         strong = self.config.enabled and self.accuracy > high
-        self.rested = self.rested + 1 if strong else 0
-        if strong and self.rested % self.config.rest_iterations:
+        if strong and self.rested + 1 < self.rest:
+            self.rested += 1
             return 0, f"rests: accuracy {self.accuracy:.2f} is above {high:.2f}"
+        self.rested = 0
+        self.rest = min(2 * self.rest, self.config.longest_rest) if strong else self.config.rest_iterations
         if strong or not self.config.enabled or self.accuracy >= low:
             return configured, "learns"
         return self.config.hurry * configured, f"hurries: accuracy {self.accuracy:.2f} is below {low:.2f}"
