@@ -13,6 +13,7 @@ from runtime_helpers import SPEC, frame_at, no_health
 
 from wildrobot.errors import UserError
 from wildrobot.rotations import quat_from_rotvec, quat_multiply
+from wildrobot.runtime.pelvis_tilt import PelvisTilt
 from wildrobot.runtime.safety import (
     COAST_TICKS,
     DEBOUNCE_TICKS,
@@ -20,7 +21,6 @@ from wildrobot.runtime.safety import (
     Health,
     Level,
     SafetySupervisor,
-    tilt,
 )
 
 HOME = SPEC.default_joint_pos[None]
@@ -53,11 +53,11 @@ def still(ticks: int) -> list[Any]:
 def test_tilt_is_the_angle_of_the_pelvis_whatever_the_waist_does(
     angle: float, axis: int, waist: float
 ) -> None:
-    assert tilt(SPEC, tilted(angle, axis, waist)) == pytest.approx(abs(angle), abs=1e-9)
+    assert PelvisTilt(SPEC)(tilted(angle, axis, waist)) == pytest.approx(abs(angle), abs=1e-9)
 
 
 def test_tilt_does_not_depend_on_north() -> None:
-    assert tilt(SPEC, tilted(2.0, axis=2)) == pytest.approx(0.0, abs=1e-7)
+    assert PelvisTilt(SPEC)(tilted(2.0, axis=2)) == pytest.approx(0.0, abs=1e-7)
 
 
 def test_tilt_does_not_depend_on_how_the_imu_is_mounted() -> None:
@@ -65,7 +65,7 @@ def test_tilt_does_not_depend_on_how_the_imu_is_mounted() -> None:
     spec.imu_mount = quat_from_rotvec(np.array([1.0, -0.5, 2.0]))
     leaning = quat_from_rotvec(np.array([0.7, 0.0, 0.0]))
     frame = frame_at(quaternion=quat_multiply(leaning, spec.imu_mount))
-    assert tilt(spec, frame) == pytest.approx(0.7, abs=1e-9)
+    assert PelvisTilt(spec)(frame) == pytest.approx(0.7, abs=1e-9)
 
 
 def test_upside_down_is_a_fall() -> None:
