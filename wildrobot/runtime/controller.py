@@ -140,6 +140,7 @@ class Controller:
         if timer.ticks % round(spec.control_hz / STATUS_HZ) == 0:
             publish.status(lambda: self.watch.line(directive.state.value, given_user))
         self._count(directive.state, given_user, decision.signal, style)
+        publish.end()
         timer.mark("publish")
         over = command.end or self.outcome.fault is not None
         self.ended = (over and directive.state is State.LIMP) or (
