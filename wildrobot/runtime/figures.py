@@ -55,8 +55,8 @@ class SwingFigures:
     def take(self, spec: RobotSpec, truth: Any, active: Any = True) -> None:
         """`update` from the simulator's truth."""
         pads = spec.foot_pads
-        down = np.any(truth.foot_force[:, pads] > FOOT_DOWN_N, axis=-1)
-        self.update(down, np.min(truth.foot_position[:, pads, 2], axis=-1), active)
+        down = (truth.foot_force[:, pads] > FOOT_DOWN_N).any(axis=-1)
+        self.update(down, truth.foot_position[:, pads, 2].min(axis=-1), active)
 
     def restart(self) -> None:
         """What comes next does not follow from what came last."""
