@@ -61,6 +61,8 @@ class EventList:
 
     def status(self, *_: Any) -> None: ...
 
+    def end(self) -> None: ...
+
 
 class LoopSession:
     """One run: `tick` is one control period of everything."""

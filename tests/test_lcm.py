@@ -143,6 +143,7 @@ def test_a_full_queue_drops_and_counts_instead_of_waiting(monkeypatch: pytest.Mo
     began = time.monotonic()
     for _ in range(10):
         sender.put("robot_event", event_message())
+        sender.flush()
     assert sender.dropped == 6
     assert time.monotonic() - began < 0.4
 

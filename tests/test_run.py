@@ -112,7 +112,7 @@ def test_the_timer_s_percentiles_and_stages(monkeypatch: pytest.MonkeyPatch) -> 
     assert timer.work.max_ns == 31 * MS
     assert (timer.missed, timer.missed_in_a_row, timer.lateness.max_ns) == (1, 0, 99)
     assert timer.compute.max_ns == 0  # reading and writing is the robot's
-    window = timer.stage_window_ms()
+    window = timer.window().stages_ms()
     assert window["max"] == pytest.approx([1.0, 30.0])
     assert window["p50"] == pytest.approx([1.0, 2.0])
     assert timer.by_stage["write"].summary()["p99_ms"] == pytest.approx(2.0, abs=0.021)

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from heron_helpers import HERON
 from runtime_helpers import SPEC, frame_at, no_health
 
 from wildrobot.errors import UserError
-from wildrobot.rotations import quat_from_rotvec, quat_multiply
+from wildrobot.robot_description import load_robot
+from wildrobot.robot_description.kinematics import Kinematics
+from wildrobot.robot_description.mjcf import read_mjcf
+from wildrobot.rotations import quat_from_rotvec, quat_multiply, quat_to_matrix
+from wildrobot.runtime.pelvis_tilt import PelvisTilt
 from wildrobot.runtime.safety import (
     COAST_TICKS,
     DEBOUNCE_TICKS,
@@ -20,7 +26,6 @@ from wildrobot.runtime.safety import (
     Health,
     Level,
     SafetySupervisor,
-    tilt,
 )
 
 HOME = SPEC.default_joint_pos[None]
@@ -53,11 +58,11 @@ def still(ticks: int) -> list[Any]:
 def test_tilt_is_the_angle_of_the_pelvis_whatever_the_waist_does(
     angle: float, axis: int, waist: float
 ) -> None:
-    assert tilt(SPEC, tilted(angle, axis, waist)) == pytest.approx(abs(angle), abs=1e-9)
+    assert PelvisTilt(SPEC)(tilted(angle, axis, waist)) == pytest.approx(abs(angle), abs=1e-9)
 
 
 def test_tilt_does_not_depend_on_north() -> None:
-    assert tilt(SPEC, tilted(2.0, axis=2)) == pytest.approx(0.0, abs=1e-7)
+    assert PelvisTilt(SPEC)(tilted(2.0, axis=2)) == pytest.approx(0.0, abs=1e-7)
 
 
 def test_tilt_does_not_depend_on_how_the_imu_is_mounted() -> None:
@@ -65,7 +70,51 @@ def test_tilt_does_not_depend_on_how_the_imu_is_mounted() -> None:
     spec.imu_mount = quat_from_rotvec(np.array([1.0, -0.5, 2.0]))
     leaning = quat_from_rotvec(np.array([0.7, 0.0, 0.0]))
     frame = frame_at(quaternion=quat_multiply(leaning, spec.imu_mount))
-    assert tilt(spec, frame) == pytest.approx(0.7, abs=1e-9)
+    assert PelvisTilt(spec)(frame) == pytest.approx(0.7, abs=1e-9)
+
+
+THREE_HINGES = """<mujoco><compiler angle="radian"/><worldbody><body name="base"><freejoint/>
+<inertial mass="1" pos="0 0 0" diaginertia="1 1 1"/>
+<body name="belly" quat="0.8 0.1 -0.5 0.3"><inertial mass="1" pos="0 0 0" diaginertia="1 1 1"/>
+  <joint name="a" axis="1 2 -1"/>
+  <body name="chest" quat="0.9 -0.3 0.1 0.2"><inertial mass="1" pos="0 0 0" diaginertia="1 1 1"/>
+    <joint name="b" axis="0 1 0.5"/>
+    <body name="torso" quat="0.6 0.2 0.7 -0.1"><inertial mass="1" pos="0 0 0" diaginertia="1 1 1"/>
+      <joint name="c" axis="-1 0.2 0"/><site name="imu"/></body></body></body>
+<body name="foot"><inertial mass="1" pos="0 0 0" diaginertia="1 1 1"/><joint name="d" axis="0 1 0"/>
+  <site name="toe"/></body></body></worldbody></mujoco>"""
+
+
+@pytest.mark.parametrize("robot", ["wildrobot", "heron", "three hinges"])
+def test_tilt_equals_that_of_all_rotations_multiplied(robot: str, tmp_path: Path) -> None:
+    spec: Any = load_robot(HERON) if robot == "heron" else SPEC
+    if robot == "three hinges":
+        path = tmp_path / "robot.xml"
+        path.write_text(THREE_HINGES)
+        tree, mount = read_mjcf(path), np.array([0.5, -0.5, 0.1, 0.7])
+        kinematics = Kinematics(tree, ("c", "d", "a", "b"), ("toe",), "torso", "imu")
+        spec = SimpleNamespace(kinematics=kinematics, num_joints=4, imu_mount=mount)
+    assert len(spec.kinematics.torso_joints) == {"wildrobot": 1, "heron": 0, "three hinges": 3}[robot]
+    rng, measure = np.random.default_rng(0), PelvisTilt(spec)
+    for _ in range(200):
+        q, quaternion = rng.uniform(-3.0, 3.0, spec.num_joints), rng.normal(size=4)
+        frame = frame_at(position=q, quaternion=quaternion)  # of any length
+        world_imu = quat_to_matrix(quaternion / np.linalg.norm(quaternion))
+        torso = spec.kinematics.torso_rotation(q)
+        up = (world_imu @ quat_to_matrix(spec.imu_mount).T @ torso.T)[2, 2]
+        assert np.cos(measure(frame)) == pytest.approx(up, abs=1e-12)
+
+
+@pytest.mark.parametrize("joint", [np.nan, np.inf])
+def test_the_tilt_of_a_waist_that_is_nowhere_is_not_known(joint: float) -> None:
+    frame = tilted(0.3, 1)
+    frame.joint_position[0, SPEC.waist_joints[0]] = joint
+    assert np.isnan(PelvisTilt(SPEC)(frame))
+
+
+@pytest.mark.parametrize("quaternion", [[np.nan, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]])
+def test_the_tilt_of_an_imu_without_a_rotation_is_not_known(quaternion: list[float]) -> None:
+    assert np.isnan(PelvisTilt(SPEC)(frame_at(quaternion=quaternion)))
 
 
 def test_upside_down_is_a_fall() -> None:

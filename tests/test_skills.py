@@ -53,6 +53,8 @@ class Told:
 
     def status(self, *_: Any) -> None: ...
 
+    def end(self) -> None: ...
+
     def reconfigure(self, policies: Any) -> None:
         self.configured.append(list(policies))
 

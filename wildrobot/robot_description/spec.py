@@ -276,7 +276,7 @@ class RobotSpec:
         """(feet,) 0: the switch is on the left foot, 1: on the right one."""
         return self.kinematics.foot_of_point
 
-    @property
+    @cached_property
     def foot_pads(self) -> NDArray[np.int64]:
         """(2, k) indices of the left and of the right foot's switches."""
         return np.array(self.kinematics.foot_pads)

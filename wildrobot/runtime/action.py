@@ -19,8 +19,12 @@ def joint_target(spec: RobotSpec, action: Any, previous_target: Any) -> Any:
     def const(values: Any) -> Any:
         return xp.asarray(values, dtype=previous_target.dtype)
 
+    def bounded(values: Any, low: Any, high: Any) -> Any:
+        # numpy's clip takes twice as long for a single robot
+        return xp.minimum(xp.maximum(values, low), high)
+
     clipped = xp.clip(xp.astype(action, previous_target.dtype), -spec.action_clip, spec.action_clip)
     target = const(spec.default_joint_pos) + const(spec.action_scale) * clipped
     step = const(spec.target_rate_limit * spec.control_dt)
-    target = xp.clip(target, previous_target - step, previous_target + step)
-    return xp.clip(target, const(spec.joint_lower), const(spec.joint_upper))
+    target = bounded(target, previous_target - step, previous_target + step)
+    return bounded(target, const(spec.joint_lower), const(spec.joint_upper))

@@ -140,6 +140,7 @@ class Controller:
         if timer.ticks % round(spec.control_hz / STATUS_HZ) == 0:
             publish.status(lambda: self.watch.line(directive.state.value, given_user))
         self._count(directive.state, given_user, decision.signal, style)
+        publish.end()
         timer.mark("publish")
         over = command.end or self.outcome.fault is not None
         self.ended = (over and directive.state is State.LIMP) or (
@@ -196,16 +197,16 @@ class Controller:
 
     def _ask(self, skill: Skill, observation: Any) -> tuple[Any, str | None]:
         """The policy's action (1, n) and None, or the name of what is wrong with it, or with what it would be asked."""
-        nothing = np.full(np.shape(self._target), np.nan)
+        nothing = np.full_like(self._target, np.nan)
         # Networks answer finite nonsense where a clip or a ReLU swallows what is no number.
-        if not np.all(np.isfinite(observation)):
+        if not np.isfinite(observation).all():
             return nothing, "policy_input_not_finite"
         try:
             action = skill.policy(observation)
         except Exception as error:  # whatever it is, a robot that walks must not be dropped for it
             self.publisher.event("policy", f"{type(error).__name__}: {error}", severity=2)
             return nothing, "policy_raised"
-        if np.shape(action) != nothing.shape or not np.all(np.isfinite(action)):
+        if np.shape(action) != nothing.shape or not np.isfinite(action).all():
             return action if np.shape(action) == nothing.shape else nothing, "policy_output_not_finite"
         return action, None
 

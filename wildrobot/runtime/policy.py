@@ -225,4 +225,4 @@ class OnnxStyle(_Network):
 
     def score(self, windows: Any) -> Floats:
         """clip(D, 0, 1) of windows (N, frames * F), (N,): the style reward of training."""
-        return np.clip(self(windows), 0.0, 1.0)
+        return self(windows).clip(0.0, 1.0)

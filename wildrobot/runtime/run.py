@@ -194,11 +194,11 @@ def open_source(spec: RobotSpec, options: RunOptions) -> CommandSource:
 
 def warm_up(spec: RobotSpec, skill: Skill, robot: Robot) -> None:
     """Call everything once on memories that are thrown away: first calls are slow."""
-    from wildrobot.runtime.safety import tilt
+    from wildrobot.runtime.safety import SafetySupervisor
     from wildrobot.runtime.signal_path import SignalPath
 
     frame, path = robot.read(), SignalPath(spec, skill.policy.layout)
-    tilt(spec, frame)
+    SafetySupervisor(spec).check(frame, robot.health(), 0, driven=False)
     path.reset(frame)
     signal = path.observe(frame, [[0.0, 0.0]])
     path.act(skill.policy(signal.observation))

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import enum
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from wildrobot.errors import UserError
 from wildrobot.robot_description import RobotSpec
-from wildrobot.rotations import quat_to_matrix
+from wildrobot.runtime.pelvis_tilt import PelvisTilt
 from wildrobot.runtime.sensor_frame import SensorFrame
 
 COAST_TICKS = 3
@@ -44,8 +45,7 @@ class Health:
     """What is wrong with the bus or a device right now, for people: "servo 4 (left_knee_pitch) does not answer"."""
 
 
-@dataclass(frozen=True)
-class Reading:
+class Reading(NamedTuple):
     """A guard's value on one tick, in the unit of its name; `level` is debounced."""
 
     name: str
@@ -90,22 +90,14 @@ POLICY_UNTRUSTED = ("sample_age_s", "quaternion_norm_error", "policy_output_clip
 """Guards after which the policy must not be asked any more: what it would be shown, or what it says, is wrong."""
 
 
-def tilt(spec: RobotSpec, frame: SensorFrame) -> float:
-    """Angle between the pelvis's z axis and up, rad: 0 upright, pi upside down. `frame` is (1, ...)."""
-    quaternion = frame.imu_quaternion[0]
-    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        world_imu = quat_to_matrix(quaternion / np.linalg.norm(quaternion))
-    world_torso = world_imu @ quat_to_matrix(spec.imu_mount).T
-    world_pelvis = world_torso @ spec.kinematics.torso_rotation(frame.joint_position[0]).T
-    return float(np.arccos(np.clip(world_pelvis[2, 2], -1.0, 1.0)))
-
-
 class SafetySupervisor:
     """Guards with the levels of robot.yaml, and the last bounds on every joint target."""
 
     def __init__(self, spec: RobotSpec) -> None:
         check_levels(spec)
         self._spec = spec
+        self._lean = PelvisTilt(spec)
+        self._limits = list(zip(spec.joint_lower.tolist(), spec.joint_upper.tolist(), strict=True))
         self._above = dict.fromkeys(GUARDS, 0)
         self._step = spec.target_rate_limit * spec.control_dt
         self._target: Any = None
@@ -133,7 +125,7 @@ class SafetySupervisor:
             self._time_s, self._stalled_s = now, 0.0
         else:
             self._stalled_s += self._spec.control_dt
-        valid = np.all(frame.joint_valid) and np.all(frame.imu_valid) and np.all(frame.foot_valid)
+        valid = frame.joint_valid.all() and frame.imu_valid.all() and frame.foot_valid.all()
         heard = self._imu_is_new(frame) and valid and not self._stalled_s
         self.stale_ticks = 0 if heard else self.stale_ticks + 1
         values = self._values(frame, health, missed_in_a_row, driven, action)
@@ -152,27 +144,31 @@ class SafetySupervisor:
     def _values(
         self, frame: SensorFrame, health: Health, missed: int, driven: bool, action: Any
     ) -> dict[str, float]:
-        error = 0.0 if self._target is None else np.max(np.abs(self._target[0] - frame.joint_position[0]))
-        angle, position = tilt(self._spec, frame), frame.joint_position[0]
-        past = np.max(np.maximum(self._spec.joint_lower - position, position - self._spec.joint_upper))
+        # in plain floats: for this few numbers, arrays would take several times as long
+        position, angle = frame.joint_position[0].tolist(), self._lean(frame)
+        target = None if self._target is None else self._target[0].tolist()
+        error = 0.0 if target is None else _largest(abs(a - b) for a, b in zip(target, position, strict=True))
+        voltage = _known(health.voltage_v)
         return {
             "tilt_rad": angle,
             "falling_rad": angle + FALL_AHEAD_S * max(0.0, self._tilting(angle, float(frame.imu_time_s[0]))),
             # where a joint is that reads no number, nobody knows, driven or not
-            "tracking_error_rad": _finite_or_inf(error) if driven or not np.isfinite(error) else 0.0,
-            "joint_limit_rad": _finite_or_inf(past),
-            "joint_velocity_rad_s": _finite_or_inf(np.max(np.abs(frame.joint_velocity[0]))),
-            "current_a": _worst(np.abs(health.current_a), np.max),
-            "temperature_c": _worst(health.temperature_c, np.max),
-            "voltage_low_v": _worst(health.voltage_v, np.min),
-            "voltage_high_v": _worst(health.voltage_v, np.max),
+            "tracking_error_rad": error if driven or math.isinf(error) else 0.0,
+            "joint_limit_rad": _largest(
+                max(low - at, at - high) for at, (low, high) in zip(position, self._limits, strict=True)
+            ),
+            "joint_velocity_rad_s": _largest(map(abs, frame.joint_velocity[0].tolist())),
+            "current_a": max(map(abs, _known(health.current_a)), default=math.nan),
+            "temperature_c": max(_known(health.temperature_c), default=math.nan),
+            "voltage_low_v": min(voltage, default=math.nan),
+            "voltage_high_v": max(voltage, default=math.nan),
             "sample_age_s": self._age(frame),
-            "quaternion_norm_error": _finite_or_inf(abs(np.linalg.norm(frame.imu_quaternion[0]) - 1.0)),
+            "quaternion_norm_error": _largest([abs(math.hypot(*frame.imu_quaternion[0].tolist()) - 1.0)]),
             "missed_ticks_in_a_row": float(missed),
             "hardware_errors": float(health.hardware_errors),
             "policy_output_clips": math.nan
             if action is None
-            else _finite_or_inf(np.max(np.abs(action)) / self._spec.action_clip),
+            else _largest(abs(value) / self._spec.action_clip for value in action[0].tolist()),
         }
 
     def _tilting(self, angle: float, time_s: float) -> float:
@@ -187,19 +183,18 @@ class SafetySupervisor:
     def _age(self, frame: SensorFrame) -> float:
         """Of the oldest sample, s. One that claims to come from the future is as wrong as one that is old."""
         now = float(frame.time_s[0])
-        times = (*frame.joint_time_s[0], frame.foot_time_s[0], frame.imu_time_s[0], self._imu_changed_s)
-        return _finite_or_inf(np.max(np.abs(now - np.array(times))) + self._stalled_s)
+        times = (*frame.joint_time_s[0].tolist(), float(frame.foot_time_s[0]), float(frame.imu_time_s[0]))
+        return _largest(abs(now - time) for time in (*times, self._imu_changed_s)) + self._stalled_s
 
     def _imu_is_new(self, frame: SensorFrame) -> bool:
         # A frozen chip goes on answering with the same bits under new times: its age is that of its last
         # change. A sample that is the same to the last bit has not been measured anew, whatever time it
         # carries.
-        sample = (frame.imu_quaternion[0], frame.imu_angular_velocity[0], frame.imu_acceleration[0])
-        same = self._imu_last is not None and all(
-            np.array_equal(a, b) for a, b in zip(sample, self._imu_last, strict=True)
-        )
+        parts = (frame.imu_quaternion, frame.imu_angular_velocity, frame.imu_acceleration)
+        sample = [part[0].tolist() for part in parts]
+        same = sample == self._imu_last
         if not same:
-            self._imu_last = tuple(np.array(part) for part in sample)
+            self._imu_last = sample
             self._imu_changed_s = float(frame.imu_time_s[0])
         return not same
 
@@ -226,17 +221,17 @@ class SafetySupervisor:
         if self._target is None:
             self.reset(requested)
         requested = np.asarray(requested, dtype=np.float64)
-        if not np.all(np.isfinite(requested)):
+        if not np.isfinite(requested).all():
             return Applied(requested, self._target, ("not_finite",))
         if self.stale_ticks > COAST_TICKS and not blind:
             same = np.array_equal(requested, self._target)
             return Applied(requested, self._target, () if same else ("stale_samples",))
         limited = []
-        target = np.clip(requested, self._target - self._step, self._target + self._step)
-        if np.any(target != requested):
+        target = requested.clip(self._target - self._step, self._target + self._step)
+        if (target != requested).any():
             limited.append("target_rate")
-        inside = np.clip(target, self._spec.joint_lower, self._spec.joint_upper)
-        if np.any(inside != target):
+        inside = target.clip(self._spec.joint_lower, self._spec.joint_upper)
+        if (inside != target).any():
             limited.append("joint_limits")
         self._target = inside
         return Applied(requested, inside, tuple(limited))
@@ -262,11 +257,13 @@ def check_levels(spec: RobotSpec) -> None:
         )
 
 
-def _worst(values: Any, pick: Any) -> float:
-    known = np.asarray(values)[~np.isnan(values)]
-    return float(pick(known)) if known.size else float("nan")
+def _known(values: Any) -> list[float]:
+    """Those of (n,) that are measured."""
+    return [value for value in np.asarray(values).tolist() if not math.isnan(value)]
 
 
-def _finite_or_inf(value: Any) -> float:
-    """A measurement that is not a number is as bad as can be, where NaN would pass for "not measured"."""
-    return float(value) if np.isfinite(value) else float("inf")
+def _largest(values: Iterable[float]) -> float:
+    """The largest; one that is not a number is as bad as can be, where NaN would pass for "not measured"."""
+    values = list(values)
+    largest = math.nan if any(map(math.isnan, values)) else max(values)
+    return largest if math.isfinite(largest) else math.inf

@@ -1,4 +1,8 @@
-"""Messages to the network and the log, from a thread of their own: the control loop only hands them over."""
+"""Messages to the network and the log, from a thread of their own: the control loop only hands them over.
+
+It does so once per tick, at its end: every time wakes the thread, which then wants Python's lock in the middle of the
+tick. Encoding, too, is the thread's.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,9 @@ import os
 import queue
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from wildrobot.errors import UserError
 from wildrobot.runtime.eventlog import Event
@@ -16,8 +21,20 @@ from wildrobot.runtime.status_line import Status, StatusLine
 
 DEFAULT_LCM_URL = "udpm://239.255.76.67:7667?ttl=0"
 MULTICAST_FIX = ("sudo ip link set lo multicast on", "sudo ip route add 224.0.0.0/4 dev lo")
-_CAPACITY = 1000
+_CAPACITY = 300
+"""Ticks that wait for the thread at most."""
 _BATCH = 64
+"""Messages that are written at once, those of a tick more or less."""
+
+
+class _Outgoing(NamedTuple):
+    channel: str
+    message: Any
+    to_log: bool
+    to_lcm: bool
+
+
+_Item = _Outgoing | str | Status
 
 
 def lcm_url(asked: str | None) -> str:
@@ -69,10 +86,10 @@ class _silenced_stderr:
 
 
 class Telemetry:
-    """Takes encoded messages and passes them on to the log (in parts, with `rotation`) and to LCM.
+    """Takes messages and passes them on, encoded, to the log (in parts, with `rotation`) and to LCM.
 
-    `lossless` waits for room in the queue (faster-than-real-time runs); otherwise a message that finds the
-    queue full is dropped and counted, because the control loop never waits. A disk that is full or fails ends
+    `lossless` waits for room in the queue (faster-than-real-time runs); otherwise messages that find the
+    queue full are dropped and counted, because the control loop never waits. A disk that is full or fails ends
     logging, not the run. `quiet` keeps lines for the person off the screen; `status` keeps one at its foot.
     """
 
@@ -89,7 +106,8 @@ class Telemetry:
         self._recorder = Recorder(log, rotation, self._print) if log is not None else None
         self._lcm = open_lcm(url) if url is not None else None
         self._lossless, self._quiet = lossless, quiet
-        self._queue: queue.Queue[tuple[Event, bool, bool] | str | Status | None] = queue.Queue(_CAPACITY)
+        self._tick: list[_Item] = []
+        self._queue: queue.Queue[list[_Item] | None] = queue.Queue(_CAPACITY)
         self.dropped = 0
         self._thread = threading.Thread(target=self._work, name="telemetry", daemon=True)
         self._thread.start()
@@ -109,14 +127,19 @@ class Telemetry:
         """Whether anybody gets the messages: if not, they need not be made."""
         return self._recorder is not None or self._lcm is not None
 
-    def put(self, channel: str, message: Any, to_log: bool = True, to_lcm: bool = True) -> None:
-        """Hand over one message (with `timestamp_us`); never blocks in a real-time run."""
-        self._hand_over((Event(message.timestamp_us, channel, message.encode()), to_log, to_lcm))
+    def put(
+        self, channel: str, message: Any | Callable[[], Any], to_log: bool = True, to_lcm: bool = True
+    ) -> None:
+        """One more message (with `timestamp_us`) of this tick; `flush` hands it over.
+
+        The message, or the function that makes it, is the thread's from now on: nothing that it holds may change.
+        """
+        self._tick.append(_Outgoing(channel, message, to_log, to_lcm))
 
     def say(self, text: str) -> None:
         """Print a line for the person, off the control thread: a stopped terminal must not stop the loop."""
         if not self._quiet:
-            self._hand_over(text)
+            self._tick.append(text)
 
     @property
     def has_status(self) -> bool:
@@ -126,20 +149,25 @@ class Telemetry:
     def status(self, text: str) -> None:
         """Renew the line at the foot of the screen, off the control thread."""
         if self._status is not None:
-            self._hand_over(Status(text))
+            self._tick.append(Status(text))
 
-    def _hand_over(self, item: tuple[Event, bool, bool] | str | Status) -> None:
+    def flush(self) -> None:
+        """Hand over what has come since the last time; never blocks in a real-time run."""
+        if not self._tick:
+            return
+        items, self._tick = self._tick, []
         try:
             if self._lossless:
-                self._queue.put(item)
+                self._queue.put(items)
             else:
-                self._queue.put_nowait(item)
+                self._queue.put_nowait(items)
         except queue.Full:
-            self.dropped += 1
+            self.dropped += len(items)
 
     def close(self) -> None:
         """Write what is still queued and stop the thread."""
         if self._thread.is_alive():
+            self._queue.put(self._tick)
             self._queue.put(None)
             self._thread.join()
         if self._status is not None:
@@ -150,23 +178,33 @@ class Telemetry:
     def _work(self) -> None:
         more = True
         while more:
-            item = self._queue.get()
-            batch: list[tuple[Event, bool, bool]] = []
-            while item is not None:
-                if isinstance(item, Status):
-                    if self._status is not None:
+            items = self._queue.get()
+            batch: list[tuple[Event, _Outgoing]] = []
+            while items is not None:
+                for item in items:
+                    if isinstance(item, _Outgoing):
+                        batch += self._encoded(item)
+                    elif isinstance(item, str):
+                        self._print(item)
+                    elif self._status is not None:
                         self._status.show(item.text)
-                elif isinstance(item, str):
-                    self._print(item)
-                else:
-                    batch.append(item)
-                if len(batch) == _BATCH or self._queue.empty():
+                if len(batch) >= _BATCH or self._queue.empty():
                     break
-                item = self._queue.get()
-            more = item is not None
+                items = self._queue.get()
+            more = items is not None
             if self._recorder is not None:
-                self._recorder.write([event for event, to_log, _ in batch if to_log])
-            self._publish([event for event, _, to_lcm in batch if to_lcm])
+                self._recorder.write([event for event, item in batch if item.to_log])
+            self._publish([event for event, item in batch if item.to_lcm])
+
+    def _encoded(self, item: _Outgoing) -> list[tuple[Event, _Outgoing]]:
+        """The item with its event; nothing, where it cannot be encoded: that must not end all other messages."""
+        try:
+            message = item.message() if callable(item.message) else item.message
+            return [(Event(message.timestamp_us, item.channel, message.encode()), item)]
+        except Exception as error:
+            self.dropped += 1
+            self._print(f"warning: a message {item.channel} cannot be sent: {type(error).__name__}: {error}")
+            return []
 
     def _print(self, text: str) -> None:
         (to_stderr if self._status is None else self._status.print)(text)

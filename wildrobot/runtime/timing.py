@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 BIN_NS = 20_000
 BINS = 2500
@@ -43,6 +45,12 @@ class Histogram:
         group = round(bin_ms * 1e6 / BIN_NS)
         return [int(count) for count in self._bins.reshape(-1, group).sum(axis=1)]
 
+    def copy(self) -> Histogram:
+        """One that does not count on."""
+        other = Histogram()
+        other._bins[:], other.count, other.max_ns = self._bins, self.count, self.max_ns
+        return other
+
     def shown(self) -> list[tuple[str, int]]:
         """Counts by the ranges of `EDGES_MS`, from the first to the last that is not empty, for people."""
         first = [round(edge * 1e6 / BIN_NS) for edge in EDGES_MS]
@@ -62,6 +70,33 @@ class Histogram:
         }
 
 
+@dataclass(frozen=True)
+class TimerWindow:
+    """What a `TickTimer` knew at one instant, in arrays of its own: figures of them may be made on another thread."""
+
+    work_ns: NDArray[np.int64]
+    """(k,) of the last ticks, in no order; none before the first."""
+    late_ns: NDArray[np.int64]
+    """(k,)."""
+    stage_ns: NDArray[np.int64]
+    """(k, stages), of at least one tick."""
+    run: Histogram
+    """Work of the whole run."""
+
+    def work_ms(self) -> dict[str, float]:
+        """p50, p99, max of the work, and the largest lateness."""
+        if len(self.work_ns) == 0:
+            return dict.fromkeys(("p50", "p99", "max", "late"), 0.0)
+        work, late = self.work_ns * 1e-6, self.late_ns * 1e-6
+        p50, p99 = np.percentile(work, [50, 99])
+        return {"p50": p50, "p99": p99, "max": float(work.max()), "late": float(late.max())}
+
+    def stages_ms(self) -> dict[str, list[float]]:
+        """p50, p99 and max of each stage, in the timer's order."""
+        p50, p99, worst = np.percentile(self.stage_ns * 1e-6, [50, 99, 100], axis=0).tolist()
+        return {"p50": p50, "p99": p99, "max": worst}
+
+
 class TickTimer:
     """Work per tick and per stage, and lateness.
 
@@ -76,7 +111,7 @@ class TickTimer:
         self.work, self.lateness = Histogram(), Histogram()
         self.compute = Histogram()
         """Work without that of `ROBOT_STAGES`."""
-        self._robot = [self._index[name] for name in ROBOT_STAGES if name in self._index]
+        self._robot_ns = 0
         self.by_stage = {name: Histogram() for name in stages}
         self._started = self._marked = 0
         self.ticks = self.missed = 0
@@ -86,6 +121,7 @@ class TickTimer:
     def start(self, skipped: int, late_ns: int) -> None:
         """A tick begins, after `skipped` missed deadlines and `late_ns` after its own."""
         self._started = self._marked = time.perf_counter_ns()
+        self._robot_ns = 0
         self.missed += skipped
         # Work that takes a little too long every time misses one tick again and again.
         self.missed_in_a_row = self.missed_in_a_row + skipped if skipped else 0
@@ -97,9 +133,11 @@ class TickTimer:
     def mark(self, stage: str) -> None:
         """The stage ends now."""
         now = time.perf_counter_ns()
-        self._stage[self.ticks % len(self._stage), self._index[stage]] = now - self._marked
-        self.by_stage[stage].add(now - self._marked)
-        self._marked = now
+        took, self._marked = now - self._marked, now
+        self._stage[self.ticks % len(self._stage), self._index[stage]] = took
+        self.by_stage[stage].add(took)
+        if stage in ROBOT_STAGES:
+            self._robot_ns += took
 
     def finish(self) -> None:
         """The tick's work is done."""
@@ -107,23 +145,14 @@ class TickTimer:
         row = self.ticks % len(self._stage)
         self._window_ns["work"][row] = work
         self.work.add(work)
-        self.compute.add(work - int(self._stage[row, self._robot].sum()))
+        self.compute.add(work - self._robot_ns)
         self.ticks += 1
 
-    def window(self) -> dict[str, float]:
-        """Milliseconds over the last window: p50, p99, max of the work, and the largest lateness."""
+    def window(self) -> TimerWindow:
+        """The last ticks, as many as are kept."""
         count = min(self.ticks, len(self._stage))
-        if count == 0:
-            return dict.fromkeys(("p50", "p99", "max", "late"), 0.0)
-        work, late = (values[:count] * 1e-6 for values in self._window_ns.values())
-        p50, p99 = np.percentile(work, [50, 99])
-        return {"p50": p50, "p99": p99, "max": float(work.max()), "late": float(late.max())}
-
-    def stage_window_ms(self) -> dict[str, list[float]]:
-        """p50, p99 and max of each stage over the last window, ms, in the order of `stages`."""
-        ms = self._stage[: max(1, min(self.ticks, len(self._stage)))] * 1e-6
-        p50, p99, worst = np.percentile(ms, [50, 99, 100], axis=0).tolist()
-        return {"p50": p50, "p99": p99, "max": worst}
+        work, late = (values[:count].copy() for values in self._window_ns.values())
+        return TimerWindow(work, late, self._stage[: max(1, count)].copy(), self.work.copy())
 
 
 class Usage:

@@ -31,9 +31,9 @@ class FeatureWindow(Stateful):
         if self._memory is None:
             self._memory = np.repeat(features[..., None, :], self.frames, axis=-2)
             self._count = np.zeros(fresh.shape, dtype=np.int64)
-        rolled = np.concatenate([self._memory[..., 1:, :], features[..., None, :]], axis=-2)
-        refill = np.repeat(features[..., None, :], self.frames, axis=-2)
-        self._memory = np.where(fresh[..., None, None], refill, rolled)
+        self._memory = np.concatenate([self._memory[..., 1:, :], features[..., None, :]], axis=-2)
+        if fresh.any():
+            self._memory = np.where(fresh[..., None, None], features[..., None, :], self._memory)
         self._count = np.where(fresh, 1, np.minimum(self._count + 1, self.frames))
         flat = self._memory.reshape(*fresh.shape, -1)
         return flat, self._count >= self.frames
