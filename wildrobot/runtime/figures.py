@@ -9,7 +9,7 @@ import numpy as np
 
 from wildrobot.robot_description import RobotSpec
 from wildrobot.robot_description.legs import SIDES
-from wildrobot.rotations import quat_to_matrix, rotate_heading, wrap_angle
+from wildrobot.rotations import heading_split, quat_to_matrix, rotate_heading, wrap_angle
 from wildrobot.runtime.estimator import Estimate
 
 FOOT_DOWN_N = 1.0
@@ -26,8 +26,7 @@ def fallen(spec: RobotSpec, truth: Any) -> Any:
 
 def heading_and_speed(truth: Any) -> tuple[Any, Any]:
     """Yaw of the pelvis (N,) rad, world, and its velocity (N, 3) m/s in the heading frame."""
-    w, x, y, z = truth.pelvis_quaternion.T
-    heading = np.arctan2(2 * (x * y + w * z), 1 - 2 * (y * y + z * z))  # of the pelvis's x axis
+    heading, _ = heading_split(quat_to_matrix(truth.pelvis_quaternion))
     return heading, rotate_heading(heading, truth.pelvis_linear_velocity, inverse=True)
 
 
