@@ -12,11 +12,9 @@ import torch
 from wildrobot.training.amp import AMP
 from wildrobot.training.curriculum import Curriculum, CurriculumConfig
 from wildrobot.training.environment import Environment, Step
-from wildrobot.training.ppo import PPO, Rollout
+from wildrobot.training.lanes import own_generator
+from wildrobot.training.ppo import PPO, Lesson, Rollout
 from wildrobot.training.separability import feature_auc
-
-ROWS_PER_THREAD = 512
-"""Observations that one thread answers in about the time that waking a second one would cost."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +54,7 @@ class Runner:
         curriculum: CurriculumConfig | None = None,
     ) -> None:
         self.env, self.ppo, self.amp, self.steps, self.mix = env, ppo, amp, steps, mix
-        self.processes = ppo.processes
+        self.processes, self.lanes = ppo.processes, ppo.lanes
         self.generator = torch.Generator().manual_seed(seed)
         self.curriculum = Curriculum(curriculum or CurriculumConfig(start=1.0))
         env.sim.set_level(self.curriculum.level)
@@ -86,6 +84,10 @@ class Runner:
 
     def iterate(self) -> dict[str, Any]:
         """Collect one rollout, learn from it; returns this iteration's figures."""
+        with self.lanes.open():
+            return self._iterate()
+
+    def _iterate(self) -> dict[str, Any]:
         began = time.perf_counter()
         env, rollout = self.env, self.rollout
         features, windows, window_ok = [], [], []
@@ -93,9 +95,6 @@ class Runner:
         tallies: dict[str, tuple[float, int]] = {}
         falls = ends = 0
         lengths = []
-        threads = torch.get_num_threads()
-        # OpenMP's idle workers spin for a while, on the very cores that the physics wants next
-        torch.set_num_threads(max(1, min(threads, env.num_envs // ROWS_PER_THREAD)))
         for t in range(self.steps):
             with torch.no_grad():
                 action, mean, log_prob = self.ppo.act(self._obs, self.generator)
@@ -120,22 +119,20 @@ class Runner:
             falls += int(step.terminated.sum())
             ends += int(step.ended.sum())
             lengths.extend(env.age[step.ended].tolist())
-        torch.set_num_threads(threads)
         collected = time.perf_counter() - began
-        with torch.no_grad():
-            values = self.ppo.critic(rollout.critic_obs.flatten(0, 1))
-            rollout.values.copy_(values.reshape(rollout.values.shape))
-            # the next state's value: that of the following tick's observation, which is the terminal one at an end
-            rollout.next_values[:-1] = rollout.values[1:]
-            rollout.next_values[-1] = self.ppo.critic(self._critic_obs)
+        rollout.values.copy_(self.ppo.values(rollout.critic_obs.flatten(0, 1)).view(rollout.values.shape))
+        # the next state's value: that of the following tick's observation, which is the terminal one at an end
+        rollout.next_values[:-1] = rollout.values[1:]
+        rollout.next_values[-1] = self.ppo.values(self._critic_obs)
         count = max(1, int(rollout.valid.sum()))
         metrics: dict[str, Any] = {f"reward/{name}": total / count for name, total in sums.items()}
         metrics |= {name: value / seen if seen else float("nan") for name, (value, seen) in tallies.items()}
         task_weight = self.mix.task_weight(self.iteration)
         metrics["task_reward_mean"] = float(self._task_reward.sum()) / count
         rewards, weights = self._task_reward[..., None], torch.tensor([task_weight])
+        left: list[Lesson] = []
         if self.amp is not None:
-            style = self._style(windows, window_ok, metrics)
+            style, left = self._style(windows, window_ok, metrics)
             rewards = torch.stack([self._task_reward, style], dim=-1)
             weights = torch.tensor([task_weight, self.mix.style])
             if self.iteration % self.amp.config.diagnostics_every == 0:
@@ -145,7 +142,11 @@ class Runner:
         paid = rewards if rollout.rewards.shape[-1] > 1 else total[..., None]
         rollout.rewards.copy_(paid * self.mix.scale)
         rollout.rewards *= rollout.valid[..., None]
-        metrics |= self.ppo.update(rollout, self.generator)
+        lessons = [*self.ppo.lessons(rollout, self.generator), *left]
+        # several processes talk while they learn: in the same order everywhere
+        alone = self.processes.count == 1 and self.ppo.device.type == "cpu"
+        for figures in self.lanes.run(lessons) if alone else [lesson() for lesson in lessons]:
+            metrics |= figures
         self.iteration += 1
         everywhere = self.processes.mean(torch.tensor([float(falls), float(count)])) * self.processes.count
         env.sim.set_level(self.curriculum.update(*(int(total) for total in everywhere)))
@@ -166,8 +167,12 @@ class Runner:
         }
         return self.processes.mean_of(metrics)
 
-    def _style(self, windows: list[Any], window_ok: list[Any], metrics: dict[str, Any]) -> Any:
-        assert self.amp is not None
+    def _style(
+        self, windows: list[Any], window_ok: list[Any], metrics: dict[str, Any]
+    ) -> tuple[Any, list[Lesson]]:
+        """Style reward (T, N), and the discriminator's lesson if it is still to be learned."""
+        amp = self.amp
+        assert amp is not None
         stacked, ok = torch.stack(windows), torch.stack(window_ok)
         fresh = stacked[ok].to(self.ppo.device)
         if not self.processes.everybody(len(fresh) > 0):  # somewhere, nobody was commanded to walk
@@ -175,18 +180,18 @@ class Runner:
             names += ["disc_acc", "disc_acc_heldout", "style_reward_mean", "style_reward_std"]
             names += ["style_clipped_low", "style_clipped_high"]
             metrics |= dict.fromkeys(names, float("nan"))
-            return torch.zeros(ok.shape)
-        warmup = self.ppo.warming_up
-        if self.amp.config.reward_before_update:
-            reward = self.amp.reward(fresh)
-            metrics |= self.amp.update(fresh, self.generator, warmup)
-        else:
-            metrics |= self.amp.update(fresh, self.generator, warmup)
-            reward = self.amp.reward(fresh)
+            return torch.zeros(ok.shape), []
+        warmup, generator = self.ppo.warming_up, own_generator(self.generator)
+        metrics |= self.processes.mean_of(amp.figures(fresh, generator))
+        accuracy = metrics["disc_acc_heldout"]
+        left: list[Lesson] = [lambda: amp.learn(fresh, accuracy, generator, warmup)]
+        if not amp.config.reward_before_update:
+            metrics |= left.pop()()
+        reward = self.lanes.answers(amp.reward, fresh)
         # Where style is not judged it pays its mean, so that no command is worth more than another.
         style = torch.full(ok.shape, metrics["style_reward_mean"])
         style[ok] = reward.cpu()
-        return style
+        return style, left
 
     def _feature_figures(self, features: Any, metrics: dict[str, Any]) -> None:
         """What the discriminator sees: separability of single features and ratios of standard deviations."""
