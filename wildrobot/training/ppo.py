@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -77,6 +78,13 @@ class Rollout:
         self.weights = torch.ones(streams, device=device)
         self.terminated, self.ended = zeros(), zeros()
         self.valid = zeros().bool()
+
+    def part(self, rows: slice) -> Rollout:
+        """What is collected of some robots, in the same storage."""
+        part = copy.copy(self)
+        for name in ("obs", "critic_obs", "actions", "means", "log_prob", "terminated", "ended", "valid"):
+            setattr(part, name, getattr(self, name)[:, rows])
+        return part
 
     def advantages(self, gamma: float, lam: float) -> tuple[Tensor, Tensor]:
         """GAE and returns, (T, N, streams) each; an episode's end (terminated or timed out) cuts the chain.
@@ -164,7 +172,7 @@ class PPO:
     @torch.no_grad()
     def act(self, obs: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """Sampled action, its mean and log density for obs (N, D)."""
-        mean = self.lanes.answers(self.actor, obs)
+        mean = self.actor(obs)
         noise = torch.randn(mean.shape, generator=generator).to(mean.device)
         action = mean + torch.exp(self.actor.log_std) * noise
         return action, mean, log_prob(mean, self.actor.log_std, action)
