@@ -264,7 +264,7 @@ def after_two(
 @pytest.mark.parametrize(
     "part",
     [
-        "ppo/optimizer",
+        "ppo/actor_optimizer",
         "amp/optimizer",
         "iteration",
         "replay",

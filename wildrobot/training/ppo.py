@@ -266,7 +266,9 @@ class PPO:
         self, rollout: Rollout, keep: Tensor, gains: Tensor, generator: torch.Generator
     ) -> dict[str, float]:
         obs = rollout.obs.flatten(0, 1)[keep]
-        return self._actor_figures(obs, -float(gains.mean()), 0.0, float(entropy_of(self.actor.log_std)))
+        return self._actor_figures(
+            obs, -float(gains.mean()), 0.0, float(entropy_of(self.actor.log_std.detach()))
+        )
 
     def _actor_figures(self, obs: Tensor, policy_loss: float, kl: float, entropy: float) -> dict[str, float]:
         self.actor.normalizer.update(obs, self.processes)
