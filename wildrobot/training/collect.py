@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from wildrobot.training.environment import Environment, Step
-from wildrobot.training.ppo import PPO, Rollout
+from wildrobot.training.ppo import PPO
 from wildrobot.training.processes import threads_of_each
+from wildrobot.training.rollout import Rollout
 
 SMALLEST_GROUP = 128
 """Fewer robots than two of these stay together."""

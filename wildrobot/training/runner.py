@@ -17,7 +17,8 @@ from wildrobot.training.collect import Group, together
 from wildrobot.training.curriculum import Curriculum, CurriculumConfig
 from wildrobot.training.environment import Environment
 from wildrobot.training.lanes import own_generator
-from wildrobot.training.ppo import PPO, Lesson, Rollout
+from wildrobot.training.ppo import PPO, Lesson
+from wildrobot.training.rollout import Rollout
 from wildrobot.training.separability import feature_auc
 
 
@@ -101,15 +102,8 @@ class Runner:
     def _iterate(self) -> dict[str, Any]:
         began = time.perf_counter()
         rollout = self.rollout
-        noise = [own_generator(self.generator) for _ in self._groups]
-        seen = together(
-            self.lanes.run(
-                [
-                    partial(group.collect, self.ppo, own)
-                    for group, own in zip(self._groups, noise, strict=True)
-                ]
-            )
-        )
+        tasks = [partial(group.collect, self.ppo, own_generator(self.generator)) for group in self._groups]
+        seen = together(self.lanes.run(tasks))
         collected = time.perf_counter() - began
         rollout.values.copy_(self.ppo.values(rollout.critic_obs.flatten(0, 1)).view(rollout.values.shape))
         # the next state's value: that of the following tick's observation, which is the terminal one at an end
