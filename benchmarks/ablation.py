@@ -114,9 +114,11 @@ def use_tracking_reward(runner: Runner, dataset: ReferenceDataset) -> None:
         if term.name == name
     )
 
-    def style(windows: list[Any], window_ok: list[Any], metrics: dict[str, Any]) -> torch.Tensor:
-        ok = torch.stack(window_ok).numpy()
-        features = torch.stack(windows).numpy()[ok][:, -num_features(runner.env.spec) :]
+    def style(
+        windows: torch.Tensor, window_ok: torch.Tensor, metrics: dict[str, Any]
+    ) -> tuple[torch.Tensor, list[Any]]:
+        ok = window_ok.numpy()
+        features = windows.numpy()[ok][:, -num_features(runner.env.spec) :]
         seen = torch.cat([runner.rollout.obs[1:], runner._obs[None]]).numpy()[ok]  # with these very features
         sine, cosine = seen[:, clock[0]].T
         reward = table.reward(features, np.arctan2(sine, cosine), seen[:, command[0]][:, 0] / command[1])
@@ -124,7 +126,7 @@ def use_tracking_reward(runner: Runner, dataset: ReferenceDataset) -> None:
         metrics |= {"disc_acc_heldout": math.nan, "disc_real_mean": math.nan, "disc_fake_mean": math.nan}
         paid = torch.full(ok.shape, metrics["style_reward_mean"])
         paid[torch.from_numpy(ok)] = torch.from_numpy(reward).float()
-        return paid
+        return paid, []
 
     runner._style = style  # type: ignore[method-assign]
 

@@ -12,8 +12,9 @@ import torch
 from torch import nn
 
 from wildrobot.training.networks import Critic, Normalizer, mlp
-from wildrobot.training.ppo import PPO, PPOConfig, Rollout, combined, log_prob
+from wildrobot.training.ppo import PPO, PPOConfig, combined, log_prob
 from wildrobot.training.processes import Processes
+from wildrobot.training.rollout import Rollout
 
 GAMMA, LAM = 0.9, 0.8
 

@@ -192,15 +192,16 @@ def check_the_discriminator_is_on_its_own(ppo: PPO, amp: AMP) -> None:
     assert amp.optimizer.param_groups[-1]["lr"] == rate
     for name, value in amp.discriminator.state_dict().items():
         assert torch.equal(value, before[name]), name
-    shared = {id(p) for g in ppo.optimizer.param_groups for p in g["params"]}
+    groups = [*ppo.actor_optimizer.param_groups, *ppo.critic_optimizer.param_groups]
+    shared = {id(p) for g in groups for p in g["params"]}
     assert not shared & {id(p) for p in amp.discriminator.parameters()}
 
 
 def test_trap_3_the_discriminator_has_its_own_optimiser() -> None:
     check_the_discriminator_is_on_its_own(small_ppo(), small_amp())
     ppo, amp = small_ppo(), small_amp()
-    ppo.optimizer.add_param_group({"params": list(amp.discriminator.parameters()), "lr": 1e-4})
-    amp.optimizer = ppo.optimizer
+    ppo.actor_optimizer.add_param_group({"params": list(amp.discriminator.parameters()), "lr": 1e-4})
+    amp.optimizer = ppo.actor_optimizer
     with pytest.raises(AssertionError):
         check_the_discriminator_is_on_its_own(ppo, amp)
 
@@ -263,7 +264,7 @@ def after_two(
 @pytest.mark.parametrize(
     "part",
     [
-        "ppo/optimizer",
+        "ppo/actor_optimizer",
         "amp/optimizer",
         "iteration",
         "replay",

@@ -136,14 +136,23 @@ class AMP:
         return style_reward(self.discriminator(windows), self.config.reward)
 
     def update(self, windows: Tensor, generator: torch.Generator, warmup: bool = False) -> dict[str, Any]:
-        """Train on fresh policy windows (b, size) against the reference; returns figures of before the update."""
+        """Look at fresh policy windows (b, size) and learn from them; returns figures of before the update."""
         figures = self.processes.mean_of(self.figures(windows, generator))
+        return figures | self.learn(windows, figures["disc_acc_heldout"], generator, warmup)
+
+    def learn(
+        self, windows: Tensor, accuracy: float, generator: torch.Generator, warmup: bool = False
+    ) -> dict[str, Any]:
+        """Train on fresh policy windows (b, size) against the reference, `accuracy` on the held-out part being known.
+
+        Returns figures of the training.
+        """
         config, d = self.config, self.discriminator
         if self.replay.filled == 0:
             self.replay.add(windows, generator)
         count, why = config.warmup_updates, "warms up"
         if not warmup:
-            count, why = self.governor.updates(figures["disc_acc_heldout"], config.updates)
+            count, why = self.governor.updates(accuracy, config.updates)
         loss = torch.tensor(float("nan"))
         d.train()
         for _ in range(count):
@@ -159,7 +168,7 @@ class AMP:
             self.optimizer.step()
         d.eval()
         self.replay.add(windows, generator)
-        return figures | {
+        return {
             "disc_loss": float(loss.detach()),
             "disc_norm": _norm(d),
             "disc_updates": count,

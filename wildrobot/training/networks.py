@@ -48,13 +48,16 @@ class Normalizer(nn.Module):
         count = float(self.count)
         if count >= self.until or len(x) == 0:
             return
-        mean, var, size = processes.moments(x)
+        mean, var, size = self._moments(x, processes)
         total = count + size
         delta = mean - self.mean
         self.mean += delta * (size / total)
         between = delta.square() * (count * size / total)
         self.var.copy_((self.var * count + var * size + between) / total)
         self.count.fill_(total)
+
+    def _moments(self, x: Tensor, processes: Processes) -> tuple[Tensor, Tensor, float]:
+        return processes.moments(x)
 
 
 Norm = Literal["layer", "spectral", "none"]
@@ -100,13 +103,12 @@ class MirrorNormalizer(Normalizer):
         self.register_buffer("index", index, persistent=False)
         self.register_buffer("sign", sign, persistent=False)
 
-    @torch.no_grad()
-    def update(self, x: Tensor, processes: Processes = ALONE) -> None:
-        """Learn from raw samples x (b, size) and their mirror images, those of all processes."""
-        super().update(torch.cat([x, x.index_select(1, self.index) * self.sign]), processes)
-        # but for rounding they are symmetric already
-        self.mean.copy_(0.5 * (self.mean + self.mean[self.index] * self.sign))
-        self.var.copy_(0.5 * (self.var + self.var[self.index]))
+    def _moments(self, x: Tensor, processes: Processes) -> tuple[Tensor, Tensor, float]:
+        """Those of x and its mirror images, from those of x alone."""
+        mean, var, size = processes.moments(x)
+        image = mean[self.index] * self.sign
+        both = 0.5 * (mean + image)
+        return both, 0.5 * (var + var[self.index]) + (0.5 * (mean - image)).square(), 2.0 * size
 
 
 class Parts(nn.Module):

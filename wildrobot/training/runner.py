@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from wildrobot.training.amp import AMP
+from wildrobot.training.collect import Group, together
 from wildrobot.training.curriculum import Curriculum, CurriculumConfig
-from wildrobot.training.environment import Environment, Step
-from wildrobot.training.ppo import PPO, Rollout
+from wildrobot.training.environment import Environment
+from wildrobot.training.lanes import own_generator
+from wildrobot.training.ppo import PPO, Lesson
+from wildrobot.training.rollout import Rollout
 from wildrobot.training.separability import feature_auc
-
-ROWS_PER_THREAD = 512
-"""Observations that one thread answers in about the time that waking a second one would cost."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class Runner:
 
     def __init__(
         self,
-        env: Environment,
+        envs: Sequence[Environment],
         ppo: PPO,
         amp: AMP | None,
         steps: int,
@@ -55,100 +58,87 @@ class Runner:
         seed: int,
         curriculum: CurriculumConfig | None = None,
     ) -> None:
-        self.env, self.ppo, self.amp, self.steps, self.mix = env, ppo, amp, steps, mix
-        self.processes = ppo.processes
+        self.ppo, self.amp, self.steps, self.mix = ppo, amp, steps, mix
+        self.envs, self.env = envs, envs[0]
+        """The groups of robots, and the first of them for what they have in common."""
+        self.processes, self.lanes = ppo.processes, ppo.lanes
         self.generator = torch.Generator().manual_seed(seed)
         self.curriculum = Curriculum(curriculum or CurriculumConfig(start=1.0))
-        env.sim.set_level(self.curriculum.level)
+        self._set_level()
         self.iteration = 0
         self.total_steps = 0
         self._rng = np.random.default_rng(seed)
-        n = env.spec.num_joints
+        count, env, device = sum(env.num_envs for env in envs), envs[0], ppo.device
         self.rollout = Rollout(
-            steps, env.num_envs, env.obs_size, env.critic_size, n, ppo.device, ppo.critic.streams
+            steps, count, env.obs_size, env.critic_size, env.spec.num_joints, device, ppo.critic.streams
         )
-        self._task_reward = torch.zeros(steps, env.num_envs)
-        self._step: Step | None = None
-        self._obs = torch.zeros(env.num_envs, env.obs_size, device=ppo.device)
-        self._critic_obs = torch.zeros(env.num_envs, env.critic_size, device=ppo.device)
+        self._task_reward = torch.zeros(steps, count)
+        self._obs = torch.zeros(count, env.obs_size, device=device)
+        self._critic_obs = torch.zeros(count, env.critic_size, device=device)
+        self._groups, begin = [], 0
+        for env in envs:
+            rows = slice(begin, begin + env.num_envs)
+            self._groups.append(
+                Group(env, rows, self.rollout, self._obs, self._critic_obs, self._task_reward)
+            )
+            begin = rows.stop
 
     def start(self) -> None:
         """Reset all rows and spread their ages, so that time-outs do not come together."""
-        age = self._rng.integers(self.env.max_age, size=self.env.num_envs)
-        self._remember(self.env.start(age))
+        for group in self._groups:
+            group.start(self._rng.integers(self.env.max_age, size=group.env.num_envs))
         self.ppo.actor.normalizer.update(self._obs, self.processes)
         self.ppo.critic.normalizer.update(self._critic_obs, self.processes)
 
-    def _remember(self, step: Step) -> None:
-        device = self.ppo.device
-        self._obs = torch.from_numpy(step.obs).to(device)
-        self._critic_obs = torch.from_numpy(step.critic_obs).to(device)
+    def _set_level(self) -> None:
+        for env in self.envs:
+            env.sim.set_level(self.curriculum.level)
 
     def iterate(self) -> dict[str, Any]:
         """Collect one rollout, learn from it; returns this iteration's figures."""
+        with self.lanes.open():
+            return self._iterate()
+
+    def _iterate(self) -> dict[str, Any]:
         began = time.perf_counter()
-        env, rollout = self.env, self.rollout
-        features, windows, window_ok = [], [], []
-        sums: dict[str, float] = {}
-        tallies: dict[str, tuple[float, int]] = {}
-        falls = ends = 0
-        lengths = []
-        threads = torch.get_num_threads()
-        # OpenMP's idle workers spin for a while, on the very cores that the physics wants next
-        torch.set_num_threads(max(1, min(threads, env.num_envs // ROWS_PER_THREAD)))
-        for t in range(self.steps):
-            with torch.no_grad():
-                action, mean, log_prob = self.ppo.act(self._obs, self.generator)
-                rollout.obs[t], rollout.critic_obs[t] = self._obs, self._critic_obs
-            rollout.actions[t], rollout.means[t], rollout.log_prob[t] = action, mean, log_prob
-            step = env.step(action.cpu().numpy())
-            self._remember(step)
-            self._task_reward[t] = torch.from_numpy(step.reward)
-            rollout.terminated[t] = torch.from_numpy(step.terminated)
-            # a tick that carried the reset cuts the chain too: it is nobody's next state
-            rollout.ended[t] = torch.from_numpy(step.ended | ~step.valid)
-            rollout.valid[t] = torch.from_numpy(step.valid)
-            features.append(step.features[step.window_valid])
-            windows.append(torch.from_numpy(step.window).float())
-            window_ok.append(torch.from_numpy(step.valid & step.window_valid))
-            for name, value in step.terms.items():
-                sums[name] = sums.get(name, 0.0) + float(value.sum())
-            for name, value in env.task.figures.items():
-                known = value[step.valid & np.isfinite(value)]
-                seen = tallies.get(name, (0.0, 0))
-                tallies[name] = (seen[0] + float(known.sum()), seen[1] + len(known))
-            falls += int(step.terminated.sum())
-            ends += int(step.ended.sum())
-            lengths.extend(env.age[step.ended].tolist())
-        torch.set_num_threads(threads)
+        rollout = self.rollout
+        tasks = [partial(group.collect, self.ppo, own_generator(self.generator)) for group in self._groups]
+        seen = together(self.lanes.run(tasks))
         collected = time.perf_counter() - began
-        with torch.no_grad():
-            values = self.ppo.critic(rollout.critic_obs.flatten(0, 1))
-            rollout.values.copy_(values.reshape(rollout.values.shape))
-            # the next state's value: that of the following tick's observation, which is the terminal one at an end
-            rollout.next_values[:-1] = rollout.values[1:]
-            rollout.next_values[-1] = self.ppo.critic(self._critic_obs)
+        rollout.values.copy_(self.ppo.values(rollout.critic_obs.flatten(0, 1)).view(rollout.values.shape))
+        # the next state's value: that of the following tick's observation, which is the terminal one at an end
+        rollout.next_values[:-1] = rollout.values[1:]
+        rollout.next_values[-1] = self.ppo.values(self._critic_obs)
         count = max(1, int(rollout.valid.sum()))
-        metrics: dict[str, Any] = {f"reward/{name}": total / count for name, total in sums.items()}
-        metrics |= {name: value / seen if seen else float("nan") for name, (value, seen) in tallies.items()}
+        metrics: dict[str, Any] = {f"reward/{name}": total / count for name, total in seen.sums.items()}
+        for name, (value, known) in seen.tallies.items():
+            metrics[name] = value / known if known else float("nan")
         task_weight = self.mix.task_weight(self.iteration)
         metrics["task_reward_mean"] = float(self._task_reward.sum()) / count
         rewards, weights = self._task_reward[..., None], torch.tensor([task_weight])
+        left: list[Lesson] = []
         if self.amp is not None:
-            style = self._style(windows, window_ok, metrics)
+            style, left = self._style(seen.windows, seen.window_ok, metrics)
             rewards = torch.stack([self._task_reward, style], dim=-1)
             weights = torch.tensor([task_weight, self.mix.style])
             if self.iteration % self.amp.config.diagnostics_every == 0:
-                self._feature_figures(np.concatenate(features), metrics)
+                self._feature_figures(seen.features, metrics)
         total = rewards @ weights
         rollout.weights.copy_(weights if rollout.rewards.shape[-1] > 1 else torch.ones(1))
         paid = rewards if rollout.rewards.shape[-1] > 1 else total[..., None]
         rollout.rewards.copy_(paid * self.mix.scale)
         rollout.rewards *= rollout.valid[..., None]
-        metrics |= self.ppo.update(rollout, self.generator)
+        lessons = [*self.ppo.lessons(rollout, self.generator), *left]
+        # several processes talk while they learn: in the same order everywhere
+        alone = self.processes.count == 1 and self.ppo.device.type == "cpu"
+        for figures in self.lanes.run(lessons) if alone else [lesson() for lesson in lessons]:
+            metrics |= figures
         self.iteration += 1
-        everywhere = self.processes.mean(torch.tensor([float(falls), float(count)])) * self.processes.count
-        env.sim.set_level(self.curriculum.update(*(int(total) for total in everywhere)))
+        everywhere = (
+            self.processes.mean(torch.tensor([float(seen.falls), float(count)])) * self.processes.count
+        )
+        self.curriculum.update(*(int(total) for total in everywhere))
+        self._set_level()
         samples = rollout.valid.numel() * self.processes.count
         self.total_steps += samples
         elapsed = time.perf_counter() - began
@@ -159,34 +149,38 @@ class Runner:
             "collect_s": collected,
             "iteration_s": elapsed,
             "return_mean": float(total.sum()) / count,
-            "episode_length": float(np.mean(lengths)) if lengths else float("nan"),
-            "survival": 1.0 - falls / max(1, ends) if ends else float("nan"),
-            "falls_per_1000_steps": 1000.0 * falls / count,
+            "episode_length": float(np.mean(seen.lengths)) if seen.lengths else float("nan"),
+            "survival": 1.0 - seen.falls / max(1, seen.ends) if seen.ends else float("nan"),
+            "falls_per_1000_steps": 1000.0 * seen.falls / count,
             "randomization_level": self.curriculum.level,
         }
         return self.processes.mean_of(metrics)
 
-    def _style(self, windows: list[Any], window_ok: list[Any], metrics: dict[str, Any]) -> Any:
-        assert self.amp is not None
-        stacked, ok = torch.stack(windows), torch.stack(window_ok)
-        fresh = stacked[ok].to(self.ppo.device)
+    def _style(self, windows: Tensor, ok: Tensor, metrics: dict[str, Any]) -> tuple[Tensor, list[Lesson]]:
+        """Style reward (T, N) of windows (T, N, size), judged where `ok` (T, N).
+
+        With it comes the discriminator's lesson, if that is still to be learned.
+        """
+        amp = self.amp
+        assert amp is not None
+        fresh = windows[ok].to(self.ppo.device)
         if not self.processes.everybody(len(fresh) > 0):  # somewhere, nobody was commanded to walk
             names = [f"disc_{side}_{what}" for side in ("real", "fake") for what in ("mean", "std")]
             names += ["disc_acc", "disc_acc_heldout", "style_reward_mean", "style_reward_std"]
             names += ["style_clipped_low", "style_clipped_high"]
             metrics |= dict.fromkeys(names, float("nan"))
-            return torch.zeros(ok.shape)
-        warmup = self.ppo.warming_up
-        if self.amp.config.reward_before_update:
-            reward = self.amp.reward(fresh)
-            metrics |= self.amp.update(fresh, self.generator, warmup)
-        else:
-            metrics |= self.amp.update(fresh, self.generator, warmup)
-            reward = self.amp.reward(fresh)
+            return torch.zeros(ok.shape), []
+        warmup, generator = self.ppo.warming_up, own_generator(self.generator)
+        metrics |= self.processes.mean_of(amp.figures(fresh, generator))
+        accuracy = metrics["disc_acc_heldout"]
+        left: list[Lesson] = [lambda: amp.learn(fresh, accuracy, generator, warmup)]
+        if not amp.config.reward_before_update:
+            metrics |= left.pop()()
+        reward = self.lanes.answers(amp.reward, fresh)
         # Where style is not judged it pays its mean, so that no command is worth more than another.
         style = torch.full(ok.shape, metrics["style_reward_mean"])
         style[ok] = reward.cpu()
-        return style
+        return style, left
 
     def _feature_figures(self, features: Any, metrics: dict[str, Any]) -> None:
         """What the discriminator sees: separability of single features and ratios of standard deviations."""
@@ -213,7 +207,7 @@ class Runner:
     def own_state(self) -> dict[str, Any]:
         """The part of the state that each process has for itself; the rest is the same in all of them."""
         return {
-            "env": self.env.state_dict(),
+            "envs": [env.state_dict() for env in self.envs],
             "generator": self.generator.get_state(),
             "obs": self._obs.cpu().clone(),
             "critic_obs": self._critic_obs.cpu().clone(),
@@ -222,10 +216,11 @@ class Runner:
 
     def load_own_state(self, state: dict[str, Any]) -> None:
         """Inverse of `own_state`."""
-        self.env.load_state_dict(state["env"])
+        for env, one in zip(self.envs, state["envs"], strict=True):
+            env.load_state_dict(one)
         self.generator.set_state(state["generator"])
-        device = self.ppo.device
-        self._obs, self._critic_obs = state["obs"].clone().to(device), state["critic_obs"].clone().to(device)
+        self._obs.copy_(state["obs"])
+        self._critic_obs.copy_(state["critic_obs"])
         if self.amp is not None:
             self.amp.replay.load_state_dict(state["replay"])
 
@@ -246,5 +241,5 @@ class Runner:
             self.amp.load_state_dict(state["amp"])
         self.load_own_state(state)
         self.curriculum.load_state_dict(state["curriculum"])
-        self.env.sim.set_level(self.curriculum.level)
+        self._set_level()
         self.iteration, self.total_steps = state["iteration"], state["total_steps"]

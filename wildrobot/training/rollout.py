@@ -1,0 +1,59 @@
+"""What one iteration collected, and its advantages."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class Rollout:
+    """Storage (T, N, ...) of one iteration. `valid` is False for the tick that carried a reset.
+
+    Rewards and values are (T, N, streams): each stream has its own advantage, and `weights` (streams,) says how much
+    each of them counts.
+    """
+
+    def __init__(
+        self,
+        steps: int,
+        num_envs: int,
+        obs: int,
+        critic_obs: int,
+        actions: int,
+        device: Any,
+        streams: int = 1,
+    ) -> None:
+        def zeros(*shape: int) -> Tensor:
+            return torch.zeros(steps, num_envs, *shape, device=device)
+
+        self.obs, self.critic_obs = zeros(obs), zeros(critic_obs)
+        self.actions, self.means, self.log_prob = zeros(actions), zeros(actions), zeros()
+        self.rewards, self.values, self.next_values = zeros(streams), zeros(streams), zeros(streams)
+        self.weights = torch.ones(streams, device=device)
+        self.terminated, self.ended = zeros(), zeros()
+        self.valid = zeros().bool()
+
+    def part(self, rows: slice) -> Rollout:
+        """What is collected of some robots, in the same storage."""
+        part = copy.copy(self)
+        for name in ("obs", "critic_obs", "actions", "means", "log_prob", "terminated", "ended", "valid"):
+            setattr(part, name, getattr(self, name)[:, rows])
+        return part
+
+    def advantages(self, gamma: float, lam: float) -> tuple[Tensor, Tensor]:
+        """GAE and returns, (T, N, streams) each; an episode's end (terminated or timed out) cuts the chain.
+
+        `next_values` hold V of the state that followed the action, before any reset: a time limit bootstraps from it,
+        a fall does not.
+        """
+        advantage = torch.zeros_like(self.rewards)
+        running = torch.zeros_like(self.rewards[0])
+        stays, goes_on = 1.0 - self.terminated[..., None], 1.0 - self.ended[..., None]
+        for t in reversed(range(len(self.rewards))):
+            delta = self.rewards[t] + gamma * self.next_values[t] * stays[t] - self.values[t]
+            running = delta + gamma * lam * goes_on[t] * running
+            advantage[t] = running
+        return advantage, advantage + self.values
