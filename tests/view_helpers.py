@@ -142,8 +142,9 @@ class Rig:
         self._page: Any = None
 
     def open(self, query: str = "") -> Any:
-        """A new viewer: a browser of its own as far as cookies go."""
-        page = self._browser.new_context(viewport={"width": 1280, "height": 720}).new_page()
+        """A new viewer: a browser of its own as far as cookies go, of a person who likes it dark."""
+        viewport = {"width": 1280, "height": 720}
+        page = self._browser.new_context(viewport=viewport, color_scheme="dark").new_page()
         page.set_default_timeout(1000 * self._patience_s)
         page.goto(self.address + (query or self._query))
         page.get_by_role("button", name="Stand up").wait_for()
@@ -260,6 +261,32 @@ def show_tab(page: Any, tab: str) -> None:
         "tab => [...document.querySelectorAll('[role=tab][aria-selected=true]')].some(e => e.title == tab)"
     )
     page.wait_for_function(selected, arg=tab)
+
+
+LOW_CONTRAST = """() => {
+  const rgba = text => { const v = text.match(/[\\d.]+/g).map(Number); return v.length < 4 ? [...v, 1] : v; };
+  const luminance = color => color.slice(0, 3).map(v => v / 255)
+    .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const ground = e => { for (; e; e = e.parentElement) {
+    const color = rgba(getComputedStyle(e).backgroundColor); if (color[3] == 1) return color; } };
+  const found = [], texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (texts.nextNode()) {
+    const e = texts.currentNode.parentElement, box = e.getBoundingClientRect(), under = ground(e);
+    if (!texts.currentNode.data.trim() || !box.width || !under || e.matches('style,.key')) continue;
+    const [low, high] = [luminance(rgba(getComputedStyle(e).color)), luminance(under)].sort((a, b) => a - b);
+    if ((high + 0.05) / (low + 0.05) < 4.5) found.push(texts.currentNode.data);
+  }
+  return found; }"""
+"""Texts of a page whose contrast (WCAG 2) with what is behind them is too low to be read."""
+CUT_OFF = """() => [
+  ...[...document.querySelectorAll('.mantine-ScrollArea-viewport')]
+    .filter(e => e.scrollHeight > e.clientHeight + 1 || e.scrollWidth > e.clientWidth + 1).map(e => e.innerText),
+  ...[...document.querySelectorAll('button,label,.wr td,.wr .state,.uplot')]
+    .map(e => [e, e.getBoundingClientRect(), e.closest('[data-dock-region]')?.getBoundingClientRect()])
+    .filter(([e, box, region]) => box.width && region && (box.left < region.left || box.right > region.right
+      || box.top < 0 || box.bottom > innerHeight)).map(([e]) => e.innerText || e.className)]"""
+"""What of a page's panels needs scrolling or lies outside."""
 
 
 def picture(page: Any) -> np.ndarray:

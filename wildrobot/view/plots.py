@@ -103,7 +103,7 @@ class Plots:
             seconds = np.arange(-59.0, 1.0)
             self._tick = Plot(
                 gui, "work per tick over a minute, ms", ("p50", "p99", "largest", "late"), seconds,
-                (0.0, 22.0), shape=SHAPE / 2,
+                (0.0, 22.0), shape=SHAPE / 2.5,
             )  # fmt: skip
             self._stages = gui.add_html("")
         self._names = feature_names(spec)

@@ -61,8 +61,8 @@ canvas[data-engine]{background:linear-gradient(var(--sky) 30%,var(--ground) 70%)
 .wr.features .dim{font-size:11.5px}
 .wr .bar{position:relative;height:9px;background:var(--track);border-radius:2px;display:inline-block;width:100%}
 .wr .bar i{position:absolute;top:0;bottom:0;border-radius:2px;background:var(--estimated)}
-.wr.stages td{text-align:right;padding:3px 0}.wr.stages td:first-child{text-align:left}
+.wr.stages td{text-align:right;height:3.7vh}.wr.stages td:first-child{text-align:left}
 @media(max-width:576px){.wr td{white-space:normal}}
 @media(max-height:899px){.wr .events .row:nth-child(n+6){display:none}}
-@media(min-height:900px){.wr{font-size:13.5px;line-height:1.75}.wr .events{font-size:12.5px;line-height:1.65}}
+@media(min-height:900px){.wr{line-height:2}.wr .events{line-height:1.8}.wr.features .dim{font-size:inherit}}
 """
