@@ -32,10 +32,8 @@ ESTOP = (
     "position:fixed;top:9px;left:9px;width:278px;height:60px!important;z-index:10000;font-size:23px;font-weight:800;"
     "letter-spacing:.1em;background:#e03131!important;border:2px solid #ff8787;color:#fff!important"
 )
-SWITCH = (
-    "position:fixed;top:84px;left:206px;width:81px;height:26px!important;z-index:10;padding:0 6px;"
-    "background:var(--track)!important;color:var(--ink)!important"
-)
+SWITCH = "position:fixed;top:84px;left:206px;width:81px;height:26px!important;z-index:10;padding:0 6px"
+PLAIN = "background:var(--track)!important;color:var(--ink)!important"
 
 
 class Controls:
@@ -65,7 +63,7 @@ class Controls:
         self.stop = gui.add_button("Stop: crouch, let go", color="orange", icon=viser.Icon.PLAYER_STOP)
         self.restart = None
         if restart is not None:
-            self.restart = gui.add_button("Restart the simulation", color="gray", icon=viser.Icon.REFRESH)
+            self.restart = gui.add_button("Restart the simulation", icon=viser.Icon.REFRESH)
             self.restart.on_click(lambda _: restart())
         self.status = gui.add_html("")  # below what is clicked: it grows and shrinks
         self._style = gui.add_html(self._css())
@@ -81,11 +79,13 @@ class Controls:
             style_sheet(),
             LAYOUT,
             f"{_selector(self.estop)}{{{ESTOP}}}",
-            f"{_selector(self.theme)}{{{SWITCH}}}",
+            f"{_selector(self.theme)}{{{SWITCH};{PLAIN}}}",
             f"{_selector(self.estop)}::after{{content:'space bar';position:absolute;right:8px;bottom:4px;"
             "font:10px system-ui}",
             f"div:has(> {_selector(self.estop)}),div:has(> {_selector(self.theme)}){{height:0;padding:0}}",
         ]
+        if self.restart is not None:
+            rules.append(f"{_selector(self.restart)}{{{PLAIN}}}")
         for row in rows:
             for i, button in enumerate(row):
                 # Each button stands in a box of its own, as wide as the panel.

@@ -19,7 +19,7 @@ from wildrobot.view.track import Pose
 
 Array = NDArray[np.float64]
 
-CAMERA, LOOK_AT = (1.25, -1.05, 0.6), (0.06, 0.0, 0.3)
+CAMERA, LOOK_AT = (1.25, -1.05, 0.6), (0.08, 0.0, 0.3)
 """Where a viewer's camera begins and looks, m from the robot's place on the floor."""
 FIELD_OF_VIEW_DEG = 34.0
 CELL_M, SECTION_M = 0.1, 0.5
@@ -27,7 +27,8 @@ GLIDE_S = 0.2
 """Time constant with which the view follows the robot: every sway copied would be hidden."""
 TOUCHING = (60, 230, 120)
 COMMANDED, ESTIMATED = (255, 150, 0), (30, 120, 255)
-ARROW_M_PER_M_S = 0.7
+ARROW_M_PER_M_S = 0.5
+"""So that the fastest one ends in the picture, in the narrowest window too."""
 ARROW_S = 1.0
 """Time constant of the estimated arrow: it shows the way over a stride, not the sway of a step."""
 

@@ -47,7 +47,7 @@ def headline(feed: Feed) -> str:
         text, shade = name.replace("_", " "), STATE_COLORS.get(name, QUIET)
     text = text.upper()
     if name == "estop":
-        text, note = "E-STOP latched", "torque is off; start the robot's program again"
+        text, note = "E-STOP latched", "torque is off; start its program again"
     elif state is None:
         note = "waiting for messages of wildrobot-run on LCM"
     else:
