@@ -42,7 +42,7 @@ class RobotScene:
         self._data = mujoco.MjData(self._model)
         scene, camera = server.scene, server.initial_camera
         camera.position, camera.look_at, camera.fov = CAMERA, LOOK_AT, np.radians(FIELD_OF_VIEW_DEG)
-        self._floor = scene.add_grid(
+        self._floor = scene.add_grid(  # lines only: what is between and behind them is the theme's
             "/floor",
             infinite_grid=True,
             cell_size=CELL_M,
