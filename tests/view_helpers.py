@@ -290,7 +290,7 @@ LOW_CONTRAST = """() => {
 CUT_OFF = """() => [
   ...[...document.querySelectorAll('.mantine-ScrollArea-viewport')]
     .filter(e => e.scrollHeight > e.clientHeight + 1 || e.scrollWidth > e.clientWidth + 1).map(e => e.innerText),
-  ...[...document.querySelectorAll('.wr .dim.row')].filter(e => e.scrollWidth > e.clientWidth).map(e => e.innerText),
+  ...[...document.querySelectorAll('.wr .line')].filter(e => e.scrollWidth > e.clientWidth).map(e => e.innerText),
   ...[...document.querySelectorAll('button,label,.wr td,.wr .state,.uplot')]
     .map(e => [e, e.getBoundingClientRect(), e.closest('[data-dock-region]')?.getBoundingClientRect()])
     .filter(([e, box, region]) => box.width && region && (box.left < region.left || box.right > region.right

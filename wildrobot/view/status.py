@@ -54,7 +54,7 @@ def headline(feed: Feed) -> str:
         note = _run(feed)
     return (
         f"<div class=wr><div class=state style='color:{shade}'>{escape(text)}</div>"
-        f"<div class='dim row'>{escape(note) or '&nbsp;'}</div></div>"
+        f"<div class='dim line'>{escape(note) or '&nbsp;'}</div></div>"
     )
 
 
@@ -157,9 +157,7 @@ def _events(feed: Feed) -> str:
     lines = []
     for event in list(feed.events)[::-1]:
         shade = ("inherit", FAIR, BAD)[min(max(event.severity, 0), 2)]
-        lines.append(
-            f"<div class=row style='color:{shade}' title='{escape(event.text)}'>{escape(event.text)}</div>"
-        )
+        lines.append(f"<div style='color:{shade}'>{escape(event.text)}</div>")
     return f"<div class=events>{''.join(lines) or '<span class=dim>no events</span>'}</div>"
 
 
