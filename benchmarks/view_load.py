@@ -6,8 +6,8 @@ as many updates as five plots at 50 Hz.
 
 The browser draws without a GPU here, on the same CPUs. A person's browser takes nothing from the robot, so it is told
 to draw few pixels, and it runs with the lowest priority. At the end E-STOP is clicked --clicks times without a robot,
-from the click in the browser to the message on the network; and once each for --robots robots, from the click to the
-robot's own word that it has let go.
+from the click in the browser to the message on the network; and once for each of --robots robots that stand, from the
+click to the robot's own word that it has let go.
 """
 
 from __future__ import annotations
@@ -82,9 +82,9 @@ def main() -> None:
             clicks = rig.time_estop_clicks(arguments.clicks)
             stops = []
             for _ in range(arguments.robots):
-                robot = rig.robot()
+                rig.stand()
                 stops.append(rig.time_estop())
-                robot.process.wait()
+                rig.robot_process.process.wait()
         finally:
             rig.close()
     late = {
