@@ -5,8 +5,9 @@ the page open in a headless browser, in turn. The scene is drawn at 50 Hz, every
 as many updates as five plots at 50 Hz.
 
 The browser draws without a GPU here, on the same CPUs. A person's browser takes nothing from the robot, so it is told
-to draw few pixels, and it runs with the lowest priority. At the end E-STOP is clicked --clicks times, from the click
-in the browser to the message on the network, without a robot.
+to draw few pixels, and it runs with the lowest priority. At the end E-STOP is clicked --clicks times without a robot,
+from the click in the browser to the message on the network; and once for each of --robots robots that stand, from the
+click to the robot's own word that it has let go.
 """
 
 from __future__ import annotations
@@ -58,6 +59,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="(default: %(default)s)")
     parser.add_argument("--plot-hz", type=float, default=20.0, help="(default: %(default)g)")
     parser.add_argument("--clicks", type=int, default=50, help="(default: %(default)s)")
+    parser.add_argument("--robots", type=int, default=5, help="(default: %(default)s)")
     arguments = parser.parse_args()
     url = f"udpm://239.255.76.67:{20000 + os.getpid() % 20000}?ttl=0"
     rounds: dict[str, list[dict[str, Any]]] = {"without": [], "with_page": []}
@@ -76,7 +78,13 @@ def main() -> None:
                     if kind == "with_page":
                         rig.close_page()
                     print(f"round {index + 1} {kind}: {runs[-1]}", file=sys.stderr, flush=True)
+            rig.page  # noqa: B018  opens it
             clicks = rig.time_estop_clicks(arguments.clicks)
+            stops = []
+            for _ in range(arguments.robots):
+                rig.stand()
+                stops.append(rig.time_estop())
+                rig.robot_process.process.wait()
         finally:
             rig.close()
     late = {
@@ -90,6 +98,7 @@ def main() -> None:
         "estop_click_to_network_ms": {
             "p50": float(np.median(clicks)), "p99": float(np.quantile(clicks, 0.99)), "max": max(clicks),
         },
+        "estop_click_to_robot_ms": {"p50": float(np.median(stops)), "max": max(stops)},
         "rounds": rounds,
     }  # fmt: skip
     json.dump(result, sys.stdout, indent=1)

@@ -34,7 +34,7 @@ from wildrobot.runtime.sensor_frame import SensorFrame
 from wildrobot.runtime.skills import load_skill
 from wildrobot.view.feed import Feed
 from wildrobot.view.history import History
-from wildrobot.view.scene import RobotScene
+from wildrobot.view.scene import ARROW_M_PER_M_S, RobotScene
 from wildrobot.view.server import GuardedServer
 from wildrobot.view.status import feature_bars, headline, stage_table, status
 from wildrobot.view.track import AIRBORNE_S, PelvisTrack, Pose
@@ -381,7 +381,7 @@ def test_every_body_is_drawn_where_mujoco_has_it(
     assert np.linalg.norm(walk.position[-1, :2]) > 0.5
     assert [pad.visible for pad in scene._pads] == [bool(value > 0.5) for value in frame.foot_contact[0]]
     assert scene._arrows["commanded"][0].visible
-    assert scene._lengths["commanded"] == pytest.approx(0.24)
+    assert scene._lengths["commanded"] == pytest.approx(0.3 * ARROW_M_PER_M_S)
 
 
 def test_a_robot_that_lies_is_drawn_on_the_floor(scene: RobotScene) -> None:

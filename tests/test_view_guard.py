@@ -119,6 +119,19 @@ def test_the_websocket_wants_the_token_too(server: GuardedServer) -> None:
     assert websocket_status(server, own, good_cookie(server)) == 101
 
 
+def test_what_a_browser_says_of_itself_is_heard_only_with_the_token(server: GuardedServer) -> None:
+    heard: list[tuple[int, str, str]] = []
+    server.on_told = lambda *said: heard.append(said)
+    cookie = good_cookie(server)
+    assert get(server, "/told/3/theme/light")[0] == HTTPStatus.UNAUTHORIZED
+    assert heard == []
+    assert get(server, "/told/3/theme/light", Cookie=cookie)[0] == HTTPStatus.NO_CONTENT
+    assert heard == [(3, "theme", "light")]
+    for path in ("/told/x/theme/light", "/told/3/theme", "/told/3/theme/light/more"):
+        assert get(server, path, Cookie=cookie)[0] == HTTPStatus.NOT_FOUND
+    assert len(heard) == 1
+
+
 def test_a_request_with_two_hosts_or_none_is_refused() -> None:
     guard = Guard("127.0.0.1")
     path = f"/?token={guard.token}"

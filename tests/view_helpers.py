@@ -23,6 +23,7 @@ import numpy as np
 import pytest
 
 from wildrobot.runtime.lcm_types import CHANNEL_TYPES, velocity_command_t
+from wildrobot.view.driving import URGENT_EVERY_S, URGENT_REPEATS
 
 POLICY = Path(__file__).resolve().parents[1] / "policies" / "wildrobot_walk.onnx"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -142,8 +143,9 @@ class Rig:
         self._page: Any = None
 
     def open(self, query: str = "") -> Any:
-        """A new viewer: a browser of its own as far as cookies go."""
-        page = self._browser.new_context(viewport={"width": 1280, "height": 720}).new_page()
+        """A new viewer: a browser of its own as far as cookies go, of a person who likes it dark."""
+        viewport = {"width": 1280, "height": 720}
+        page = self._browser.new_context(viewport=viewport, color_scheme="dark").new_page()
         page.set_default_timeout(1000 * self._patience_s)
         page.goto(self.address + (query or self._query))
         page.get_by_role("button", name="Stand up").wait_for()
@@ -201,10 +203,17 @@ class Rig:
         for _ in range(count):
             clicked_ms = self.press_estop()
             took_ms.append(self.estop_arrives(clicked_ms) - clicked_ms)
+            time.sleep((URGENT_REPEATS + 5) * URGENT_EVERY_S)  # its repetitions would pass for the next one's
         return took_ms
 
+    def time_estop(self) -> float:
+        """Milliseconds from a click on E-STOP to the robot's first word of it. The robot has let go for good then."""
+        clicked_ms = self.press_estop()
+        until(lambda: self.listener.estop_us, "the E-STOP in the robot")
+        return self.listener.estop_us / 1e3 - clicked_ms
+
     def estop_arrives(self, after_ms: float) -> float:
-        """Wait for an E-STOP that was sent after a Unix time (ms); when it arrived. Older ones are repeated still."""
+        """Wait for an E-STOP that was sent after a Unix time (ms); when it arrived."""
 
         def look() -> float | None:
             found = [arrived for sent, arrived in list(self.listener.estops) if sent >= 1e3 * after_ms]
@@ -260,6 +269,33 @@ def show_tab(page: Any, tab: str) -> None:
         "tab => [...document.querySelectorAll('[role=tab][aria-selected=true]')].some(e => e.title == tab)"
     )
     page.wait_for_function(selected, arg=tab)
+
+
+LOW_CONTRAST = """() => {
+  const rgba = text => { const v = text.match(/[\\d.]+/g).map(Number); return v.length < 4 ? [...v, 1] : v; };
+  const luminance = color => color.slice(0, 3).map(v => v / 255)
+    .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const ground = e => { for (; e; e = e.parentElement) {
+    const color = rgba(getComputedStyle(e).backgroundColor); if (color[3] == 1) return color; } };
+  const found = [], texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (texts.nextNode()) {
+    const e = texts.currentNode.parentElement, box = e.getBoundingClientRect(), under = ground(e);
+    if (!texts.currentNode.data.trim() || !box.width || !under || e.matches('style,.key')) continue;
+    const [low, high] = [luminance(rgba(getComputedStyle(e).color)), luminance(under)].sort((a, b) => a - b);
+    if ((high + 0.05) / (low + 0.05) < 4.5) found.push(texts.currentNode.data);
+  }
+  return found; }"""
+"""Texts of a page whose contrast (WCAG 2) with what is behind them is too low to be read."""
+CUT_OFF = """() => [
+  ...[...document.querySelectorAll('.mantine-ScrollArea-viewport')]
+    .filter(e => e.scrollHeight > e.clientHeight + 1 || e.scrollWidth > e.clientWidth + 1).map(e => e.innerText),
+  ...[...document.querySelectorAll('.wr .line')].filter(e => e.scrollWidth > e.clientWidth).map(e => e.innerText),
+  ...[...document.querySelectorAll('button,label,.wr td,.wr .state,.uplot')]
+    .map(e => [e, e.getBoundingClientRect(), e.closest('[data-dock-region]')?.getBoundingClientRect()])
+    .filter(([e, box, region]) => box.width && region && (box.left < region.left || box.right > region.right
+      || box.top < 0 || box.bottom > innerHeight)).map(([e]) => e.innerText || e.className)]"""
+"""What of a page's panels needs scrolling or lies outside."""
 
 
 def picture(page: Any) -> np.ndarray:

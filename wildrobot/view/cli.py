@@ -7,7 +7,7 @@ import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -46,6 +46,8 @@ class ViewOptions:
     """robot.yaml of another robot."""
     plot_hz: float = 10.0
     """How often the plots are drawn anew. They hold every second tick whatever this is."""
+    theme: Literal["auto", "dark", "light"] = "auto"
+    """Colors: auto follows each viewer's browser. The switch on the page goes before it."""
     driver_timeout: Annotated[float, tyro.conf.arg(metavar="SECONDS")] = 1.0
     """A driver whose browser does not answer for so long is taken for gone. The robot stands still 0.5 s later."""
 
@@ -92,6 +94,7 @@ def view(options: ViewOptions) -> int:
             options.port,
             options.plot_hz,
             options.driver_timeout,
+            options.theme,
             restart,
         )
         stack.callback(page.close)

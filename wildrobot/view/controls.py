@@ -11,6 +11,7 @@ import viser
 
 from wildrobot.robot_description import RobotSpec
 from wildrobot.view.driving import Driving
+from wildrobot.view.theme import style_sheet
 
 HOLD_HZ = 10.0
 TOLD_S = 8.0
@@ -23,15 +24,16 @@ LAYOUT = """
 [data-dock-region-handle=left],[data-dock-region] [data-dock-griphandle]{display:none!important}
 [data-testid=floating-panel-handle]{pointer-events:none}
 [data-testid=floating-panel-handle] button{display:none}
+[data-dock-region=left] label,.mantine-Slider-markLabel{color:var(--dim)!important}
 [data-dock-region] .mantine-ScrollArea-content{padding-bottom:0!important}
-.uplot-container{border:none!important;background:none!important;margin:0!important}
-.uplot .u-legend,.uplot .u-title{display:none}
 """
 """The left column cannot be folded away or replaced by viser's settings, because E-STOP stands above it."""
 ESTOP = (
     "position:fixed;top:9px;left:9px;width:278px;height:60px!important;z-index:10000;font-size:23px;font-weight:800;"
     "letter-spacing:.1em;background:#e03131!important;border:2px solid #ff8787;color:#fff!important"
 )
+SWITCH = "position:fixed;top:84px;left:206px;width:81px;height:26px!important;z-index:10;padding:0 6px"
+PLAIN = "background:var(--track)!important;color:var(--ink)!important"
 
 
 class Controls:
@@ -44,6 +46,7 @@ class Controls:
         self._told_s: dict[int, float] = {}
         gui = server.gui
         self.estop = gui.add_button("E-STOP", color="red", hint="torque off at once; space bar")
+        self.theme = gui.add_button("theme", icon=viser.Icon.CONTRAST, hint="dark or light")
         self.headline = gui.add_html("")
         (slow, fast), (right, left) = self._ranges.linear_velocity_x, self._ranges.yaw_rate
         self.forward = gui.add_slider("forward", slow, fast, 0.01, 0.0, hint="m/s")
@@ -56,11 +59,11 @@ class Controls:
             "right", icon=viser.Icon.ARROW_FORWARD_UP, hint="turn while held down"
         )
         self.stand = gui.add_button("Stand up", color="green", icon=viser.Icon.ARROW_BAR_UP)
-        self.still = gui.add_button("Stand still", color="blue", icon=viser.Icon.PLAYER_PAUSE)
+        self.still = gui.add_button("Stand still", icon=viser.Icon.PLAYER_PAUSE)
         self.stop = gui.add_button("Stop: crouch, let go", color="orange", icon=viser.Icon.PLAYER_STOP)
         self.restart = None
         if restart is not None:
-            self.restart = gui.add_button("Restart the simulation", color="gray", icon=viser.Icon.REFRESH)
+            self.restart = gui.add_button("Restart the simulation", icon=viser.Icon.REFRESH)
             self.restart.on_click(lambda _: restart())
         self.status = gui.add_html("")  # below what is clicked: it grows and shrinks
         self._style = gui.add_html(self._css())
@@ -73,12 +76,16 @@ class Controls:
             (self.stand, self.still),
         )
         rules = [
+            style_sheet(),
             LAYOUT,
             f"{_selector(self.estop)}{{{ESTOP}}}",
+            f"{_selector(self.theme)}{{{SWITCH};{PLAIN}}}",
             f"{_selector(self.estop)}::after{{content:'space bar';position:absolute;right:8px;bottom:4px;"
             "font:10px system-ui}",
-            f"div:has(> {_selector(self.estop)}){{height:0;padding:0}}",
+            f"div:has(> {_selector(self.estop)}),div:has(> {_selector(self.theme)}){{height:0;padding:0}}",
         ]
+        if self.restart is not None:
+            rules.append(f"{_selector(self.restart)}{{{PLAIN}}}")
         for row in rows:
             for i, button in enumerate(row):
                 # Each button stands in a box of its own, as wide as the panel.

@@ -23,7 +23,7 @@ from wildrobot.view.track import PelvisTrack, Pose
 
 SILENT_S = 1.0
 """So long without a message, the robot counts as silent."""
-EVENTS = 8
+EVENTS = 14
 CHANNELS = [channel for channel in CHANNEL_TYPES if channel != "velocity_command"]
 
 

@@ -10,13 +10,13 @@ from wildrobot.view.browsers import Browsers
 from wildrobot.view.controls import Controls
 from wildrobot.view.driving import SEND_HZ, Driving
 from wildrobot.view.feed import Feed
+from wildrobot.view.looks import Looks
 from wildrobot.view.plots import Plots
 from wildrobot.view.scene import RobotScene
 from wildrobot.view.server import GuardedServer
 from wildrobot.view.status import headline, status
 
 SCENE_HZ, STATUS_HZ = 50.0, 5.0
-PANEL_PX, PLOTS_PX = 296.0, 430.0
 
 
 class Page:
@@ -30,23 +30,17 @@ class Page:
         port: int,
         plot_hz: float,
         driver_timeout_s: float,
+        theme: str,
         restart: Callable[[], None] | None = None,
     ) -> None:
         self._feed, self._plot_hz = feed, plot_hz
         self.server = server = GuardedServer(host, port, "WildRobot")
         self.driving = Driving(feed.spec, publish, lambda viewer: self.browsers.alive(viewer))
         self.browsers = Browsers(server, self.driving.leave, driver_timeout_s)
-        server.gui.configure_theme(
-            dark_mode=True, show_logo=False, show_share_button=False, brand_color=(64, 156, 255)
-        )
         self._scene = RobotScene(server, feed.spec)
         self._controls = Controls(server, feed.spec, self.driving, restart)
         self._plots = Plots(server, feed)
-        main = server.gui.main_panel
-        main.dock_left()
-        main.set_width(PANEL_PX)
-        self._plots.panel.dock_right()
-        self._plots.panel.set_width(PLOTS_PX)
+        self._looks = Looks(server, theme, self._controls.theme, self._plots.panel)
         self._ended = threading.Event()
         self._pulse = threading.Thread(target=self._send, name="pulse", daemon=True)
         self._pulse.start()

@@ -14,13 +14,14 @@ from wildrobot.robot_description import RobotSpec
 from wildrobot.runtime.features import feature_names
 from wildrobot.view.feed import Feed
 from wildrobot.view.status import feature_bars, plot_title, stage_table
+from wildrobot.view.theme import ASKED_LINE, AXIS, ESTIMATED_LINE, GRID, LINES
 
 Array = NDArray[np.float64]
 
-HEIGHT_PX = 199
+PLOTS, SHAPE = 4, 3.05
+"""How many a tab holds, and a plot's width over its height: `looks` makes the panel as wide as fits them all."""
 EVERY = 2
 """Every second row is drawn: a plot 400 pixels wide shows no more."""
-COLORS = ("#4dabf7", "#ffa94d", "#69db7c", "#f783ac", "#b197fc", "#ffe066")
 
 
 class Plot:
@@ -34,19 +35,19 @@ class Plot:
         time_s: Array,
         y_range: tuple[float, float],
         styles: Sequence[dict[str, Any]] | None = None,
-        height: int = HEIGHT_PX,
+        shape: float = SHAPE,
         ticks: bool = True,
     ) -> None:
         """`styles`, one for each line, may be more than `names`: lines without a name are explained by the title."""
         self._time = np.ascontiguousarray(time_s)
         self._start = self._time[0]
-        styles = styles or [{"stroke": color} for color in COLORS[: len(names)]]
+        styles = styles or [{"stroke": color} for color in LINES[: len(names)]]
         gui.add_html(
             plot_title(title, [(name, style["stroke"]) for name, style in zip(names, styles, strict=False)])
         )
         line: dict[str, Any] = {"width": 1.5, "points": {"show": False}, "spanGaps": False}
-        axis: dict[str, Any] = {"stroke": "#adb5bd", "font": "11px system-ui", "ticks": {"show": False}}
-        axis["grid"] = {"stroke": "#ffffff14", "width": 1}
+        axis: dict[str, Any] = {"stroke": AXIS, "font": "11px system-ui", "ticks": {"show": False}}
+        axis["grid"] = {"stroke": GRID, "width": 1}
         self._handle = gui.add_uplot(
             data=(self._time, *(np.full(len(self._time), np.nan) for _ in styles)),
             series=cast(Any, ({}, *(line | style for style in styles))),
@@ -57,7 +58,7 @@ class Plot:
             axes=cast(Any, (axis | {"size": 24}, axis | {"size": 38} | ({} if ticks else {"values": []}))),
             legend=uplot.Legend(show=False),
             cursor=uplot.Cursor(show=False),
-            height=height,
+            aspect=shape,
             padding=(8, 12, 0, 0),
         )
 
@@ -79,7 +80,7 @@ class Plots:
         self.panel = gui.add_panel()
         with self.panel.add_tab("Joints"):
             self._joints = [self._joint_plot(gui, title, rows) for title, rows in joint_groups(spec)]
-            everywhere = [{"stroke": COLORS[i % len(COLORS)] + "cc"} for i in range(spec.num_joints)]
+            everywhere = [{"stroke": LINES[i % len(LINES)] + "cc"} for i in range(spec.num_joints)]
             self._error = self._plot(gui, "target − position, every joint, rad", (), (-0.5, 0.5), everywhere)
         with self.panel.add_tab("IMU"):
             self._gyro = self._plot(gui, "angular velocity, IMU frame, rad/s", "xyz", (-4.0, 4.0))
@@ -88,11 +89,11 @@ class Plots:
             self._heading = self._plot(gui, "heading, rad (left is up)", ("estimated",), (-3.2, 3.2))
         with self.panel.add_tab("Contacts"):
             names = [name.replace("_", " ") for name in spec.foot_names]
-            filled = [{"stroke": color, "fill": color + "55"} for color in COLORS]
+            filled = [{"stroke": color, "fill": color + "55"} for color in LINES]
             self._contacts = self._plot(
                 gui, "foot switches", names, (-0.2, len(names)), filled[: len(names)], ticks=False
             )
-            asked = [{"stroke": "#ffb020", "dash": [6, 4]}, {"stroke": "#409cff"}]
+            asked = [{"stroke": ASKED_LINE, "dash": [6, 4]}, {"stroke": ESTIMATED_LINE}]
             self._speed = self._plot(gui, "forward velocity, m/s", ("asked", "estimated"), (-0.2, 0.8), asked)
             self._height = self._plot(gui, "pelvis over the stance sole, m", ("estimated",), (0.2, 0.6))
             self._turning = self._plot(gui, "turning rate, rad/s", ("asked", "estimated"), (-1.2, 1.2), asked)
@@ -102,7 +103,7 @@ class Plots:
             seconds = np.arange(-59.0, 1.0)
             self._tick = Plot(
                 gui, "work per tick over a minute, ms", ("p50", "p99", "largest", "late"), seconds,
-                (0.0, 22.0),
+                (0.0, 22.0), shape=SHAPE / 2.5,
             )  # fmt: skip
             self._stages = gui.add_html("")
         self._names = feature_names(spec)
@@ -114,8 +115,8 @@ class Plots:
 
     def _joint_plot(self, gui: Any, title: str, rows: list[int]) -> tuple[Plot, list[int]]:
         names = [self._spec.joint_names[row].removeprefix("left_").removeprefix("right_") for row in rows]
-        styles: list[dict[str, Any]] = [{"stroke": COLORS[i]} for i in range(len(rows))]
-        styles += [{"stroke": COLORS[i] + "bb", "dash": [4, 3]} for i in range(len(rows))]
+        styles: list[dict[str, Any]] = [{"stroke": LINES[i]} for i in range(len(rows))]
+        styles += [{"stroke": LINES[i] + "bb", "dash": [4, 3]} for i in range(len(rows))]
         home = self._spec.default_joint_pos[rows]
         span = (-0.3, 0.3) if len(rows) == 1 else (float(home.min()) - 0.85, float(home.max()) + 0.85)
         return Plot(gui, title, [name.replace("_", " ") for name in names], self._time, span, styles), rows

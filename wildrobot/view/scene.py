@@ -19,16 +19,16 @@ from wildrobot.view.track import Pose
 
 Array = NDArray[np.float64]
 
-CAMERA, LOOK_AT = (1.25, -1.05, 0.6), (0.02, 0.0, 0.3)
+CAMERA, LOOK_AT = (1.25, -1.05, 0.6), (0.08, 0.0, 0.3)
 """Where a viewer's camera begins and looks, m from the robot's place on the floor."""
 FIELD_OF_VIEW_DEG = 34.0
-BACKGROUND = (17, 20, 26)
 CELL_M, SECTION_M = 0.1, 0.5
 GLIDE_S = 0.2
 """Time constant with which the view follows the robot: every sway copied would be hidden."""
 TOUCHING = (60, 230, 120)
 COMMANDED, ESTIMATED = (255, 150, 0), (30, 120, 255)
-ARROW_M_PER_M_S = 0.8
+ARROW_M_PER_M_S = 0.5
+"""So that the fastest one ends in the picture, in the narrowest window too."""
 ARROW_S = 1.0
 """Time constant of the estimated arrow: it shows the way over a stride, not the sway of a step."""
 
@@ -41,9 +41,8 @@ class RobotScene:
         self._model = compile_model(spec)
         self._data = mujoco.MjData(self._model)
         scene, camera = server.scene, server.initial_camera
-        scene.set_background_image(np.full((2, 2, 3), BACKGROUND, dtype=np.uint8), format="png")
         camera.position, camera.look_at, camera.fov = CAMERA, LOOK_AT, np.radians(FIELD_OF_VIEW_DEG)
-        self._floor = scene.add_grid(
+        self._floor = scene.add_grid(  # lines only: what is between and behind them is the theme's
             "/floor",
             infinite_grid=True,
             cell_size=CELL_M,
@@ -51,8 +50,6 @@ class RobotScene:
             cell_color=(58, 66, 80),
             section_color=(98, 112, 134),
             fade_distance=7.0,
-            plane_color=(28, 32, 40),
-            plane_opacity=1.0,
             shadow_opacity=0.45,
         )
         joints = [self._model.joint(name) for name in spec.joint_names]

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus
 from typing import Any
 
 import viser
 import websockets.asyncio.server as websockets_server
+from viser._messages import GuiSetPanelWidthMessage
 from websockets.datastructures import Headers
 from websockets.http11 import Response
 
 from wildrobot.errors import UserError
 from wildrobot.view.guard import Guard
+
+Answers = Callable[[Any, Any], Response | None]
+TOLD = re.compile(r"/told/(\d+)/(\w+)/(\w+)")
 
 
 class GuardedServer(viser.ViserServer):
@@ -24,7 +29,8 @@ class GuardedServer(viser.ViserServer):
     def __init__(self, host: str, port: int, label: str) -> None:
         check_address(host, port)
         self.guard = Guard(host)
-        with _guarded(self.guard) as installed, contextlib.redirect_stdout(io.StringIO()):
+        self.on_told: Callable[[int, str, str], None] = lambda viewer, what, word: None
+        with _guarded(self._answer) as installed, contextlib.redirect_stdout(io.StringIO()):
             super().__init__(host, port, label=label, verbose=False)
         if not installed:  # another viser, which serves in another way: better no page than an open one
             self.stop()
@@ -49,6 +55,45 @@ class GuardedServer(viser.ViserServer):
         """The websocket of a client, None when it is gone."""
         return self._websock_server._live_connections.get(client_id)
 
+    def _answer(self, connection: Any, request: Any, viser_answers: Answers) -> Response | None:
+        refusal = self.guard.refusal(request.path, request.headers)
+        if refusal is not None:
+            return _text(*refusal)
+        told = TOLD.fullmatch(request.path)
+        if told:
+            self.on_told(int(told[1]), told[2], told[3])
+            return _text(HTTPStatus.NO_CONTENT, "")
+        response = viser_answers(connection, request)
+        if response is not None:
+            for name, value in (
+                ("Set-Cookie", self.guard.cookie(connection.local_address[1])),
+                ("Referrer-Policy", "no-referrer"),
+                ("Cache-Control", "no-store"),
+                # No other page may put ours, with its buttons, under somebody's clicks.
+                ("Content-Security-Policy", "frame-ancestors 'none'"),
+                ("X-Content-Type-Options", "nosniff"),
+            ):
+                response.headers[name] = value
+        return response
+
+    def set_panel_width(self, client: viser.ClientHandle, panel: viser.PanelHandle, width: float) -> None:
+        """One viewer's width of a panel, pixels. viser's own `set_width` sets everybody's."""
+        everybody = self.gui
+        client.gui._websock_interface.queue_message(
+            GuiSetPanelWidthMessage(
+                panel._placement_uuid, width, everybody._next_layout_counter(), everybody._layout_run_id
+            )
+        )
+
+    def ask(
+        self, client: viser.ClientHandle, what: str, answers: Iterable[tuple[str, str]], otherwise: str
+    ) -> None:
+        """Have a viewer's browser say the answer of the first media query that holds (`answers` are queries and
+        words), now and whenever that changes. `on_told` hears it: the browser fetches a picture of that name."""
+        there = f"/told/{client.client_id}/{what}"
+        sources = "".join(f"<source media='{query}' srcset='{there}/{word}'>" for query, word in answers)
+        client.gui.add_html(f"<picture hidden>{sources}<img src='{there}/{otherwise}' alt=''></picture>")
+
 
 def check_address(host: str, port: int) -> None:
     """Refuse an address that cannot be listened at; viser would look for a free port without end.
@@ -70,8 +115,8 @@ def check_address(host: str, port: int) -> None:
 
 
 @contextlib.contextmanager
-def _guarded(guard: Guard) -> Iterator[list[bool]]:
-    """For the block, websockets servers are built with `guard` before every request. Yields a list that fills.
+def _guarded(answer: Callable[[Any, Any, Answers], Response | None]) -> Iterator[list[bool]]:
+    """For the block, websockets servers are built with `answer` before every request. Yields a list that fills.
 
     viser builds its server inside its constructor and offers no hook for requests, and a proxy in front would
     leave viser's own port open to every program and web page on this machine. So the function that builds it
@@ -81,34 +126,17 @@ def _guarded(guard: Guard) -> Iterator[list[bool]]:
 
     def guarded_serve(*args: Any, process_request: Any = None, **options: Any) -> Any:
         installed.append(True)
-        return serve(*args, process_request=_with_guard(guard, process_request), **options)
+
+        def guarded(connection: Any, request: Any) -> Response | None:
+            return answer(connection, request, process_request)
+
+        return serve(*args, process_request=guarded, **options)
 
     websockets_server.serve = guarded_serve  # type: ignore[assignment,misc]
     try:
         yield installed
     finally:
         websockets_server.serve = serve  # type: ignore[misc]
-
-
-def _with_guard(guard: Guard, process_request: Callable[[Any, Any], Response | None]) -> Any:
-    def process(connection: Any, request: Any) -> Response | None:
-        refusal = guard.refusal(request.path, request.headers)
-        if refusal is not None:
-            return _text(*refusal)
-        response = process_request(connection, request)
-        if response is not None:
-            for name, value in (
-                ("Set-Cookie", guard.cookie(connection.local_address[1])),
-                ("Referrer-Policy", "no-referrer"),
-                ("Cache-Control", "no-store"),
-                # No other page may put ours, with its buttons, under somebody's clicks.
-                ("Content-Security-Policy", "frame-ancestors 'none'"),
-                ("X-Content-Type-Options", "nosniff"),
-            ):
-                response.headers[name] = value
-        return response
-
-    return process
 
 
 def _text(status: HTTPStatus, text: str) -> Response:

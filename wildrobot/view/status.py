@@ -12,24 +12,13 @@ from typing import Any
 import numpy as np
 
 from wildrobot.view.feed import SILENT_S, Feed
+from wildrobot.view.theme import color
 
-GOOD, FAIR, BAD, QUIET = "#51cf66", "#ffb020", "#ff6b6b", "#868e96"
-IS, ASKED = "#409cff", "#ffb020"
+GOOD, FAIR, BAD, QUIET = map(color, ("good", "fair", "bad", "quiet"))
+ESTIMATED, ASKED = map(color, ("estimated", "asked"))
 STATE_COLORS = {
-    "limp": QUIET, "standing_up": FAIR, "standing": "#4dabf7", "walking": GOOD, "soft_stop": FAIR, "estop": BAD,
+    "limp": QUIET, "standing_up": FAIR, "standing": ESTIMATED, "walking": GOOD, "soft_stop": FAIR, "estop": BAD,
 }  # fmt: skip
-STYLE = """<style>
-.wr{font:12.5px/1.45 system-ui,"DejaVu Sans",sans-serif;color:#dee2e6;padding:0 .8em .4em}
-.wr b{font-weight:600}.wr .state{font-size:19px;font-weight:700;letter-spacing:.04em}
-.wr .dim{color:#909296}.wr table{width:100%;border-collapse:collapse}
-.wr td{padding:1px 0;vertical-align:top;white-space:nowrap}
-.wr td:last-child{text-align:right;font-variant-numeric:tabular-nums}
-@media(max-width:576px){.wr td{white-space:normal}}
-.wr .events{margin-top:5px;border-top:1px solid #ffffff1c;padding-top:4px;font-size:11.5px;line-height:1.35}
-.wr .row{white-space:nowrap;overflow:hidden;text-overflow:ellipsis}
-.wr .bar{position:relative;height:9px;background:#ffffff12;border-radius:2px;margin-top:4px}
-.wr .bar i{position:absolute;top:0;bottom:0;border-radius:2px}
-</style>"""
 
 
 def status(feed: Feed, driver: str) -> str:
@@ -45,7 +34,7 @@ def status(feed: Feed, driver: str) -> str:
         *_health(feed, health),
     ]
     table = "".join(f"<tr><td class=dim>{name}</td><td>{value}</td></tr>" for name, value in rows)
-    return f"{STYLE}<div class=wr>{_warnings(feed)}<table>{table}</table>{_events(feed)}</div>"
+    return f"<div class=wr>{_warnings(feed)}<table>{table}</table>{_events(feed)}</div>"
 
 
 def headline(feed: Feed) -> str:
@@ -53,19 +42,19 @@ def headline(feed: Feed) -> str:
     state = feed.latest.get("robot_state")
     name = "" if state is None else state.state
     if state is None:
-        text, color = "no robot yet", QUIET
+        text, shade = "no robot yet", QUIET
     else:
-        text, color = name.replace("_", " "), STATE_COLORS.get(name, QUIET)
+        text, shade = name.replace("_", " "), STATE_COLORS.get(name, QUIET)
+    text = text.upper()
     if name == "estop":
-        text, note = "E-STOP latched", "torque is off; start the robot's program again"
+        text, note = "E-STOP latched", "torque is off; start its program again"
     elif state is None:
         note = "waiting for messages of wildrobot-run on LCM"
     else:
         note = _run(feed)
     return (
-        f"{STYLE}<div class=wr>"
-        f"<div class=state style='color:{color}'>{escape(text).upper() if name != 'estop' else text}</div>"
-        f"<div class='dim row'>{escape(note) or '&nbsp;'}</div></div>"
+        f"<div class=wr><div class=state style='color:{shade}'>{escape(text)}</div>"
+        f"<div class='dim line'>{escape(note) or '&nbsp;'}</div></div>"
     )
 
 
@@ -101,7 +90,7 @@ def _velocity(feed: Feed, command: Any) -> Iterable[tuple[str, str]]:
     mean = recent.mean(axis=0) if len(recent) else np.full(2, np.nan)
     units = (("forward", "m/s"), ("left turn", "rad/s"))
     for (name, unit), found, asked in zip(units, mean, command.user_command, strict=True):
-        shown = colored(f"{round(found, 2) + 0.0:.2f}", IS)
+        shown = colored(f"{round(found, 2) + 0.0:.2f}", ESTIMATED)
         yield name, f"{shown} of {colored(f'{asked:.2f}', ASKED)} <span class=dim>{unit}</span>"
 
 
@@ -155,10 +144,10 @@ def _health(feed: Feed, health: Any) -> Iterable[tuple[str, str]]:
     if warm:
         value, index = max(warm)
         levels = guards["temperature_c"]
-        color = GOOD if value < levels.warn else FAIR if value < levels.stop else BAD
+        shade = GOOD if value < levels.warn else FAIR if value < levels.stop else BAD
         yield (
             "hottest servo",
-            f"{colored(f'{value:.0f} °C', color)} <span class=dim>{feed.spec.joint_names[index]}</span>",
+            f"{colored(f'{value:.0f} °C', shade)} <span class=dim>{feed.spec.joint_names[index]}</span>",
         )
     else:
         yield "hottest servo", "<span class=dim>not measured</span>"
@@ -166,22 +155,19 @@ def _health(feed: Feed, health: Any) -> Iterable[tuple[str, str]]:
 
 def _events(feed: Feed) -> str:
     lines = []
-    for event in list(feed.events)[-5:][::-1]:
-        color = ("#ced4da", FAIR, BAD)[min(max(event.severity, 0), 2)]
-        lines.append(
-            f"<div class=row style='color:{color}' title='{escape(event.text)}'>{escape(event.text)}</div>"
-        )
+    for event in list(feed.events)[::-1]:
+        shade = ("inherit", FAIR, BAD)[min(max(event.severity, 0), 2)]
+        lines.append(f"<div style='color:{shade}'>{escape(event.text)}</div>")
     return f"<div class=events>{''.join(lines) or '<span class=dim>no events</span>'}</div>"
 
 
 def plot_title(title: str, lines: Sequence[tuple[str, str]]) -> str:
     """What a plot shows, and the color of each of its lines."""
     named = "".join(
-        f"<span style='white-space:nowrap;margin-left:7px'><span style='color:{color}'>■</span> {escape(name)}</span>"
-        for name, color in lines
+        f"<span><span class=key style='color:{stroke}'>■</span> {escape(name)}</span>"
+        for name, stroke in lines
     )
-    style = "padding:3px .8em 0;line-height:17px;font-size:11.5px"
-    return f"{STYLE}<div class=wr style='{style}'><b>{escape(title)}</b>{named}</div>"
+    return f"<div class='wr plot'><b>{escape(title)}</b>{named}</div>"
 
 
 def feature_bars(names: Sequence[str], values: Sequence[float]) -> str:
@@ -193,11 +179,11 @@ def feature_bars(names: Sequence[str], values: Sequence[float]) -> str:
         left, width = (50.0, share) if share >= 0 else (50.0 + share, -share)
         label = escape(name.replace("/", " · ").replace("_", " "))
         rows.append(
-            f"<tr><td class=dim style='font-size:11.5px'>{label}</td><td style='width:42%'><div class=bar>"
-            f"<i style='left:{left:.1f}%;width:{width:.1f}%;background:#4dabf7'></i></div></td>"
+            f"<tr><td class=dim>{label}</td><td style='width:42%'><div class=bar>"
+            f"<i style='left:{left:.1f}%;width:{width:.1f}%'></i></div></td>"
             f"<td style='width:4.2em'>{value:+.3f}</td></tr>"
         )
-    return f"{STYLE}<div class=wr style='line-height:1.28'><table>{''.join(rows)}</table></div>"
+    return f"<div class='wr features' style='--rows:{len(rows)}'><table>{''.join(rows)}</table></div>"
 
 
 def stage_table(health: Any) -> str:
@@ -211,13 +197,12 @@ def stage_table(health: Any) -> str:
     total = (health.tick_p50_ms, health.tick_p99_ms, health.tick_max_ms)
     cells = "".join(f"<td><b>{value:.2f}</b></td>" for value in total)
     head = "<tr class=dim><td>stage, ms</td><td>p50</td><td>p99</td><td>largest</td></tr>"
-    style = "<style>.wr.t td{text-align:right;padding:3px 0}.wr.t td:first-child{text-align:left}</style>"
-    return f"{STYLE}{style}<div class='wr t'><table>{head}{rows}<tr><td><b>tick</b></td>{cells}</tr></table></div>"
+    return f"<div class='wr stages'><table>{head}{rows}<tr><td><b>tick</b></td>{cells}</tr></table></div>"
 
 
-def colored(text: str, color: str) -> str:
+def colored(text: str, shade: str) -> str:
     """A value with its judgement."""
-    return f"<b style='color:{color}'>{escape(text)}</b>"
+    return f"<b style='color:{shade}'>{escape(text)}</b>"
 
 
 def count(number: int) -> str:
