@@ -119,7 +119,9 @@ def use_tracking_reward(runner: Runner, dataset: ReferenceDataset) -> None:
     ) -> tuple[torch.Tensor, list[Any]]:
         ok = window_ok.numpy()
         features = windows.numpy()[ok][:, -num_features(runner.env.spec) :]
-        seen = torch.cat([runner.rollout.obs[1:], runner._obs[None]]).numpy()[ok]  # with these very features
+        seen = torch.cat([runner.rollout.obs[1:], runner.collector.obs[None]]).numpy()[
+            ok
+        ]  # with these very features
         sine, cosine = seen[:, clock[0]].T
         reward = table.reward(features, np.arctan2(sine, cosine), seen[:, command[0]][:, 0] / command[1])
         metrics |= {"style_reward_mean": float(reward.mean()), "style_reward_std": float(reward.std())}

@@ -1,9 +1,8 @@
 """Training rate as a share of the raw `mujoco.batch` rate: same model, threads, randomization and motion.
 
 Every iteration is followed by its own physics once more, alone: each control tick starts from the state and the joint
-targets that training had there, so that contacts cost the same, and only `Batch.step` is timed, of the groups of
-robots side by side as in training. Learning is on in full (the critic's warm-up is over). With `--envs 256 512 1024`
-the same for each of these numbers of robots.
+targets that training had there, so that contacts cost the same, and only `Batch.step` is timed. Learning is on in full
+(the critic's warm-up is over). With `--envs 256 512 1024` the same for each of these numbers of robots.
 """
 
 from __future__ import annotations
@@ -67,16 +66,13 @@ def measure(
     runner.start()
     runner.ppo.updates = config.ppo.critic_warmup
     runner.iterate()
-    recorders = [Recorder(env.sim) for env in runner.envs]
-    for recorder in recorders:
-        recorder.sim.batch = recorder
+    sim = runner.env.sim
+    recorder = Recorder(sim)
+    sim.batch = recorder
     training, raw = [], []
     for _ in range(iterations):
         training.append(runner.iterate()["steps_per_s"])
-        with runner.lanes.open():
-            each = runner.lanes.run([recorder.again for recorder in recorders])
-        seconds = max(each) if torch.get_num_threads() > 1 else sum(each)
-        raw.append(config.steps * config.num_envs / seconds)
+        raw.append(config.steps * sim.num_envs / recorder.again())
     share = [a / b for a, b in zip(training, raw, strict=True)]
     return {
         "num_envs": config.num_envs,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -12,8 +11,6 @@ import torch
 from training_helpers import assert_same_state, comparable, tiny_runner
 
 from wildrobot.robot_description import RobotSpec
-from wildrobot.training import collect
-from wildrobot.training.collect import groups_of
 from wildrobot.training.lanes import PIECE, Lanes, own_generator
 from wildrobot.training.reference.dataset import ReferenceDataset
 
@@ -101,41 +98,15 @@ def test_a_task_draws_the_same_whatever_the_others_draw() -> None:
     assert not torch.equal(drawn[0], torch.rand(3, generator=torch.Generator().manual_seed(5)))
 
 
-def test_groups_hold_all_robots_and_are_seeded_apart() -> None:
-    assert groups_of(255, 3, 4) == [(255, 3, 4)]
-    assert groups_of(256, 3, 4) == [(128, 3, 2), (128, 500_003, 2)]
-    assert groups_of(257, 0, 1) == [(128, 0, 1), (129, 500_000, 1)]
-
-
 def test_training_is_the_same_at_any_number_of_threads(
-    spec: RobotSpec,
-    walking_reference: ReferenceDataset,
-    threads: Any,
-    monkeypatch: pytest.MonkeyPatch,
+    spec: RobotSpec, walking_reference: ReferenceDataset, threads: Any
 ) -> None:
-    monkeypatch.setattr(collect, "SMALLEST_GROUP", 3)
     states, figures = [], []
     for count in (1, 2):
         threads(count)
         runner = tiny_runner(spec, walking_reference, num_envs=7, threads=count)
-        assert [env.num_envs for env in runner.envs] == [3, 4]
         figures.append([runner.iterate() for _ in range(4)])
         states.append(runner.state_dict())
     assert_same_state(*states)
     for one, other in zip(*figures, strict=True):
         assert repr(comparable(one)) == repr(comparable(other))
-
-
-def test_two_groups_go_on_to_the_bit(
-    spec: RobotSpec, walking_reference: ReferenceDataset, threads: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(collect, "SMALLEST_GROUP", 3)
-    threads(2)
-    runner, other = (tiny_runner(spec, walking_reference, num_envs=6, threads=2) for _ in range(2))
-    runner.iterate()
-    other.iterate()
-    other.iterate()
-    other.load_state_dict(copy.deepcopy(runner.state_dict()))  # as from a file: no shared tensors
-    for one in (runner, other):
-        one.iterate()
-    assert_same_state(runner.state_dict(), other.state_dict())

@@ -173,7 +173,7 @@ with together() as processes:
     for _ in range(3):
         runner.iterate()
     networks = {"ppo": runner.ppo.state_dict(), "discriminator": runner.amp.discriminator.state_dict()}
-    torch.save({"networks": networks, "obs": runner._obs}, f"{sys.argv[2]}/{processes.rank}.pt")
+    torch.save({"networks": networks, "obs": runner.collector.obs}, f"{sys.argv[2]}/{processes.rank}.pt")
 """
 
 

@@ -115,8 +115,7 @@ def set_from(path: str) -> Any:
     def spoil(state: dict[str, Any], fresh: dict[str, Any]) -> None:
         *way, last = path.split("/")
         for key in way:
-            at: Any = int(key) if isinstance(state, list) else key
-            state, fresh = state[at], fresh[at]
+            state, fresh = state[key], fresh[key]
         state[last] = fresh[last]
 
     return spoil
@@ -135,17 +134,17 @@ PARTS = [
     "iteration",
     "total_steps",
     "generator",
-    "envs/0/sim/_rng",
-    "envs/0/sim/robots/encoder_offset",
-    "envs/0/sim/_memory",
-    "envs/0/path/estimator",
-    "envs/0/path/clock",
-    "envs/0/path/_builder",
-    "envs/0/path/previous_target",
-    "envs/0/task/_rng",
-    "envs/0/task/_filtered",
-    "envs/0/window",
-    "envs/0/age",
+    "env/sim/_rng",
+    "env/sim/robots/encoder_offset",
+    "env/sim/_memory",
+    "env/path/estimator",
+    "env/path/clock",
+    "env/path/_builder",
+    "env/path/previous_target",
+    "env/task/_rng",
+    "env/task/_filtered",
+    "env/window",
+    "env/age",
     "obs",
 ]
 

@@ -116,7 +116,7 @@ class RslRl:
 
     def __init__(self, spec: RobotSpec, config: TrainConfig, dataset: ReferenceDataset) -> None:
         torch.manual_seed(config.seed)
-        env = make_environment(spec, config, dataset, config.num_envs, config.seed, config.threads)
+        env = make_environment(spec, config, dataset, config.seed)
         self._adapter = Adapter(env, config.mix.task * config.mix.scale, config.seed)
         with contextlib.redirect_stdout(io.StringIO()):  # it prints its networks
             self._runner = OnPolicyRunner(self._adapter, settings(config), log_dir=None, device="cpu")

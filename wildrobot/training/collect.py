@@ -1,12 +1,7 @@
-"""Collecting a rollout: robots in groups, each with a simulator, an environment and a thread of its own.
-
-While Python works on the readings of one group the physics of another one goes on, and no core waits for the other.
-How the robots are grouped depends on their number alone, and so do the results.
-"""
+"""Collecting a rollout: the robots act and step, and what the ticks said is kept."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,20 +11,7 @@ from torch import Tensor
 
 from wildrobot.training.environment import Environment, Step
 from wildrobot.training.ppo import PPO
-from wildrobot.training.processes import threads_of_each
 from wildrobot.training.rollout import Rollout
-
-SMALLEST_GROUP = 128
-"""Fewer robots than two of these stay together."""
-SEED_STRIDE = 500_000
-"""Between the seeds of two groups; those of two processes are twice as far apart."""
-
-
-def groups_of(num_envs: int, seed: int, threads: int) -> list[tuple[int, int, int]]:
-    """Number of robots, seed and physics threads (of `threads`; 0: all CPUs) of each group."""
-    count = 2 if num_envs >= 2 * SMALLEST_GROUP else 1
-    each = max(1, (threads or threads_of_each()) // count)
-    return [((num_envs + i) // count, seed + SEED_STRIDE * i, each) for i in range(count)]
 
 
 @dataclass
@@ -52,14 +34,12 @@ class Collected:
     """Of the episodes that ended, ticks."""
 
 
-class Group:
-    """Robots that act and step together: columns `rows` of a rollout, and of the present observations."""
+class Collector:
+    """The robots' present observations, and how a rollout is filled from there."""
 
-    def __init__(
-        self, env: Environment, rows: slice, rollout: Rollout, obs: Tensor, critic_obs: Tensor, reward: Tensor
-    ) -> None:
-        self.env, self.rollout = env, rollout.part(rows)
-        self.obs, self.critic_obs, self.task_reward = obs[rows], critic_obs[rows], reward[:, rows]
+    def __init__(self, env: Environment, ppo: PPO, rollout: Rollout, task_reward: Tensor) -> None:
+        self.env, self.ppo, self.rollout, self.task_reward = env, ppo, rollout, task_reward
+        self.obs, self.critic_obs = torch.zeros_like(rollout.obs[0]), torch.zeros_like(rollout.critic_obs[0])
 
     def start(self, age: Any) -> None:
         """Reset all rows; `age` (N,) ticks spreads the time-outs."""
@@ -69,9 +49,9 @@ class Group:
         self.obs.copy_(torch.from_numpy(step.obs))
         self.critic_obs.copy_(torch.from_numpy(step.critic_obs))
 
-    def collect(self, ppo: PPO, generator: torch.Generator) -> Collected:
+    def collect(self, generator: torch.Generator) -> Collected:
         """Act and step for the length of the rollout, and fill it in."""
-        env, rollout = self.env, self.rollout
+        env, ppo, rollout = self.env, self.ppo, self.rollout
         features, windows, window_ok = [], [], []
         out = Collected(torch.empty(0), torch.empty(0), None)
         for t in range(len(rollout.obs)):
@@ -100,22 +80,3 @@ class Group:
         out.features = np.concatenate(features)
         out.windows, out.window_ok = torch.stack(windows), torch.stack(window_ok)
         return out
-
-
-def together(parts: Sequence[Collected]) -> Collected:
-    """What all groups collected, in their order."""
-    out = Collected(
-        torch.cat([part.windows for part in parts], dim=1),
-        torch.cat([part.window_ok for part in parts], dim=1),
-        np.concatenate([part.features for part in parts]),
-    )
-    for part in parts:
-        for name, value in part.sums.items():
-            out.sums[name] = out.sums.get(name, 0.0) + value
-        for name, (value, count) in part.tallies.items():
-            seen = out.tallies.get(name, (0.0, 0))
-            out.tallies[name] = (seen[0] + value, seen[1] + count)
-        out.falls += part.falls
-        out.ends += part.ends
-        out.lengths += part.lengths
-    return out

@@ -122,7 +122,7 @@ class PPO:
     @torch.no_grad()
     def act(self, obs: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """Sampled action, its mean and log density for obs (N, D)."""
-        mean = self.actor(obs)
+        mean = self.lanes.answers(self.actor, obs)
         noise = torch.randn(mean.shape, generator=generator).to(mean.device)
         action = mean + torch.exp(self.actor.log_std) * noise
         return action, mean, log_prob(mean, self.actor.log_std, action)

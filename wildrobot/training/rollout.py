@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import torch
@@ -35,13 +34,6 @@ class Rollout:
         self.weights = torch.ones(streams, device=device)
         self.terminated, self.ended = zeros(), zeros()
         self.valid = zeros().bool()
-
-    def part(self, rows: slice) -> Rollout:
-        """What is collected of some robots, in the same storage."""
-        part = copy.copy(self)
-        for name in ("obs", "critic_obs", "actions", "means", "log_prob", "terminated", "ended", "valid"):
-            setattr(part, name, getattr(self, name)[:, rows])
-        return part
 
     def advantages(self, gamma: float, lam: float) -> tuple[Tensor, Tensor]:
         """GAE and returns, (T, N, streams) each; an episode's end (terminated or timed out) cuts the chain.

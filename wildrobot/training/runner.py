@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -13,7 +11,7 @@ import torch
 from torch import Tensor
 
 from wildrobot.training.amp import AMP
-from wildrobot.training.collect import Group, together
+from wildrobot.training.collect import Collector
 from wildrobot.training.curriculum import Curriculum, CurriculumConfig
 from wildrobot.training.environment import Environment
 from wildrobot.training.lanes import own_generator
@@ -50,7 +48,7 @@ class Runner:
 
     def __init__(
         self,
-        envs: Sequence[Environment],
+        env: Environment,
         ppo: PPO,
         amp: AMP | None,
         steps: int,
@@ -58,41 +56,26 @@ class Runner:
         seed: int,
         curriculum: CurriculumConfig | None = None,
     ) -> None:
-        self.ppo, self.amp, self.steps, self.mix = ppo, amp, steps, mix
-        self.envs, self.env = envs, envs[0]
-        """The groups of robots, and the first of them for what they have in common."""
+        self.env, self.ppo, self.amp, self.steps, self.mix = env, ppo, amp, steps, mix
         self.processes, self.lanes = ppo.processes, ppo.lanes
         self.generator = torch.Generator().manual_seed(seed)
         self.curriculum = Curriculum(curriculum or CurriculumConfig(start=1.0))
-        self._set_level()
+        env.sim.set_level(self.curriculum.level)
         self.iteration = 0
         self.total_steps = 0
         self._rng = np.random.default_rng(seed)
-        count, env, device = sum(env.num_envs for env in envs), envs[0], ppo.device
+        n = env.spec.num_joints
         self.rollout = Rollout(
-            steps, count, env.obs_size, env.critic_size, env.spec.num_joints, device, ppo.critic.streams
+            steps, env.num_envs, env.obs_size, env.critic_size, n, ppo.device, ppo.critic.streams
         )
-        self._task_reward = torch.zeros(steps, count)
-        self._obs = torch.zeros(count, env.obs_size, device=device)
-        self._critic_obs = torch.zeros(count, env.critic_size, device=device)
-        self._groups, begin = [], 0
-        for env in envs:
-            rows = slice(begin, begin + env.num_envs)
-            self._groups.append(
-                Group(env, rows, self.rollout, self._obs, self._critic_obs, self._task_reward)
-            )
-            begin = rows.stop
+        self._task_reward = torch.zeros(steps, env.num_envs)
+        self.collector = Collector(env, ppo, self.rollout, self._task_reward)
 
     def start(self) -> None:
         """Reset all rows and spread their ages, so that time-outs do not come together."""
-        for group in self._groups:
-            group.start(self._rng.integers(self.env.max_age, size=group.env.num_envs))
-        self.ppo.actor.normalizer.update(self._obs, self.processes)
-        self.ppo.critic.normalizer.update(self._critic_obs, self.processes)
-
-    def _set_level(self) -> None:
-        for env in self.envs:
-            env.sim.set_level(self.curriculum.level)
+        self.collector.start(self._rng.integers(self.env.max_age, size=self.env.num_envs))
+        self.ppo.actor.normalizer.update(self.collector.obs, self.processes)
+        self.ppo.critic.normalizer.update(self.collector.critic_obs, self.processes)
 
     def iterate(self) -> dict[str, Any]:
         """Collect one rollout, learn from it; returns this iteration's figures."""
@@ -102,13 +85,12 @@ class Runner:
     def _iterate(self) -> dict[str, Any]:
         began = time.perf_counter()
         rollout = self.rollout
-        tasks = [partial(group.collect, self.ppo, own_generator(self.generator)) for group in self._groups]
-        seen = together(self.lanes.run(tasks))
+        seen = self.collector.collect(self.generator)
         collected = time.perf_counter() - began
         rollout.values.copy_(self.ppo.values(rollout.critic_obs.flatten(0, 1)).view(rollout.values.shape))
         # the next state's value: that of the following tick's observation, which is the terminal one at an end
         rollout.next_values[:-1] = rollout.values[1:]
-        rollout.next_values[-1] = self.ppo.values(self._critic_obs)
+        rollout.next_values[-1] = self.ppo.values(self.collector.critic_obs)
         count = max(1, int(rollout.valid.sum()))
         metrics: dict[str, Any] = {f"reward/{name}": total / count for name, total in seen.sums.items()}
         for name, (value, known) in seen.tallies.items():
@@ -137,8 +119,7 @@ class Runner:
         everywhere = (
             self.processes.mean(torch.tensor([float(seen.falls), float(count)])) * self.processes.count
         )
-        self.curriculum.update(*(int(total) for total in everywhere))
-        self._set_level()
+        self.env.sim.set_level(self.curriculum.update(*(int(total) for total in everywhere)))
         samples = rollout.valid.numel() * self.processes.count
         self.total_steps += samples
         elapsed = time.perf_counter() - began
@@ -207,20 +188,19 @@ class Runner:
     def own_state(self) -> dict[str, Any]:
         """The part of the state that each process has for itself; the rest is the same in all of them."""
         return {
-            "envs": [env.state_dict() for env in self.envs],
+            "env": self.env.state_dict(),
             "generator": self.generator.get_state(),
-            "obs": self._obs.cpu().clone(),
-            "critic_obs": self._critic_obs.cpu().clone(),
+            "obs": self.collector.obs.cpu().clone(),
+            "critic_obs": self.collector.critic_obs.cpu().clone(),
             "replay": None if self.amp is None else self.amp.replay.state_dict(),
         }
 
     def load_own_state(self, state: dict[str, Any]) -> None:
         """Inverse of `own_state`."""
-        for env, one in zip(self.envs, state["envs"], strict=True):
-            env.load_state_dict(one)
+        self.env.load_state_dict(state["env"])
         self.generator.set_state(state["generator"])
-        self._obs.copy_(state["obs"])
-        self._critic_obs.copy_(state["critic_obs"])
+        self.collector.obs.copy_(state["obs"])
+        self.collector.critic_obs.copy_(state["critic_obs"])
         if self.amp is not None:
             self.amp.replay.load_state_dict(state["replay"])
 
@@ -241,5 +221,5 @@ class Runner:
             self.amp.load_state_dict(state["amp"])
         self.load_own_state(state)
         self.curriculum.load_state_dict(state["curriculum"])
-        self._set_level()
+        self.env.sim.set_level(self.curriculum.level)
         self.iteration, self.total_steps = state["iteration"], state["total_steps"]

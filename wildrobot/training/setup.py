@@ -22,7 +22,6 @@ from wildrobot.runtime.window import windows_of
 from wildrobot.training.amp import AMP, AMPConfig
 from wildrobot.training.best import SelectionConfig
 from wildrobot.training.cloning import CloningConfig, demonstration
-from wildrobot.training.collect import groups_of
 from wildrobot.training.curriculum import CurriculumConfig
 from wildrobot.training.device import Device, learning_device
 from wildrobot.training.environment import Environment
@@ -152,10 +151,10 @@ def check_commands(spec: RobotSpec, config: TrainConfig) -> None:
 
 
 def make_environment(
-    spec: RobotSpec, config: TrainConfig, dataset: ReferenceDataset, count: int, seed: int, threads: int
+    spec: RobotSpec, config: TrainConfig, dataset: ReferenceDataset, seed: int
 ) -> Environment:
-    """`count` robots under the walking task, seeded from `seed`."""
-    sim = Simulation(spec, count, seed, config.randomization, threads)
+    """`config.num_envs` robots under the walking task, seeded from `seed`."""
+    sim = Simulation(spec, config.num_envs, seed, config.randomization, config.threads)
     task = WalkingTask(spec, sim, dataset, config.walking, seed + 1)
     layout = make_layout(spec, config.observation)
     return Environment(spec, sim, task, layout, config.amp.frames, config.episode_s)
@@ -171,11 +170,8 @@ def make_runner(
     check_commands(spec, config)
     processes = processes or Processes()
     seed = processes.seed(config.seed)
-    envs = [
-        make_environment(spec, config, dataset, *group)
-        for group in groups_of(config.num_envs, seed, config.threads)
-    ]
-    env, layout = envs[0], envs[0].layout
+    env = make_environment(spec, config, dataset, seed)
+    layout = env.layout
     torch.manual_seed(config.seed)
     # A cloned policy was fitted to its inputs' scales: were they to move on, its feedback gains would, too.
     until = 1.0 if config.cloning.updates else NORMALIZER_SAMPLES
@@ -188,4 +184,4 @@ def make_runner(
     shown = demonstration(spec, dataset, layout) if config.cloning.updates else None
     ppo = PPO(actor, critic, config.ppo, shown, processes, device)
     processes.copy_first(actor, critic, amp.discriminator)
-    return Runner(envs, ppo, amp, config.steps, config.mix, seed, config.curriculum)
+    return Runner(env, ppo, amp, config.steps, config.mix, seed, config.curriculum)

@@ -14,7 +14,6 @@ from wildrobot.robot_description import RobotSpec
 from wildrobot.runtime.randomization import FULL, Randomization
 from wildrobot.runtime.simulation import Simulation
 from wildrobot.training.checkpoint import load_checkpoint, save_checkpoint
-from wildrobot.training.collect import groups_of
 from wildrobot.training.device import Device, learning_device
 from wildrobot.training.environment import Environment
 from wildrobot.training.networks import Critic, SymmetricActor
@@ -98,17 +97,14 @@ def make_runner(
     """Environment, networks and learner of the tracker."""
     frames = round(config.episode_s * spec.control_hz)
     library = ClipLibrary(spec, clips, frames)
-    envs = []
-    for count, own, lanes in groups_of(config.num_envs, seed, threads):
-        sim = Simulation(spec, count, own, config.randomization, lanes)
-        task = TrackingTask(spec, library, sim, own + 1)
-        envs.append(Environment(spec, sim, task, tracking_layout(spec), 1, config.episode_s))
-    env = envs[0]
+    sim = Simulation(spec, config.num_envs, seed, config.randomization, threads)
+    task = TrackingTask(spec, library, sim, seed + 1)
+    env = Environment(spec, sim, task, tracking_layout(spec), 1, config.episode_s)
     torch.manual_seed(seed)
     actor = SymmetricActor(spec, env.layout, config.hidden, config.ppo.init_std, env.task.mirror_extra())
     critic = Critic(env.critic_mirror, config.hidden)
     ppo = PPO(actor, critic, config.ppo, device=learning_device(device))
-    return Runner(envs, ppo, None, config.steps, Mix(task=1.0, style=0.0, scale=0.1), seed)
+    return Runner(env, ppo, None, config.steps, Mix(task=1.0, style=0.0, scale=0.1), seed)
 
 
 def _identity(spec: RobotSpec, clips: list[PlannedClip], config: TrackConfig, seed: int) -> dict[str, Any]:
