@@ -26,6 +26,8 @@ HEADING_TOLERANCE_RAD = 0.5
 CLEARANCE_M = 0.015
 FELL = 1
 """Exit code of wildrobot-run after a fall: the figures are there and tell of it."""
+TRAINING_TIME = {"quick": "about 7 min", "walk": "about 24 min"}
+"""On two cores, of the presets that come along."""
 REFERENCE = Path("runs/reference/reference.npz")
 
 
@@ -137,7 +139,7 @@ def stages(config: MakeRunConfig, can_film: bool) -> tuple[Stage, ...]:
         Stage(
             "train",
             f"preset {config.preset}: PPO for the task, AMP for the style",
-            "about 7 min",
+            TRAINING_TIME.get(config.preset, "as it asks"),
             (
                 *python,
                 "train",
@@ -184,9 +186,10 @@ def stages(config: MakeRunConfig, can_film: bool) -> tuple[Stage, ...]:
 def plan(config: MakeRunConfig, pipeline: Pipeline, why_no_video: str) -> str:
     """The first thing on the screen: what will happen and how long it takes."""
     finished = pipeline.finished()
+    whole = not finished and config.preset == "quick" and config.reference is None
     lines = [
-        f"{config.robot_file or 'WildRobot'}: from nothing to a walking robot, into {config.out}. About 16 minutes on "
-        "two cores.",
+        f"{config.robot_file or 'WildRobot'}: from nothing to a walking robot, into {config.out}."
+        + whole * " About 16 minutes on two cores that do nothing else.",
         "",
     ]
     for index, stage in enumerate(pipeline.stages):
