@@ -171,6 +171,17 @@ def test_the_plan_names_every_stage_its_time_and_why_there_is_no_video(tmp_path:
     assert "install libegl1" in text
 
 
+def test_the_plan_promises_no_time_that_is_not_its_own(tmp_path: Path) -> None:
+    def text(config: MakeRunConfig) -> str:
+        return plan(config, Pipeline(stages(config, can_film=True), tmp_path / ".stages"), "")
+
+    assert "About 16 minutes" in text(MakeRunConfig(out=tmp_path))
+    with_walk = text(MakeRunConfig(out=tmp_path, preset="walk"))
+    assert "about 24 min" in with_walk
+    assert "16 minutes" not in with_walk
+    assert "16 minutes" not in text(MakeRunConfig(out=tmp_path, reference=tmp_path / "reference.npz"))
+
+
 def test_without_rendering_the_walk_asks_for_no_video(tmp_path: Path) -> None:
     walk = stages(MakeRunConfig(out=tmp_path), can_film=False)[-1]
     assert "--video" not in walk.command

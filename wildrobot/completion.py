@@ -36,7 +36,7 @@ def main(argv: Sequence[str]) -> int:
         return 0
     if len(argv) != 1 or argv[0] not in SHELLS:
         found = f"'{' '.join(argv)}' is no shell known here" if argv else "no shell was named"
-        raise UserError(f"{found}. Give one of {', '.join(SHELLS)}: wildrobot completion bash")
+        raise UserError(f"{found}, expected one of {', '.join(SHELLS)}: wildrobot completion bash")
     print(script(argv[0], collect()), end="")
     return 0
 
