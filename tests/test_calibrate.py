@@ -380,6 +380,12 @@ def test_a_stand_that_is_not_level_is_told_and_costs_nothing() -> None:
     assert math.degrees(rotation_between(found.quaternion, bench.true_mount)[0]) < 0.2
 
 
+def test_a_waist_that_turns_the_wrong_way_does_not_put_the_imu_upside_down() -> None:
+    bench = Bench(Hidden(flipped=("waist_yaw",)))
+    with pytest.raises(UserError, match=r"180 degrees apart.*--only identify imu"):
+        find_mount(bench.bus, SPEC, bench.hands)
+
+
 class NoPitch(VirtualHands):
     """Skips what it is asked to do by hand."""
 

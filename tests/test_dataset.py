@@ -213,9 +213,7 @@ def test_features_replayed_from_the_stored_frames_are_the_stored_ones(
 
 
 def test_parity_holds_for_a_recorded_reference(small_reference: ReferenceDataset, spec: RobotSpec) -> None:
-    assert "parity: AUC of reference against its own replay 0.5" in check_parity(
-        spec, small_reference, rollouts=6
-    )
+    assert "are told apart with AUC 0.5" in check_parity(spec, small_reference, rollouts=6)
 
 
 @pytest.mark.parametrize(

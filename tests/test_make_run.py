@@ -16,7 +16,8 @@ import pytest
 from wildrobot.errors import UserError
 from wildrobot.training import make_run
 from wildrobot.training.make_run import MakeRunConfig, judge, plan, stages
-from wildrobot.training.pipeline import Pipeline, Stage, duration
+from wildrobot.training.pipeline import Pipeline, Stage
+from wildrobot.training.progress import duration
 
 
 def stage(folder: Path, name: str, code: str = "", **more: Any) -> Stage:
@@ -170,6 +171,17 @@ def test_the_plan_names_every_stage_its_time_and_why_there_is_no_video(tmp_path:
     assert "install libegl1" in text
 
 
+def test_the_plan_promises_no_time_that_is_not_its_own(tmp_path: Path) -> None:
+    def text(config: MakeRunConfig) -> str:
+        return plan(config, Pipeline(stages(config, can_film=True), tmp_path / ".stages"), "")
+
+    assert "About 16 minutes" in text(MakeRunConfig(out=tmp_path))
+    with_walk = text(MakeRunConfig(out=tmp_path, preset="walk"))
+    assert "about 24 min" in with_walk
+    assert "16 minutes" not in with_walk
+    assert "16 minutes" not in text(MakeRunConfig(out=tmp_path, reference=tmp_path / "reference.npz"))
+
+
 def test_without_rendering_the_walk_asks_for_no_video(tmp_path: Path) -> None:
     walk = stages(MakeRunConfig(out=tmp_path), can_film=False)[-1]
     assert "--video" not in walk.command
@@ -179,6 +191,22 @@ def test_without_rendering_the_walk_asks_for_no_video(tmp_path: Path) -> None:
 def test_an_unknown_preset_is_refused_and_the_known_ones_are_named() -> None:
     with pytest.raises(UserError, match=r"'quikc'.*quick"):
         stages(MakeRunConfig(preset="quikc"), can_film=True)
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (("--speed", "5"), r"--speed is 5\.0 m/s.*0\.0 to 0\.6"),
+        (("--duration", "0"), r"--duration is 0\.0"),
+    ],
+)
+def test_a_walk_that_cannot_be_is_refused_before_anything_is_begun(
+    flags: tuple[str, str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(UserError, match=said):
+        make_run.main(["--out", str(tmp_path / "run"), *flags])
+    assert not (tmp_path / "run").exists()
+    assert capsys.readouterr().out == ""
 
 
 def test_a_finished_pipeline_leaves_verdict_and_report_and_its_exit_code_tells_a_failure(
@@ -234,4 +262,4 @@ def test_a_stage_with_shared_outputs_is_not_repeated_by_another_pipeline(tmp_pat
 
 
 def test_durations_are_words() -> None:
-    assert (duration(12.4), duration(90)) == ("12 s", "1 min 30 s")
+    assert (duration(12.4), duration(90), duration(9060)) == ("12 s", "1 min 30 s", "2 h 31 min")

@@ -35,10 +35,8 @@ def main(argv: Sequence[str]) -> int:
         print(USAGE, end="")
         return 0
     if len(argv) != 1 or argv[0] not in SHELLS:
-        found = f"'{' '.join(argv)}'" if argv else "nothing"
-        raise UserError(
-            f"the shell is {found}, expected one of {', '.join(SHELLS)}: wildrobot completion bash"
-        )
+        found = f"'{' '.join(argv)}' is no shell known here" if argv else "no shell was named"
+        raise UserError(f"{found}, expected one of {', '.join(SHELLS)}: wildrobot completion bash")
     print(script(argv[0], collect()), end="")
     return 0
 

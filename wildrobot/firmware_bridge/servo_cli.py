@@ -29,7 +29,7 @@ Exit code: 0 done, 1 nothing found or not agreed to, 2 bad input or no answer.""
 
 @dataclass(frozen=True)
 class _Common:
-    port: str | None = None
+    port: Annotated[str | None, tyro.conf.arg(metavar="PORT")] = None
     """Serial port, best by its name in /dev/serial/by-id."""
     baud: int | None = None
     """Bits per second (default: robot.yaml's)."""

@@ -95,7 +95,9 @@ def _check_servo(bus: Bus, spec: RobotSpec, joint: int) -> list[Finding]:
         data = bus.read_block(device, 0, _BLOCK).data
     except BusError:
         text = "answers pings but no reads: status return level 0"
-        return [finding("error", text, "It is set to 2 on request", (table.STATUS_RETURN_LEVEL, 2))]
+        return [
+            finding("error", text, "`wildrobot doctor --fix` sets it to 2", (table.STATUS_RETURN_LEVEL, 2))
+        ]
 
     def value(register: Register) -> int:
         return register.decode(data[register.address : register.end])
@@ -108,7 +110,7 @@ def _check_servo(bus: Bus, spec: RobotSpec, joint: int) -> list[Finding]:
     for register, wanted in expected_registers(spec, joint).items():
         if (got := value(register)) != wanted:
             text = f"{register.name} is {got}, expected {wanted}"
-            findings.append(finding("error", text, "It is written on request", (register, wanted)))
+            findings.append(finding("error", text, "`wildrobot doctor --fix` writes it", (register, wanted)))
     if value(table.TORQUE_ENABLE):
         findings.append(
             finding("warning", "torque is on", "It is let go at the start", (table.TORQUE_ENABLE, 0))

@@ -36,7 +36,7 @@ _STYLES = {"ok": "green", "warning": "yellow", "error": "bold red"}
 class DoctorOptions:
     """What to look at."""
 
-    port: str | None = None
+    port: Annotated[str | None, tyro.conf.arg(metavar="PORT")] = None
     """Serial port of the robot, best by its name in /dev/serial/by-id."""
     policy: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Policy (.onnx) that is to run: its contract is compared with the robot."""

@@ -188,9 +188,12 @@ def play_log(path: Path, spec: RobotSpec, port: str | None, confirmed: bool) -> 
     Raises:
         UserError: nobody confirmed, no such log or port, or a guard stopped it.
     """
+    from wildrobot.firmware_bridge.calibration.hands import PersonHands
+    from wildrobot.firmware_bridge.serial_transport import choose_port
     from wildrobot.runtime.loop import NS_PER_S, DeadlineClock
     from wildrobot.runtime.robots import RobotOptions, open_robot
 
+    port = choose_port(port)
     targets = logged_targets(path, spec)
     seconds, reach = len(targets) * spec.control_dt, float(np.max(np.ptp(targets, axis=0)))
     if not confirmed:
@@ -198,7 +201,7 @@ def play_log(path: Path, spec: RobotSpec, port: str | None, confirmed: bool) -> 
             f"The robot at {port} will move all joints for {seconds:.0f} s, by up to {np.degrees(reach):.0f} degrees.\n"
             "It must hang from its stand, feet off the floor, hands off. Ctrl-C lets go."
         )
-        if input("Does it hang? [y/N] ").strip().lower() not in ("y", "yes"):
+        if not PersonHands().agree("Does it hang?"):
             raise UserError("not confirmed: nothing was moved.")
     robot = open_robot("dynamixel", spec, RobotOptions(port=port))
     try:

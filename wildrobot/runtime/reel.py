@@ -53,6 +53,7 @@ class Reel:
         if not available:
             print(f"warning: no video: {reason}", file=sys.stderr)
             return
+        print(f"rendering {self.frames} frames of video", file=sys.stderr)
         self.write(path)
         print(f"wrote {path}")
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from wildrobot.runtime.logs.recorder import Rotation
 
 DEFAULT_DURATION_S = 20.0
+GIVE_ONE = "Give an .onnx file made by `wildrobot export`, or policies/wildrobot_walk.onnx of the repository's folder."
 EXAMPLES = """Run a policy on a robot at 50 Hz: it stands up, stands, walks, crouches and lets go.
 
 examples:
@@ -41,7 +42,7 @@ class RunOptions:
     """Exported policies (.onnx). The first one is in charge; the others can take over while the robot stands."""
     robot: Literal["sim", "dynamixel"] = "sim"
     """Robot to drive."""
-    port: str | None = None
+    port: Annotated[str | None, tyro.conf.arg(metavar="PORT")] = None
     """Serial port of the robot (dynamixel), best by its name in /dev/serial/by-id."""
     speed: float = 0.3
     """Forward speed to command, m/s (with --keyboard: while w is held; with --gamepad: of a stick at its end)."""
@@ -95,10 +96,11 @@ def check_options(options: RunOptions) -> None:
     """Refuse what cannot work before anything is opened."""
     if not options.policies:
         hint = " Name it before --gamepad, which takes a device." if options.gamepad else ""
-        raise UserError(f"no policy was given. Give an .onnx file made by `wildrobot export`.{hint}")
+        raise UserError(f"no policy was given. {GIVE_ONE}{hint}")
     for file in options.policies:
         if not file.is_file():
-            raise UserError(f"there is no policy {file}. Give an .onnx file made by `wildrobot export`.")
+            found = f"{file} is a folder, no policy" if file.is_dir() else f"there is no policy {file}"
+            raise UserError(f"{found}. {GIVE_ONE}")
     if options.bench:
         check_bench(options)
     check_sources(options)

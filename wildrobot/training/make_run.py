@@ -15,8 +15,10 @@ from wildrobot.config import load_yaml
 from wildrobot.errors import UserError
 from wildrobot.files import write_text
 from wildrobot.robot_description import load_robot
-from wildrobot.training.pipeline import Pipeline, Stage, duration
+from wildrobot.runtime.run_options import RunOptions, check_command
+from wildrobot.training.pipeline import Pipeline, Stage
 from wildrobot.training.preset import preset_path
+from wildrobot.training.progress import duration
 from wildrobot.video import video_available
 
 SPEED_TOLERANCE_M_S = 0.05
@@ -24,6 +26,8 @@ HEADING_TOLERANCE_RAD = 0.5
 CLEARANCE_M = 0.015
 FELL = 1
 """Exit code of wildrobot-run after a fall: the figures are there and tell of it."""
+TRAINING_TIME = {"quick": "about 7 min", "walk": "about 24 min"}
+"""On two cores, of the presets that come along."""
 REFERENCE = Path("runs/reference/reference.npz")
 
 
@@ -58,6 +62,7 @@ class MakeRunConfig:
 
 def main(argv: Sequence[str]) -> int:
     config = tyro.cli(MakeRunConfig, args=list(argv))
+    check_walk(config)
     can_film, why_not = video_available()
     pipeline = Pipeline(stages(config, can_film), config.out / ".stages")
     if pipeline.half_done_from_something_else():
@@ -76,6 +81,17 @@ def main(argv: Sequence[str]) -> int:
     write_text(config.out / "report.html", build_page(config.out))
     print(summary(config, pipeline, verdict, why_not))
     return 0 if all(row["ok"] for row in verdict) else 1
+
+
+def check_walk(config: MakeRunConfig) -> None:
+    """Refuse a walk at the end that cannot be, before the training for it.
+
+    Raises:
+        UserError: a speed outside of the robot's commands, or no time to walk in.
+    """
+    check_command(load_robot(config.robot_file), RunOptions((), speed=config.speed))
+    if not config.duration > 0:
+        raise UserError(f"--duration is {config.duration}, expected seconds above 0.")
 
 
 def stages(config: MakeRunConfig, can_film: bool) -> tuple[Stage, ...]:
@@ -123,7 +139,7 @@ def stages(config: MakeRunConfig, can_film: bool) -> tuple[Stage, ...]:
         Stage(
             "train",
             f"preset {config.preset}: PPO for the task, AMP for the style",
-            "about 7 min",
+            TRAINING_TIME.get(config.preset, "as it asks"),
             (
                 *python,
                 "train",
@@ -170,9 +186,10 @@ def stages(config: MakeRunConfig, can_film: bool) -> tuple[Stage, ...]:
 def plan(config: MakeRunConfig, pipeline: Pipeline, why_no_video: str) -> str:
     """The first thing on the screen: what will happen and how long it takes."""
     finished = pipeline.finished()
+    whole = not finished and config.preset == "quick" and config.reference is None
     lines = [
-        f"{config.robot_file or 'WildRobot'}: from nothing to a walking robot, into {config.out}. About 16 minutes on "
-        "two cores.",
+        f"{config.robot_file or 'WildRobot'}: from nothing to a walking robot, into {config.out}."
+        + whole * " About 16 minutes on two cores that do nothing else.",
         "",
     ]
     for index, stage in enumerate(pipeline.stages):

@@ -57,4 +57,7 @@ def check_parity(spec: RobotSpec, dataset: ReferenceDataset, rollouts: int = 24)
             f"the reference's features differ from what this code computes from its own sensor frames: "
             f"AUC {joint:.3f} together; alone: {top}. Expected about 0.5: build the reference again."
         )
-    return f"parity: AUC of reference against its own replay {joint:.3f}; highest single features: {top}"
+    return (
+        f"parity: the reference and its replay through today's code are told apart with AUC {joint:.3f} (0.5: not at "
+        f"all); highest single features: {top}"
+    )

@@ -14,6 +14,7 @@ from typing import Any
 from wildrobot import __version__
 from wildrobot.errors import EXIT_INTERRUPTED, UserError
 from wildrobot.files import write_text
+from wildrobot.training.progress import duration
 
 
 @dataclass(frozen=True)
@@ -131,12 +132,6 @@ def run_command(command: Sequence[str]) -> int:
                 return EXIT_INTERRUPTED if interrupted or code == -2 else code
             except KeyboardInterrupt:
                 interrupted = True
-
-
-def duration(seconds: float) -> str:
-    """`90` → `1 min 30 s`."""
-    whole = round(seconds)
-    return f"{whole} s" if whole < 60 else f"{whole // 60} min {whole % 60} s"
 
 
 def _read(path: Path) -> dict[str, Any]:

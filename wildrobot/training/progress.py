@@ -17,6 +17,16 @@ from rich.progress import (
 )
 
 
+def duration(seconds: float) -> str:
+    """`90` → `1 min 30 s`, `9000` → `2 h 30 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
 class Bar:
     """`with Bar("tracking", total) as bar: bar.advance("reward 0.71")`."""
 
@@ -52,7 +62,7 @@ class Bar:
             spent = now - self._began
             left = spent / max(1, self._done - self._first) * (self._total - self._done)
             print(
-                f"{self._title}: {self._done}/{self._total}, {spent:.0f} s, about {left:.0f} s left  {note}",
+                f"{self._title}: {self._done}/{self._total}, {duration(spent)}, about {duration(left)} left  {note}",
                 file=sys.stderr,
                 flush=True,
             )

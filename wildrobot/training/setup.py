@@ -45,26 +45,31 @@ class TrainConfig:
     reference: Path = Path("runs/reference/reference.npz")
     """Executed reference motion, from `wildrobot reference build`."""
     iterations: int = 600
+    """Rounds of collecting samples and learning from them; `num_envs` x `steps` samples each."""
     num_envs: int = 512
     """Robots of each process."""
     steps: int = 24
     """Control ticks per environment and iteration."""
     seed: int = 0
+    """Of everything that is drawn; on a CPU the same seed gives the same run."""
     threads: int = 0
     """Physics and learning threads of each process; 0: all CPUs, shared out among this machine's processes."""
     device: Device = "auto"
     """Where the networks learn and answer; the physics stays on the CPUs. auto: on a GPU if there is one."""
     preset: str = "default"
-    """Name under which this run is reported."""
+    """Start from this preset: quick, walk, or FILE.yaml. Flags beside it win; the run is reported under its name."""
     robot: Annotated[Path | None, tyro.conf.arg(name="robot-file", metavar="FILE")] = None
     """robot.yaml of another robot."""
     episode_s: float = 20.0
+    """Length of an episode; then the robot is drawn and set up anew."""
     hidden: tuple[int, ...] = (256, 128)
     """Hidden layers of actor and critic."""
     observation: dict[str, int] = field(default_factory=DEFAULT_FRAMES.copy)
     """Observation slices and their number of frames."""
     checkpoint_every: int = 25
+    """Iterations between two checkpoints; Ctrl-C saves one, too."""
     tensorboard: bool = True
+    """Write the figures for TensorBoard as well as into metrics.jsonl."""
     selection: SelectionConfig = SelectionConfig()
     ppo: PPOConfig = PPOConfig()
     amp: AMPConfig = AMPConfig()

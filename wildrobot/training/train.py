@@ -131,6 +131,7 @@ def _train(config: TrainConfig, processes: Processes, stop: StopRequest) -> Path
     console = Console(stderr=True, quiet=not processes.first)
     torch.set_num_threads(config.threads or threads_of_each())
     spec = load_robot(config.robot)
+    console.print(f"reading {config.reference}", soft_wrap=True)
     dataset = ReferenceDataset.load(config.reference, spec)
     run, path = config.run_dir, config.run_dir / "checkpoint.pt"
     saved = load_checkpoint(path) if path.exists() else None
@@ -140,6 +141,7 @@ def _train(config: TrainConfig, processes: Processes, stop: StopRequest) -> Path
         write_text(run / "config.yaml", yaml.safe_dump(to_dict(config), sort_keys=False))
         write_text(run / "environment.json", json.dumps(environment_info(processes.count), indent=1) + "\n")
         console.print(check_parity(spec, dataset))
+    console.print(f"setting up {config.num_envs} simulated robots and the demonstrations")
     runner = make_runner(spec, config, dataset, processes)
     if saved is None:
         if runner.ppo.demonstration is not None and processes.first:

@@ -31,7 +31,7 @@ Exit code: 0 written, 1 not written or a foot is wrong, 2 bad input or a measure
 class CalibrateOptions:
     """What to measure."""
 
-    port: str | None = None
+    port: Annotated[str | None, tyro.conf.arg(metavar="PORT")] = None
     """Serial port of the robot, best by its name in /dev/serial/by-id."""
     output: Annotated[Path, tyro.conf.arg(metavar="FILE")] = Path("calibration.yaml")
     """File to write."""

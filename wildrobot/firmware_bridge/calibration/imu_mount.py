@@ -181,6 +181,12 @@ def find_mount(bus: Bus, spec: RobotSpec, hands: Hands) -> Mount:
         disagreement = angle_between(up, z_imu)
         if not len(waist):
             hands.say("there is no waist to turn: the upright axis is gravity's, as level as the stand is")
+        elif disagreement > math.pi / 2:
+            raise UserError(
+                f"the waist turns the wrong way, or the IMU is not the one described: its axis and gravity are "
+                f"{math.degrees(disagreement):.0f} degrees apart, and no stand leans so. Measure the directions first: "
+                "wildrobot calibrate --only identify imu"
+            )
         elif disagreement > AGREE_RAD:
             hands.say(
                 f"gravity and the waist's axis differ by {math.degrees(disagreement):.1f} degrees, expected at most "

@@ -159,7 +159,8 @@ def compare(
         previous = tick.number
     if not (done.whole or done.outputs):
         raise UserError(
-            f"{path} has no tick on which a policy ran that is known: there is nothing to compare."
+            f"{path} has no tick on which a policy ran and whose configuration is known: there is nothing to compare. "
+            "Record the robot while it stands or walks; `wildrobot log info` shows its states."
         )
     return done
 
