@@ -269,7 +269,7 @@ def test_figures_are_counts_of_what_the_discriminator_says() -> None:
     amp.discriminator = Linear([1.0], 0.0, mean=[0.0], std=[1.0])  # type: ignore[assignment]
     amp.reference = torch.tensor([[0.6], [0.9]])
     amp.held_out = torch.tensor([[0.1]])
-    figures = amp.figures(torch.tensor([[-0.5]]), generator())
+    figures = amp.figures(amp.logits(torch.tensor([[-0.5]])), generator())
     assert figures["disc_acc"] == 1.0
     assert figures["disc_acc_heldout"] == 0.5
     assert figures["disc_real_mean"] == pytest.approx(0.75, abs=0.02)
@@ -278,15 +278,15 @@ def test_figures_are_counts_of_what_the_discriminator_says() -> None:
     assert figures["disc_fake_std"] == 0.0
     assert figures["style_reward_mean"] == 0.0
     assert (figures["style_clipped_low"], figures["style_clipped_high"]) == (1.0, 0.0)
-    assert amp.figures(torch.tensor([[1.5]]), generator())["style_clipped_high"] == 1.0
+    assert amp.figures(amp.logits(torch.tensor([[1.5]])), generator())["style_clipped_high"] == 1.0
 
 
 def test_figures_are_of_before_the_update() -> None:
     amp, windows = small_amp(), torch.randn(50, 4)
-    before = amp.figures(windows, generator())
+    before = amp.figures(amp.logits(windows), generator())
     reported = amp.update(windows, generator())
     assert {name: reported[name] for name in before} == before
-    assert amp.figures(windows, generator()) != before
+    assert amp.figures(amp.logits(windows), generator()) != before
 
 
 # ---------------------------------------------------------------------- replay
@@ -495,5 +495,5 @@ def test_looking_at_a_spectrally_normalised_discriminator_does_not_change_it() -
     amp.update(torch.randn(50, 4), generator())
     windows = torch.randn(5, 4)
     assert torch.equal(amp.reward(windows), amp.reward(windows))
-    amp.figures(windows, generator())
+    amp.figures(amp.logits(windows), generator())
     assert torch.equal(amp.reward(windows), amp.reward(windows))

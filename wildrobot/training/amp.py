@@ -13,8 +13,12 @@ import torch
 from torch import Tensor
 
 from wildrobot.training.governor import Governor, GovernorConfig
+from wildrobot.training.lanes import Lanes
 from wildrobot.training.networks import Discriminator, Norm
 from wildrobot.training.processes import Processes
+
+FIGURE_WINDOWS = 2048
+"""Reference windows that accuracies are counted on."""
 
 
 @dataclass(frozen=True)
@@ -131,13 +135,18 @@ class AMP:
         self.replay = ReplayBuffer(config.replay_rollouts, config.replay_share, size, device)
 
     @torch.no_grad()
+    def logits(self, windows: Tensor) -> Tensor:
+        """What the present discriminator says to raw windows (b, size), (b,)."""
+        logits: Tensor = self.discriminator(windows)
+        return logits
+
     def reward(self, windows: Tensor) -> Tensor:
         """Style reward (b,) of raw windows (b, size), with the present discriminator."""
-        return style_reward(self.discriminator(windows), self.config.reward)
+        return style_reward(self.logits(windows), self.config.reward)
 
     def update(self, windows: Tensor, generator: torch.Generator, warmup: bool = False) -> dict[str, Any]:
         """Look at fresh policy windows (b, size) and learn from them; returns figures of before the update."""
-        figures = self.processes.mean_of(self.figures(windows, generator))
+        figures = self.processes.mean_of(self.figures(self.logits(windows), generator))
         return figures | self.learn(windows, figures["disc_acc_heldout"], generator, warmup)
 
     def learn(
@@ -196,14 +205,16 @@ class AMP:
         lsgan = 0.5 * ((d_real - 1.0).square().mean() + d_fake.square().mean())
         return lsgan + 0.5 * self.config.r1 * penalty, penalty
 
-    @torch.no_grad()
-    def figures(self, windows: Tensor, generator: torch.Generator) -> dict[str, float]:
-        """Accuracy (threshold midway, 1/2), means, deviations and clipped shares, on up to 2048 windows a side."""
-        count = 2048
-        d = self.discriminator
-        real = d(drawn(self.reference, count, generator))
-        fake = d(drawn(windows, count, generator))
-        unseen = d(drawn(self.held_out, count, generator)) if len(self.held_out) else real
+    def figures(
+        self, fake: Tensor, generator: torch.Generator, lanes: Lanes | None = None
+    ) -> dict[str, float]:
+        """Accuracy (threshold midway, 1/2), means, deviations and clipped shares.
+
+        Of the logits `fake` (b,) of policy windows, and of `FIGURE_WINDOWS` windows of either part of the reference.
+        """
+        parts = [self.reference, self.held_out if len(self.held_out) else self.reference]
+        shown = torch.cat([drawn(part, FIGURE_WINDOWS, generator) for part in parts])
+        real, unseen = (lanes or Lanes()).answers(self.logits, shown).split(FIGURE_WINDOWS)
         reward = style_reward(fake, self.config.reward)
         right_fake = float((fake < 0.5).float().mean())
         return {
@@ -211,10 +222,10 @@ class AMP:
             "disc_acc_heldout": 0.5 * (float((unseen > 0.5).float().mean()) + right_fake),
             "disc_real_mean": float(real.mean()),
             "disc_fake_mean": float(fake.mean()),
-            "disc_real_std": float(real.std()),
-            "disc_fake_std": float(fake.std()),
+            "disc_real_std": float(real.std(correction=0)),
+            "disc_fake_std": float(fake.std(correction=0)),
             "style_reward_mean": float(reward.mean()),
-            "style_reward_std": float(reward.std()),
+            "style_reward_std": float(reward.std(correction=0)),
             "style_clipped_low": float((fake <= 0.0).float().mean()),
             "style_clipped_high": float((fake >= 1.0).float().mean()),
         }

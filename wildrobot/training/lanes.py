@@ -17,7 +17,7 @@ from torch import Tensor
 
 T = TypeVar("T")
 
-PIECE = 512
+PIECE = 2048
 """Rows that `Lanes.answers` gives to a task."""
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wildrobot.training.amp import AMP
+from wildrobot.training.amp import AMP, style_reward
 from wildrobot.training.collect import Collector
 from wildrobot.training.curriculum import Curriculum, CurriculumConfig
 from wildrobot.training.environment import Environment
@@ -152,15 +152,16 @@ class Runner:
             metrics |= dict.fromkeys(names, float("nan"))
             return torch.zeros(ok.shape), []
         warmup, generator = self.ppo.warming_up, own_generator(self.generator)
-        metrics |= self.processes.mean_of(amp.figures(fresh, generator))
+        logits = self.lanes.answers(amp.logits, fresh)
+        metrics |= self.processes.mean_of(amp.figures(logits, generator, self.lanes))
         accuracy = metrics["disc_acc_heldout"]
         left: list[Lesson] = [lambda: amp.learn(fresh, accuracy, generator, warmup)]
         if not amp.config.reward_before_update:
             metrics |= left.pop()()
-        reward = self.lanes.answers(amp.reward, fresh)
+            logits = self.lanes.answers(amp.logits, fresh)
         # Where style is not judged it pays its mean, so that no command is worth more than another.
         style = torch.full(ok.shape, metrics["style_reward_mean"])
-        style[ok] = reward.cpu()
+        style[ok] = style_reward(logits, amp.config.reward).cpu()
         return style, left
 
     def _feature_figures(self, features: Any, metrics: dict[str, Any]) -> None:
