@@ -106,15 +106,6 @@ class Controls:
             driving.estop()
             self.follow()
 
-        command = gui.add_command(
-            "E-STOP", hotkey="space", description="torque off at once", icon=viser.Icon.HAND_STOP
-        )
-
-        @command.on_trigger
-        async def _(event: Any) -> None:
-            driving.estop()
-            self.follow()
-
         @self.stop.on_click
         async def _(event: Any) -> None:
             driving.stop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import io
 import re
 import socket
@@ -21,6 +22,17 @@ from wildrobot.view.guard import Guard
 
 Answers = Callable[[Any, Any], Response | None]
 TOLD = re.compile(r"/told/(\d+)/(\w+)/(\w+)")
+SPACE_BAR = """<script>
+addEventListener("keydown", event => {
+  if (event.code != "Space") return;
+  const estop = [...document.querySelectorAll("button")].find(one => one.textContent.startsWith("E-STOP"));
+  if (!estop) return;
+  event.preventDefault();
+  event.stopImmediatePropagation();
+  if (!event.repeat) estop.click();
+}, true);
+</script>"""
+"""The space bar is E-STOP wherever the focus is: viser's own shortcuts do not hear it behind a tab or in a field."""
 
 
 class GuardedServer(viser.ViserServer):
@@ -74,6 +86,8 @@ class GuardedServer(viser.ViserServer):
                 ("X-Content-Type-Options", "nosniff"),
             ):
                 response.headers[name] = value
+            if response.headers.get("Content-Type", "").startswith("text/html"):
+                _add_to_head(response, SPACE_BAR)
         return response
 
     def set_panel_width(self, client: viser.ClientHandle, panel: viser.PanelHandle, width: float) -> None:
@@ -137,6 +151,21 @@ def _guarded(answer: Callable[[Any, Any, Answers], Response | None]) -> Iterator
         yield installed
     finally:
         websockets_server.serve = serve  # type: ignore[misc]
+
+
+def _add_to_head(response: Response, html: str) -> None:
+    """Put `html` at the end of a page's head."""
+    packed = response.headers.get("Content-Encoding") == "gzip"
+    page = gzip.decompress(response.body) if packed else bytes(response.body)
+    before, head, after = page.partition(b"</head>")
+    if not head:
+        raise UserError(
+            f"viser {viser.__version__} serves a page without a head: the space bar would not be E-STOP."
+        )
+    page = before + html.encode() + head + after
+    response.body = gzip.compress(page) if packed else page
+    del response.headers["Content-Length"]
+    response.headers["Content-Length"] = str(len(response.body))
 
 
 def _text(status: HTTPStatus, text: str) -> Response:
