@@ -117,6 +117,7 @@ class Controller:
         timer.mark("bound")
         self.robot.set_torque_gain(directive.torque_gain)
         self.robot.write(applied.target)
+        truth = self.robot.truth() if directive.state is State.WALKING else None
         timer.mark("write")
         style = self._style(decision, given_user)
         timer.mark("style")
@@ -139,7 +140,7 @@ class Controller:
             publish.health(timer, health, readings, self.watch)
         if timer.ticks % round(spec.control_hz / STATUS_HZ) == 0:
             publish.status(lambda: self.watch.line(directive.state.value, given_user))
-        self._count(directive.state, given_user, decision.signal, style)
+        self._count(directive.state, given_user, decision.signal, truth, style)
         publish.end()
         timer.mark("publish")
         over = command.end or self.outcome.fault is not None
@@ -277,8 +278,8 @@ class Controller:
             if text not in self._problems:
                 self.publisher.event("bus", f"over: {text}")
 
-    def _count(self, state: State, user: Any, signal: Signal | None, style: float) -> None:
+    def _count(self, state: State, user: Any, signal: Signal | None, truth: Any, style: float) -> None:
         if state is State.WALKING and signal is not None:
-            self.figures.walking(user, signal.estimate, self.robot.truth(), style)
+            self.figures.walking(user, signal.estimate, truth, style)
         else:
             self.figures.pause()

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 BIN_NS = 20_000
 BINS = 2500
 ROBOT_STAGES = ("read", "write")
-"""What they take is the robot's business: the bus, or the physics of a simulated one."""
+"""What they take is the robot's business: the bus, or the physics of a simulated one and what it knows better."""
 EDGES_MS = (0.0, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0)
 """Of the histogram that people are shown; the last bin is open."""
 
