@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from wildrobot.errors import UserError
-from wildrobot.files import atomic_write, write_text
+from wildrobot.files import alone_with, atomic_write, write_text
 
 
 def test_the_file_appears_with_its_whole_content(tmp_path: Path) -> None:
@@ -70,3 +72,28 @@ def test_a_folder_at_the_path_is_not_a_traceback(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot write"):
         write_text(tmp_path / "a", "")
     assert os.listdir(tmp_path) == ["a"]
+
+
+def test_two_processes_do_not_make_the_same_thing(tmp_path: Path) -> None:
+    pytest.importorskip("fcntl")
+    path = tmp_path / "runs" / "walk"
+    holds = (
+        "import sys, time\nfrom wildrobot.files import alone_with\n"
+        "with alone_with(sys.argv[1]):\n    print('in', flush=True)\n    time.sleep(60.0)\n"
+    )
+    other = subprocess.Popen([sys.executable, "-c", holds, str(path)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "in\n"
+        with (
+            pytest.raises(UserError, match=f"process {other.pid} is making {path} already"),
+            alone_with(path),
+        ):
+            pass
+        with alone_with(path.with_name("another")):
+            pass
+    finally:
+        other.kill()  # the lock falls with it
+        other.wait()
+    with alone_with(path):
+        assert (path.parent / ".walk.lock").read_text() == f"{os.getpid()}\n"

@@ -43,6 +43,45 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def alone_with(path: str | os.PathLike[str]) -> Iterator[None]:
+    """For the block, no other process of this machine may make the file or folder `path` under this lock.
+
+    The lock is a hidden file beside `path`; it falls with the process, however that ends. Without locks (Windows)
+    nobody is kept out.
+
+    Raises:
+        UserError: another process is at it, or the folder cannot be written to.
+    """
+    path = Path(path)
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    lock = path.parent / f".{path.name}.lock"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = lock.open("a+", encoding="utf-8")
+    except OSError as error:
+        raise UserError(
+            f"cannot write {lock}: {error.strerror or error}. Choose a folder that you may write to."
+        ) from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            file.seek(0)
+            raise UserError(
+                f"process {file.read().strip() or '?'} is making {path} already. Wait for it or stop it, or choose "
+                "another place."
+            ) from error
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        yield
+
+
 def file_sha256(path: Path) -> str:
     """SHA-256 (hex) of a file."""
     import hashlib

@@ -263,7 +263,9 @@ class Controller:
             last = self._levels.get(reading.name, Level.FINE)
             if reading.level is not last:
                 self._levels[reading.name] = reading.level
-                text = f"{reading.name} = {reading.value:.4g}: {reading.level.name.lower()}"
+                guard = self.spec.guards[reading.name]
+                limits_of = f"warns at {guard.warn:g}, stops at {guard.stop:g}"
+                text = f"{reading.name} = {reading.value:.4g}: {reading.level.name.lower()} ({limits_of})"
                 self.publisher.event("guard", text, severity=int(reading.level))
         if limits and limits != self._limits:
             self.publisher.event("limited", ", ".join(limits), severity=1)

@@ -8,6 +8,7 @@ import platform
 import subprocess
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from rich.console import Console
 
 from wildrobot.config import load_config, to_dict
 from wildrobot.errors import UserError, run_main
-from wildrobot.files import write_text
+from wildrobot.files import alone_with, write_text
 from wildrobot.robot_description import RobotSpec, load_robot
 from wildrobot.runtime.observation import layout_to_dicts
 from wildrobot.training.best import Selection
@@ -123,7 +124,11 @@ def train(config: TrainConfig) -> Path:
         UserError: the run that is there is another one, or another process was lost.
         KeyboardInterrupt: after Ctrl-C (or SIGTERM), when the iteration is done and saved.
     """
-    with together() as processes, StopRequest() as stop:
+    with (
+        together() as processes,
+        StopRequest() as stop,
+        alone_with(config.run_dir) if processes.first else nullcontext(),  # one writes, so one locks
+    ):
         return _train(config, processes, stop)
 
 

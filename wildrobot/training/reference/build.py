@@ -16,7 +16,7 @@ from rich.console import Console
 
 from wildrobot.config import to_dict
 from wildrobot.errors import UserError, run_main
-from wildrobot.files import write_text
+from wildrobot.files import alone_with, write_text
 from wildrobot.robot_description import RobotSpec, load_robot
 from wildrobot.training.device import Device
 from wildrobot.training.preset import apply_preset
@@ -159,7 +159,8 @@ def _main(argv: Sequence[str]) -> int:
         default=base,
         description=f"{BuildConfig.__doc__}\n\n{EXAMPLES}",
     )
-    build(config)
+    with alone_with(config.output):
+        build(config)
     return 0
 
 
