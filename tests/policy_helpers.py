@@ -13,17 +13,17 @@ from wildrobot.robot_description import RobotSpec
 from wildrobot.runtime.contract import METADATA_KEY
 from wildrobot.runtime.observation import default_layout, layout_to_dicts
 from wildrobot.training.checkpoint import save_checkpoint
-from wildrobot.training.networks import Discriminator, SymmetricActor
+from wildrobot.training.networks import Discriminator, Norm, SymmetricActor
 
 FRAMES = 2
 
 
-def make_networks(spec: RobotSpec) -> tuple[SymmetricActor, Discriminator]:
+def make_networks(spec: RobotSpec, norm: Norm = "layer") -> tuple[SymmetricActor, Discriminator]:
     """Networks as a training could leave them: no statistic and no weight is zero or one."""
     torch.manual_seed(7)
     layout = default_layout(spec)
     actor = SymmetricActor(spec, layout, (32, 16))
-    discriminator = Discriminator(FRAMES * 29, (24, 12))
+    discriminator = Discriminator(FRAMES * 29, (24, 12), norm)
     with torch.no_grad():
         for network in (actor, discriminator):
             network.normalizer.update(0.5 * torch.randn(500, len(network.normalizer.mean)) + 0.2)
@@ -32,15 +32,15 @@ def make_networks(spec: RobotSpec) -> tuple[SymmetricActor, Discriminator]:
     return actor, discriminator
 
 
-def make_run(folder: Path, spec: RobotSpec, **changes: Any) -> Path:
+def make_run(folder: Path, spec: RobotSpec, norm: Norm = "layer", **changes: Any) -> Path:
     """A run folder with a checkpoint, as training leaves it; `changes` replace entries, None removes them."""
-    actor, discriminator = make_networks(spec)
+    actor, discriminator = make_networks(spec, norm)
     config = {
         "preset": "quick",
         "seed": 5,
         "hidden": [32, 16],
         "robot": None,
-        "amp": {"frames": FRAMES, "hidden": [24, 12], "norm": "layer", "reward": "clip"},
+        "amp": {"frames": FRAMES, "hidden": [24, 12], "norm": norm, "reward": "clip"},
     }
     state = {
         "iteration": 12,

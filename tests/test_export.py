@@ -57,6 +57,20 @@ def files(folder: Path) -> list[str]:
 # ---------------------------------------------------------------------------- what is written
 
 
+def test_spectral_norm_is_done_with_when_the_discriminator_is_written(
+    spec: RobotSpec, recorded: None, tmp_path: Path
+) -> None:
+    run = make_run(tmp_path, spec, norm="spectral")
+    style = export(run, threads=1).style
+    assert style is not None
+    loaded, trained = OnnxStyle(style, spec), make_networks(spec, "spectral")[1].eval()
+    inputs = 3.0 * np.random.default_rng(2).normal(size=(200, loaded.input_size)).astype(np.float32)
+    with torch.no_grad():
+        wanted = trained(torch.as_tensor(inputs)).numpy()
+    assert np.std(wanted) > 0.05
+    assert np.max(np.abs(loaded(inputs) - wanted)) < 1e-5
+
+
 def test_policy_and_discriminator_agree_with_torch_and_the_file_says_how_well(
     exported: cli.Exported, spec: RobotSpec
 ) -> None:

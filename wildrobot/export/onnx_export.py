@@ -11,6 +11,7 @@ import onnx
 import torch
 from numpy.typing import NDArray
 from torch import nn
+from torch.nn.utils.parametrize import remove_parametrizations
 
 from wildrobot.errors import UserError
 from wildrobot.robot_description import RobotSpec
@@ -148,4 +149,13 @@ def load_networks(
             f"the checkpoint does not fit the networks of its own configuration ({type(error).__name__}: "
             f"{reason}). It was written by another release: export it with that one, or train again."
         ) from error
-    return actor.eval(), discriminator.eval() if discriminator is not None else None
+    return actor.eval(), None if discriminator is None else _plain(discriminator)
+
+
+def _plain(discriminator: Discriminator) -> Discriminator:
+    """The same one, to be looked at only: spectral norm, which ONNX does not know, has done its work on the weights."""
+    discriminator.eval()
+    for part in list(discriminator.modules()):
+        for name in list(getattr(part, "parametrizations", ())):
+            remove_parametrizations(part, name, leave_parametrized=True)
+    return discriminator
