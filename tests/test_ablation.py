@@ -239,9 +239,9 @@ def test_a_run_that_is_there_is_not_made_again(
     with pytest.raises(KeyboardInterrupt):
         ablation._main(command)
     assert ablation._main(command) == 0
-    assert made == [BASE, "norm: spectral norm", "norm: spectral norm"]
+    assert made == [BASE, "norm: LayerNorm", "norm: LayerNorm"]
     document = json.loads(output.read_text(encoding="utf-8"))
-    assert [run["variant"] for run in document["runs"]] == [BASE, "norm: spectral norm"]
+    assert [run["variant"] for run in document["runs"]] == [BASE, "norm: LayerNorm"]
     assert [row["survival"] is not None for row in document["rows"]] == [True, True]
     assert "<h2>norm " in page.read_text(encoding="utf-8")
     with pytest.raises(UserError, match="differ in: amp"):
