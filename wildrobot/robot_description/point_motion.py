@@ -93,13 +93,13 @@ class PointMotion:
         for i, rows in enumerate(levels.rows):
             if levels.before[i] is not None:
                 motion[:, 0] += levels.before[i]
-            turned = _times(turn[i], motion[rows])
-            turned[:, 1] += _times(spin[i], turned[:, 0])
+            turned = times(turn[i], motion[rows])
+            turned[:, 1] += times(spin[i], turned[:, 0])
             motion[rows] = turned
             if levels.after[i] is not None:
                 motion[:, 0] += levels.after[i]
             if levels.fixed[i] is not None:
-                motion = _times(levels.fixed[i], motion)
+                motion = times(levels.fixed[i], motion)
                 motion[:, 0] += levels.offset[i]
         return motion[:, 0], motion[:, 1]
 
@@ -175,7 +175,7 @@ def _matrix(quat: Any) -> Any:
     return np.eye(3) + 2.0 * (quat[0] * k + k @ k)
 
 
-def _times(matrix: Any, vector: Any) -> Any:
+def times(matrix: Any, vector: Any) -> Any:
     """(r, s, ...) times (s, ...), column by column: a fixed order of additions, whatever the batch."""
     total = matrix[:, 0] * vector[0]
     for column in range(1, len(vector)):

@@ -20,7 +20,7 @@ import numpy as np
 
 from wildrobot.arrays import array_namespace
 from wildrobot.robot_description import RobotSpec
-from wildrobot.robot_description.point_motion import PointMotion
+from wildrobot.robot_description.point_motion import PointMotion, times
 from wildrobot.rotations import heading_split, quat_to_matrix
 from wildrobot.runtime.sensor_frame import SensorFrame
 from wildrobot.state import Stateful
@@ -148,15 +148,15 @@ class StateEstimator(Stateful):
         world_from_imu = _first(xp, quat_to_matrix(frame.imu_quaternion), 2)
         world_from_pelvis = _times_transposed(world_from_imu, pelvis_from_imu)
         gyro = _first(xp, frame.imu_angular_velocity)
-        rate = _apply(pelvis_from_imu, gyro) - _spin(xp, pelvis_from_imu, torso_velocity[:, 0, 1:])
-        acceleration = _apply(world_from_imu, _first(xp, frame.imu_acceleration))
+        rate = times(pelvis_from_imu, gyro) - _spin(xp, pelvis_from_imu, torso_velocity[:, 0, 1:])
+        acceleration = times(world_from_imu, _first(xp, frame.imu_acceleration))
         acceleration[2] -= GRAVITY  # of the specific force
         # by how much the IMU's point is faster than the pelvis's origin, pelvis frame
         lead = _cross(xp, rate, imu_point) + imu_velocity
         point_velocity = _cross(xp, rate[:, None, None], points) + point_velocity
         contact = _first(xp, frame.foot_contact)[self._switches]
-        soles = _apply(world_from_pelvis[:, :, None, None], points)
-        reach = _apply(world_from_pelvis, imu_point)[:, None, None] - soles
+        soles = times(world_from_pelvis[:, :, None, None], points)
+        reach = times(world_from_pelvis, imu_point)[:, None, None] - soles
         trusted = frame.joint_valid.all(-1) & frame.imu_valid & frame.foot_valid
 
         if self._fresh.any():
@@ -167,11 +167,11 @@ class StateEstimator(Stateful):
         # by joint velocities: the mean of each foot's points in contact
         share, standing = _shares(contact)
         odometry = lead[:, None] - (share * point_velocity).sum(2)
-        measured = _apply(world_from_pelvis[:, :, None], odometry)
+        measured = times(world_from_pelvis[:, :, None], odometry)
         step = xp.where(dt == elapsed, dt, 0.0)
         measured = self._with_displacement(xp, measured, reach, contact * trusted, gain, step)
         self._correct(xp, measured, standing & trusted, dt)
-        velocity = self._velocity - _apply(world_from_pelvis, lead)
+        velocity = self._velocity - times(world_from_pelvis, lead)
         self._follow_height(xp, -soles[2], contact > 0.0, trusted, velocity[2], dt)
         self._time = frame.time_s + 0.0
         self._fresh = xp.zeros_like(self._fresh)
@@ -181,7 +181,7 @@ class StateEstimator(Stateful):
         tilt = turned[..., :3]
         return Estimate(
             linear_velocity=turned[..., 3],
-            angular_velocity=_last(xp, _apply(_first(xp, tilt, 2), rate)),
+            angular_velocity=_last(xp, times(_first(xp, tilt, 2), rate)),
             projected_gravity=_last(xp, -world_from_pelvis[2]),
             pelvis_rotation=tilt,
             yaw=yaw,
@@ -275,11 +275,6 @@ def _last(xp: Any, array: Any, count: int = 1) -> Any:
     if array.ndim == count:
         return array
     return xp.permute_dims(array, (*range(count, array.ndim), *range(count)))
-
-
-def _apply(matrix: Any, vector: Any) -> Any:
-    """(r, 3, ...) times (3, ...)."""
-    return matrix[:, 0] * vector[0] + matrix[:, 1] * vector[1] + matrix[:, 2] * vector[2]
 
 
 def _times_transposed(a: Any, b: Any) -> Any:
