@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,13 +24,13 @@ class Collected:
     """(T, N) style is judged there."""
     features: Any
     """(k, F) of those ticks."""
-    sums: dict[str, float] = field(default_factory=dict)
+    sums: dict[str, float]
     """Reward terms, added up."""
-    tallies: dict[str, tuple[float, int]] = field(default_factory=dict)
+    tallies: dict[str, tuple[float, int]]
     """The task's figures, added up, and how many there were."""
-    falls: int = 0
-    ends: int = 0
-    lengths: list[int] = field(default_factory=list)
+    falls: int
+    ends: int
+    lengths: list[int]
     """Of the episodes that ended, ticks."""
 
 
@@ -53,7 +53,10 @@ class Collector:
         """Act and step for the length of the rollout, and fill it in."""
         env, ppo, rollout = self.env, self.ppo, self.rollout
         features, windows, window_ok = [], [], []
-        out = Collected(torch.empty(0), torch.empty(0), None)
+        sums: dict[str, float] = {}
+        tallies: dict[str, tuple[float, int]] = {}
+        falls = ends = 0
+        lengths: list[int] = []
         for t in range(len(rollout.obs)):
             action, mean, log_prob = ppo.act(self.obs, generator)
             rollout.obs[t], rollout.critic_obs[t] = self.obs, self.critic_obs
@@ -69,14 +72,13 @@ class Collector:
             windows.append(torch.from_numpy(step.window).float())
             window_ok.append(torch.from_numpy(step.valid & step.window_valid))
             for name, value in step.terms.items():
-                out.sums[name] = out.sums.get(name, 0.0) + float(value.sum())
+                sums[name] = sums.get(name, 0.0) + float(value.sum())
             for name, value in env.task.figures.items():
                 known = value[step.valid & np.isfinite(value)]
-                seen = out.tallies.get(name, (0.0, 0))
-                out.tallies[name] = (seen[0] + float(known.sum()), seen[1] + len(known))
-            out.falls += int(step.terminated.sum())
-            out.ends += int(step.ended.sum())
-            out.lengths.extend(env.age[step.ended].tolist())
-        out.features = np.concatenate(features)
-        out.windows, out.window_ok = torch.stack(windows), torch.stack(window_ok)
-        return out
+                seen = tallies.get(name, (0.0, 0))
+                tallies[name] = (seen[0] + float(known.sum()), seen[1] + len(known))
+            falls += int(step.terminated.sum())
+            ends += int(step.ended.sum())
+            lengths.extend(env.age[step.ended].tolist())
+        seen_windows = torch.stack(windows), torch.stack(window_ok), np.concatenate(features)
+        return Collected(*seen_windows, sums, tallies, falls, ends, lengths)
