@@ -71,9 +71,45 @@ def test_what_is_no_number_keeps_its_last_value_and_time_and_is_not_valid() -> N
 def test_a_robot_without_readings_is_never_stood_up() -> None:
     session, wild = wild_session()
     wild.now = Wild(values=[("joint_position", 0, math.nan)])
-    assert set(states(session, wild, round(REFUSAL_S * SPEC.control_hz) + 10)) == {State.LIMP}
+    assert set(states(session, wild, round((QUICK.limp + REFUSAL_S) * SPEC.control_hz) + 10)) == {State.LIMP}
     assert session.controller.outcome.fault is not None
     assert all(gain == 0.0 and np.all(np.isfinite(target)) for gain, target in wild.written)
+
+
+def test_who_asks_once_is_obeyed_as_soon_as_the_guards_have_seen_enough() -> None:
+    session, wild = wild_session()
+    wild.now = Wild(command=Command(0.0, 0.0))
+    assert set(states(session, wild, 2)) == {State.LIMP}
+    wild.now = Wild(command=Command(0.0, 0.0, stand=True))
+    assert states(session, wild, 1) == [State.LIMP]
+    wild.now = Wild(command=Command(0.0, 0.0))
+    rest = round(QUICK.limp * SPEC.control_hz) - 3
+    assert states(session, wild, rest + 1) == [State.LIMP] * rest + [State.STANDING_UP]
+
+
+def test_a_stop_takes_back_that_somebody_asked() -> None:
+    session, wild = wild_session()
+    wild.now = Wild(command=Command(0.0, 0.0, stand=True))
+    states(session, wild, 2)
+    wild.now = Wild(command=Command(0.0, 0.0, stop=True))
+    states(session, wild, 1)
+    wild.now = Wild(command=Command(0.0, 0.0))
+    assert set(states(session, wild, 30)) == {State.LIMP}
+
+
+def test_who_asks_once_while_a_guard_holds_the_robot_back_is_told_and_not_obeyed_later() -> None:
+    session, wild = wild_session()
+    blind = [("joint_position", 0, math.nan)]
+    wild.now = Wild(values=blind, command=Command(0.0, 0.0, stand=True))
+    states(session, wild, 2)
+    wild.now = Wild(values=blind, command=Command(0.0, 0.0))
+    assert set(states(session, wild, 20)) == {State.LIMP}
+    told = [event.text for event in session.told.events if event.name == "refused"]
+    assert len(told) == 1
+    assert "not standing up" in told[0]
+    assert "sample_age_s" in told[0]
+    wild.now = Wild(command=Command(0.0, 0.0))
+    assert set(states(session, wild, 30)) == {State.LIMP}
 
 
 def test_every_guard_has_seen_a_limp_robot_before_it_may_stand_up() -> None:

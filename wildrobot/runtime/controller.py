@@ -77,6 +77,7 @@ class Controller:
         self._action: Any = None
         self._gain = 0.0
         self._policy_fault: str | None = None
+        self._asked_to_stand = False
         self._refused_ticks = 0
         self._levels: dict[str, Level] = {}
         self._limits: tuple[str, ...] = ()
@@ -151,11 +152,18 @@ class Controller:
     def _demand(self, command: Command, user: Any, stopping: list[str], state: State) -> Demand:
         """Merge what the person wants with what the guards demand. A limp robot cannot fall or fault."""
         if state in (State.LIMP, State.ESTOP):
-            refused = command.stand and bool(stopping)
+            # A person asks once, perhaps before the guards have seen enough: it counts as soon as they have.
+            asked = (command.stand or self._asked_to_stand) and not command.stop
+            rested = self.machine.rested
+            self._asked_to_stand = asked and state is State.LIMP and not rested
+            refused = asked and rested and bool(stopping)
+            if refused and not self._refused_ticks:
+                text = f"not standing up: {', '.join(stopping)} at the stop level"
+                self.publisher.event("refused", text, severity=1)
             self._refused_ticks = self._refused_ticks + 1 if refused else 0
             if self._refused_ticks * self.spec.control_dt > REFUSAL_S:
                 self._take_fault(False, stopping, "not standing up")
-            stand = command.stand and not stopping and self.outcome.fault is None
+            stand = asked and not stopping and self.outcome.fault is None
             return Demand(stand=stand, stop=command.stop, estop=command.estop)
         fell = any(name in FALL for name in stopping) and not self.machine.releasing
         faults = [] if self._policy_fault is None else [self._policy_fault]

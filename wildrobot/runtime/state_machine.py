@@ -109,6 +109,11 @@ class StateMachine:
         return self._ticks * self._spec.control_dt
 
     @property
+    def rested(self) -> bool:
+        """The robot has been limp for long enough to be stood up."""
+        return self.state is State.LIMP and self.seconds >= self._durations.limp
+
+    @property
     def releasing(self) -> bool:
         """The robot is in its crouch and is being let go: what its pelvis does now is no fall."""
         return self.state is State.SOFT_STOP and not self._halting and self.seconds >= self._durations.crouch
@@ -124,7 +129,7 @@ class StateMachine:
         if demand.estop:
             self._enter(State.ESTOP, last_target)
         elif state is State.LIMP:
-            if demand.stand and not demand.stop and self.seconds >= time.limp:
+            if demand.stand and not demand.stop and self.rested:
                 self._settled = False
                 self._enter(State.STANDING_UP, np.where(np.isfinite(measured), measured, last_target))
         elif state is State.SOFT_STOP:
