@@ -12,9 +12,9 @@ import torch
 from training_helpers import tiny_runner, walking_environment
 
 from wildrobot.robot_description import RobotSpec
-from wildrobot.runtime.features import mirror_features
 from wildrobot.runtime.observation import default_layout
-from wildrobot.training.environment import Environment, motion_of
+from wildrobot.runtime.simulation import Truth
+from wildrobot.training.environment import Environment, Moment, motion_of, stacked
 from wildrobot.training.reference.dataset import ReferenceDataset
 
 ON_ITS_FACE = np.array([np.cos(0.7), 0.0, np.sin(0.7), 0.0])
@@ -149,7 +149,7 @@ def test_a_reset_does_not_touch_the_other_rows(spec: RobotSpec, small_reference:
     for plain, other in zip(*steps, strict=True):
         for row in (0, 2, 3):
             np.testing.assert_array_equal(plain.obs[row], other.obs[row])
-            assert plain.reward[row] == other.reward[row]
+            assert plain.judged.reward[row] == other.judged.reward[row]
 
 
 def test_a_time_out_ends_without_a_fall(spec: RobotSpec, small_reference: ReferenceDataset) -> None:
@@ -184,7 +184,7 @@ def test_what_was_done_in_the_tick_of_the_reset_has_no_effect(env: Environment) 
         action = np.zeros((4, env.spec.num_joints))
         action[1] = wild
         reset, after = env.step(action), still(env)
-        results.append((reset.obs[1], after.obs[1], after.reward[1]))
+        results.append((reset.obs[1], after.obs[1], after.judged.reward[1]))
     for a, b in zip(*results, strict=True):
         np.testing.assert_array_equal(a, b)
 
@@ -197,13 +197,29 @@ def check_terms_do_not_vanish_at_a_reset(env: Environment) -> None:
     usual = still(env)
     fell(env, 1)
     step = still(env)
-    assert step.terms.keys() == usual.terms.keys()
-    for name, value in step.terms.items():
+    assert step.judged.terms.keys() == usual.judged.terms.keys()
+    for name, value in step.judged.terms.items():
         assert value.shape == (4,)
         assert value[1] == 0.0, name
     for name in ("forward", "upright", "contact"):
-        np.testing.assert_array_less(0.01, step.terms[name][[0, 2, 3]])
-    np.testing.assert_allclose(step.reward, sum(step.terms.values()))
+        np.testing.assert_array_less(0.01, step.judged.terms[name][[0, 2, 3]])
+    np.testing.assert_allclose(step.judged.reward, sum(step.judged.terms.values()))
+
+
+def test_many_ticks_are_judged_together_as_one_by_one(
+    spec: RobotSpec, walking_reference: ReferenceDataset
+) -> None:
+    env = tiny_runner(spec, walking_reference, steps=12).env
+    rng = np.random.default_rng(0)
+    steps = [env.step(rng.normal(0.0, 0.3, (env.num_envs, spec.num_joints))) for _ in range(20)]
+    assert any(not step.valid.all() for step in steps)
+    together, apart = env.judge(stacked([step.moment for step in steps])), [step.judged for step in steps]
+    np.testing.assert_array_equal(together.critic_obs, [one.critic_obs for one in apart])
+    np.testing.assert_allclose(together.reward, [one.reward for one in apart], atol=1e-12)
+    for name, value in together.terms.items():
+        np.testing.assert_allclose(value, [one.terms[name] for one in apart], atol=1e-12, err_msg=name)
+    for name, value in together.figures.items():
+        np.testing.assert_allclose(value, [one.figures[name] for one in apart], atol=1e-12, err_msg=name)
 
 
 def test_reward_terms_do_not_vanish_when_a_row_resets(env: Environment) -> None:
@@ -223,8 +239,10 @@ def logged_and_expected(runner: Any) -> tuple[dict[str, float], dict[str, float]
     metrics = runner.iterate()
     runner.env.step = real
     count = sum(int(step.valid.sum()) for step in steps)
-    names = steps[0].terms
-    expected = {f"reward/{n}": sum(float(s.terms[n][s.valid].sum()) for s in steps) / count for n in names}
+    names = steps[0].judged.terms
+    expected = {
+        f"reward/{n}": sum(float(s.judged.terms[n][s.valid].sum()) for s in steps) / count for n in names
+    }
     return {name: metrics[name] for name in expected}, expected, steps
 
 
@@ -247,7 +265,7 @@ def test_the_value_after_an_end_is_that_of_the_terminal_observation(
     def watched(action: Any) -> Any:
         step = real(action)
         with torch.no_grad():
-            critic.append(runner.ppo.critic(torch.from_numpy(step.critic_obs)))
+            critic.append(runner.ppo.critic(torch.from_numpy(step.judged.critic_obs)))
         after.append(step.ended.copy())
         return step
 
@@ -287,8 +305,8 @@ def test_the_policy_sees_nothing_of_the_simulator_s_truth(
         seen.append(still(env))
     np.testing.assert_array_equal(seen[0].obs, seen[1].obs)
     np.testing.assert_array_equal(seen[0].features, seen[1].features)
-    assert not np.array_equal(seen[0].critic_obs, seen[1].critic_obs)
-    assert not np.array_equal(seen[0].reward, seen[1].reward)
+    assert not np.array_equal(seen[0].judged.critic_obs, seen[1].judged.critic_obs)
+    assert not np.array_equal(seen[0].judged.reward, seen[1].judged.reward)
 
 
 def test_the_task_s_motion_is_in_the_heading_frame(env: Environment) -> None:
@@ -375,7 +393,7 @@ def test_rewards_know_no_left_and_right(spec: RobotSpec, small_reference: Refere
         step = env.step(rng.normal(0.0, 0.5, (1, spec.num_joints)))
     task = env.task
     reflect, n = np.array([1.0, -1.0, 1.0]), spec.num_joints
-    truth, signal = step.truth, step.signal
+    truth = step.truth
     mirror, feet = spec.mirror, spec.mirror.foot_index
 
     def flip_joints(values: Any) -> Any:
@@ -393,23 +411,22 @@ def test_rewards_know_no_left_and_right(spec: RobotSpec, small_reference: Refere
         foot_position=truth.foot_position[:, feet] * reflect,
         saturated=truth.saturated[:, mirror.joint_index],
     )
-    command = np.array([[0.3, 0.2]])
-    signal = dataclasses.replace(signal, command=command, gait_clock=np.array([[0.9, np.sqrt(0.19)]]))
-    other = dataclasses.replace(
-        signal,
-        command=command * [1.0, -1.0],
-        gait_clock=-signal.gait_clock,
-        features=mirror_features(spec, signal.features),
-    )
+    command, clock = np.array([[0.3, 0.2]]), np.array([[0.9, np.sqrt(0.19)]])
     action, fresh = rng.normal(0.0, 0.5, (1, n)), np.zeros(1, dtype=bool)
     task._filtered = np.array([[0.2, 0.1, 0.1]])
     saved = task.state_dict()
-    plain, *_ = task.advance(signal, truth, motion_of(truth), action, fresh)
+
+    def paid(seen: Truth, asked: Any, reading: Any, done: Any) -> Any:
+        motion = motion_of(seen)
+        *_, own = task.advance(seen, motion, done, fresh)
+        return task.pay(Moment(done, asked, reading, seen, motion, done, ~fresh, own))[0]
+
+    plain = paid(truth, command, clock, action)
     task.load_state_dict(saved)
     task._filtered = task._filtered * [1.0, -1.0, -1.0]
     task._last_action = flip_joints(task._last_action)
     task._last_soles = task._last_soles[:, feet] * reflect
-    mirrored, *_ = task.advance(other, mirrored_truth, motion_of(mirrored_truth), flip_joints(action), fresh)
+    mirrored = paid(mirrored_truth, command * [1.0, -1.0], -clock, flip_joints(action))
     for name, value in plain.items():
         np.testing.assert_allclose(mirrored[name], value, atol=1e-9, err_msg=name)
 

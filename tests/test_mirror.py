@@ -265,11 +265,11 @@ def test_a_mirrored_simulation_gives_mirrored_observations_of_actor_and_critic(
     for _ in range(8):
         action = rng.normal(0.0, 0.4, spec.num_joints)
         step = env.step(np.stack([action, action[joints.joint_index] * joints.joint_sign]))
-        for seen, (index, sign) in ((step.obs, env.obs_mirror), (step.critic_obs, env.critic_mirror)):
+        for seen, (index, sign) in ((step.obs, env.obs_mirror), (step.judged.critic_obs, env.critic_mirror)):
             assert seen.shape[1] == len(index)
             np.testing.assert_allclose(seen[0, index] * sign, seen[1], atol=1e-5)
-        np.testing.assert_allclose(step.reward[0], step.reward[1], atol=1e-6)
-    assert not np.allclose(step.critic_obs[0], step.critic_obs[1], atol=1e-2)
+        np.testing.assert_allclose(step.judged.reward[0], step.judged.reward[1], atol=1e-6)
+    assert not np.allclose(step.judged.critic_obs[0], step.judged.critic_obs[1], atol=1e-2)
 
 
 def test_the_critic_values_a_state_like_its_mirror_image(spec: RobotSpec) -> None:

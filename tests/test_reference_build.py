@@ -89,7 +89,7 @@ def test_speed_is_judged_on_the_average_not_on_the_moment(spec: RobotSpec, squat
     task = TrackingTask(spec, library, sim, seed=0, from_start=True)
     env = Environment(spec, sim, task, tracking_layout(spec), 1, 1e6)
     env.start()
-    paid = [env.step(np.zeros((1, spec.num_joints))).terms["speed"][0] for _ in range(120)]
+    paid = [env.step(np.zeros((1, spec.num_joints))).judged.terms["speed"][0] for _ in range(120)]
     assert paid[0] > 0.95 * task.weights.speed
     assert (
         0.2 * task.weights.speed < paid[round(0.5 * AVERAGED_S * spec.control_hz)] < 0.9 * task.weights.speed

@@ -105,8 +105,8 @@ def check_no_difference_spans_a_reset(env: Environment) -> None:
     action = env.path.previous_action.copy()
     step = env.step(action)
     assert step.valid[1]
-    assert step.terms["slip"][1] > -0.05
-    assert step.terms["action_rate"][1] == 0.0
+    assert step.judged.terms["slip"][1] > -0.05
+    assert step.judged.terms["action_rate"][1] == 0.0
 
 
 @pytest.mark.parametrize("memory", ["_last_soles", "_last_action"])
@@ -116,9 +116,9 @@ def test_trap_1_no_finite_difference_spans_a_reset(
     check_no_difference_spans_a_reset(walking(spec, walking_reference))
     advance = WalkingTask.advance
 
-    def forgetful(self: Any, signal: Any, truth: Any, motion: Any, action: Any, fresh: Any) -> Any:
+    def forgetful(self: Any, truth: Any, motion: Any, action: Any, fresh: Any) -> Any:
         before = getattr(self, memory)
-        result = advance(self, signal, truth, motion, action, fresh)
+        result = advance(self, truth, motion, action, fresh)
         mask = fresh.reshape(-1, *[1] * (before.ndim - 1))
         setattr(self, memory, np.where(mask, before, getattr(self, memory)))
         return result
@@ -352,11 +352,10 @@ def test_trap_8_frame_k_is_at_k_control_periods(spec: RobotSpec) -> None:
 class OnlyWholeTicks(Environment):
     """Reports reward terms only of ticks in which nobody resets."""
 
-    def step(self, action: Any) -> Any:
-        step = super().step(action)
-        if step.valid.all():
-            return step
-        return dataclasses.replace(step, terms={name: 0.0 * value for name, value in step.terms.items()})
+    def judge(self, moment: Any) -> Any:
+        judged = super().judge(moment)
+        whole = moment.valid.all(axis=-1, keepdims=True)
+        return dataclasses.replace(judged, terms={name: whole * v for name, v in judged.terms.items()})
 
 
 def check_the_log_counts_every_valid_tick(spec: RobotSpec, reference: ReferenceDataset, kind: Any) -> None:

@@ -10,7 +10,6 @@ and the task reward: the very code of `WalkingTask` with one row, so that return
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import gymnasium
@@ -22,7 +21,7 @@ from wildrobot.robot_description import load_robot
 from wildrobot.robot_description.mujoco_model import compile_model
 from wildrobot.runtime.command import GaitClock, HeadingHold
 from wildrobot.runtime.simulation import Truth
-from wildrobot.training.environment import Motion, motion_of
+from wildrobot.training.environment import Moment, Motion, motion_of
 from wildrobot.training.reference.dataset import ReferenceDataset
 from wildrobot.training.walking import WalkingConfig, WalkingTask
 
@@ -126,10 +125,10 @@ class ClassicWalk(gymnasium.Env):  # type: ignore[misc]
         motion = motion_of(truth)
         command = self._hold.command(self.task.command(), motion.yaw)
         clock = self._clock.tick(command)
-        signal: Any = SimpleNamespace(command=command, gait_clock=clock)  # what the task asks of a signal
-        terms, fell, _ = self.task.advance(signal, truth, motion, action[None], fresh)
-        reward = float(sum(value[0] for value in terms.values()))
-        return self._observation(truth, motion, command, clock, action), reward, bool(fell[0])
+        fell, _, own = self.task.advance(truth, motion, action[None], fresh)
+        obs = self._observation(truth, motion, command, clock, action)
+        terms, _ = self.task.pay(Moment(obs, command, clock, truth, motion, action[None], ~fresh, own))
+        return obs, float(sum(value[0] for value in terms.values())), bool(fell[0])
 
     def _observation(
         self, truth: Truth, motion: Motion, command: Array, clock: Array, action: Array

@@ -53,7 +53,7 @@ class Adapter(VecEnv):  # type: ignore[misc]
         self.env.age[:] = value.cpu().numpy()
 
     def _groups(self, step: Step) -> TensorDict:
-        obs = {"actor": torch.from_numpy(step.obs), "critic": torch.from_numpy(step.critic_obs)}
+        obs = {"actor": torch.from_numpy(step.obs), "critic": torch.from_numpy(step.judged.critic_obs)}
         return TensorDict(obs, batch_size=[self.num_envs])
 
     def get_observations(self) -> TensorDict:
@@ -64,9 +64,9 @@ class Adapter(VecEnv):  # type: ignore[misc]
         """One control tick: observations, rewards (N,), ends (N,), and among the extras the time-outs (N,)."""
         step = self.env.step(actions.numpy())
         self._obs = self._groups(step)
-        self.reward_sum += float(step.reward.sum())
+        self.reward_sum += float(step.judged.reward.sum())
         self.valid_ticks += int(step.valid.sum())
-        rewards = torch.from_numpy((self.scale * step.reward).astype(np.float32))
+        rewards = torch.from_numpy((self.scale * step.judged.reward).astype(np.float32))
         ends = torch.from_numpy(step.ended | ~step.valid)
         time_outs = torch.from_numpy((step.ended & ~step.terminated) | ~step.valid)
         return self._obs, rewards, ends.long(), {"time_outs": time_outs.float()}

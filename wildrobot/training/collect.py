@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wildrobot.training.environment import Environment, Step
+from wildrobot.training.environment import Environment, Step, stacked
 from wildrobot.training.ppo import PPO
 from wildrobot.training.rollout import Rollout
 
@@ -43,42 +43,48 @@ class Collector:
 
     def start(self, age: Any) -> None:
         """Reset all rows; `age` (N,) ticks spreads the time-outs."""
-        self._remember(self.env.start(age))
-
-    def _remember(self, step: Step) -> None:
+        step = self.env.start(age)
         self.obs.copy_(torch.from_numpy(step.obs))
-        self.critic_obs.copy_(torch.from_numpy(step.critic_obs))
+        self.critic_obs.copy_(torch.from_numpy(step.judged.critic_obs))
 
     def collect(self, generator: torch.Generator) -> Collected:
         """Act and step for the length of the rollout, and fill it in."""
         env, ppo, rollout = self.env, self.ppo, self.rollout
-        features, windows, window_ok = [], [], []
-        sums: dict[str, float] = {}
-        tallies: dict[str, tuple[float, int]] = {}
-        falls = ends = 0
+        steps: list[Step] = []
         lengths: list[int] = []
         for t in range(len(rollout.obs)):
             action, mean, log_prob = ppo.act(self.obs, generator)
-            rollout.obs[t], rollout.critic_obs[t] = self.obs, self.critic_obs
+            rollout.obs[t] = self.obs
             rollout.actions[t], rollout.means[t], rollout.log_prob[t] = action, mean, log_prob
             step = env.step(action.cpu().numpy())
-            self._remember(step)
-            self.task_reward[t] = torch.from_numpy(step.reward)
-            rollout.terminated[t] = torch.from_numpy(step.terminated)
-            # a tick that carried the reset cuts the chain too: it is nobody's next state
-            rollout.ended[t] = torch.from_numpy(step.ended | ~step.valid)
-            rollout.valid[t] = torch.from_numpy(step.valid)
-            features.append(step.features[step.window_valid])
-            windows.append(torch.from_numpy(step.window).float())
-            window_ok.append(torch.from_numpy(step.valid & step.window_valid))
-            for name, value in step.terms.items():
-                sums[name] = sums.get(name, 0.0) + float(value.sum())
-            for name, value in env.task.figures.items():
-                known = value[step.valid & np.isfinite(value)]
-                seen = tallies.get(name, (0.0, 0))
-                tallies[name] = (seen[0] + float(known.sum()), seen[1] + len(known))
-            falls += int(step.terminated.sum())
-            ends += int(step.ended.sum())
+            self.obs.copy_(torch.from_numpy(step.obs))
+            steps.append(step)
             lengths.extend(env.age[step.ended].tolist())
-        seen_windows = torch.stack(windows), torch.stack(window_ok), np.concatenate(features)
-        return Collected(*seen_windows, sums, tallies, falls, ends, lengths)
+        # what was not needed to act is worked out for all ticks at once
+        moment = stacked([step.moment for step in steps])
+        judged = env.judge(moment)
+        seen = torch.from_numpy(judged.critic_obs)
+        rollout.critic_obs[0], rollout.critic_obs[1:] = self.critic_obs, seen[:-1]
+        self.critic_obs.copy_(seen[-1])
+        self.task_reward.copy_(torch.from_numpy(judged.reward))
+        terminated, ended = (np.stack([getattr(s, name) for s in steps]) for name in ("terminated", "ended"))
+        rollout.terminated.copy_(torch.from_numpy(terminated))
+        # a tick that carried the reset cuts the chain too: it is nobody's next state
+        rollout.ended.copy_(torch.from_numpy(ended | ~moment.valid))
+        rollout.valid.copy_(torch.from_numpy(moment.valid))
+        tallies = {}
+        for name, value in judged.figures.items():
+            known = value[moment.valid & np.isfinite(value)]
+            tallies[name] = float(known.sum()), len(known)
+        window_ok = np.stack([step.window_valid for step in steps])
+        windows = np.stack([step.window for step in steps], dtype=np.float32, casting="same_kind")
+        return Collected(
+            windows=torch.from_numpy(windows),
+            window_ok=torch.from_numpy(moment.valid & window_ok),
+            features=np.stack([step.features for step in steps])[window_ok],
+            sums={name: float(value.sum()) for name, value in judged.terms.items()},
+            tallies=tallies,
+            falls=int(terminated.sum()),
+            ends=int(ended.sum()),
+            lengths=lengths,
+        )

@@ -6,8 +6,10 @@ one observation, the terminal one is real, and nothing spans a reset.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from functools import cached_property
+from typing import Any, Protocol, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,13 +72,60 @@ def motion_of(truth: Truth) -> Motion:
     )
 
 
+@dataclass
+class Moment:
+    """What rewards and critic are told of one tick, arrays (N, ...), or of several ones, (T, N, ...)."""
+
+    obs: NDArray[np.float32]
+    command: Array
+    """(2,) in the observation."""
+    gait_clock: Array
+    truth: Truth
+    motion: Motion
+    action: Array
+    """(n,) that led here."""
+    valid: NDArray[np.bool_]
+    """False where this tick was the reset."""
+    own: dict[str, Array]
+    """What the task keeps of it."""
+
+
+@dataclass
+class Judged:
+    """What moments, (N,) or (T, N) of them, were worth."""
+
+    reward: Array
+    terms: dict[str, Array]
+    """Weighted reward terms, zero where the tick was a reset."""
+    figures: dict[str, Array]
+    """Unweighted, NaN where they do not apply."""
+    critic_obs: NDArray[np.float32]
+
+
+T = TypeVar("T")
+
+
+def stacked(items: Sequence[T]) -> T:
+    """Arrays of equal nests of dataclasses and dicts as one nest of arrays with a new first dimension."""
+    many: Any = items
+    if is_dataclass(many[0]):
+        kind: Any = type(many[0])
+        names = [field.name for field in fields(kind)]
+        return cast(T, kind(**{name: stacked([getattr(one, name) for one in many]) for name in names}))
+    if isinstance(many[0], dict):
+        return cast(T, {key: stacked([one[key] for one in many]) for key in many[0]})
+    return cast(T, np.stack(many))
+
+
 class Task(Protocol):
-    """What the robots are to do. Arrays are numpy, rows are environments."""
+    """What the robots are to do. Arrays are numpy, rows are environments.
+
+    `advance` is called once a tick and keeps what `pay` and `critic_extra` need; they change nothing, and take one tick
+    or many at once.
+    """
 
     extra_size: int
     heading_hold: bool
-    figures: dict[str, Array]
-    """Unweighted figures of the last tick, (N,), NaN where they do not apply."""
 
     def start(self, rows: NDArray[np.int64]) -> Start: ...
 
@@ -87,10 +136,16 @@ class Task(Protocol):
     def extra(self, truth: Truth, motion: Motion) -> Array: ...
 
     def advance(
-        self, signal: Signal, truth: Truth, motion: Motion, action: Array, fresh: NDArray[np.bool_]
-    ) -> tuple[dict[str, Array], NDArray[np.bool_], NDArray[np.bool_]]: ...
+        self, truth: Truth, motion: Motion, action: Array, fresh: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_], dict[str, Array]]:
+        """Move on by one tick; who fell, who came to an end, and what is kept for `Moment.own`."""
+        ...
 
-    def critic_extra(self) -> Array: ...
+    def pay(self, moment: Moment) -> tuple[dict[str, Array], dict[str, Array]]:
+        """Weighted reward terms and figures."""
+        ...
+
+    def critic_extra(self, moment: Moment) -> Array: ...
 
     def mirror_extra(self) -> Mirror: ...
 
@@ -102,10 +157,6 @@ class Step:
     """One tick of all rows, after it was taken."""
 
     obs: NDArray[np.float32]
-    critic_obs: NDArray[np.float32]
-    reward: Array
-    terms: dict[str, Array]
-    """Weighted reward terms (N,), zero in invalid rows."""
     terminated: NDArray[np.bool_]
     """Fell: no value beyond."""
     ended: NDArray[np.bool_]
@@ -118,6 +169,13 @@ class Step:
     """The window holds real frames only, of a robot that was commanded to move all along: style is judged there."""
     signal: Signal
     truth: Truth
+    moment: Moment
+    judge: Callable[[Moment], Judged]
+
+    @cached_property
+    def judged(self) -> Judged:
+        """What this tick was worth. Who has many ticks asks `Environment.judge` for all of them at once."""
+        return self.judge(self.moment)
 
 
 class Environment(Stateful):
@@ -185,36 +243,17 @@ class Environment(Stateful):
         self._moving_for = np.where(moving & ~fresh, self._moving_for + 1, 0)
         window, window_valid = self.window.push(signal.features, fresh)
         window_valid = window_valid & (self._moving_for >= self.window.frames)
-        terms, terminated, timeout = self.task.advance(signal, truth, motion, action, fresh)
+        terminated, timeout, own = self.task.advance(truth, motion, action, fresh)
         valid = ~fresh
         self.age += valid
         terminated = terminated & valid
         ended = (terminated | timeout | (self.age >= self.max_age)) & valid
-        terms = {name: np.where(valid, value, 0.0) for name, value in terms.items()}
         self.ended = ended
         extra = self.task.extra(truth, motion)
         obs = np.concatenate([signal.observation, extra], axis=-1, dtype=np.float32, casting="unsafe")
-        critic_obs = np.concatenate(
-            [
-                obs,
-                motion.velocity,
-                motion.angular_velocity,
-                motion.height[:, None],
-                motion.up,
-                truth.foot_force / self._weight,
-                truth.foot_position[:, :, 2],
-                self.task.critic_extra(),
-            ],
-            axis=-1,
-            dtype=np.float32,
-            casting="unsafe",
-        )
-        reward = sum(terms.values(), np.zeros(self.num_envs))
+        moment = Moment(obs, signal.command, signal.gait_clock, truth, motion, action, valid, own)
         return Step(
             obs,
-            critic_obs,
-            reward,
-            terms,
             terminated,
             ended,
             valid,
@@ -223,4 +262,28 @@ class Environment(Stateful):
             window_valid,
             signal,
             truth,
+            moment,
+            self.judge,
         )
+
+    def judge(self, moment: Moment) -> Judged:
+        """Rewards and the critic's observations of one tick (N, ...), or of many together (T, N, ...)."""
+        truth, motion = moment.truth, moment.motion
+        terms, figures = self.task.pay(moment)
+        terms = {name: np.where(moment.valid, value, 0.0) for name, value in terms.items()}
+        critic_obs = np.concatenate(
+            [
+                moment.obs,
+                motion.velocity,
+                motion.angular_velocity,
+                motion.height[..., None],
+                motion.up,
+                truth.foot_force / self._weight,
+                truth.foot_position[..., 2],
+                self.task.critic_extra(moment),
+            ],
+            axis=-1,
+            dtype=np.float32,
+            casting="unsafe",
+        )
+        return Judged(sum(terms.values(), np.zeros(moment.valid.shape)), terms, figures, critic_obs)

@@ -21,10 +21,9 @@ from wildrobot.rotations import (
     wrap_angle,
 )
 from wildrobot.runtime.observation import Layout, make_layout
-from wildrobot.runtime.signal_path import Signal
 from wildrobot.runtime.simulation import Simulation, Truth
 from wildrobot.state import Stateful
-from wildrobot.training.environment import AVERAGED_S, Motion, Start
+from wildrobot.training.environment import AVERAGED_S, Moment, Motion, Start
 from wildrobot.training.reference.clip import PlannedClip
 
 Array = NDArray[np.float64]
@@ -171,7 +170,6 @@ class TrackingTask(Stateful):
         self._shift = np.zeros((num_envs, 3))
         self._behind = np.zeros((num_envs, 2))
         self._width = _feet_width(sim)
-        self.figures: dict[str, Array] = {}
         n = spec.num_joints
         self.extra_size = 2 * n + 2 + 2 + 1 + 1 + 3 + 1 + 3
 
@@ -243,62 +241,78 @@ class TrackingTask(Stateful):
         )
 
     def _too_near(self, truth: Truth, motion: Motion) -> Array:
-        """0 where the feet's inner edges are far enough apart, 1 where they touch, (N,)."""
+        """0 where the feet's inner edges are far enough apart, 1 where they touch, (...)."""
         left, right = self.spec.foot_pads
-        between = truth.foot_position[:, left].mean(axis=1) - truth.foot_position[:, right].mean(axis=1)
-        gap = rotate_heading(motion.yaw, between, inverse=True)[:, 1] - self._width
+        soles = truth.foot_position
+        between = soles[..., left, :].mean(axis=-2) - soles[..., right, :].mean(axis=-2)
+        gap = rotate_heading(motion.yaw, between, inverse=True)[..., 1] - self._width
         share: Array = np.clip(1.0 - gap / FEET_APART_M, 0.0, 1.0)
         return share
 
-    def critic_extra(self) -> Array:
+    def critic_extra(self, moment: Moment) -> Array:
         """Time left in the clip, s (capped), and what forward speed and yaw rate lack, averaged."""
-        left = (self.library.length[self.clip] - self.frame) * self.spec.control_dt
-        return np.concatenate([np.minimum(left, 1.0)[:, None], self._behind], axis=-1)
+        left = np.minimum(moment.own["left_s"], 1.0)
+        return np.concatenate([left[..., None], moment.own["behind"]], axis=-1)
 
     def mirror_critic_extra(self) -> Mirror:
         """Index and sign of `critic_extra`'s mirror image."""
         return np.arange(3), np.array([1.0, 1.0, -1.0])
 
     def advance(
-        self, signal: Signal, truth: Truth, motion: Motion, action: Array, fresh: NDArray[np.bool_]
-    ) -> tuple[dict[str, Array], NDArray[np.bool_], NDArray[np.bool_]]:
-        """Move on by one frame and pay for being where the plan is."""
+        self, truth: Truth, motion: Motion, action: Array, fresh: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_], dict[str, Array]]:
+        """Move on by one frame; keep where the plan was."""
         self.frame = np.where(fresh, self.frame, self.frame + 1)
-        library, at, w = self.library, self.at(), self.weights
+        library, at, begins = self.library, self.at(), fresh[:, None]
+        drift = self._drift(truth)
+        self._shift[:, :2] += np.where(begins, 0.0, ANCHOR_SHARE * drift[:, :2])
+        forward = motion.velocity[:, 0] - library.velocity_heading[at, 0]
+        turn = motion.angular_velocity[:, 2] - library.yaw_rate[at]
+        share = self.spec.control_dt / AVERAGED_S
+        error = np.stack([forward, turn], axis=-1)
+        self._behind = np.where(begins, 0.0, self._behind + share * (error - self._behind))
+        left = library.length[self.clip] - self.frame
+        own = {
+            "at": at,
+            "drift": drift,
+            "behind": self._behind,
+            "left_s": left * self.spec.control_dt,
+            "action_step": np.where(begins, 0.0, action - self._last_action),
+        }
+        self._last_action = action
+        fallen = (motion.height < 0.6 * self.spec.standing_height) | (motion.up[:, 2] < 0.6)
+        return fallen, left <= 1, own
+
+    def pay(self, moment: Moment) -> tuple[dict[str, Array], dict[str, Array]]:
+        """Pay for being where the plan is."""
+        library, w, truth, motion, own = self.library, self.weights, moment.truth, moment.motion, moment.own
+        at, drift, behind = own["at"], own["drift"], own["behind"]
         pose = truth.joint_position - library.joint_position[at]
         rate = truth.joint_velocity - library.joint_velocity[at]
-        drift = self._drift(truth)
-        self._shift[:, :2] += np.where(fresh[:, None], 0.0, ANCHOR_SHARE * drift[:, :2])
         velocity = motion.velocity - library.velocity_heading[at]
-        turn = motion.angular_velocity[:, 2] - library.yaw_rate[at]
+        turn = motion.angular_velocity[..., 2] - library.yaw_rate[at]
         yaw = wrap_angle(motion.yaw - library.yaw[at])
         tilt = motion.up - library.up[at]
         contact = np.mean(
             (truth.foot_force > self.spec.foot_switch.on_n) == (library.contact[at] > 0.5), axis=-1
         )
-        share = self.spec.control_dt / AVERAGED_S
-        error = np.stack([velocity[:, 0], turn], axis=-1)
-        self._behind = np.where(fresh[:, None], 0.0, self._behind + share * (error - self._behind))
-        change = np.where(fresh[:, None], 0.0, action - self._last_action)
-        self._last_action = action
-        self.figures = {
-            "joint_rmse_rad": np.sqrt(np.mean(pose**2, axis=-1)),
-            "saturation": np.mean(truth.saturated, axis=-1),
-        }
+        off = np.sum(pose**2, axis=-1)
+        saturation = np.mean(truth.saturated, axis=-1)
+        figures = {"joint_rmse_rad": np.sqrt(off / pose.shape[-1]), "saturation": saturation}
         terms = {
-            "pose": w.pose * np.exp(-4.0 * np.sum(pose**2, axis=-1)),
+            "pose": w.pose * np.exp(-4.0 * off),
             "velocity": w.velocity * np.exp(-0.03 * np.sum(rate**2, axis=-1)),
             "root_velocity": w.root_velocity * np.exp(-30.0 * np.sum(velocity**2, axis=-1) - 2.0 * turn**2),
-            "speed": w.speed * np.exp(-((self._behind[:, 0] / 0.06) ** 2)),
-            "turn": w.turn * np.exp(-((self._behind[:, 1] / 0.2) ** 2)),
+            "speed": w.speed * np.exp(-((behind[..., 0] / 0.06) ** 2)),
+            "turn": w.turn * np.exp(-((behind[..., 1] / 0.2) ** 2)),
             "root_position": w.root_position
-            * np.exp(-20.0 * np.sum(drift[:, :2] ** 2, axis=-1) - 200.0 * drift[:, 2] ** 2 - 4.0 * yaw**2),
+            * np.exp(
+                -20.0 * np.sum(drift[..., :2] ** 2, axis=-1) - 200.0 * drift[..., 2] ** 2 - 4.0 * yaw**2
+            ),
             "upright": w.upright * np.exp(-20.0 * np.sum(tilt**2, axis=-1)),
             "contact": w.contact * contact,
             "feet_apart": w.feet_apart * self._too_near(truth, motion),
-            "action_rate": w.action_rate * np.sum(change**2, axis=-1),
-            "saturation": w.saturation * np.mean(truth.saturated, axis=-1),
+            "action_rate": w.action_rate * np.sum(own["action_step"] ** 2, axis=-1),
+            "saturation": w.saturation * saturation,
         }
-        fallen = (motion.height < 0.6 * self.spec.standing_height) | (motion.up[:, 2] < 0.6)
-        timeout = self.frame >= library.length[self.clip] - 1
-        return terms, fallen, timeout
+        return terms, figures

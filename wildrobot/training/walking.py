@@ -11,10 +11,9 @@ from wildrobot.robot_description import RobotSpec
 from wildrobot.robot_description.mirror import Mirror
 from wildrobot.runtime.command import is_moving
 from wildrobot.runtime.figures import fallen
-from wildrobot.runtime.signal_path import Signal
 from wildrobot.runtime.simulation import Simulation, Truth
 from wildrobot.state import Stateful
-from wildrobot.training.environment import AVERAGED_S, Motion, Start
+from wildrobot.training.environment import AVERAGED_S, Moment, Motion, Start
 from wildrobot.training.reference.dataset import ReferenceDataset
 
 Array = NDArray[np.float64]
@@ -81,7 +80,6 @@ class WalkingTask(Stateful):
         self._last_action = np.zeros((count, spec.num_joints))
         self._last_soles = np.zeros((count, spec.num_feet, 3))
         self._filtered = np.zeros((count, 3))
-        self.figures: dict[str, Array] = {}
         self._left = spec.foot_side == 0
 
     def start(self, rows: NDArray[np.int64]) -> Start:
@@ -136,70 +134,76 @@ class WalkingTask(Stateful):
         """Index and sign of `extra`'s mirror image."""
         return np.arange(0), np.ones(0)
 
-    def critic_extra(self) -> Array:
+    def critic_extra(self, moment: Moment) -> Array:
         """The user's command (forward speed, yaw rate), before heading hold, and both speeds and yaw rate averaged."""
-        return np.concatenate([self._command, self._filtered], axis=-1)
+        return np.concatenate([moment.own["user"], moment.own["averaged"]], axis=-1)
 
     def mirror_critic_extra(self) -> Mirror:
         """Index and sign of `critic_extra`'s mirror image."""
         return np.arange(5), np.array([1.0, -1.0, 1.0, -1.0, -1.0])
 
     def advance(
-        self, signal: Signal, truth: Truth, motion: Motion, action: Array, fresh: NDArray[np.bool_]
-    ) -> tuple[dict[str, Array], NDArray[np.bool_], NDArray[np.bool_]]:
-        """Rewards of this tick."""
-        w, spec, dt = self.config.weights, self.spec, self.spec.control_dt
+        self, truth: Truth, motion: Motion, action: Array, fresh: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_], dict[str, Array]]:
+        """Move on by one tick; keep what its rewards need of the past."""
+        dt = self.spec.control_dt
         self._time += dt
-        now = np.stack([motion.velocity[:, 0], motion.velocity[:, 1], motion.angular_velocity[:, 2]], axis=-1)
-        share = dt / AVERAGED_S
-        self._filtered = np.where(fresh[:, None], now, self._filtered + share * (now - self._filtered))
-        command = signal.command
-        moving = is_moving(spec, command)
-        error = self._filtered[:, 0] - command[:, 0]
-        turn = self._filtered[:, 2] - command[:, 1]
-        contact = truth.foot_force > spec.foot_switch.on_n
-        planned = self._planned_contact(signal.gait_clock, moving)
+        now = np.concatenate([motion.velocity[:, :2], motion.angular_velocity[:, 2:]], axis=-1)
+        begins = fresh[:, None]
+        self._filtered = np.where(begins, now, self._filtered + dt / AVERAGED_S * (now - self._filtered))
         soles = truth.foot_position
-        sole_speed = np.where(
-            fresh[:, None], 0.0, np.linalg.norm(soles[..., :2] - self._last_soles[..., :2], axis=-1) / dt
-        )
-        self._last_soles = soles
-        change = np.where(fresh[:, None], 0.0, action - self._last_action)
-        self._last_action = action
+        own = {
+            "user": self._command.copy(),
+            "averaged": self._filtered,
+            "sole_step": np.where(begins[..., None], 0.0, soles - self._last_soles),
+            "action_step": np.where(begins, 0.0, action - self._last_action),
+        }
+        self._last_soles, self._last_action = soles, action
+        down = fallen(self.spec, truth)
+        return down, np.zeros_like(down), own
+
+    def pay(self, moment: Moment) -> tuple[dict[str, Array], dict[str, Array]]:
+        """Reward terms and figures."""
+        w, spec, truth, own = self.config.weights, self.spec, moment.truth, moment.own
+        command, averaged = moment.command, own["averaged"]
+        moving = is_moving(spec, command)
+        error = averaged[..., 0] - command[..., 0]
+        turn = averaged[..., 2] - command[..., 1]
+        contact = truth.foot_force > spec.foot_switch.on_n
+        planned = self._planned_contact(moment.gait_clock, moving)
+        soles = truth.foot_position
+        sole_speed = np.linalg.norm(own["sole_step"][..., :2], axis=-1) / spec.control_dt
         away = np.sum((truth.joint_position - spec.default_joint_pos) ** 2, axis=-1)
         speed = np.sum(truth.joint_velocity**2, axis=-1)
-        tilt = 1.0 - motion.up[:, 2]
-        self.figures = {
-            "speed_error": np.where(moving, np.abs(error), np.nan),
-            "saturation": np.mean(truth.saturated, axis=-1),
-        }
+        tilt = 1.0 - moment.motion.up[..., 2]
+        saturation = np.mean(truth.saturated, axis=-1)
+        figures = {"speed_error": np.where(moving, np.abs(error), np.nan), "saturation": saturation}
         terms = {
             "forward": w.forward
             * (0.5 * np.exp(-((error / 0.08) ** 2)) + 0.5 * np.exp(-((error / 0.3) ** 2))),
-            "lateral": w.lateral * np.exp(-((self._filtered[:, 1] / 0.1) ** 2)),
+            "lateral": w.lateral * np.exp(-((averaged[..., 1] / 0.1) ** 2)),
             "yaw_rate": w.yaw_rate
             * (0.5 * np.exp(-((turn / 0.1) ** 2)) + 0.5 * np.exp(-((turn / 0.3) ** 2))),
             "contact": w.contact
             * np.mean(np.where(np.isnan(planned), 1.0, contact == (planned > 0.5)), axis=-1),
-            "clearance": w.clearance * np.where(moving, self._clearance(signal.gait_clock, soles), 1.0),
+            "clearance": w.clearance * np.where(moving, self._clearance(moment.gait_clock, soles), 1.0),
             "upright": w.upright * np.exp(-tilt / 0.03),
             "stand_still": w.stand_still * np.where(moving, 0.0, np.minimum(away + 0.05 * speed, 1.0)),
-            "action_rate": w.action_rate * np.sum(change**2, axis=-1),
-            "saturation": w.saturation * np.mean(truth.saturated, axis=-1),
+            "action_rate": w.action_rate * np.sum(own["action_step"] ** 2, axis=-1),
+            "saturation": w.saturation * saturation,
             "slip": w.slip * np.mean(contact * np.minimum(sole_speed, 1.0), axis=-1),
         }
-        down = fallen(spec, truth)
-        return terms, down, np.zeros_like(down)
+        return terms, figures
 
     def _planned_contact(self, clock: Array, moving: NDArray[np.bool_]) -> Array:
-        """1 stance, 0 swing, NaN where the plan leaves it open, (N, feet)."""
-        sine = clock[:, :1] * np.where(self._left, 1.0, -1.0)
+        """1 stance, 0 swing, NaN where the plan leaves it open, (..., feet)."""
+        sine = clock[..., :1] * np.where(self._left, 1.0, -1.0)
         planned = np.where(sine > 0.35, 0.0, np.where(sine < 0.0, 1.0, np.nan))
-        return np.where(moving[:, None], planned, 1.0)
+        return np.where(moving[..., None], planned, 1.0)
 
     def _clearance(self, clock: Array, soles: Array) -> Array:
-        """Lower sole point of the foot in mid-swing as a share of 30 mm, (N,); 1 between swings."""
-        low = soles[:, self.spec.foot_pads, 2].min(axis=-1)
-        sine = clock[:, :1] * np.array([1.0, -1.0])
+        """Lower sole point of the foot in mid-swing as a share of 30 mm, (...); 1 between swings."""
+        low = soles[..., self.spec.foot_pads, 2].min(axis=-1)
+        sine = clock[..., :1] * np.array([1.0, -1.0])
         paid = np.clip(low / 0.03, 0.0, 1.0)
         return np.min(np.where(sine > 0.8, paid, 1.0), axis=-1)
