@@ -156,9 +156,9 @@ def _main(argv: Sequence[str]) -> int:
     )
     torch.set_num_threads(threads)
     processes = arguments.processes or threads
-    if config.num_envs * config.steps < processes:
+    if config.num_envs * config.rollout_steps < processes:
         raise UserError(
-            f"--processes {processes} is more than the {config.num_envs * config.steps} steps of a rollout."
+            f"--processes {processes} is more than the {config.num_envs * config.rollout_steps} steps of a rollout."
         )
     load = os.getloadavg()[0]
     summaries = measure(
@@ -167,7 +167,7 @@ def _main(argv: Sequence[str]) -> int:
     result = {
         "threads": threads,
         "num_envs": config.num_envs,
-        "steps": config.steps,
+        "steps": config.rollout_steps,
         "hidden": list(config.hidden),
         "epochs": config.ppo.epochs,
         "minibatches": config.ppo.minibatches,

@@ -72,7 +72,7 @@ def measure(
     training, raw = [], []
     for _ in range(iterations):
         training.append(runner.iterate()["steps_per_s"])
-        raw.append(config.steps * sim.num_envs / recorder.again())
+        raw.append(config.rollout_steps * sim.num_envs / recorder.again())
     share = [a / b for a, b in zip(training, raw, strict=True)]
     return {
         "num_envs": config.num_envs,

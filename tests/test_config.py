@@ -155,3 +155,22 @@ def test_the_configuration_that_a_run_saves_is_read_back_equal(tmp_path: Path) -
     path = tmp_path / "config.yaml"
     path.write_text(yaml.safe_dump(to_dict(config)))
     assert parse(["--config", str(path)]) == config
+
+
+@pytest.mark.parametrize(
+    "flags",
+    ["--num-envs 0", "--steps -3", "--threads -1", "--hidden 256 0", "--ppo.minibatches 0", "--amp.batch 0",
+     "--amp.frames 0", "--episode-s nan"],
+)  # fmt: skip
+def test_a_number_that_cannot_be_is_named_before_anything_is_made(flags: str, tmp_path: Path) -> None:
+    name, *_, value = flags.split()
+    field = name.lstrip("-").split(".")[-1].replace("-", "_")
+    with pytest.raises(UserError, match=rf"{field} is .*{value}.*, expected .* or more"):
+        parse([*flags.split(), "--run-dir", str(tmp_path / "run")])
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_iteration_of_few_robots_has_as_many_samples() -> None:
+    for robots, steps in ((64, 192), (256, 48), (512, 24), (4096, 24)):
+        assert parse(["--num-envs", str(robots)]).rollout_steps == steps
+    assert parse(["--num-envs", "64", "--steps", "24"]).rollout_steps == 24

@@ -70,6 +70,18 @@ def load_config(cls: type[T], source: str | Path | dict[str, Any], base: T | Non
     return from_dict(cls, load_yaml(source), base, where=str(source))
 
 
+def check_least(config: Any, **least: float) -> None:
+    """Fields of a configuration, numbers or tuples of them, must be as large as named.
+
+    Raises:
+        UserError: one is smaller, or no number.
+    """
+    for name, bound in least.items():
+        value = getattr(config, name)
+        if not all(one >= bound for one in (value if isinstance(value, tuple) else (value,))):
+            raise UserError(f"{name} is {value}, expected {bound:g} or more.")
+
+
 def to_dict(config: Any) -> dict[str, Any]:
     """Plain mapping (lists instead of tuples) of a dataclass configuration, for YAML and checkpoints."""
     return typing.cast("dict[str, Any]", _plain(dataclasses.asdict(config)))

@@ -88,7 +88,7 @@ def settings(config: TrainConfig) -> dict[str, Any]:
         "std_range": (ppo.min_std, 1e6),
     }
     return {
-        "num_steps_per_env": config.steps,
+        "num_steps_per_env": config.rollout_steps,
         "save_interval": sys.maxsize,
         "obs_groups": {"actor": ["actor"], "critic": ["critic"]},
         "actor": network | {"distribution_cfg": noise},
@@ -120,7 +120,7 @@ class RslRl:
         self._adapter = Adapter(env, config.mix.task * config.mix.scale, config.seed)
         with contextlib.redirect_stdout(io.StringIO()):  # it prints its networks
             self._runner = OnPolicyRunner(self._adapter, settings(config), log_dir=None, device="cpu")
-        self._steps = config.steps * config.num_envs
+        self._steps = config.rollout_steps * config.num_envs
         self.extra: dict[str, Any] = {}
 
     def iterate(self) -> tuple[int, float]:

@@ -87,7 +87,7 @@ class Sb3:
     name = "stable-baselines3"
 
     def __init__(self, config: TrainConfig, processes: int) -> None:
-        ppo, self._rollout = config.ppo, config.num_envs * config.steps // processes * processes
+        ppo, self._rollout = config.ppo, config.num_envs * config.rollout_steps // processes * processes
         makers: list[Callable[[], Any]] = [
             Make(config.reference, config.walking, config.episode_s, config.seed + k, config.robot)
             for k in range(processes)

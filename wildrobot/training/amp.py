@@ -12,6 +12,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from wildrobot.config import check_least
 from wildrobot.training.governor import Governor, GovernorConfig
 from wildrobot.training.lanes import Lanes
 from wildrobot.training.networks import Discriminator, Norm
@@ -60,6 +61,12 @@ class AMPConfig:
     governor: GovernorConfig = GovernorConfig()
     diagnostics_every: int = 10
     """Iterations between two looks at single features (`auc_top`, `std_ratio_top`)."""
+
+    def __post_init__(self) -> None:
+        check_least(
+            self, frames=1, hidden=1, updates=0, warmup_updates=0, batch=2, replay_rollouts=1, replay_share=1,
+            diagnostics_every=1,
+        )  # fmt: skip
 
 
 def style_reward(logit: Tensor, kind: str) -> Tensor:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from wildrobot.config import check_least
 from wildrobot.robot_description import RobotSpec
 from wildrobot.runtime.command import is_moving
 from wildrobot.runtime.observation import Layout
@@ -30,6 +31,9 @@ class CloningConfig:
     """0 starts from random weights."""
     batch: int = 1024
     learning_rate: float = 1e-3
+
+    def __post_init__(self) -> None:
+        check_least(self, updates=0, batch=1)
 
 
 def observations(spec: RobotSpec, dataset: ReferenceDataset, layout: Layout) -> tuple[Any, Any]:

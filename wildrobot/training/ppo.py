@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from wildrobot.config import check_least
 from wildrobot.errors import UserError
 from wildrobot.training.lanes import Lanes, own_generator
 from wildrobot.training.networks import Critic
@@ -50,6 +51,9 @@ class PPOConfig:
     """Weight of the squared distance to demonstrated actions, if there are any (as in DAPG, Rajeswaran et al. 2018)."""
     bound_weight: float = 0.001
     """Penalty on mean actions beyond +-3, where the clip would hide the gradient."""
+
+    def __post_init__(self) -> None:
+        check_least(self, epochs=1, minibatches=1, critic_warmup=0)
 
 
 def log_prob(mean: Tensor, log_std: Tensor, action: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ import torch
 import tyro
 from numpy.typing import NDArray
 
+from wildrobot.config import check_least
 from wildrobot.errors import UserError
 from wildrobot.robot_description import RobotSpec
 from wildrobot.robot_description.mirror import joined
@@ -32,6 +33,8 @@ from wildrobot.training.reference.dataset import ReferenceDataset
 from wildrobot.training.runner import Mix, Runner
 from wildrobot.training.walking import WalkingConfig, WalkingTask
 
+ROLLOUT_STEPS, ROLLOUT_SAMPLES = 24, 24 * 512
+"""Fewest control ticks and samples of an iteration, unless told: how often a network learns must be worth its calls."""
 NORMALIZER_SAMPLES = 5e6
 """Observations after which the normaliser of a policy trained from random weights stops changing."""
 
@@ -45,11 +48,12 @@ class TrainConfig:
     reference: Path = Path("runs/reference/reference.npz")
     """Executed reference motion, from `wildrobot reference build`."""
     iterations: int = 600
-    """Rounds of collecting samples and learning from them; `num_envs` x `steps` samples each."""
+    """Rounds of collecting samples and learning from them, `num_envs` robots for `steps` ticks each."""
     num_envs: int = 512
     """Robots of each process."""
-    steps: int = 24
-    """Control ticks per environment and iteration."""
+    steps: int = 0
+    """Control ticks per environment and iteration; 0: 24, and with fewer than 512 robots as many as make as many
+    samples."""
     seed: int = 0
     """Of everything that is drawn; on a CPU the same seed gives the same run."""
     threads: int = 0
@@ -79,6 +83,16 @@ class TrainConfig:
     curriculum: CurriculumConfig = CurriculumConfig(start=1.0)
     """Off: the warm start bears the full randomization from the first step."""
     cloning: CloningConfig = CloningConfig()
+
+    def __post_init__(self) -> None:
+        check_least(
+            self, iterations=0, num_envs=1, steps=0, threads=0, episode_s=1e-3, hidden=1, checkpoint_every=1
+        )
+
+    @property
+    def rollout_steps(self) -> int:
+        """Control ticks per environment and iteration."""
+        return self.steps or max(ROLLOUT_STEPS, -(-ROLLOUT_SAMPLES // self.num_envs))
 
 
 SPEED_BIN_M_S = 0.05
@@ -189,4 +203,4 @@ def make_runner(
     shown = demonstration(spec, dataset, layout) if config.cloning.updates else None
     ppo = PPO(actor, critic, config.ppo, shown, processes, device)
     processes.copy_first(actor, critic, amp.discriminator)
-    return Runner(env, ppo, amp, config.steps, config.mix, seed, config.curriculum)
+    return Runner(env, ppo, amp, config.rollout_steps, config.mix, seed, config.curriculum)

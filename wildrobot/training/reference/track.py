@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from wildrobot.config import check_least
 from wildrobot.robot_description import RobotSpec
 from wildrobot.runtime.randomization import FULL, Randomization
 from wildrobot.runtime.simulation import Simulation
@@ -77,6 +78,12 @@ class TrackConfig:
     limits: Limits = Limits()
     randomization: Randomization = FULL
     """Of the robots that execute the motion: that of the policy's, or the discriminator tells the robots apart."""
+
+    def __post_init__(self) -> None:
+        check_least(
+            self, iterations=0, num_envs=1, steps=1, hidden=1, episode_s=1e-3, rollouts_per_clip=1,
+            noisy_rollouts_per_clip=0, student_rounds=0, student_rollouts_per_clip=1,
+        )  # fmt: skip
 
 
 def track_randomization(config: TrackConfig, push_interval_s: tuple[float, float] | None) -> Randomization:
