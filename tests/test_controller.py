@@ -112,6 +112,15 @@ def test_who_asks_once_while_a_guard_holds_the_robot_back_is_told_and_not_obeyed
     assert set(states(session, wild, 30)) == {State.LIMP}
 
 
+def test_who_asks_a_limp_robot_to_walk_is_told_once() -> None:
+    session, wild = wild_session()
+    for command in (Command(0.3, 0.0), Command(0.0, 0.0), Command(0.3, 0.0, stop=True), Command(0.3, 0.0)):
+        wild.now = Wild(command=command)
+        assert set(states(session, wild, 5)) == {State.LIMP}
+    told = [event.text for event in session.told.events if event.name == "refused"]
+    assert told == ["not walking: the robot is limp; ask it to stand first"] * 2
+
+
 def test_every_guard_has_seen_a_limp_robot_before_it_may_stand_up() -> None:
     slowest = max(DEBOUNCE_TICKS * SPEC.control_dt, SPEC.guards["sample_age_s"].stop + SPEC.control_dt)
     assert Durations().limp > slowest

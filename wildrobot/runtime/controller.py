@@ -79,6 +79,7 @@ class Controller:
         self._policy_fault: str | None = None
         self._asked_to_stand = False
         self._refused_ticks = 0
+        self._refused_walk = False
         self._levels: dict[str, Level] = {}
         self._limits: tuple[str, ...] = ()
         self._problems: tuple[str, ...] = ()
@@ -161,6 +162,7 @@ class Controller:
                 text = f"not standing up: {', '.join(stopping)} at the stop level"
                 self.publisher.event("refused", text, severity=1)
             self._refused_ticks = self._refused_ticks + 1 if refused else 0
+            self._refuse_to_walk(bool(is_moving(self.spec, user)) and not asked and not command.stop)
             if self._refused_ticks * self.spec.control_dt > REFUSAL_S:
                 self._take_fault(False, stopping, "not standing up")
             stand = asked and not stopping and self.outcome.fault is None
@@ -176,6 +178,13 @@ class Controller:
             distrust_policy=self._policy_fault is not None
             or any(name in POLICY_UNTRUSTED for name in faults),
         )
+
+    def _refuse_to_walk(self, refused: bool) -> None:
+        if refused and not self._refused_walk and self.state is State.LIMP and self.outcome.fault is None:
+            self.publisher.event(
+                "refused", "not walking: the robot is limp; ask it to stand first", severity=1
+            )
+        self._refused_walk = refused
 
     def _take_fault(self, fell: bool, faults: list[str], consequence: str = "stopping softly") -> None:
         if fell and not self.outcome.fell:
