@@ -27,6 +27,17 @@ def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
+def updated(amp: AMP, windows: torch.Tensor, draws: torch.Generator, warmup: bool = False) -> Any:
+    """One iteration's look at fresh policy windows, and what is learned from them; the figures."""
+    figures = amp.processes.mean_of(amp.figures(amp.logits(windows), draws))
+    return figures | amp.learn(windows, figures["disc_acc_heldout"], draws, warmup)
+
+
+def paid_by(amp: AMP, windows: torch.Tensor) -> torch.Tensor:
+    """Style reward of raw windows (b, size)."""
+    return style_reward(amp.logits(windows), amp.config.reward)
+
+
 def small_amp(config: AMPConfig = SMALL, size: int = 4) -> AMP:
     torch.manual_seed(0)
     return AMP(torch.randn(60, size) + 1.0, torch.randn(20, size) + 1.0, config)
@@ -54,7 +65,7 @@ def test_the_reward_sees_raw_windows() -> None:
     windows = torch.randn(5, 4)
     with torch.no_grad():
         logit = amp.discriminator.logit(amp.discriminator.normalizer(windows))
-    assert torch.equal(amp.reward(windows), logit.clamp(0.0, 1.0))
+    assert torch.equal(paid_by(amp, windows), logit.clamp(0.0, 1.0))
 
 
 # ---------------------------------------------------------------------- loss
@@ -116,7 +127,7 @@ def test_the_penalty_is_taken_at_real_samples_only() -> None:
 def test_input_noise_is_there_while_training_and_not_in_the_reward() -> None:
     amp, real, fake = small_amp(), torch.randn(4, 4), torch.randn(4, 4)
     assert amp.loss(real, fake, generator(1))[0].item() != amp.loss(real, fake, generator(2))[0].item()
-    assert torch.equal(amp.reward(fake), amp.reward(fake))
+    assert torch.equal(paid_by(amp, fake), paid_by(amp, fake))
 
 
 def test_the_input_noise_is_on_the_scale_of_normalised_inputs() -> None:
@@ -141,7 +152,7 @@ def test_the_normaliser_knows_the_reference_and_is_not_changed_by_training() -> 
     amp = small_amp()
     torch.testing.assert_close(amp.discriminator.normalizer.mean, amp.reference.mean(dim=0))
     before = amp.discriminator.normalizer.mean.clone()
-    amp.update(10.0 * torch.randn(50, 4), generator())
+    updated(amp, 10.0 * torch.randn(50, 4), generator())
     assert torch.equal(amp.discriminator.normalizer.mean, before)
 
 
@@ -149,7 +160,7 @@ def test_updates_tell_the_two_sides_apart() -> None:
     amp = small_amp(dataclasses.replace(SMALL, learning_rate=3e-3, r1=0.1))
     fake = torch.randn(80, 4) - 1.0
     for i in range(60):
-        figures = amp.update(fake, generator(i))
+        figures = updated(amp, fake, generator(i))
     assert figures["disc_acc"] > 0.85
     assert figures["disc_real_mean"] > figures["disc_fake_mean"] + 0.3
 
@@ -165,13 +176,13 @@ def test_the_number_of_updates_and_their_batches_are_as_configured(
         return real_loss(real, fake, g)
 
     monkeypatch.setattr(amp, "loss", loss)
-    amp.update(torch.randn(50, 4), generator())
+    updated(amp, torch.randn(50, 4), generator())
     assert sizes == [(32, 32)] * 5
 
 
 def test_half_of_the_policy_windows_are_remembered_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     amp, fakes = small_amp(), []
-    amp.update(torch.full((50, 4), 1.0), generator())
+    updated(amp, torch.full((50, 4), 1.0), generator())
     real_loss = amp.loss
 
     def loss(real: Tensor, fake: Tensor, g: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -179,7 +190,7 @@ def test_half_of_the_policy_windows_are_remembered_ones(monkeypatch: pytest.Monk
         return real_loss(real, fake, g)
 
     monkeypatch.setattr(amp, "loss", loss)
-    amp.update(torch.full((50, 4), 2.0), generator())
+    updated(amp, torch.full((50, 4), 2.0), generator())
     for fake in fakes:
         assert fake[:, 0].tolist() == [2.0] * 16 + [1.0] * 16
 
@@ -196,7 +207,7 @@ def test_the_held_out_reference_is_never_trained_on(monkeypatch: pytest.MonkeyPa
         return real_loss(real, fake, g)
 
     monkeypatch.setattr(amp, "loss", loss)
-    amp.update(torch.randn(50, 4), generator())
+    updated(amp, torch.randn(50, 4), generator())
     assert torch.equal(torch.cat(seen), torch.ones(3 * 32, 4))
 
 
@@ -205,7 +216,7 @@ def test_held_out_windows_change_neither_the_normaliser_nor_the_weights() -> Non
     for held in (torch.randn(20, 4), 100.0 * torch.ones(20, 4)):
         torch.manual_seed(0)
         amp = AMP(torch.randn(60, 4, generator=generator(5)), held, SMALL)
-        amp.update(torch.randn(50, 4, generator=generator(6)), generator())
+        updated(amp, torch.randn(50, 4, generator=generator(6)), generator())
         results.append(amp.discriminator.state_dict())
     for name, value in results[0].items():
         assert torch.equal(value, results[1][name]), name
@@ -217,7 +228,7 @@ def check_reward_is_of_the_discriminator_before_its_update(runner: Any) -> None:
     paid, left = runner._style(windows, ok, {})
     for lesson in left:
         lesson()
-    torch.testing.assert_close(paid, before.reward(windows.flatten(0, 1)).reshape(3, 8), rtol=0, atol=0)
+    torch.testing.assert_close(paid, paid_by(before, windows.flatten(0, 1)).reshape(3, 8), rtol=0, atol=0)
     changed = runner.amp.discriminator.state_dict()
     assert not all(torch.equal(v, changed[k]) for k, v in before.discriminator.state_dict().items())
 
@@ -251,11 +262,11 @@ def test_a_saved_motion_prior_goes_on_to_the_bit() -> None:
     one, two = small_amp(), small_amp()
     windows = [torch.randn(50, 4) for _ in range(4)]
     for i, batch in enumerate(windows[:2]):
-        one.update(batch, generator(i))
+        updated(one, batch, generator(i))
     two.load_state_dict(copy.deepcopy(one.state_dict()))  # as from a file: no shared tensors
     two.replay.load_state_dict(one.replay.state_dict())
     for i, batch in enumerate(windows[2:]):
-        assert one.update(batch, generator(i)) == two.update(batch, generator(i))
+        assert updated(one, batch, generator(i)) == updated(two, batch, generator(i))
     for name, value in one.discriminator.state_dict().items():
         assert torch.equal(value, two.discriminator.state_dict()[name]), name
 
@@ -283,7 +294,7 @@ def test_figures_are_counts_of_what_the_discriminator_says() -> None:
 def test_figures_are_of_before_the_update() -> None:
     amp, windows = small_amp(), torch.randn(50, 4)
     before = amp.figures(amp.logits(windows), generator())
-    reported = amp.update(windows, generator())
+    reported = updated(amp, windows, generator())
     assert {name: reported[name] for name in before} == before
     assert amp.figures(amp.logits(windows), generator()) != before
 
@@ -380,7 +391,7 @@ def test_a_discriminator_at_rest_stays_as_it_is_and_goes_on_remembering() -> Non
     amp = small_amp(dataclasses.replace(SMALL, governor=GOVERNED))
     amp.governor.accuracy = 1.0
     before = copy.deepcopy(amp.discriminator.state_dict())
-    figures = amp.update(torch.randn(50, 4), generator())
+    figures = updated(amp, torch.randn(50, 4), generator())
     assert figures["disc_updates"] == 0
     assert figures["disc_governor"].startswith("rests")
     assert all(torch.equal(v, before[k]) for k, v in amp.discriminator.state_dict().items())
@@ -390,7 +401,7 @@ def test_a_discriminator_at_rest_stays_as_it_is_and_goes_on_remembering() -> Non
 def test_the_governor_keeps_out_of_the_warm_up() -> None:
     amp = small_amp(dataclasses.replace(SMALL, warmup_updates=7, governor=GOVERNED))
     amp.governor.accuracy = 1.0
-    assert amp.update(torch.randn(50, 4), generator(), warmup=True)["disc_updates"] == 7
+    assert updated(amp, torch.randn(50, 4), generator(), warmup=True)["disc_updates"] == 7
 
 
 def test_all_policy_windows_can_be_fresh_ones(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -405,7 +416,7 @@ def test_all_policy_windows_can_be_fresh_ones(monkeypatch: pytest.MonkeyPatch) -
             return AMP.loss(amp, real, fake, noise)
 
         monkeypatch.setattr(amp, "loss", spy)
-        amp.update(torch.randn(50, 4), generator())
+        updated(amp, torch.randn(50, 4), generator())
         shares[fresh] = seen[0]
     assert shares == pytest.approx({0.0: 1.0, 0.25: 0.75, 1.0: 0.0}, abs=0.5 / SMALL.batch)
 
@@ -444,7 +455,7 @@ def test_the_mirror_of_windows_is_that_of_every_frame(spec: RobotSpec, walking_r
 def test_spectral_norm_bounds_what_a_hidden_layer_can_stretch() -> None:
     amp = small_amp(dataclasses.replace(SMALL, norm="spectral", learning_rate=3e-3))
     for i in range(40):
-        amp.update(torch.randn(50, 4) - 1.0, generator(i))
+        updated(amp, torch.randn(50, 4) - 1.0, generator(i))
     hidden = [layer for layer in amp.discriminator.net if isinstance(layer, nn.Linear)][:-1]
     largest = [torch.linalg.matrix_norm(layer.weight, ord=2).item() for layer in hidden]
     assert largest == pytest.approx([1.0, 1.0], abs=0.05)
@@ -452,8 +463,8 @@ def test_spectral_norm_bounds_what_a_hidden_layer_can_stretch() -> None:
 
 def test_looking_at_a_spectrally_normalised_discriminator_does_not_change_it() -> None:
     amp = small_amp(dataclasses.replace(SMALL, norm="spectral"))
-    amp.update(torch.randn(50, 4), generator())
+    updated(amp, torch.randn(50, 4), generator())
     windows = torch.randn(5, 4)
-    assert torch.equal(amp.reward(windows), amp.reward(windows))
+    assert torch.equal(paid_by(amp, windows), paid_by(amp, windows))
     amp.figures(amp.logits(windows), generator())
-    assert torch.equal(amp.reward(windows), amp.reward(windows))
+    assert torch.equal(paid_by(amp, windows), paid_by(amp, windows))

@@ -113,7 +113,7 @@ class ReplayBuffer:
 
 
 class AMP:
-    """Discriminator, its own optimiser and replay buffer. PPO knows it as a style reward and an `update(batch)`.
+    """Discriminator, its own optimiser and replay buffer. The runner knows it as logits, figures and a lesson.
 
     `reference` and `held_out` are windows (k, frames * F) of executed reference motion; `mirror` are index and sign
     (frames * F,) of a window's mirror image, needed for `config.symmetry`. The normaliser is fitted to `reference` and
@@ -147,15 +147,6 @@ class AMP:
         """What the present discriminator says to raw windows (b, size), (b,)."""
         logits: Tensor = self.discriminator(windows)
         return logits
-
-    def reward(self, windows: Tensor) -> Tensor:
-        """Style reward (b,) of raw windows (b, size), with the present discriminator."""
-        return style_reward(self.logits(windows), self.config.reward)
-
-    def update(self, windows: Tensor, generator: torch.Generator, warmup: bool = False) -> dict[str, Any]:
-        """Look at fresh policy windows (b, size) and learn from them; returns figures of before the update."""
-        figures = self.processes.mean_of(self.figures(self.logits(windows), generator))
-        return figures | self.learn(windows, figures["disc_acc_heldout"], generator, warmup)
 
     def learn(
         self, windows: Tensor, accuracy: float, generator: torch.Generator, warmup: bool = False

@@ -135,11 +135,6 @@ class PPO:
         """The critic's values (b, streams), without gradients."""
         return self.lanes.answers(self.critic, critic_obs)
 
-    def update(self, rollout: Rollout, generator: torch.Generator) -> dict[str, float]:
-        """One iteration's learning, one network after the other; figures."""
-        first, second = self.lessons(rollout, generator)
-        return first() | second()
-
     def lessons(self, rollout: Rollout, generator: torch.Generator) -> tuple[Lesson, Lesson]:
         """One iteration's learning as two tasks, the actor's and the critic's, which may run side by side.
 
