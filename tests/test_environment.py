@@ -14,8 +14,9 @@ from training_helpers import tiny_runner, walking_environment
 from wildrobot.robot_description import RobotSpec
 from wildrobot.runtime.observation import default_layout
 from wildrobot.runtime.simulation import Truth
-from wildrobot.training.environment import Environment, Moment, motion_of, stacked
+from wildrobot.training.environment import Environment, Moment, motion_of
 from wildrobot.training.reference.dataset import ReferenceDataset
+from wildrobot.training.rollout import Ticks
 
 ON_ITS_FACE = np.array([np.cos(0.7), 0.0, np.sin(0.7), 0.0])
 
@@ -213,7 +214,10 @@ def test_many_ticks_are_judged_together_as_one_by_one(
     rng = np.random.default_rng(0)
     steps = [env.step(rng.normal(0.0, 0.3, (env.num_envs, spec.num_joints))) for _ in range(20)]
     assert any(not step.valid.all() for step in steps)
-    together, apart = env.judge(stacked([step.moment for step in steps])), [step.judged for step in steps]
+    ticks, apart = Ticks(len(steps)), [step.judged for step in steps]
+    for t, step in enumerate(steps):
+        ticks.put(t, step.moment)
+    together = env.judge(ticks.all)
     np.testing.assert_array_equal(together.critic_obs, [one.critic_obs for one in apart])
     np.testing.assert_allclose(together.reward, [one.reward for one in apart], atol=1e-12)
     for name, value in together.terms.items():

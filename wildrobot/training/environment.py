@@ -6,10 +6,10 @@ one observation, the terminal one is real, and nothing spans a reset.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,21 +100,6 @@ class Judged:
     figures: dict[str, Array]
     """Unweighted, NaN where they do not apply."""
     critic_obs: NDArray[np.float32]
-
-
-T = TypeVar("T")
-
-
-def stacked(items: Sequence[T]) -> T:
-    """Arrays of equal nests of dataclasses and dicts as one nest of arrays with a new first dimension."""
-    many: Any = items
-    if is_dataclass(many[0]):
-        kind: Any = type(many[0])
-        names = [field.name for field in fields(kind)]
-        return cast(T, kind(**{name: stacked([getattr(one, name) for one in many]) for name in names}))
-    if isinstance(many[0], dict):
-        return cast(T, {key: stacked([one[key] for one in many]) for key in many[0]})
-    return cast(T, np.stack(many))
 
 
 class Task(Protocol):

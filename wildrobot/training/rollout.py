@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, is_dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -49,3 +51,37 @@ class Rollout:
             running = delta + gamma * lam * goes_on[t] * running
             advantage[t] = running
         return advantage, advantage + self.values
+
+
+class Ticks:
+    """Nests (dataclasses, dicts) of arrays (N, ...), one a tick, kept as one nest of arrays (T, N, ...).
+
+    The room is made by the first one and used again by every rollout.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self.all: Any = None
+        """The nest of all ticks."""
+
+    def put(self, tick: int, item: Any) -> None:
+        """Copy what one tick said."""
+        if self.all is None:
+            self.all = self._room(item)
+        _copy(self.all, tick, item)
+
+    def _room(self, item: Any) -> Any:
+        if is_dataclass(item):
+            kind: Any = type(item)
+            return kind(**{field.name: self._room(getattr(item, field.name)) for field in fields(item)})
+        if isinstance(item, dict):
+            return {name: self._room(value) for name, value in item.items()}
+        return np.zeros((self._count, *item.shape), dtype=item.dtype)
+
+
+def _copy(room: Any, tick: int, item: Any) -> None:
+    if isinstance(item, np.ndarray):
+        room[tick] = item
+        return
+    for name, value in (item if isinstance(item, dict) else vars(item)).items():
+        _copy(room[name] if isinstance(item, dict) else getattr(room, name), tick, value)
