@@ -86,7 +86,7 @@ def test_two_processes_do_not_make_the_same_thing(tmp_path: Path) -> None:
         assert other.stdout is not None
         assert other.stdout.readline() == "in\n"
         with (
-            pytest.raises(UserError, match=f"process {other.pid} is making {path} already"),
+            pytest.raises(UserError, match=f"process {other.pid} has {path} already"),
             alone_with(path),
         ):
             pass

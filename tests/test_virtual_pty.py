@@ -21,6 +21,7 @@ import serial
 from virtual_helpers import SPEC
 
 from wildrobot.errors import UserError, run_main
+from wildrobot.files import alone_with
 from wildrobot.firmware_bridge.protocol import Instruction, Packet, Parser, encode
 from wildrobot.firmware_bridge.virtual import cli
 from wildrobot.firmware_bridge.virtual.faults import CableOut, Fault
@@ -179,6 +180,17 @@ def test_the_command_prints_its_port_serves_and_ends_cleanly(tmp_path: Path, num
     assert (process.returncode, error) == (0, "")
     assert "1 instructions, 10 bytes in, 14 out" in out
     assert not link.is_symlink()
+
+
+def test_a_second_robot_does_not_take_the_place_of_the_first(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    link = tmp_path / "robot"
+    with alone_with(link):
+        assert run_main(cli.main, ["--link", str(link), "--duration", "0.1"]) == 2
+    assert f"process {os.getpid()}" in capsys.readouterr().err
+    assert not link.is_symlink()
+    assert run_main(cli.main, ["--link", str(link), "--duration", "0.1"]) == 0
 
 
 @pytest.mark.parametrize(

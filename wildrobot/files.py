@@ -73,7 +73,7 @@ def alone_with(path: str | os.PathLike[str]) -> Iterator[None]:
         except OSError as error:
             file.seek(0)
             raise UserError(
-                f"process {file.read().strip() or '?'} is making {path} already. Wait for it or stop it, or choose "
+                f"process {file.read().strip() or '?'} has {path} already. Wait for it or stop it, or choose "
                 "another place."
             ) from error
         file.truncate(0)

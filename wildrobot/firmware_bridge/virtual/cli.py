@@ -7,6 +7,7 @@ import math
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from wildrobot.errors import UserError
+from wildrobot.files import alone_with
 from wildrobot.firmware_bridge.virtual.fault_text import describe_faults, load_faults, parse_fault
 
 if TYPE_CHECKING:
@@ -94,7 +96,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         description=EXAMPLES + describe_faults() + "\n\n" + LINES,
         config=(tyro.conf.FlagCreatePairsOff,),
     )
-    return run(options)
+    check_options(options)
+    link = options.link
+    # two robots at one place: whoever opens it would speak to the later one, and the first would never know
+    with alone_with(link) if link is not None and link.parent.is_dir() else nullcontext():
+        return run(options)
 
 
 def run(options: VirtualRobotOptions) -> int:
@@ -104,7 +110,6 @@ def run(options: VirtualRobotOptions) -> int:
     from wildrobot.firmware_bridge.virtual.robot import VirtualRobot
     from wildrobot.robot_description import load_robot
 
-    check_options(options)
     faults = [parse_fault(text) for text in options.fault]
     faults += load_faults(options.faults) if options.faults is not None else []
     spec = load_robot(options.robot_file)
