@@ -9,39 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from amp_helpers import SMALL, generator, paid_by, small_amp, updated
 from torch import Tensor, nn
 from training_helpers import tiny_config, tiny_runner
 
 from wildrobot.robot_description import RobotSpec
 from wildrobot.runtime.features import mirror_features
-from wildrobot.training.amp import AMP, AMPConfig, ReplayBuffer, style_reward
-from wildrobot.training.governor import Governor, GovernorConfig
+from wildrobot.training.amp import AMP, ReplayBuffer, style_reward
 from wildrobot.training.networks import Discriminator, Normalizer
-
-GOVERNED = GovernorConfig(band=(0.55, 0.80))
-FREE = GovernorConfig(enabled=False)
-SMALL = AMPConfig(hidden=(16, 8), batch=32, replay_rollouts=3, replay_share=20, governor=FREE, symmetry=False)
-
-
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def updated(amp: AMP, windows: torch.Tensor, draws: torch.Generator, warmup: bool = False) -> Any:
-    """One iteration's look at fresh policy windows, and what is learned from them; the figures."""
-    figures = amp.processes.mean_of(amp.figures(amp.logits(windows), draws))
-    return figures | amp.learn(windows, figures["disc_acc_heldout"], draws, warmup)
-
-
-def paid_by(amp: AMP, windows: torch.Tensor) -> torch.Tensor:
-    """Style reward of raw windows (b, size)."""
-    return style_reward(amp.logits(windows), amp.config.reward)
-
-
-def small_amp(config: AMPConfig = SMALL, size: int = 4) -> AMP:
-    torch.manual_seed(0)
-    return AMP(torch.randn(60, size) + 1.0, torch.randn(20, size) + 1.0, config)
-
 
 # ---------------------------------------------------------------------- reward
 
@@ -330,80 +305,6 @@ def test_a_rollout_is_remembered_by_a_share_of_it() -> None:
     assert len(set(kept)) > 4
 
 
-# ---------------------------------------------------------------------- network
-
-
-def test_the_discriminator_has_one_raw_logit_layer_norm_and_orthogonal_weights() -> None:
-    d = Discriminator(58)
-    kinds = [type(layer).__name__ for layer in d.net]
-    assert kinds == ["Linear", "LayerNorm", "ELU", "Linear", "LayerNorm", "ELU", "Linear"]
-    first, last = d.net[0], d.net[-1]
-    assert [layer.out_features for layer in d.net if isinstance(layer, nn.Linear)] == [256, 128, 1]
-    torch.testing.assert_close(first.weight.T @ first.weight, 2.0 * torch.eye(58), atol=1e-4, rtol=0)
-    assert last.weight.norm().item() == pytest.approx(0.01, rel=1e-4)
-    assert d(torch.randn(7, 58)).shape == (7,)
-
-
-# ---------------------------------------------------------------------- governor, mirror, norms
-
-
-@pytest.mark.parametrize(
-    ("accuracy", "updates", "why"),
-    [
-        (0.54, 6, "hurries: accuracy 0.54 is below 0.55"),
-        (0.55, 3, "learns"),
-        (0.80, 3, "learns"),
-        (0.81, 0, "rests: accuracy 0.81 is above 0.80"),
-    ],
-)
-def test_the_governor_keeps_the_discriminator_a_fair_opponent(
-    accuracy: float, updates: int, why: str
-) -> None:
-    assert Governor(GOVERNED).updates(accuracy, 3) == (updates, why)
-
-
-def test_the_governor_goes_by_a_running_accuracy() -> None:
-    governor = Governor(GovernorConfig(memory=0.8, band=(0.55, 0.80)))
-    decisions = [governor.updates(accuracy, 3)[0] for accuracy in (0.7, 1.0, 1.0, 1.0, 0.7, 0.3, 0.3, 0.3)]
-    running = [0.7, 0.76, 0.808, 0.8464, 0.81712, 0.713696, 0.6309568, 0.56476544]
-    assert decisions == [3, 3, 0, 0, 0, 3, 3, 3]
-    assert governor.accuracy == pytest.approx(running[-1])
-
-
-def test_a_discriminator_that_stays_too_strong_learns_ever_more_rarely() -> None:
-    governor = Governor(GovernorConfig(memory=0.0))
-    decisions = [governor.updates(0.9, 3)[0] for _ in range(28)]
-    assert [i + 1 for i, count in enumerate(decisions) if count] == [4, 4 + 8, 4 + 8 + 16]
-    assert [governor.updates(accuracy, 3)[0] for accuracy in (0.7, 0.9, 0.9, 0.9, 0.9)] == [3, 0, 0, 0, 3]
-
-
-def test_no_rest_is_longer_than_the_longest() -> None:
-    governor = Governor(GovernorConfig(memory=0.0, rest_iterations=2, longest_rest=3))
-    assert [governor.updates(0.9, 3)[0] for _ in range(8)] == [0, 3, 0, 0, 3, 0, 0, 3]
-
-
-def test_without_a_governor_the_discriminator_always_learns() -> None:
-    governor = Governor(FREE)
-    assert [governor.updates(accuracy, 3) for accuracy in (0.1, 1.0)] == [(3, "learns")] * 2
-
-
-def test_a_discriminator_at_rest_stays_as_it_is_and_goes_on_remembering() -> None:
-    amp = small_amp(dataclasses.replace(SMALL, governor=GOVERNED))
-    amp.governor.accuracy = 1.0
-    before = copy.deepcopy(amp.discriminator.state_dict())
-    figures = updated(amp, torch.randn(50, 4), generator())
-    assert figures["disc_updates"] == 0
-    assert figures["disc_governor"].startswith("rests")
-    assert all(torch.equal(v, before[k]) for k, v in amp.discriminator.state_dict().items())
-    assert amp.replay.filled == 2
-
-
-def test_the_governor_keeps_out_of_the_warm_up() -> None:
-    amp = small_amp(dataclasses.replace(SMALL, warmup_updates=7, governor=GOVERNED))
-    amp.governor.accuracy = 1.0
-    assert updated(amp, torch.randn(50, 4), generator(), warmup=True)["disc_updates"] == 7
-
-
 def test_all_policy_windows_can_be_fresh_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     shares = {}
     for fresh in (0.0, 0.25, 1.0):
@@ -419,6 +320,9 @@ def test_all_policy_windows_can_be_fresh_ones(monkeypatch: pytest.MonkeyPatch) -
         updated(amp, torch.randn(50, 4), generator())
         shares[fresh] = seen[0]
     assert shares == pytest.approx({0.0: 1.0, 0.25: 0.75, 1.0: 0.0}, abs=0.5 / SMALL.batch)
+
+
+# ---------------------------------------------------------------------- mirror
 
 
 def mirrored_amp(**changes: Any) -> AMP:
@@ -450,6 +354,20 @@ def test_the_mirror_of_windows_is_that_of_every_frame(spec: RobotSpec, walking_r
     windows = amp.reference[:50]
     expected = [mirror_features(spec, frame.numpy()) for frame in windows.chunk(frames, dim=1)]
     np.testing.assert_array_equal((windows[:, index] * sign).numpy(), np.concatenate(expected, axis=1))
+
+
+# ---------------------------------------------------------------------- network
+
+
+def test_the_discriminator_has_one_raw_logit_layer_norm_and_orthogonal_weights() -> None:
+    d = Discriminator(58)
+    kinds = [type(layer).__name__ for layer in d.net]
+    assert kinds == ["Linear", "LayerNorm", "ELU", "Linear", "LayerNorm", "ELU", "Linear"]
+    first, last = d.net[0], d.net[-1]
+    assert [layer.out_features for layer in d.net if isinstance(layer, nn.Linear)] == [256, 128, 1]
+    torch.testing.assert_close(first.weight.T @ first.weight, 2.0 * torch.eye(58), atol=1e-4, rtol=0)
+    assert last.weight.norm().item() == pytest.approx(0.01, rel=1e-4)
+    assert d(torch.randn(7, 58)).shape == (7,)
 
 
 def test_spectral_norm_bounds_what_a_hidden_layer_can_stretch() -> None:

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from test_amp import check_loss_by_hand, linear_amp, small_amp
+from amp_helpers import small_amp
+from test_amp import check_loss_by_hand, linear_amp
 from test_environment import (
     check_history_is_refilled,
     check_terminal_window_is_of_the_fallen_robot,

@@ -127,7 +127,7 @@ class ClassicWalk(gymnasium.Env):  # type: ignore[misc]
         clock = self._clock.tick(command)
         fell, _, own = self.task.advance(truth, motion, action[None], fresh)
         obs = self._observation(truth, motion, command, clock, action)
-        terms, _ = self.task.pay(Moment(obs, command, clock, truth, motion, action[None], ~fresh, own))
+        terms, _ = self.task.pay(Moment(obs, command, clock, truth, motion, ~fresh, own))
         return obs, float(sum(value[0] for value in terms.values())), bool(fell[0])
 
     def _observation(

@@ -13,6 +13,9 @@ from wildrobot.training.environment import Environment
 from wildrobot.training.ppo import PPO
 from wildrobot.training.rollout import Rollout, Ticks
 
+KEPT = ("moment", "terminated", "ended", "features", "window", "window_valid")
+"""Of every `Step` until the rollout is whole."""
+
 
 @dataclass
 class Collected:
@@ -58,8 +61,7 @@ class Collector:
             rollout.actions[t], rollout.means[t], rollout.log_prob[t] = action, mean, log_prob
             step = env.step(action.cpu().numpy())
             self.obs.copy_(torch.from_numpy(step.obs))
-            names = ("moment", "terminated", "ended", "features", "window", "window_valid")
-            self._ticks.put(t, {name: getattr(step, name) for name in names})
+            self._ticks.put(t, {name: getattr(step, name) for name in KEPT})
             lengths.extend(env.age[step.ended].tolist())
         # what was not needed to act is worked out for all ticks at once
         seen = self._ticks.all

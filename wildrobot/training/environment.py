@@ -46,8 +46,6 @@ class Motion:
     """Truth in the pelvis's heading frame, (N, ...): what rewards are written in."""
 
     yaw: Array
-    rotation: Array
-    """heading <- pelvis."""
     velocity: Array
     """m/s."""
     angular_velocity: Array
@@ -64,7 +62,6 @@ def motion_of(truth: Truth) -> Motion:
     yaw, tilt = heading_split(rotation)
     return Motion(
         yaw=yaw,
-        rotation=tilt,
         velocity=rotate_heading(yaw, truth.pelvis_linear_velocity, inverse=True),
         angular_velocity=(tilt @ truth.pelvis_angular_velocity[..., None])[..., 0],
         up=rotation[..., 2, :],
@@ -82,8 +79,6 @@ class Moment:
     gait_clock: Array
     truth: Truth
     motion: Motion
-    action: Array
-    """(n,) that led here."""
     valid: NDArray[np.bool_]
     """False where this tick was the reset."""
     own: dict[str, Array]
@@ -236,7 +231,7 @@ class Environment(Stateful):
         self.ended = ended
         extra = self.task.extra(truth, motion)
         obs = np.concatenate([signal.observation, extra], axis=-1, dtype=np.float32, casting="unsafe")
-        moment = Moment(obs, signal.command, signal.gait_clock, truth, motion, action, valid, own)
+        moment = Moment(obs, signal.command, signal.gait_clock, truth, motion, valid, own)
         return Step(
             obs,
             terminated,

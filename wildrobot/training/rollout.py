@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -71,17 +70,19 @@ class Ticks:
         _copy(self.all, tick, item)
 
     def _room(self, item: Any) -> Any:
-        if is_dataclass(item):
-            kind: Any = type(item)
-            return kind(**{field.name: self._room(getattr(item, field.name)) for field in fields(item)})
-        if isinstance(item, dict):
-            return {name: self._room(value) for name, value in item.items()}
-        return np.zeros((self._count, *item.shape), dtype=item.dtype)
+        if isinstance(item, np.ndarray):
+            return np.zeros((self._count, *item.shape), dtype=item.dtype)
+        parts = {name: self._room(value) for name, value in _parts(item).items()}
+        return parts if isinstance(item, dict) else type(item)(**parts)
+
+
+def _parts(nest: Any) -> dict[str, Any]:
+    return nest if isinstance(nest, dict) else vars(nest)
 
 
 def _copy(room: Any, tick: int, item: Any) -> None:
     if isinstance(item, np.ndarray):
         room[tick] = item
         return
-    for name, value in (item if isinstance(item, dict) else vars(item)).items():
-        _copy(room[name] if isinstance(item, dict) else getattr(room, name), tick, value)
+    for name, value in _parts(item).items():
+        _copy(_parts(room)[name], tick, value)
