@@ -30,24 +30,24 @@ from typing import Any
 import numpy as np
 import torch
 
-from wildrobot.config import from_dict, to_dict
-from wildrobot.errors import UserError, run_main
-from wildrobot.files import write_text
-from wildrobot.pages.charts import thin
+from wildrobot.core.config import from_dict, to_dict
+from wildrobot.core.errors import UserError, run_main
+from wildrobot.core.files import write_text
+from wildrobot.core.progress import Bar
+from wildrobot.core.stop import StopRequest
+from wildrobot.reports.ablation_page import BASE, CURVES, ablation_page, ablation_rows
+from wildrobot.reports.elements.charts import thin
 from wildrobot.robot_description import RobotSpec, load_robot
-from wildrobot.runtime.features import num_features
-from wildrobot.training.ablation_page import BASE, CURVES, ablation_page, ablation_rows
-from wildrobot.training.amp import AMP
-from wildrobot.training.best import short_evaluation
-from wildrobot.training.cloning import clone
-from wildrobot.training.evaluation import score
-from wildrobot.training.progress import Bar
+from wildrobot.signal_path.features import num_features
+from wildrobot.training.evaluation.best import short_evaluation
+from wildrobot.training.evaluation.evaluation import score
 from wildrobot.training.reference.dataset import ReferenceDataset
 from wildrobot.training.reference.imitation import PhaseTable
 from wildrobot.training.reference.kinematic import kinematic_windows
-from wildrobot.training.runner import Runner
+from wildrobot.training.rl.amp import AMP
+from wildrobot.training.rl.cloning import clone
+from wildrobot.training.rl.runner import Runner
 from wildrobot.training.setup import TrainConfig, make_runner
-from wildrobot.training.stop import StopRequest
 from wildrobot.training.train import environment_info, parse
 
 KINEMATIC = "kinematic"

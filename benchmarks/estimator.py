@@ -20,15 +20,15 @@ from typing import Any
 
 import numpy as np
 
-from wildrobot.errors import UserError
+from wildrobot.core.errors import UserError
+from wildrobot.core.rotations import heading_split, quat_to_matrix, rotate, rotate_heading
 from wildrobot.robot_description import RobotSpec, load_robot
-from wildrobot.rotations import heading_split, quat_to_matrix, rotate, rotate_heading
-from wildrobot.runtime.estimator import GRAVITY, StateEstimator
-from wildrobot.runtime.policy import OnnxPolicy
-from wildrobot.runtime.randomization import BASIC, NOMINAL, Randomization
-from wildrobot.runtime.sensor_frame import SensorFrame
-from wildrobot.runtime.signal_path import SignalPath
-from wildrobot.runtime.simulation import Simulation
+from wildrobot.signal_path.estimator import GRAVITY, StateEstimator
+from wildrobot.signal_path.path import SignalPath
+from wildrobot.signal_path.policy import OnnxPolicy
+from wildrobot.signal_path.sensor_frame import SensorFrame
+from wildrobot.simulation.randomization.config import BASIC, NOMINAL, Randomization
+from wildrobot.simulation.simulation import Simulation
 
 WARM_UP_S = 1.0
 FALLEN_M = 0.3

@@ -25,7 +25,7 @@ sys.path[:0] = [str(ROOT / "benchmarks"), str(ROOT / "tests")]
 from faults import bus, processes, pty, signals  # noqa: E402
 from faults.case import Case, Result  # noqa: E402
 
-from wildrobot.files import write_text  # noqa: E402
+from wildrobot.core.files import write_text  # noqa: E402
 
 DOCUMENT = ROOT / "docs" / "faults.md"
 LEVELS: dict[str, ModuleType] = {"bus": bus, "signals": signals, "processes": processes}

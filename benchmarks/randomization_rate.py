@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from wildrobot.robot_description import load_robot
-from wildrobot.runtime.randomization import PRESETS
-from wildrobot.runtime.simulation import Simulation
+from wildrobot.simulation.randomization.config import PRESETS
+from wildrobot.simulation.simulation import Simulation
 
 
 class Timed:

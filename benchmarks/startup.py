@@ -39,15 +39,16 @@ def marked(module, name, label):
         mark(label)
         return result
     setattr(module, name, outer)
-import wildrobot.runtime.controller, wildrobot.robot_description, wildrobot.runtime.policy, wildrobot.runtime.robots
-from wildrobot.runtime import run
+import wildrobot.runtime.control.controller, wildrobot.robot_description
+import wildrobot.signal_path.policy, wildrobot.runtime.robots
+from wildrobot.runtime.control import session as run
 mark("imports")
 marked(run, "check_options", "options")
 marked(wildrobot.robot_description, "load_robot", "robot.yaml")
 marked(run, "load_skills", "policy")
 marked(wildrobot.runtime.robots, "open_robot", "robot")
 marked(run, "assemble", "loop")
-Controller = wildrobot.runtime.controller.Controller
+Controller = wildrobot.runtime.control.controller.Controller
 tick = Controller.tick
 def first_tick(controller, now_ns):
     tick(controller, now_ns)

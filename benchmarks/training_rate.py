@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from wildrobot.robot_description import RobotSpec, load_robot
-from wildrobot.runtime.simulation import Simulation
+from wildrobot.simulation.simulation import Simulation
 from wildrobot.training.reference.dataset import ReferenceDataset
 from wildrobot.training.setup import TrainConfig, make_runner
 from wildrobot.training.train import parse

@@ -5,19 +5,20 @@ python scripts/generate_docs.py
 
 from __future__ import annotations
 
-import ast
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from test_architecture import BASE, imported, our_parts, part_of, sources  # noqa: E402
+from test_architecture import ROOMS, imports_of, name_of, room_of, sources  # noqa: E402
 
-from wildrobot import cli  # noqa: E402
+from wildrobot.cli import main as cli  # noqa: E402
 
 PICTURE = ROOT / "docs" / "images" / "architecture.svg"
 TABLE = ROOT / "docs" / "cli.md"
+EVERYWHERE = "core"
+"""Every room imports from it; it imports nothing above."""
 BEGIN, END = "<!-- table: begin -->\n", "<!-- table: end -->"
 COLUMN, ROW, BOX_WIDTH, BOX_HEIGHT = 128, 64, 118, 38
 STYLE = """
@@ -35,68 +36,55 @@ STYLE = """
 """
 
 
-def edges() -> tuple[dict[tuple[str, str], bool], list[str]]:
-    """Who imports whom: (importer, imported) -> whether only inside functions; and the helpers that all may use."""
+def edges() -> dict[tuple[str, str], bool]:
+    """Which room imports which: (importer, imported) -> whether only inside functions."""
     found: dict[tuple[str, str], bool] = {}
-    parts = {part_of(path) for path in sources()} - {"__init__", "__main__"}
     for path in sources():
-        tree, part = ast.parse(path.read_text(encoding="utf-8")), part_of(path)
+        room = room_of(name_of(path))
         for top_level in (False, True):
-            for other in our_parts(imported(tree, path, top_level)) - {part, "__init__"}:
-                if part in parts - BASE and other in parts - BASE:
-                    found[part, other] = found.get((part, other), True) and not top_level
-    return found, sorted(parts & BASE)
-
-
-def order(parts: set[str], found: dict[tuple[str, str], bool]) -> list[str]:
-    """Every part after all that it imports; among equals by name."""
-    placed: list[str] = []
-    while left := sorted(parts - set(placed)):
-        ready = [part for part in left if all(b in placed for a, b in found if a == part)]
-        if not ready:
-            raise SystemExit(f"these parts import each other in a circle: {', '.join(left)}")
-        placed.append(ready[0])
-    return placed
+            for other in {room_of(name) for name in imports_of(path, top_level, typing=False)} - {room, ""}:
+                if room:
+                    found[room, other] = found.get((room, other), True) and not top_level
+    return found
 
 
 def picture() -> str:
-    """SVG: a staircase of parts. An arrow goes down from who imports and left to what is imported."""
-    found, base = edges()
-    parts = {part_of(path) for path in sources()} - {"__init__", "__main__"} - set(base)
-    placed = order(parts, found)
+    """SVG: a staircase of rooms. An arrow goes down from who imports and left to what is imported."""
+    found = {pair: lazy for pair, lazy in edges().items() if EVERYWHERE not in pair}
+    placed = [room for room in ROOMS if room != EVERYWHERE]
     count = len(placed)
     width, height = COLUMN * count + 40, ROW * (count + 1) + 30
 
-    def corner(part: str) -> tuple[float, float]:
-        index = placed.index(part)
+    def corner(room: str) -> tuple[float, float]:
+        index = placed.index(room)
         return 20 + COLUMN * index, 20 + ROW * (count - 1 - index)
 
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" '
-        'aria-label="Which part of wildrobot imports which">',
+        'aria-label="Which room of wildrobot imports which">',
         f"<style>{STYLE}</style>",
         '<defs><marker id="tip" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="7" markerHeight="7" '
         'orient="auto"><path d="M0 0 L10 5 L0 10 z" fill="#5b6774"/></marker></defs>',
         f'<rect class="page" width="{width}" height="{height}"/>',
     ]
-    for part in placed:
-        targets = sorted((b for a, b in found if a == part), key=placed.index, reverse=True)
+    for room in placed:
+        targets = sorted((b for a, b in found if a == room), key=placed.index, reverse=True)
         for index, other in enumerate(targets):
-            x = corner(part)[0] + BOX_WIDTH * (len(targets) - index) / (len(targets) + 1)
+            x = corner(room)[0] + BOX_WIDTH * (len(targets) - index) / (len(targets) + 1)
             sources_of = [a for a in placed if (a, other) in found]
-            share = (sources_of.index(part) + 1) / (len(sources_of) + 1)
+            share = (sources_of.index(room) + 1) / (len(sources_of) + 1)
             y = corner(other)[1] + BOX_HEIGHT * share
-            start, end = corner(part)[1] + BOX_HEIGHT, corner(other)[0] + BOX_WIDTH
-            kind = "import lazy" if found[part, other] else "import"
+            start, end = corner(room)[1] + BOX_HEIGHT, corner(other)[0] + BOX_WIDTH
+            kind = "import lazy" if found[room, other] else "import"
             path = f"M{x:.1f} {start:.1f} V{y:.1f} H{end + 1:.1f}"
             lines.append(f'<path class="{kind}" d="{path}" marker-end="url(#tip)"/>')
-    for part in placed:
-        x, y = corner(part)
+    for room in placed:
+        x, y = corner(room)
         lines.append(f'<rect class="box" x="{x}" y="{y}" width="{BOX_WIDTH}" height="{BOX_HEIGHT}" rx="6"/>')
-        lines.append(f'<text x="{x + BOX_WIDTH / 2}" y="{y + 24}" text-anchor="middle">{part}</text>')
+        lines.append(f'<text x="{x + BOX_WIDTH / 2}" y="{y + 24}" text-anchor="middle">{room}</text>')
     y = 20 + ROW * count
     lines.append(f'<rect class="box base" x="20" y="{y}" width="{width - 40}" height="{BOX_HEIGHT}" rx="6"/>')
-    said = f"used by all, imports nothing above: {', '.join(base)}"
+    said = f"{EVERYWHERE}: used by all, imports nothing above"
     lines.append(f'<text x="{width / 2}" y="{y + 24}" text-anchor="middle">{said}</text>')
     return "\n".join([*lines, "</svg>\n"])
 

@@ -162,7 +162,7 @@ MUTANTS = (
     Mutant("a deadman taped down counts", GAMEPAD, "if not held or not self._armed:", "if not held:",
            ("tests/test_gamepad.py",)),
     # bus and files
-    Mutant("two programs may drive one bus", "wildrobot/firmware_bridge/serial_transport.py",
+    Mutant("two programs may drive one bus", "wildrobot/firmware_bridge/bus/serial_transport.py",
            "handler.ser.exclusive = True", "handler.ser.exclusive = False", ("tests/test_serial_transport.py",)),
     Mutant("the servos' watchdogs are not armed", f"{RUNTIME}/robots/dynamixel.py",
            "            servos.arm_watchdog(self.spec.config.bus.watchdog_s)\n", "",

@@ -13,7 +13,7 @@ from pathlib import Path
 import av
 from PIL import Image
 
-from wildrobot.files import atomic_write
+from wildrobot.core.files import atomic_write
 
 ROOT = Path(__file__).resolve().parents[1]
 PICTURE = ROOT / "docs" / "images" / "walk.webp"

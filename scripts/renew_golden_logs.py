@@ -17,11 +17,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from wildrobot.files import atomic_write  # noqa: E402
-from wildrobot.runtime import run  # noqa: E402
-from wildrobot.runtime.eventlog import Event, LogWriter, read_log  # noqa: E402
-from wildrobot.runtime.lcm_types import CHANNEL_TYPES, run_configuration_t  # noqa: E402
+from wildrobot.core.files import atomic_write  # noqa: E402
+from wildrobot.runtime.control import session as run  # noqa: E402
 from wildrobot.runtime.logs.comparison import policy_ticks  # noqa: E402
+from wildrobot.runtime.logs.eventlog import Event, LogWriter, read_log  # noqa: E402
+from wildrobot.runtime.telemetry.lcm_types import CHANNEL_TYPES, run_configuration_t  # noqa: E402
 
 GOLDEN = ROOT / "tests" / "data" / "standing_and_walking.lcmlog"
 POLICY = Path("policies/wildrobot_walk.onnx")

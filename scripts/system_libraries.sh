@@ -8,7 +8,7 @@ python=${1:-python3}
 packages=""
 
 ldconfig=$(command -v ldconfig || echo /sbin/ldconfig)
-if ! "$python" -c 'import sys; from wildrobot.video import rendering_backend; sys.exit(rendering_backend() is None)' \
+if ! "$python" -c 'import sys; from wildrobot.simulation.video import rendering_backend; sys.exit(rendering_backend() is None)' \
     2>/dev/null; then
     packages="libegl1 libgl1 libgl1-mesa-dri"
 fi

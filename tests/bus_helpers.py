@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from wildrobot.firmware_bridge.bus import Bus
-from wildrobot.firmware_bridge.servo_bus import ServoBus, TickSamples
-from wildrobot.firmware_bridge.startup import prepare
+from wildrobot.firmware_bridge.bus.driver import Bus
+from wildrobot.firmware_bridge.bus.servo_bus import ServoBus, TickSamples
+from wildrobot.firmware_bridge.bus.startup import prepare
 from wildrobot.firmware_bridge.virtual.faults import Fault
 from wildrobot.firmware_bridge.virtual.robot import Hidden, VirtualRobot
 from wildrobot.firmware_bridge.virtual.transport import VirtualTransport

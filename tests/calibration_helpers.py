@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from wildrobot.firmware_bridge.bus import Bus
+from wildrobot.core.rotations import quat_from_rotvec, quat_multiply
+from wildrobot.firmware_bridge.bus.driver import Bus
 from wildrobot.firmware_bridge.virtual.faults import Fault
 from wildrobot.firmware_bridge.virtual.hands import VirtualHands
 from wildrobot.firmware_bridge.virtual.robot import Hidden, VirtualRobot
 from wildrobot.firmware_bridge.virtual.transport import VirtualTransport
 from wildrobot.robot_description import RobotSpec, load_robot
-from wildrobot.rotations import quat_from_rotvec, quat_multiply
 
 SPEC = load_robot()
 TILT_DEG = 10.0

@@ -58,7 +58,7 @@ def multicast() -> str:
     """An LCM network of this test run's own; skips where the machine has no multicast route."""
     import lcm
 
-    from wildrobot.runtime.telemetry import open_lcm
+    from wildrobot.runtime.telemetry.telemetry import open_lcm
 
     url = f"udpm://239.255.76.67:{20000 + os.getpid() % 20000}?ttl=0"
     if open_lcm(url) is not None:
@@ -106,9 +106,9 @@ def squat(spec: RobotSpec) -> PlannedClip:
 @pytest.fixture(scope="session")
 def small_reference(spec: RobotSpec, squat: PlannedClip) -> ReferenceDataset:
     """Knee bends, executed without any correction; once as standing and once called a walk of 0.2 m/s."""
-    from wildrobot.runtime.randomization import BASIC
-    from wildrobot.training.reference.record import record
-    from wildrobot.training.reference.track import TrackConfig
+    from wildrobot.simulation.randomization.config import BASIC
+    from wildrobot.training.reference.execute.record import record
+    from wildrobot.training.reference.execute.track import TrackConfig
 
     count = len(squat)
     march = dataclasses.replace(

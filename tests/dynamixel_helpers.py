@@ -12,10 +12,10 @@ from wildrobot.firmware_bridge.virtual.faults import Fault
 from wildrobot.firmware_bridge.virtual.robot import Hidden, VirtualRobot
 from wildrobot.firmware_bridge.virtual.transport import VirtualTransport
 from wildrobot.robot_description import RobotSpec
-from wildrobot.runtime.commands_input import CommandSource, FixedCommand
-from wildrobot.runtime.loop import NS_PER_S, DeadlineClock
+from wildrobot.runtime.commands.source import CommandSource, FixedCommand
+from wildrobot.runtime.control.loop import NS_PER_S, DeadlineClock
+from wildrobot.runtime.control.skills import load_skill
 from wildrobot.runtime.robots.dynamixel import DynamixelRobot
-from wildrobot.runtime.skills import load_skill
 
 __all__ = ["POLICY", "SPEC", "Session", "Told", "up"]
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from wildrobot.runtime.gamepad import evdev, finder
-from wildrobot.runtime.gamepad.layouts import SDL_VARIABLE
+from wildrobot.runtime.commands.gamepad import evdev, finder
+from wildrobot.runtime.commands.gamepad.layouts import SDL_VARIABLE
 
 USB, BLUETOOTH = 3, evdev.BUS_BLUETOOTH
 X, Y = 0, 1

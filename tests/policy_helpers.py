@@ -10,10 +10,10 @@ import onnx
 import torch
 
 from wildrobot.robot_description import RobotSpec
-from wildrobot.runtime.contract import METADATA_KEY
-from wildrobot.runtime.observation import default_layout, layout_to_dicts
-from wildrobot.training.checkpoint import save_checkpoint
-from wildrobot.training.networks import Discriminator, Norm, SymmetricActor
+from wildrobot.signal_path.contract import METADATA_KEY
+from wildrobot.signal_path.observation import default_layout, layout_to_dicts
+from wildrobot.training.rl.checkpoint import save_checkpoint
+from wildrobot.training.rl.networks import Discriminator, Norm, SymmetricActor
 
 FRAMES = 2
 

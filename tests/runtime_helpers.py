@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from wildrobot.files import file_sha256
+from wildrobot.core.files import file_sha256
 from wildrobot.robot_description import RobotSpec, load_robot
-from wildrobot.runtime import run
-from wildrobot.runtime.eventlog import Event, LogWriter, read_log
-from wildrobot.runtime.lcm_types import CHANNEL_TYPES
-from wildrobot.runtime.observation import default_layout, layout_size, layout_to_dicts
-from wildrobot.runtime.safety import Health
-from wildrobot.runtime.sensor_frame import SensorFrame
-from wildrobot.runtime.signal_path import SignalPath
-from wildrobot.runtime.skills import Skill
+from wildrobot.runtime.control import session as run
+from wildrobot.runtime.control.safety import Health
+from wildrobot.runtime.control.skills import Skill
+from wildrobot.runtime.logs.eventlog import Event, LogWriter, read_log
+from wildrobot.runtime.telemetry.lcm_types import CHANNEL_TYPES
+from wildrobot.signal_path.observation import default_layout, layout_size, layout_to_dicts
+from wildrobot.signal_path.path import SignalPath
+from wildrobot.signal_path.sensor_frame import SensorFrame
 
 SPEC = load_robot()
 
@@ -110,7 +110,7 @@ def write_small_onnx(path: Path, gain: float = 0.002) -> Path:
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
-    from wildrobot.runtime.contract import METADATA_KEY, robot_contract
+    from wildrobot.signal_path.contract import METADATA_KEY, robot_contract
 
     small = SmallPolicy(SPEC, gain)
     size, n = small.weights.shape

@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 
 from wildrobot.robot_description import RobotSpec, load_robot
-from wildrobot.runtime.commands_input import CommandSource, FixedCommand, StopSignals
-from wildrobot.runtime.controller import STAGES, Controller
-from wildrobot.runtime.loop import NS_PER_S, Clock, DeadlineClock
+from wildrobot.runtime.commands.source import CommandSource, FixedCommand, StopSignals
+from wildrobot.runtime.control.controller import STAGES, Controller
+from wildrobot.runtime.control.loop import NS_PER_S, Clock, DeadlineClock
+from wildrobot.runtime.control.safety import Applied, Health
+from wildrobot.runtime.control.skills import Skill, load_skill
+from wildrobot.runtime.control.state_machine import State
+from wildrobot.runtime.control.timing import TickTimer
 from wildrobot.runtime.robots import Robot, RobotOptions
 from wildrobot.runtime.robots.sim import SimRobot
-from wildrobot.runtime.safety import Applied, Health
-from wildrobot.runtime.sensor_frame import SensorFrame
-from wildrobot.runtime.skills import Skill, load_skill
-from wildrobot.runtime.state_machine import State
-from wildrobot.runtime.timing import TickTimer
+from wildrobot.signal_path.sensor_frame import SensorFrame
 
 SPEC = load_robot()
 POLICY = Path(__file__).resolve().parents[1] / "policies" / "wildrobot_walk.onnx"

@@ -17,17 +17,17 @@ import pytest
 import torch
 from training_helpers import tiny_runner
 
-from wildrobot.config import to_dict
-from wildrobot.errors import UserError
+from wildrobot.core.config import to_dict
+from wildrobot.core.errors import UserError
+from wildrobot.core.rotations import quat_from_yaw
+from wildrobot.reports.ablation_page import BASE, CURVES, ablation_page, ablation_rows, verdict
 from wildrobot.robot_description import RobotSpec
-from wildrobot.rotations import quat_from_yaw
-from wildrobot.runtime.features import feature_names
-from wildrobot.training.ablation_page import BASE, CURVES, ablation_page, ablation_rows, verdict
-from wildrobot.training.amp import AMPConfig
+from wildrobot.signal_path.features import feature_names
 from wildrobot.training.reference.clip import PlannedClip
 from wildrobot.training.reference.dataset import ReferenceDataset
 from wildrobot.training.reference.imitation import PhaseTable
 from wildrobot.training.reference.kinematic import kinematic_features
+from wildrobot.training.rl.amp import AMPConfig
 from wildrobot.training.setup import TrainConfig
 
 

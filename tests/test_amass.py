@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from synthetic_walker import Walker, amass_arrays
 
-from wildrobot.errors import UserError
-from wildrobot.training.reference.amass import SMPL_JOINTS, load_amass
-from wildrobot.training.reference.segment import find_swings, heading
-from wildrobot.training.reference.skeleton import find_body
+from wildrobot.core.errors import UserError
+from wildrobot.training.reference.capture.amass import SMPL_JOINTS, load_amass
+from wildrobot.training.reference.capture.segment import find_swings, heading
+from wildrobot.training.reference.capture.skeleton import find_body
 
 SHORT = Walker(steps=4, stand_s=0.5)
 

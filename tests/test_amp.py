@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from training_helpers import tiny_config, tiny_runner
 
 from wildrobot.robot_description import RobotSpec
-from wildrobot.runtime.features import mirror_features
-from wildrobot.training.amp import AMP, ReplayBuffer, style_reward
-from wildrobot.training.networks import Discriminator, Normalizer
+from wildrobot.signal_path.features import mirror_features
+from wildrobot.training.rl.amp import AMP, ReplayBuffer, style_reward
+from wildrobot.training.rl.networks import Discriminator, Normalizer
 
 # ---------------------------------------------------------------------- reward
 

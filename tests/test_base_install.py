@@ -17,9 +17,9 @@ import wildrobot.runtime
 NEEDS_MUJOCO = {
     "wildrobot.robot_description.mujoco_model",
     "wildrobot.firmware_bridge.virtual.physics",
-    "wildrobot.runtime.simulation",
-    "wildrobot.runtime.randomization_probe",
-    "wildrobot.runtime.randomization_report",
+    "wildrobot.simulation.simulation",
+    "wildrobot.simulation.randomization.probe",
+    "wildrobot.simulation.randomization.report",
     "wildrobot.runtime.robots.sim",
 }
 # What writes other formats; chosen by `log export`, never imported otherwise.
@@ -41,7 +41,7 @@ sys.meta_path.insert(0, Blocked())
 
 
 def modules() -> list[str]:
-    names = ["wildrobot.cli"]
+    names = ["wildrobot.cli.main"]
     for part in (wildrobot.robot_description, wildrobot.firmware_bridge, wildrobot.runtime):
         names += [info.name for info in pkgutil.walk_packages(part.__path__, part.__name__ + ".")]
     return [name for name in names if name not in NEEDS_MUJOCO | NEEDS_LOG]
@@ -58,7 +58,11 @@ def test_the_block_itself_works() -> None:
 
 def test_everything_that_runs_on_the_robot_imports_without_torch_and_mujoco() -> None:
     names = modules()
-    assert {"wildrobot.runtime.run", "wildrobot.runtime.replay", "wildrobot.runtime.policy"} <= set(names)
+    assert {
+        "wildrobot.runtime.control.session",
+        "wildrobot.runtime.logs.replay",
+        "wildrobot.signal_path.policy",
+    } <= set(names)
     code = f"""
 failed = []
 for name in {names!r}:

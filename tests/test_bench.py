@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from runtime_helpers import SPEC, run_small_policy
 
-from wildrobot.errors import UserError
+from wildrobot.core.errors import UserError
 from wildrobot.runtime import bench
-from wildrobot.runtime.loop import control_cpu
-from wildrobot.runtime.timing import Histogram, Usage
+from wildrobot.runtime.control.loop import control_cpu
+from wildrobot.runtime.control.timing import Histogram, Usage
 
 FINE = {
     "tick": {"count": 1000, "missed": 0, "p99_ms": 2.0, "max_ms": 3.0},
@@ -104,5 +104,5 @@ def test_the_start_is_measured_at_functions_that_are_there() -> None:
     marked = re.findall(r'^marked\(([\w.]+), "(\w+)"', source, re.MULTILINE)
     assert len(marked) >= 5
     for module, name in marked:
-        full = "wildrobot.runtime.run" if module == "run" else module
+        full = "wildrobot.runtime.control.session" if module == "run" else module
         assert callable(getattr(importlib.import_module(full), name)), f"{full}.{name}"

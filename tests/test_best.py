@@ -11,13 +11,13 @@ import pytest
 import torch
 from training_helpers import assert_same_state, tiny_config
 
-from wildrobot.export.cli import export
+from wildrobot.cli.export import export
 from wildrobot.robot_description import RobotSpec
-from wildrobot.runtime.observation import default_layout
-from wildrobot.runtime.policy import OnnxPolicy
-from wildrobot.training.best import BEST_FILE, Selection, SelectionConfig
-from wildrobot.training.checkpoint import load_checkpoint, save_checkpoint
+from wildrobot.signal_path.observation import default_layout
+from wildrobot.signal_path.policy import OnnxPolicy
+from wildrobot.training.evaluation.best import BEST_FILE, Selection, SelectionConfig
 from wildrobot.training.reference.dataset import ReferenceDataset
+from wildrobot.training.rl.checkpoint import load_checkpoint, save_checkpoint
 from wildrobot.training.train import train
 
 QUICK = SelectionConfig(every=2, speeds_m_s=(0.0, 0.3), episodes=2, duration_s=0.4)

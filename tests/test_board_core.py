@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from wildrobot.errors import UserError
-from wildrobot.firmware_bridge import protocol
+from wildrobot.core.errors import UserError
 from wildrobot.firmware_bridge.board import control_table as table
 from wildrobot.firmware_bridge.board import core as core_module
 from wildrobot.firmware_bridge.board.core import BoardCore
-from wildrobot.firmware_bridge.protocol import Error, FastReply, Instruction, encode, encode_status
+from wildrobot.firmware_bridge.bus import protocol
+from wildrobot.firmware_bridge.bus.protocol import Error, FastReply, Instruction, encode, encode_status
 
 if core_module.compiler() is None:
     pytest.skip("no C++ compiler on this computer", allow_module_level=True)

@@ -10,7 +10,7 @@ from wildrobot.firmware_bridge.board import core as core_module
 from wildrobot.firmware_bridge.board import driver
 from wildrobot.firmware_bridge.board.core import BoardCore
 from wildrobot.firmware_bridge.board.driver import BoardSample, BoardStatus, FreshnessTracker
-from wildrobot.firmware_bridge.protocol import Instruction, Parser, encode
+from wildrobot.firmware_bridge.bus.protocol import Instruction, Parser, encode
 
 needs_compiler = pytest.mark.skipif(core_module.compiler() is None, reason="no C++ compiler on this computer")
 

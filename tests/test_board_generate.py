@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from wildrobot.errors import UserError
+from wildrobot.core.errors import UserError
 from wildrobot.firmware_bridge.board import control_table as table
 from wildrobot.firmware_bridge.board import generate
 

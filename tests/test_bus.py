@@ -10,9 +10,9 @@ from bus_helpers import BOARD, Rig
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wildrobot.firmware_bridge import control_table as table
-from wildrobot.firmware_bridge.bus import BEHIND, MARGIN_S, PATIENCE_S, Bus, BusError, error_name
-from wildrobot.firmware_bridge.protocol import (
+from wildrobot.firmware_bridge.bus import control_table as table
+from wildrobot.firmware_bridge.bus.driver import BEHIND, MARGIN_S, PATIENCE_S, Bus, BusError, error_name
+from wildrobot.firmware_bridge.bus.protocol import (
     ALERT,
     Error,
     Instruction,

@@ -14,12 +14,12 @@ import pytest
 from dynamixel_helpers import SPEC, Session
 
 from wildrobot.firmware_bridge.board import driver
-from wildrobot.firmware_bridge.protocol import Instruction
+from wildrobot.firmware_bridge.bus.protocol import Instruction
 from wildrobot.firmware_bridge.virtual.robot import VirtualRobot
-from wildrobot.runtime.features import feature_names
-from wildrobot.runtime.sensor_frame import FootSwitches, SensorFrame
-from wildrobot.runtime.signal_path import SignalPath
-from wildrobot.runtime.state_machine import State
+from wildrobot.runtime.control.state_machine import State
+from wildrobot.signal_path.features import feature_names
+from wildrobot.signal_path.path import SignalPath
+from wildrobot.signal_path.sensor_frame import FootSwitches, SensorFrame
 
 COUNT_RAD = SPEC.servos[0].position_rad_per_count
 WINDOW_S = 0.005

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from synthetic_walker import ANKLE_HEIGHT, HIP_HEIGHT, SHANK, THIGH, Walker, write_bvh
 
-from wildrobot.errors import UserError
+from wildrobot.core.errors import UserError
 from wildrobot.robot_description import load_robot
-from wildrobot.training.reference.bvh import load_bvh
-from wildrobot.training.reference.retarget import retarget
-from wildrobot.training.reference.skeleton import find_body
+from wildrobot.training.reference.capture.bvh import load_bvh
+from wildrobot.training.reference.capture.retarget import retarget
+from wildrobot.training.reference.capture.skeleton import find_body
 
 SHORT = Walker(steps=4, stand_s=0.5)
 TINY = """HIERARCHY

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from calibration_helpers import ALL_WRONG, SPEC, TILT, Bench, offset_errors
 
-from wildrobot.errors import UserError
-from wildrobot.firmware_bridge import control_table as table
-from wildrobot.firmware_bridge.calibration import cli as calibrate_cli
+from wildrobot.cli import calibrate as calibrate_cli
+from wildrobot.core.errors import UserError
+from wildrobot.core.rotations import quat_from_rotvec, quat_multiply, quat_to_matrix
+from wildrobot.firmware_bridge.bus import control_table as table
 from wildrobot.firmware_bridge.calibration.endstops import (
     Ends,
     EndStops,
@@ -57,7 +58,6 @@ from wildrobot.firmware_bridge.virtual.faults import FootStuck, Silent, WrongBau
 from wildrobot.firmware_bridge.virtual.hands import TypedLines, VirtualHands
 from wildrobot.firmware_bridge.virtual.robot import Hidden
 from wildrobot.robot_description import RobotSpec, load_robot
-from wildrobot.rotations import quat_from_rotvec, quat_multiply, quat_to_matrix
 
 
 def bump(size: float, n: int = 3, servo: int = 1, overshoot: float = 0.0) -> np.ndarray:

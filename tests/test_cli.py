@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from wildrobot import cli
-from wildrobot.errors import UserError, run_main
+from wildrobot.cli import main as cli
+from wildrobot.core.errors import UserError, run_main
 
 
 def wildrobot(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -22,12 +22,12 @@ import pytest
 from runtime_helpers import SPEC, run_small_policy, write_small_onnx
 from test_run import messages
 
-from wildrobot.runtime import telemetry
-from wildrobot.runtime.command_watch import CommandWatch
-from wildrobot.runtime.commands_input import Command, FixedCommand, Note, StopSignals
-from wildrobot.runtime.lcm_types import robot_command_t, velocity_command_t
-from wildrobot.runtime.state_machine import State
-from wildrobot.runtime.status_line import StatusLine
+from wildrobot.runtime.commands.source import Command, FixedCommand, Note, StopSignals
+from wildrobot.runtime.commands.watch import CommandWatch
+from wildrobot.runtime.control.state_machine import State
+from wildrobot.runtime.telemetry import telemetry
+from wildrobot.runtime.telemetry.lcm_types import robot_command_t, velocity_command_t
+from wildrobot.runtime.telemetry.status_line import StatusLine
 
 
 class Told:

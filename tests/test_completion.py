@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from wildrobot import cli, completion
-from wildrobot.errors import UserError
+from wildrobot.cli import completion
+from wildrobot.cli import main as cli
+from wildrobot.core.errors import UserError
 
 WORDS: completion.Words = {
     (): ["reference", "report", "run", "servo", "--help"],

@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 import pytest
 
-from wildrobot.config import from_dict, load_config, load_yaml, to_dict
-from wildrobot.errors import UserError
+from wildrobot.core.config import from_dict, load_config, load_yaml, to_dict
+from wildrobot.core.errors import UserError
 from wildrobot.training.preset import PRESETS
 from wildrobot.training.reference.build import BuildConfig
 from wildrobot.training.setup import TrainConfig

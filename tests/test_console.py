@@ -11,10 +11,9 @@ from typing import Any
 
 import pytest
 
-from wildrobot.files import write_json
-from wildrobot.training import evaluation
-from wildrobot.training import evaluation_tables as tables
-from wildrobot.training.progress import Bar
+from wildrobot.core.files import write_json
+from wildrobot.core.progress import Bar
+from wildrobot.training.evaluation import evaluation, tables
 
 WIDEST = 100
 # as wide as figures get; only speed and drifts have a sign
@@ -68,7 +67,7 @@ def test_the_tables_of_an_evaluation_fit(capsys: pytest.CaptureFixture[str]) -> 
 
 def test_the_table_of_the_randomization_fits(capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("mujoco")
-    from wildrobot.runtime import randomization_report as randomization
+    from wildrobot.simulation.randomization import report as randomization
 
     figure = -0.00123456
     effect = randomization.Effect(

@@ -12,11 +12,11 @@ from runtime_helpers import SPEC, frame_at
 from session_helpers import LoopSession
 from wild_helpers import QUICK, Wild, WildRobot, wild_session, wild_tick
 
-from wildrobot.runtime.commands_input import Command
-from wildrobot.runtime.controller import REFUSAL_S
-from wildrobot.runtime.safety import COAST_TICKS, DEBOUNCE_TICKS
-from wildrobot.runtime.sensor_frame import SensorFrame, drop_not_finite
-from wildrobot.runtime.state_machine import CROUCH_DEPTH, Durations, State
+from wildrobot.runtime.commands.source import Command
+from wildrobot.runtime.control.controller import REFUSAL_S
+from wildrobot.runtime.control.safety import COAST_TICKS, DEBOUNCE_TICKS
+from wildrobot.runtime.control.state_machine import CROUCH_DEPTH, Durations, State
+from wildrobot.signal_path.sensor_frame import SensorFrame, drop_not_finite
 
 CROUCH = np.clip(CROUCH_DEPTH * SPEC.default_joint_pos[None], SPEC.joint_lower, SPEC.joint_upper)
 

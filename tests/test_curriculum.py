@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from wildrobot.errors import UserError
-from wildrobot.training.curriculum import Curriculum, CurriculumConfig
+from wildrobot.core.errors import UserError
+from wildrobot.training.tasks.curriculum import Curriculum, CurriculumConfig
 
 CONFIG = CurriculumConfig(start=0.5, step=0.2, falls_per_1000_steps=1.0, window_steps=10_000)
 

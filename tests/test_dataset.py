@@ -13,11 +13,11 @@ import torch
 import yaml
 from training_helpers import tiny_config
 
-from wildrobot.errors import UserError
+from wildrobot.core.errors import UserError
 from wildrobot.robot_description import RobotSpec, load_robot
 from wildrobot.robot_description.spec import DEFAULT_ROBOT
-from wildrobot.training.parity import check_parity, replay_features
 from wildrobot.training.reference.dataset import ARRAYS, ReferenceDataset
+from wildrobot.training.reference.parity import check_parity, replay_features
 from wildrobot.training.setup import balanced, split_reference
 
 

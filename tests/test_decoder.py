@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from runtime_helpers import run_small_policy
 
-from wildrobot.runtime.eventlog import read_log
-from wildrobot.runtime.lcm_types import CHANNEL_TYPES
-from wildrobot.runtime.lcm_types.generate import SOURCES, find_lcm_tool
+from wildrobot.runtime.logs.eventlog import read_log
+from wildrobot.runtime.telemetry.lcm_types import CHANNEL_TYPES
+from wildrobot.runtime.telemetry.lcm_types.generate import SOURCES, find_lcm_tool
 
 LCM = Path(lcm.__file__).resolve().parents[1]
 """Where the wheel has LCM's C headers and library."""
@@ -93,8 +93,8 @@ def test_a_decoder_generated_from_the_lcm_files_reads_a_run_s_values_to_the_last
 
 
 def test_the_decoder_refuses_a_message_of_another_type(decoder: Path, tmp_path: Path) -> None:
-    from wildrobot.runtime.eventlog import Event, LogWriter
-    from wildrobot.runtime.lcm_types import robot_event_t
+    from wildrobot.runtime.logs.eventlog import Event, LogWriter
+    from wildrobot.runtime.telemetry.lcm_types import robot_event_t
 
     writer = LogWriter(tmp_path / "log")
     writer.write([Event(1, "robot_state", robot_event_t().encode())])

@@ -8,12 +8,12 @@ import pytest
 import torch
 from training_helpers import tiny_config, tiny_runner
 
-from wildrobot.errors import UserError
+from wildrobot.core.errors import UserError
 from wildrobot.robot_description import RobotSpec
-from wildrobot.training.checkpoint import load_checkpoint, save_checkpoint
-from wildrobot.training.cloning import CloningConfig
-from wildrobot.training.device import learning_device
 from wildrobot.training.reference.dataset import ReferenceDataset
+from wildrobot.training.rl.checkpoint import load_checkpoint, save_checkpoint
+from wildrobot.training.rl.cloning import CloningConfig
+from wildrobot.training.rl.device import learning_device
 from wildrobot.training.setup import make_runner
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")

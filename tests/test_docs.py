@@ -14,8 +14,8 @@ import pytest
 from doc_commands import PAGES, ROOT, all_commands
 from test_report import write_run
 
-from wildrobot import cli
-from wildrobot.completion import collect
+from wildrobot.cli import main as cli
+from wildrobot.cli.completion import collect
 
 COMMANDS = all_commands()
 
@@ -180,7 +180,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     programs.mkdir()
     for name, entry in (("wildrobot", "wildrobot_script"), ("wildrobot-run", "wildrobot_run_script")):
         (programs / name).write_text(
-            f"#!{sys.executable}\nimport sys\nfrom wildrobot.cli import {entry}\nsys.exit({entry}())\n"
+            f"#!{sys.executable}\nimport sys\nfrom wildrobot.cli.main import {entry}\nsys.exit({entry}())\n"
         )
         (programs / name).chmod(0o755)
     return folder

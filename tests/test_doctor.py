@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 from calibration_helpers import ALL_WRONG, SPEC, Bench
 
-from wildrobot.errors import UserError
-from wildrobot.firmware_bridge import bus_checks
-from wildrobot.firmware_bridge import control_table as table
-from wildrobot.firmware_bridge.bus_checks import check_bus, check_port
+from wildrobot.core.errors import UserError
+from wildrobot.firmware_bridge.bus import checks as bus_checks
+from wildrobot.firmware_bridge.bus import control_table as table
+from wildrobot.firmware_bridge.bus.checks import check_bus, check_port
+from wildrobot.firmware_bridge.bus.startup import Finding
 from wildrobot.firmware_bridge.calibration.diagnosis import diagnose, name_offsets
-from wildrobot.firmware_bridge.startup import Finding
 from wildrobot.firmware_bridge.virtual.faults import (
     BadQuaternion,
     DuplicateId,
@@ -30,7 +30,8 @@ from wildrobot.firmware_bridge.virtual.faults import (
     WrongBaud,
 )
 from wildrobot.firmware_bridge.virtual.robot import Hidden
-from wildrobot.runtime import doctor, telemetry
+from wildrobot.runtime import doctor
+from wildrobot.runtime.telemetry import telemetry
 
 POLICY = Path(__file__).resolve().parents[1] / "policies" / "wildrobot_walk.onnx"
 

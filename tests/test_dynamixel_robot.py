@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from bus_helpers import BOARD, SPEC
 
-from wildrobot.errors import UserError
-from wildrobot.firmware_bridge import control_table as table
-from wildrobot.firmware_bridge import startup
-from wildrobot.firmware_bridge.bus import Bus
-from wildrobot.firmware_bridge.control_table import Register
-from wildrobot.firmware_bridge.servo_bus import ServoBus
+from wildrobot.core.errors import UserError
+from wildrobot.firmware_bridge.bus import control_table as table
+from wildrobot.firmware_bridge.bus import startup
+from wildrobot.firmware_bridge.bus.control_table import Register
+from wildrobot.firmware_bridge.bus.driver import Bus
+from wildrobot.firmware_bridge.bus.servo_bus import ServoBus
 from wildrobot.firmware_bridge.virtual.faults import (
     BadQuaternion,
     BrownOut,
@@ -32,7 +32,7 @@ from wildrobot.firmware_bridge.virtual.robot import VirtualRobot
 from wildrobot.firmware_bridge.virtual.transport import VirtualTransport
 from wildrobot.runtime.robots import dynamixel
 from wildrobot.runtime.robots.dynamixel import DISTURBED_READS, DynamixelRobot
-from wildrobot.runtime.sensor_frame import SensorFrame
+from wildrobot.signal_path.sensor_frame import SensorFrame
 
 FULL_GAINS = [joint.p_gain for joint in SPEC.config.joints]
 

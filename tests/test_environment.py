@@ -11,10 +11,10 @@ import torch
 from training_helpers import tiny_runner, walking_environment
 
 from wildrobot.robot_description import RobotSpec
-from wildrobot.runtime.observation import default_layout
-from wildrobot.training.environment import Environment, motion_of
+from wildrobot.signal_path.observation import default_layout
 from wildrobot.training.reference.dataset import ReferenceDataset
-from wildrobot.training.rollout import Ticks
+from wildrobot.training.rl.rollout import Ticks
+from wildrobot.training.tasks.environment import Environment, motion_of
 
 ON_ITS_FACE = np.array([np.cos(0.7), 0.0, np.sin(0.7), 0.0])
 

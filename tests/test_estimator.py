@@ -10,19 +10,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from wildrobot.robot_description import RobotSpec, load_robot
-from wildrobot.robot_description.kinematics import Kinematics
-from wildrobot.robot_description.mjcf import Body, BodyTree, Joint, Site
-from wildrobot.robot_description.point_motion import PointMotion
-from wildrobot.rotations import (
+from wildrobot.core.rotations import (
     quat_from_rotvec,
     quat_from_yaw,
     quat_multiply,
     quat_to_matrix,
 )
-from wildrobot.runtime.estimator import GRAVITY, Estimate, StateEstimator
-from wildrobot.runtime.features import compute_features, feature_names
-from wildrobot.runtime.sensor_frame import SensorFrame
+from wildrobot.robot_description import RobotSpec, load_robot
+from wildrobot.robot_description.kinematics import Kinematics
+from wildrobot.robot_description.mjcf import Body, BodyTree, Joint, Site
+from wildrobot.robot_description.point_motion import PointMotion
+from wildrobot.signal_path.estimator import GRAVITY, Estimate, StateEstimator
+from wildrobot.signal_path.features import compute_features, feature_names
+from wildrobot.signal_path.sensor_frame import SensorFrame
 
 Array = Any
 Pose = tuple[Array, Array, Array]
@@ -514,7 +514,7 @@ def test_point_motion_equals_kinematics_on_the_robot(spec: RobotSpec) -> None:
 
 @pytest.mark.parametrize("yaw", np.deg2rad([0.0, 90.0, 180.0]))
 def test_a_push_in_simulation_is_seen_in_the_heading_frame(spec: RobotSpec, yaw: float) -> None:
-    simulation_module = pytest.importorskip("wildrobot.runtime.simulation")
+    simulation_module = pytest.importorskip("wildrobot.simulation.simulation")
     simulation = simulation_module.Simulation(spec, 1, seed=1, threads=1)
     qpos, qvel = simulation.home(1)
     qpos[:, 3:7] = quat_from_yaw(np.array([yaw]))

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from runtime_helpers import SmallPolicy
 
+from wildrobot.core.rotations import quat_from_yaw
+from wildrobot.reports.evaluation_page import build_page
 from wildrobot.robot_description import RobotSpec
-from wildrobot.rotations import quat_from_yaw
-from wildrobot.runtime.figures import HeadingDrift, SwingFigures
-from wildrobot.runtime.simulation import Truth
-from wildrobot.training import evaluation
-from wildrobot.training.episode_figures import EpisodeFigures, electrical_power
-from wildrobot.training.evaluation import EvalConfig, load_style, row_of, run_episodes, score
-from wildrobot.training.evaluation_page import build_page
+from wildrobot.runtime.telemetry.figures import HeadingDrift, SwingFigures
+from wildrobot.simulation.simulation import Truth
+from wildrobot.training.evaluation import evaluation
+from wildrobot.training.evaluation.episode_figures import EpisodeFigures, electrical_power
+from wildrobot.training.evaluation.evaluation import EvalConfig, load_style, row_of, run_episodes, score
 
 DT = 0.02
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from wildrobot.pages.charts import HEIGHT, WIDTH
-from wildrobot.training.evaluation_page import build_page
+from wildrobot.reports.elements.charts import HEIGHT, WIDTH
+from wildrobot.reports.evaluation_page import build_page
 
 ROW = {
     "command_m_s": 0.3,

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wildrobot.errors import UserError
-from wildrobot.runtime.eventlog import (
+from wildrobot.core.errors import UserError
+from wildrobot.runtime.logs.eventlog import (
     SYNC,
     Damage,
     Event,

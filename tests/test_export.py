@@ -12,16 +12,16 @@ import pytest
 import torch
 from policy_helpers import make_networks, make_run
 
-from wildrobot.errors import UserError, run_main
-from wildrobot.export import cli
-from wildrobot.export.cli import export
+from wildrobot.cli import export as cli
+from wildrobot.cli.export import export
+from wildrobot.core.errors import UserError, run_main
 from wildrobot.export.contract import golden_vectors
 from wildrobot.export.onnx_export import compare, rollout, to_onnx
 from wildrobot.robot_description import RobotSpec
-from wildrobot.runtime.contract import robot_contract
-from wildrobot.runtime.observation import default_layout, layout_size, observation_mirror
-from wildrobot.runtime.policy import OnnxPolicy, OnnxStyle
-from wildrobot.training.networks import SymmetricActor
+from wildrobot.signal_path.contract import robot_contract
+from wildrobot.signal_path.observation import default_layout, layout_size, observation_mirror
+from wildrobot.signal_path.policy import OnnxPolicy, OnnxStyle
+from wildrobot.training.rl.networks import SymmetricActor
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from policy_helpers import make_run
 
-from wildrobot.errors import UserError, run_main
-from wildrobot.export import cli
+from wildrobot.cli import export as cli
+from wildrobot.core.errors import UserError, run_main
 from wildrobot.export.contract import read_json
 from wildrobot.export.figures import evaluation_of, store_evaluation
 from wildrobot.robot_description import RobotSpec
-from wildrobot.runtime.policy import OnnxPolicy
+from wildrobot.signal_path.policy import OnnxPolicy
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from session_helpers import FreeRobot, LoopSession, sim_session
 
-from wildrobot.runtime.safety import FALL
-from wildrobot.runtime.state_machine import State
+from wildrobot.runtime.control.safety import FALL
+from wildrobot.runtime.control.state_machine import State
 
 
 def pushed(degrees: float, speed_m_s: float, walk_s: float) -> tuple[LoopSession, Any]:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from wildrobot.errors import UserError
-from wildrobot.files import alone_with, atomic_write, write_text
+from wildrobot.core.errors import UserError
+from wildrobot.core.files import alone_with, atomic_write, write_text
 
 
 def test_the_file_appears_with_its_whole_content(tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_two_processes_do_not_make_the_same_thing(tmp_path: Path) -> None:
     pytest.importorskip("fcntl")
     path = tmp_path / "runs" / "walk"
     holds = (
-        "import sys, time\nfrom wildrobot.files import alone_with\n"
+        "import sys, time\nfrom wildrobot.core.files import alone_with\n"
         "with alone_with(sys.argv[1]):\n    print('in', flush=True)\n    time.sleep(60.0)\n"
     )
     other = subprocess.Popen([sys.executable, "-c", holds, str(path)], stdout=subprocess.PIPE, text=True)

@@ -12,16 +12,16 @@ import numpy as np
 import pytest
 from runtime_helpers import SPEC, write_small_onnx
 
-from wildrobot import video
-from wildrobot.errors import EXIT_BAD_INPUT, UserError
+from wildrobot.core.errors import EXIT_BAD_INPUT, UserError
+from wildrobot.reports.film_page import FLOOR_SQUARE_M, build_page, film_grid, outcome
+from wildrobot.reports.run_page import build_page as build_report
 from wildrobot.robot_description.mujoco_model import compile_model
+from wildrobot.runtime.control.skills import load_skill
+from wildrobot.runtime.control.state_machine import State
 from wildrobot.runtime.robots import RobotOptions, open_robot
-from wildrobot.runtime.skills import load_skill
-from wildrobot.runtime.state_machine import State
-from wildrobot.training import film
-from wildrobot.training.film import SCENES, Director, FilmConfig, Push, Scene
-from wildrobot.training.film_page import FLOOR_SQUARE_M, build_page, film_grid, outcome
-from wildrobot.training.report import build_page as build_report
+from wildrobot.simulation import video
+from wildrobot.training.evaluation import film
+from wildrobot.training.evaluation.film import SCENES, Director, FilmConfig, Push, Scene
 
 available, reason = video.video_available()
 needs_rendering = pytest.mark.skipif(not available, reason=f"no rendering here: {reason}")

@@ -16,27 +16,27 @@ import numpy as np
 import pytest
 import yaml
 
-from wildrobot.robot_description import RobotSpec, load_robot
-from wildrobot.robot_description.spec import DEFAULT_ROBOT
-from wildrobot.rotations import (
+from wildrobot.core.rotations import (
     quat_from_rotvec,
     quat_from_yaw,
     quat_multiply,
     quat_to_matrix,
     rotate_heading,
 )
-from wildrobot.runtime.estimator import Estimate, StateEstimator
-from wildrobot.runtime.eventlog import Event, LogWriter, read_log
-from wildrobot.runtime.features import compute_features, feature_names
-from wildrobot.runtime.lcm_types import robot_state_t
-from wildrobot.runtime.messages import frame_from_message, frame_to_message
-from wildrobot.runtime.randomization import NOMINAL
+from wildrobot.robot_description import RobotSpec, load_robot
+from wildrobot.robot_description.spec import DEFAULT_ROBOT
+from wildrobot.runtime.logs.eventlog import Event, LogWriter, read_log
 from wildrobot.runtime.robots import RobotOptions, open_robot
-from wildrobot.runtime.sensor_frame import SensorFrame
-from wildrobot.runtime.simulation import Simulation
-from wildrobot.training.parity import stored_frames
+from wildrobot.runtime.telemetry.lcm_types import robot_state_t
+from wildrobot.runtime.telemetry.messages import frame_from_message, frame_to_message
+from wildrobot.signal_path.estimator import Estimate, StateEstimator
+from wildrobot.signal_path.features import compute_features, feature_names
+from wildrobot.signal_path.sensor_frame import SensorFrame
+from wildrobot.simulation.randomization.config import NOMINAL
+from wildrobot.simulation.simulation import Simulation
 from wildrobot.training.reference.dataset import ARRAYS, FORMAT, SENSOR_FIELDS, ReferenceDataset
-from wildrobot.training.reference.gait import GaitLibraryConfig, GaitPlanner, steady_gait
+from wildrobot.training.reference.parity import stored_frames
+from wildrobot.training.reference.plan.gait import GaitLibraryConfig, GaitPlanner, steady_gait
 
 YAWS = [0.0, 0.5 * np.pi, np.pi]
 Frames = list[SensorFrame]

@@ -8,14 +8,14 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from wildrobot.errors import UserError
+from wildrobot.core.errors import UserError
+from wildrobot.core.rotations import quat_from_rotvec, quat_multiply, quat_to_matrix
 from wildrobot.robot_description import RobotSpec
-from wildrobot.rotations import quat_from_rotvec, quat_multiply, quat_to_matrix
 from wildrobot.training.reference.clip import PlannedClip
-from wildrobot.training.reference.gait import GaitLibraryConfig, build_gait_library, mirror_clip
-from wildrobot.training.reference.gait_planner import GaitPlanner
-from wildrobot.training.reference.leg_ik import LegIK
-from wildrobot.training.reference.lipm import Carry, pendulum_motion
+from wildrobot.training.reference.plan.gait import GaitLibraryConfig, build_gait_library, mirror_clip
+from wildrobot.training.reference.plan.gait_planner import GaitPlanner
+from wildrobot.training.reference.plan.leg_ik import LegIK
+from wildrobot.training.reference.plan.lipm import Carry, pendulum_motion
 
 SMALL = GaitLibraryConfig(
     speeds_m_s=(0.06, 0.20, 0.30, 0.50),

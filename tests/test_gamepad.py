@@ -30,18 +30,18 @@ from hypothesis import strategies as st
 from runtime_helpers import SPEC, run_small_policy
 from test_run import messages
 
-from wildrobot.errors import UserError
-from wildrobot.runtime.commands_input import Command
-from wildrobot.runtime.gamepad import evdev
-from wildrobot.runtime.gamepad.command import (
+from wildrobot.core.errors import UserError
+from wildrobot.runtime.commands.gamepad import evdev
+from wildrobot.runtime.commands.gamepad.command import (
     DEAD_ZONE,
     RADIO_SILENCE_NS,
     UNPLUGGED_STOP_NS,
     GamepadCommand,
 )
-from wildrobot.runtime.gamepad.evdev import AxisRange
-from wildrobot.runtime.gamepad.finder import PadFinder
-from wildrobot.runtime.state_machine import State
+from wildrobot.runtime.commands.gamepad.evdev import AxisRange
+from wildrobot.runtime.commands.gamepad.finder import PadFinder
+from wildrobot.runtime.commands.source import Command
+from wildrobot.runtime.control.state_machine import State
 
 MS = 1_000_000
 SPEED, TURN = 0.3, 0.2
@@ -390,7 +390,7 @@ def test_flags_that_do_not_go_together_are_refused(
 
 
 def test_a_policy_that_the_gamepad_s_flag_swallowed_is_missed_with_a_hint(tmp_path: Path) -> None:
-    from wildrobot.runtime import run
+    from wildrobot.runtime.control import session as run
 
     with pytest.raises(UserError, match="Name it before --gamepad"):
         run.main(["--gamepad", str(tmp_path / "policy.onnx")])

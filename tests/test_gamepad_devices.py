@@ -14,13 +14,13 @@ from gamepad_helpers import LB, MODELS, XBOX_360, XPAD_KEYS, A, B, FakeKernel, M
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wildrobot.errors import UserError
+from wildrobot.core.errors import UserError
 from wildrobot.runtime import doctor
+from wildrobot.runtime.commands.gamepad import evdev
+from wildrobot.runtime.commands.gamepad.evdev import AxisRange, DeviceGone, InputDevice
+from wildrobot.runtime.commands.gamepad.finder import PadFinder
+from wildrobot.runtime.commands.gamepad.layouts import SDL_VARIABLE, choose_layout, sdl_layout
 from wildrobot.runtime.doctor import check_gamepad
-from wildrobot.runtime.gamepad import evdev
-from wildrobot.runtime.gamepad.evdev import AxisRange, DeviceGone, InputDevice
-from wildrobot.runtime.gamepad.finder import PadFinder
-from wildrobot.runtime.gamepad.layouts import SDL_VARIABLE, choose_layout, sdl_layout
 
 RX = 3
 

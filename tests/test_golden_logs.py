@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from wildrobot.errors import UserError
+from wildrobot.core.errors import UserError
 from wildrobot.robot_description import load_robot
-from wildrobot.runtime import replay
-from wildrobot.runtime.eventlog import read_log
-from wildrobot.runtime.lcm_types import CHANNEL_TYPES
+from wildrobot.runtime.logs import replay
 from wildrobot.runtime.logs.comparison import Comparison, compare
 from wildrobot.runtime.logs.decoding import read_configuration
+from wildrobot.runtime.logs.eventlog import read_log
+from wildrobot.runtime.telemetry.lcm_types import CHANNEL_TYPES
 
 ROOT = Path(__file__).resolve().parents[1]
 GOLDEN = ROOT / "tests" / "data" / "standing_and_walking.lcmlog"
@@ -66,7 +66,7 @@ def test_the_golden_log_stands_and_walks_and_says_nothing_of_the_machine_it_was_
 
 
 def test_a_feature_that_changes_by_a_few_millionths_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    from wildrobot.runtime import signal_path
+    from wildrobot.signal_path import path as signal_path
 
     honest, calls = signal_path.compute_features, []
 
@@ -85,7 +85,7 @@ def test_a_feature_that_changes_by_a_few_millionths_is_named(monkeypatch: pytest
 
 
 def test_an_action_that_changes_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    from wildrobot.runtime.policy import OnnxPolicy
+    from wildrobot.signal_path.policy import OnnxPolicy
 
     honest, calls = OnnxPolicy.__call__, []
 

@@ -13,9 +13,9 @@ import pytest
 from runtime_helpers import SPEC, frame_at, no_health
 from test_safety import tilted
 
-from wildrobot.errors import UserError
+from wildrobot.core.errors import UserError
 from wildrobot.robot_description.spec import Guard
-from wildrobot.runtime.safety import (
+from wildrobot.runtime.control.safety import (
     DEBOUNCE_TICKS,
     FALL_AHEAD_S,
     GUARDS,

@@ -11,8 +11,8 @@ import torch
 from training_helpers import assert_same_state, comparable, tiny_runner
 
 from wildrobot.robot_description import RobotSpec
-from wildrobot.training.lanes import PIECE, Lanes, own_generator
 from wildrobot.training.reference.dataset import ReferenceDataset
+from wildrobot.training.rl.lanes import PIECE, Lanes, own_generator
 
 
 @pytest.fixture

@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 import tyro
 
-from wildrobot.runtime.loop import realtime
-from wildrobot.runtime.run_options import RunOptions
-from wildrobot.runtime.state_machine import Durations
-from wildrobot.runtime.telemetry import MULTICAST_FIX
+from wildrobot.cli.run import RunOptions
+from wildrobot.runtime.control.loop import realtime
+from wildrobot.runtime.control.state_machine import Durations
+from wildrobot.runtime.telemetry.telemetry import MULTICAST_FIX
 
 ROOT = Path(__file__).resolve().parents[1]
 LAUNCH = ROOT / "launch"

@@ -19,13 +19,13 @@ import numpy as np
 import pytest
 from runtime_helpers import frame_at, run_small_policy
 
-from wildrobot.errors import UserError
-from wildrobot.runtime import telemetry
-from wildrobot.runtime.eventlog import Event, LogWriter, read_log
-from wildrobot.runtime.lcm_types import CHANNEL_TYPES, robot_event_t
-from wildrobot.runtime.lcm_types.generate import PACKAGE, SOURCES, find_lcm_tool, generate
-from wildrobot.runtime.messages import frame_from_message, frame_to_message
-from wildrobot.runtime.telemetry import MULTICAST_FIX, Telemetry
+from wildrobot.core.errors import UserError
+from wildrobot.runtime.logs.eventlog import Event, LogWriter, read_log
+from wildrobot.runtime.telemetry import telemetry
+from wildrobot.runtime.telemetry.lcm_types import CHANNEL_TYPES, robot_event_t
+from wildrobot.runtime.telemetry.lcm_types.generate import PACKAGE, SOURCES, find_lcm_tool, generate
+from wildrobot.runtime.telemetry.messages import frame_from_message, frame_to_message
+from wildrobot.runtime.telemetry.telemetry import MULTICAST_FIX, Telemetry
 
 LOGGED_PER_TICK = set(CHANNEL_TYPES) - {"run_configuration", "velocity_command"}
 
@@ -44,7 +44,7 @@ def test_generated_types_are_those_of_the_sources(tmp_path: Path) -> None:
     names = sorted(path.name for path in fresh.glob("*.py"))
     assert names == sorted(path.name for path in (SOURCES / PACKAGE).glob("*.py"))
     _, different, missing = filecmp.cmpfiles(fresh, SOURCES / PACKAGE, names, shallow=False)
-    assert different == missing == [], "run: python -m wildrobot.runtime.lcm_types.generate"
+    assert different == missing == [], "run: python -m wildrobot.runtime.telemetry.lcm_types.generate"
 
 
 def test_every_channel_is_snake_case_and_every_type_has_an_integer_timestamp() -> None:
@@ -272,8 +272,8 @@ def test_a_computer_without_the_system_library_of_lcm_is_told_its_package(
 def test_a_run_without_a_multicast_route_warns_and_still_logs(tmp_path: Path) -> None:
     script = (
         "import sys\nfrom pathlib import Path\n"
-        "from wildrobot.runtime.telemetry import Telemetry, lcm_url\n"
-        "from wildrobot.runtime.lcm_types import robot_event_t\n"
+        "from wildrobot.runtime.telemetry.telemetry import Telemetry, lcm_url\n"
+        "from wildrobot.runtime.telemetry.lcm_types import robot_event_t\n"
         "t = Telemetry(Path(sys.argv[1]), lcm_url(None))\nt.put('robot_event', robot_event_t())\nt.close()\n"
     )
     environment = {key: value for key, value in os.environ.items() if key != "LCM_DEFAULT_URL"}

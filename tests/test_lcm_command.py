@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from runtime_helpers import SPEC
 
-from wildrobot.runtime.commands_input import Command
-from wildrobot.runtime.lcm_command import MAX_SOURCES, LcmCommand, SenderClock
-from wildrobot.runtime.lcm_types import velocity_command_t
-from wildrobot.runtime.state_machine import State
+from wildrobot.runtime.commands.lcm_command import MAX_SOURCES, LcmCommand, SenderClock
+from wildrobot.runtime.commands.source import Command
+from wildrobot.runtime.control.state_machine import State
+from wildrobot.runtime.telemetry.lcm_types import velocity_command_t
 
 NS = 1_000_000_000
 NONE, STAND, STOP, ESTOP = (

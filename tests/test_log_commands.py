@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 from runtime_helpers import SPEC, SmallPolicy, rewrite, run_small_policy
 
-from wildrobot.errors import UserError
-from wildrobot.files import file_sha256
-from wildrobot.runtime.eventlog import Event, LogWriter, read_log
-from wildrobot.runtime.lcm_types import CHANNEL_TYPES
-from wildrobot.runtime.logs import diff, info, plot
-from wildrobot.runtime.logs.page import detail
+from wildrobot.cli.log import info, plot
+from wildrobot.core.errors import UserError
+from wildrobot.core.files import file_sha256
+from wildrobot.reports.log_page import detail
+from wildrobot.runtime.logs import diff
+from wildrobot.runtime.logs.eventlog import Event, LogWriter, read_log
 from wildrobot.runtime.logs.summary import Stretch, Summary, Told, summarize
+from wildrobot.runtime.telemetry.lcm_types import CHANNEL_TYPES
 
 
 class Toppler(SmallPolicy):

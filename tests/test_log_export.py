@@ -14,10 +14,11 @@ import pytest
 from mcap.reader import make_reader
 from runtime_helpers import SPEC, run_small_policy
 
-from wildrobot.errors import UserError
-from wildrobot.runtime.eventlog import Event, LogWriter, read_log
-from wildrobot.runtime.lcm_types import CHANNEL_TYPES
-from wildrobot.runtime.logs import export, parquet
+from wildrobot.cli.log import export
+from wildrobot.core.errors import UserError
+from wildrobot.runtime.logs import parquet
+from wildrobot.runtime.logs.eventlog import Event, LogWriter, read_log
+from wildrobot.runtime.telemetry.lcm_types import CHANNEL_TYPES
 
 
 @pytest.fixture(scope="module")

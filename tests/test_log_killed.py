@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from dynamixel_helpers import POLICY
 
-from wildrobot.runtime import replay
-from wildrobot.runtime.eventlog import Damage
+from wildrobot.runtime.logs import replay
 from wildrobot.runtime.logs.decoding import read_messages
+from wildrobot.runtime.logs.eventlog import Damage
 
 LOST_S = 0.5
 

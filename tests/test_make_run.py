@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from wildrobot.errors import UserError
-from wildrobot.training import make_run
-from wildrobot.training.make_run import MakeRunConfig, judge, plan, stages
-from wildrobot.training.pipeline import Pipeline, Stage
-from wildrobot.training.progress import duration
+from wildrobot.cli.make_run import make_run
+from wildrobot.cli.make_run.make_run import MakeRunConfig, judge, plan, stages
+from wildrobot.cli.make_run.pipeline import Pipeline, Stage
+from wildrobot.core.errors import UserError
+from wildrobot.core.progress import duration
 
 
 def stage(folder: Path, name: str, code: str = "", **more: Any) -> Stage:
@@ -111,7 +111,7 @@ def test_ctrl_c_lets_the_stage_end_in_its_own_way_and_the_next_run_continues(tmp
     driver = tmp_path / "driver.py"
     plain = [(part.name, part.command, str(part.outputs[0])) for part in parts]
     driver.write_text(
-        "import sys\nfrom pathlib import Path\nfrom wildrobot.training.pipeline import Pipeline, Stage\n"
+        "import sys\nfrom pathlib import Path\nfrom wildrobot.cli.make_run.pipeline import Pipeline, Stage\n"
         f"parts = [Stage(n, '', '', c, (Path(o),)) for n, c, o in {plain!r}]\n"
         f"sys.exit(Pipeline(parts, Path({str(tmp_path / '.stages')!r})).run())\n"
     )

@@ -10,18 +10,18 @@ import numpy as np
 import pytest
 import torch
 
-from wildrobot.errors import UserError
+from wildrobot.core.errors import UserError
 from wildrobot.robot_description import RobotSpec
 from wildrobot.robot_description.mujoco_model import compile_model
-from wildrobot.runtime.features import feature_mirror, feature_names, mirror_features
-from wildrobot.runtime.observation import default_layout, layout_size, observation_mirror
-from wildrobot.runtime.randomization import NOMINAL
-from wildrobot.runtime.signal_path import SignalPath
-from wildrobot.runtime.simulation import Simulation
-from wildrobot.training.environment import Environment, Start
-from wildrobot.training.networks import Critic, Parts, SymmetricActor
-from wildrobot.training.tracking import ClipLibrary, TrackingTask, tracking_layout
-from wildrobot.training.walking import WalkingConfig, WalkingTask
+from wildrobot.signal_path.features import feature_mirror, feature_names, mirror_features
+from wildrobot.signal_path.observation import default_layout, layout_size, observation_mirror
+from wildrobot.signal_path.path import SignalPath
+from wildrobot.simulation.randomization.config import NOMINAL
+from wildrobot.simulation.simulation import Simulation
+from wildrobot.training.rl.networks import Critic, Parts, SymmetricActor
+from wildrobot.training.tasks.environment import Environment, Start
+from wildrobot.training.tasks.tracking import ClipLibrary, TrackingTask, tracking_layout
+from wildrobot.training.tasks.walking import WalkingConfig, WalkingTask
 
 REFLECT = np.array([1.0, -1.0, 1.0])
 AXIAL = np.array([-1.0, 1.0, -1.0])

@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 from training_helpers import tiny_config, walking_environment
 
-from wildrobot.errors import UserError
+from wildrobot.core.errors import UserError
 from wildrobot.robot_description import RobotSpec
-from wildrobot.runtime.action import joint_target
-from wildrobot.runtime.simulation import Simulation
+from wildrobot.signal_path.action import joint_target
+from wildrobot.simulation.simulation import Simulation
 from wildrobot.training.reference.dataset import ReferenceDataset
-from wildrobot.training.walking import WalkingConfig
+from wildrobot.training.tasks.walking import WalkingConfig
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 

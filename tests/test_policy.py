@@ -14,14 +14,14 @@ import pytest
 import yaml
 from policy_helpers import make_run, rewrite_contract
 
-from wildrobot.errors import UserError
-from wildrobot.export.cli import export
+from wildrobot.cli.export import export
+from wildrobot.core.errors import UserError
 from wildrobot.robot_description import RobotSpec, load_robot
-from wildrobot.runtime import run
-from wildrobot.runtime.action import joint_target
-from wildrobot.runtime.contract import METADATA_KEY, contract_differences, robot_contract
-from wildrobot.runtime.observation import default_layout, make_layout
-from wildrobot.runtime.policy import OnnxPolicy, OnnxStyle, open_session
+from wildrobot.runtime.control import session as run
+from wildrobot.signal_path.action import joint_target
+from wildrobot.signal_path.contract import METADATA_KEY, contract_differences, robot_contract
+from wildrobot.signal_path.observation import default_layout, make_layout
+from wildrobot.signal_path.policy import OnnxPolicy, OnnxStyle, open_session
 
 Change = Callable[[dict[str, Any]], None]
 
@@ -161,7 +161,7 @@ def test_a_policy_for_another_joint_order_ends_wildrobot_run_with_2_and_every_di
         config["gait"]["stride_hz"] = 1.0
 
     robot = other_robot(tmp_path, swap)
-    from wildrobot.errors import run_main
+    from wildrobot.core.errors import run_main
 
     flags = ["--robot", "sim", "--robot-file", str(robot.path), "--no-lcm", "--fast"]
     assert run_main(run.main, [str(exported), *flags]) == 2

@@ -10,13 +10,13 @@ from pathlib import Path
 from policy_helpers import make_run
 from test_base_install import BLOCK
 
-from wildrobot.export.cli import export
+from wildrobot.cli.export import export
 from wildrobot.robot_description import RobotSpec
 
 LOAD = """
 import numpy as np
 from wildrobot.robot_description import load_robot
-from wildrobot.runtime.policy import OnnxPolicy, OnnxStyle
+from wildrobot.signal_path.policy import OnnxPolicy, OnnxStyle
 spec = load_robot()
 policy = OnnxPolicy(sys.argv[1], spec)
 style = OnnxStyle(sys.argv[2], spec)
@@ -37,7 +37,7 @@ def test_policy_and_style_load_and_verify_without_torch_and_mujoco(spec: RobotSp
 def test_a_policy_runs_on_one_thread_and_reports_to_nobody() -> None:
     code = """
 import os
-from wildrobot.runtime.policy import open_session
+from wildrobot.signal_path.policy import open_session
 session = open_session('policies/wildrobot_walk.onnx')
 threads = [open(f'/proc/self/task/{task}/comm').read() for task in os.listdir('/proc/self/task')]
 assert len(threads) == 1, threads

@@ -11,10 +11,10 @@ import pytest
 import torch
 from torch import nn
 
-from wildrobot.training.networks import Critic, Normalizer, mlp
-from wildrobot.training.ppo import PPO, PPOConfig, combined, log_prob
-from wildrobot.training.processes import Processes
-from wildrobot.training.rollout import Rollout
+from wildrobot.training.rl.distributed import Processes
+from wildrobot.training.rl.networks import Critic, Normalizer, mlp
+from wildrobot.training.rl.ppo import PPO, PPOConfig, combined, log_prob
+from wildrobot.training.rl.rollout import Rollout
 
 GAMMA, LAM = 0.9, 0.8
 

@@ -17,19 +17,19 @@ import torch
 import yaml
 from training_helpers import assert_same_state, comparable, tiny_config
 
-from wildrobot.config import to_dict
-from wildrobot.errors import UserError
-from wildrobot.training.checkpoint import load_checkpoint
-from wildrobot.training.processes import Processes, threads_of_each
+from wildrobot.core.config import to_dict
+from wildrobot.core.errors import UserError
 from wildrobot.training.reference.dataset import ReferenceDataset
+from wildrobot.training.rl.checkpoint import load_checkpoint
+from wildrobot.training.rl.distributed import Processes, threads_of_each
 from wildrobot.training.train import train
 
 # Each process writes what it found to OUT/RANK.pt.
 MEASURE = """
 import sys, torch
 from torch import nn
-from wildrobot.training.networks import Normalizer
-from wildrobot.training.processes import together
+from wildrobot.training.rl.networks import Normalizer
+from wildrobot.training.rl.distributed import together
 with together() as processes:
     rank = processes.rank
     x = torch.load(sys.argv[1], weights_only=True)[rank]
@@ -161,9 +161,9 @@ def lines(run: Path) -> list[dict[str, Any]]:
 
 SAME = """
 import sys, torch
-from wildrobot.config import load_config
+from wildrobot.core.config import load_config
 from wildrobot.robot_description import load_robot
-from wildrobot.training.processes import together
+from wildrobot.training.rl.distributed import together
 from wildrobot.training.reference.dataset import ReferenceDataset
 from wildrobot.training.setup import TrainConfig, make_runner
 config, spec = load_config(TrainConfig, sys.argv[1], TrainConfig()), load_robot()

@@ -9,7 +9,7 @@ from dynamixel_sdk import PacketHandler, PortHandler
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wildrobot.firmware_bridge.protocol import (
+from wildrobot.firmware_bridge.bus.protocol import (
     ALERT,
     BROADCAST_ID,
     Block,

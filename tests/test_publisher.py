@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from runtime_helpers import SPEC, frame_at, no_health, run_small_policy, small_skill
 
-from wildrobot.runtime.command_watch import CommandWatch
-from wildrobot.runtime.eventlog import Event, read_log
-from wildrobot.runtime.lcm_types import CHANNEL_TYPES, robot_event_t, run_configuration_t
-from wildrobot.runtime.messages import frame_to_message, policy_to_message
-from wildrobot.runtime.publisher import Publisher
-from wildrobot.runtime.safety import Applied, Level, Reading
-from wildrobot.runtime.telemetry import Telemetry
-from wildrobot.runtime.timing import TickTimer
+from wildrobot.runtime.commands.watch import CommandWatch
+from wildrobot.runtime.control.safety import Applied, Level, Reading
+from wildrobot.runtime.control.timing import TickTimer
+from wildrobot.runtime.logs.eventlog import Event, read_log
+from wildrobot.runtime.telemetry.lcm_types import CHANNEL_TYPES, robot_event_t, run_configuration_t
+from wildrobot.runtime.telemetry.messages import frame_to_message, policy_to_message
+from wildrobot.runtime.telemetry.publisher import Publisher
+from wildrobot.runtime.telemetry.telemetry import Telemetry
 
 MS = 1_000_000
 
@@ -183,7 +183,7 @@ def test_a_message_that_cannot_be_encoded_is_told_and_the_others_arrive(
 def test_a_tick_that_finds_the_queue_full_is_dropped_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("wildrobot.runtime.telemetry._CAPACITY", 2)
+    monkeypatch.setattr("wildrobot.runtime.telemetry.telemetry._CAPACITY", 2)
     telemetry = HeldTelemetry(tmp_path / "log")
     for tick in range(4):
         for name in "ab":

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from wildrobot.robot_description import RobotSpec
-from wildrobot.runtime.randomization import NOMINAL
-from wildrobot.training.comparison import compare
-from wildrobot.training.push_recovery import DIRECTIONS, PushConfig, half_survive, push_recovery
+from wildrobot.simulation.randomization.config import NOMINAL
+from wildrobot.training.evaluation.comparison import compare
+from wildrobot.training.evaluation.push_recovery import DIRECTIONS, PushConfig, half_survive, push_recovery
 
 
 def test_the_middle_of_the_curve_is_where_half_survive() -> None:

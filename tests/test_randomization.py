@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from test_simulation import equal_frames, shuffle
 
-from wildrobot.config import from_dict
-from wildrobot.errors import UserError
+from wildrobot.core.config import from_dict
+from wildrobot.core.errors import UserError
+from wildrobot.core.rotations import quat_to_matrix, rotate
 from wildrobot.robot_description import RobotSpec
 from wildrobot.robot_description.mujoco_model import compile_model
-from wildrobot.rotations import quat_to_matrix, rotate
-from wildrobot.runtime.randomization import BASIC, FULL, NOMINAL, PRESETS, Randomization
-from wildrobot.runtime.randomization_terms import MORE_ROBOT_TERMS, ROBOT_TERMS, TICK_TERMS
-from wildrobot.runtime.simulation import Simulation
+from wildrobot.simulation.randomization.config import BASIC, FULL, NOMINAL, PRESETS, Randomization
+from wildrobot.simulation.randomization.terms import MORE_ROBOT_TERMS, ROBOT_TERMS, TICK_TERMS
+from wildrobot.simulation.simulation import Simulation
 
 STILL = dataclasses.replace(NOMINAL, random_yaw_zero=False)
 WILD = dataclasses.replace(

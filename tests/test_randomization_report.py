@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from wildrobot.cli import main as wildrobot
-from wildrobot.errors import UserError
+from wildrobot.cli.main import main as wildrobot
+from wildrobot.core.errors import UserError
 from wildrobot.robot_description import RobotSpec
-from wildrobot.runtime import randomization_terms
-from wildrobot.runtime.randomization import FULL, NOMINAL, PRESETS, Randomization
-from wildrobot.runtime.randomization_probe import READINGS
-from wildrobot.runtime.randomization_report import Effect, _main, main, measure, read_back
-from wildrobot.runtime.simulation import Simulation
+from wildrobot.simulation.randomization import terms as randomization_terms
+from wildrobot.simulation.randomization.config import FULL, NOMINAL, PRESETS, Randomization
+from wildrobot.simulation.randomization.probe import READINGS
+from wildrobot.simulation.randomization.report import Effect, _main, main, measure, read_back
+from wildrobot.simulation.simulation import Simulation
 
 FIELDS = [field.name for field in dataclasses.fields(Randomization)]
 ENVS = 64

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from wildrobot.runtime.eventlog import Event, find_parts, read_log
 from wildrobot.runtime.logs import recorder
+from wildrobot.runtime.logs.eventlog import Event, find_parts, read_log
 from wildrobot.runtime.logs.recorder import Recorder, Rotation
 
 MB = 1_000_000

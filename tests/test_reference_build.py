@@ -12,19 +12,19 @@ import numpy as np
 import pytest
 from training_helpers import no_correction
 
-from wildrobot.errors import UserError
+from wildrobot.core.errors import UserError
+from wildrobot.core.rotations import quat_from_yaw, quat_to_matrix
 from wildrobot.robot_description import RobotSpec
-from wildrobot.rotations import quat_from_yaw, quat_to_matrix
-from wildrobot.runtime.simulation import Simulation
-from wildrobot.training.environment import AVERAGED_S, Environment, motion_of
+from wildrobot.simulation.simulation import Simulation
 from wildrobot.training.reference import build as build_module
 from wildrobot.training.reference.build import BuildConfig, build
 from wildrobot.training.reference.clip import PlannedClip
 from wildrobot.training.reference.dataset import ReferenceDataset
-from wildrobot.training.reference.gait import GaitLibraryConfig, GaitPlanner, steady_gait
-from wildrobot.training.reference.record import record
-from wildrobot.training.reference.track import Limits, TrackConfig, train_tracker
-from wildrobot.training.tracking import FEET_APART_M, ClipLibrary, TrackingTask, tracking_layout, unroll
+from wildrobot.training.reference.execute.record import record
+from wildrobot.training.reference.execute.track import Limits, TrackConfig, train_tracker
+from wildrobot.training.reference.plan.gait import GaitLibraryConfig, GaitPlanner, steady_gait
+from wildrobot.training.tasks.environment import AVERAGED_S, Environment, motion_of
+from wildrobot.training.tasks.tracking import FEET_APART_M, ClipLibrary, TrackingTask, tracking_layout, unroll
 
 QUICK = TrackConfig(
     episode_s=1.0, settle_s=0.2, rollouts_per_clip=2, noisy_rollouts_per_clip=0, student_rounds=0

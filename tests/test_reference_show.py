@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from wildrobot.errors import EXIT_BAD_INPUT, UserError
+from wildrobot.cli.reference.show import WIDTH, ShowConfig, choose_rollouts, clip_table, main
+from wildrobot.core.errors import EXIT_BAD_INPUT, UserError
 from wildrobot.robot_description import load_robot
-from wildrobot.runtime.features import feature_names
+from wildrobot.signal_path.features import feature_names
+from wildrobot.simulation.video import video_available
 from wildrobot.training.reference.dataset import ARRAYS, FORMAT, ReferenceDataset
-from wildrobot.training.reference.show import WIDTH, ShowConfig, choose_rollouts, clip_table, main
-from wildrobot.video import video_available
 
 SPEC = load_robot()
 FRAMES = 30

@@ -13,13 +13,14 @@ import numpy as np
 import pytest
 from runtime_helpers import SPEC, SmallPolicy, rewrite, run_small_policy, write_small_onnx
 
-from wildrobot.errors import UserError
-from wildrobot.runtime import publisher, replay, run
-from wildrobot.runtime.commands_input import Command
-from wildrobot.runtime.eventlog import LogWriter, log_parts, read_log
-from wildrobot.runtime.logs import comparison
+from wildrobot.core.errors import UserError
+from wildrobot.runtime.commands.source import Command
+from wildrobot.runtime.control import session as run
+from wildrobot.runtime.control.state_machine import State
+from wildrobot.runtime.logs import comparison, replay
 from wildrobot.runtime.logs.comparison import policy_ticks
-from wildrobot.runtime.state_machine import State
+from wildrobot.runtime.logs.eventlog import LogWriter, log_parts, read_log
+from wildrobot.runtime.telemetry import publisher
 
 # An environment with the base install only: importing what the extras bring fails.
 BASE_INSTALL = """
@@ -51,9 +52,9 @@ def replayed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
 
     def open_policy(path: Path, sha256: str, spec: Any) -> Any:
         with pytest.MonkeyPatch.context() as patch:
-            module = type(sys)("wildrobot.runtime.policy")
+            module = type(sys)("wildrobot.signal_path.policy")
             module.OnnxPolicy = lambda path, spec: SmallPolicy(spec)  # type: ignore[attr-defined]
-            patch.setitem(sys.modules, "wildrobot.runtime.policy", module)
+            patch.setitem(sys.modules, "wildrobot.signal_path.policy", module)
             return checked(path, sha256, spec)
 
     monkeypatch.setattr(replay, "open_policy", open_policy)
@@ -286,7 +287,7 @@ sys.path.insert(0, {str(Path(__file__).parent)!r})
 from pathlib import Path
 from wildrobot.robot_description import load_robot
 from wildrobot.runtime.logs.comparison import compare
-from wildrobot.runtime.observation import default_layout
+from wildrobot.signal_path.observation import default_layout
 from runtime_helpers import SmallPolicy
 found = compare(Path({str(recording)!r}), load_robot(), lambda _: [SmallPolicy(load_robot())], 0.0)
 assert found.count > 100 and found.difference is None, found.difference
@@ -304,7 +305,7 @@ def test_names_cover_every_value(recording: Path) -> None:
 
 
 def replay_layout() -> Any:
-    from wildrobot.runtime.observation import default_layout
+    from wildrobot.signal_path.observation import default_layout
 
     return default_layout(SPEC)
 
@@ -314,7 +315,7 @@ def test_a_real_policy_file_runs_and_replays_without_torch_and_mujoco(tmp_path: 
     flags = ("--fast", "--no-lcm", "--speed", "0.2", "--duration", "1", "--log", str(log))
     assert run.main([str(policy), "--robot", "sim", *flags]) == 0
     script = f"""{BASE_INSTALL}
-from wildrobot.runtime.replay import main
+from wildrobot.runtime.logs.replay import main
 sys.exit(main([{str(log)!r}]))
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from wildrobot.errors import UserError
-from wildrobot.pages.charts import Series, line_chart, thin, ticks
-from wildrobot.training.report import build_page, main
-from wildrobot.training.report_charts import training_charts
-from wildrobot.training.run_record import read_metrics
+from wildrobot.core.errors import UserError
+from wildrobot.reports.elements.charts import Series, line_chart, thin, ticks
+from wildrobot.reports.run_charts import training_charts
+from wildrobot.reports.run_page import build_page, main
+from wildrobot.reports.run_record import read_metrics
 
 
 def write_run(run: Path, iterations: int = 30) -> Path:

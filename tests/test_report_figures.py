@@ -14,15 +14,16 @@ import numpy as np
 import pytest
 from test_report import write_run
 
-from wildrobot.errors import UserError
-from wildrobot.pages.html_tables import label
-from wildrobot.runtime.randomization import FULL, Randomization
-from wildrobot.training import compare_page, page_videos
-from wildrobot.training.page_videos import PageVideos
-from wildrobot.training.randomization_page import meanings, preset_name, randomization_table, unit
-from wildrobot.training.report import build_page, main
-from wildrobot.training.report_charts import feature_areas
-from wildrobot.training.run_record import read_metrics, read_run
+from wildrobot.core.errors import UserError
+from wildrobot.reports import compare_page
+from wildrobot.reports.elements import page_videos
+from wildrobot.reports.elements.html_tables import label
+from wildrobot.reports.elements.page_videos import PageVideos
+from wildrobot.reports.randomization_page import meanings, preset_name, randomization_table, unit
+from wildrobot.reports.run_charts import feature_areas
+from wildrobot.reports.run_page import build_page, main
+from wildrobot.reports.run_record import read_metrics, read_run
+from wildrobot.simulation.randomization.config import FULL, Randomization
 
 SPEEDS = (0.0, 0.15, 0.3)
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -175,7 +176,7 @@ def test_runs_that_kept_only_the_largest_areas_have_their_gaps_named(tmp_path: P
 
 def test_every_term_has_its_unit_and_a_meaning() -> None:
     pytest.importorskip("mujoco")
-    from wildrobot.runtime.randomization_probe import READINGS
+    from wildrobot.simulation.randomization.probe import READINGS
 
     told = {reading.name: reading.unit for reading in READINGS}
     assert {name: "" if name == "random_yaw_zero" else u for name, u in told.items()} == {
@@ -185,7 +186,7 @@ def test_every_term_has_its_unit_and_a_meaning() -> None:
 
 
 def test_the_randomization_table_shows_ranges_and_what_is_off() -> None:
-    from wildrobot.config import to_dict
+    from wildrobot.core.config import to_dict
 
     terms = to_dict(FULL)
     assert preset_name(terms) == "full"

@@ -12,16 +12,16 @@ import pytest
 import torch
 from training_helpers import assert_same_state, comparable, leaves, tiny_config, tiny_runner
 
-from wildrobot.errors import UserError
+from wildrobot.core.errors import UserError
 from wildrobot.robot_description import RobotSpec
-from wildrobot.runtime.randomization import FULL
-from wildrobot.training.checkpoint import load_checkpoint, save_checkpoint
-from wildrobot.training.cloning import CloningConfig
-from wildrobot.training.curriculum import CurriculumConfig
-from wildrobot.training.governor import GovernorConfig
+from wildrobot.simulation.randomization.config import FULL
 from wildrobot.training.reference.dataset import ReferenceDataset
-from wildrobot.training.runner import Mix
+from wildrobot.training.rl.checkpoint import load_checkpoint, save_checkpoint
+from wildrobot.training.rl.cloning import CloningConfig
+from wildrobot.training.rl.governor import GovernorConfig
+from wildrobot.training.rl.runner import Mix
 from wildrobot.training.setup import make_runner
+from wildrobot.training.tasks.curriculum import CurriculumConfig
 from wildrobot.training.train import train
 
 

@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 from synthetic_walker import Walker, amass_arrays, write_bvh
 
+from wildrobot.core.rotations import quat_to_matrix, rotate
 from wildrobot.robot_description import load_robot
-from wildrobot.rotations import quat_to_matrix, rotate
-from wildrobot.training.reference.amass import load_amass
-from wildrobot.training.reference.bvh import load_bvh
+from wildrobot.training.reference.capture.amass import load_amass
+from wildrobot.training.reference.capture.bvh import load_bvh
+from wildrobot.training.reference.capture.human_motion import HumanMotion
+from wildrobot.training.reference.capture.retarget import Rejection, RetargetConfig, retarget
+from wildrobot.training.reference.capture.skeleton import find_body
 from wildrobot.training.reference.clip import PlannedClip
-from wildrobot.training.reference.human_motion import HumanMotion
-from wildrobot.training.reference.leg_ik import LegIK
-from wildrobot.training.reference.retarget import Rejection, RetargetConfig, retarget
-from wildrobot.training.reference.skeleton import find_body
-from wildrobot.training.reference.whole_body import WholeBody
+from wildrobot.training.reference.plan.leg_ik import LegIK
+from wildrobot.training.reference.plan.whole_body import WholeBody
 
 SPEC = load_robot()
 CALM = Walker(steps=12, step_length=0.16)

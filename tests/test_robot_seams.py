@@ -16,24 +16,24 @@ import pytest
 import yaml
 from heron_helpers import HERON, PRESET, changed, swap
 
-from wildrobot.errors import UserError
+from wildrobot.cli.make_run.make_run import MakeRunConfig, stages
+from wildrobot.core.errors import UserError
+from wildrobot.core.rotations import quat_from_rotvec, quat_multiply, quat_to_matrix, rotate
 from wildrobot.robot_description import RobotSpec, load_robot
 from wildrobot.robot_description.mujoco_model import compile_model
 from wildrobot.robot_description.spec import RobotConfig, ServoModel
-from wildrobot.rotations import quat_from_rotvec, quat_multiply, quat_to_matrix, rotate
-from wildrobot.runtime.estimator import StateEstimator
-from wildrobot.runtime.features import compute_features, feature_names, mirror_features
-from wildrobot.runtime.reel import Reel
+from wildrobot.runtime.control.safety import GUARDS
 from wildrobot.runtime.robots import RobotOptions, open_robot
-from wildrobot.runtime.safety import GUARDS
-from wildrobot.runtime.sensor_frame import SensorFrame
-from wildrobot.runtime.simulation import Simulation
-from wildrobot.training.evaluation import EvalConfig
-from wildrobot.training.film import choose
-from wildrobot.training.make_run import MakeRunConfig, stages
+from wildrobot.signal_path.estimator import StateEstimator
+from wildrobot.signal_path.features import compute_features, feature_names, mirror_features
+from wildrobot.signal_path.sensor_frame import SensorFrame
+from wildrobot.simulation.reel import Reel
+from wildrobot.simulation.simulation import Simulation
+from wildrobot.simulation.video import video_available
+from wildrobot.training.evaluation.evaluation import EvalConfig
+from wildrobot.training.evaluation.film import choose
 from wildrobot.training.preset import apply_preset
 from wildrobot.training.setup import TrainConfig, check_commands
-from wildrobot.video import video_available
 
 WILDROBOT = load_robot()
 

@@ -9,19 +9,19 @@ import numpy as np
 import pytest
 from heron_helpers import HERON, changed
 
-from wildrobot.errors import UserError
-from wildrobot.firmware_bridge.bus import Bus
+from wildrobot.core.errors import UserError
+from wildrobot.core.rotations import quat_from_rotvec, quat_multiply
+from wildrobot.firmware_bridge.bus.driver import Bus
+from wildrobot.firmware_bridge.bus.startup import check
 from wildrobot.firmware_bridge.calibration.endstops import find_offsets, pose_for
 from wildrobot.firmware_bridge.calibration.feet import check_feet
 from wildrobot.firmware_bridge.calibration.identify import describe_motion
 from wildrobot.firmware_bridge.calibration.imu_mount import find_mount, rotation_between
 from wildrobot.firmware_bridge.calibration.sampling import Sampler
-from wildrobot.firmware_bridge.startup import check
 from wildrobot.firmware_bridge.virtual.hands import VirtualHands
 from wildrobot.firmware_bridge.virtual.robot import Hidden, VirtualRobot
 from wildrobot.firmware_bridge.virtual.transport import VirtualTransport
 from wildrobot.robot_description import RobotSpec, load_robot
-from wildrobot.rotations import quat_from_rotvec, quat_multiply
 
 
 @pytest.fixture(scope="module")

@@ -13,16 +13,16 @@ import pytest
 from heron_helpers import HERON, PRESET, changed, swap
 from synthetic_walker import Walker, write_bvh
 
-from wildrobot.errors import UserError
+from wildrobot.core.errors import UserError
+from wildrobot.core.rotations import quat_from_rotvec, quat_to_matrix
 from wildrobot.robot_description import RobotSpec, load_robot
-from wildrobot.rotations import quat_from_rotvec, quat_to_matrix
-from wildrobot.runtime.simulation import Simulation
+from wildrobot.simulation.simulation import Simulation
 from wildrobot.training.preset import apply_preset
 from wildrobot.training.reference.build import BuildConfig, plan_clips
 from wildrobot.training.reference.clip import PlannedClip
-from wildrobot.training.reference.leg_ik import LegIK
-from wildrobot.training.reference.whole_body import WholeBody
-from wildrobot.training.tracking import _feet_width
+from wildrobot.training.reference.plan.leg_ik import LegIK
+from wildrobot.training.reference.plan.whole_body import WholeBody
+from wildrobot.training.tasks.tracking import _feet_width
 
 
 @pytest.fixture(scope="module")

@@ -18,17 +18,17 @@ import numpy as np
 import pytest
 from runtime_helpers import SPEC, SmallPolicy, frame_at, run_small_policy, use_small_policy
 
-from wildrobot.errors import UserError
-from wildrobot.files import file_sha256
-from wildrobot.rotations import quat_from_yaw
-from wildrobot.runtime import run
-from wildrobot.runtime.commands_input import FixedCommand, StopSignals
-from wildrobot.runtime.eventlog import read_log
-from wildrobot.runtime.figures import WalkFigures
-from wildrobot.runtime.keyboard_command import KeyboardCommand
-from wildrobot.runtime.lcm_types import CHANNEL_TYPES
+from wildrobot.core.errors import UserError
+from wildrobot.core.files import file_sha256
+from wildrobot.core.rotations import quat_from_yaw
+from wildrobot.runtime.commands.keyboard import KeyboardCommand
+from wildrobot.runtime.commands.source import FixedCommand, StopSignals
+from wildrobot.runtime.control import session as run
+from wildrobot.runtime.control.state_machine import State
+from wildrobot.runtime.logs.eventlog import read_log
 from wildrobot.runtime.robots import RobotOptions, open_robot
-from wildrobot.runtime.state_machine import State
+from wildrobot.runtime.telemetry.figures import WalkFigures
+from wildrobot.runtime.telemetry.lcm_types import CHANNEL_TYPES
 
 MS = 1_000_000
 
@@ -241,7 +241,7 @@ def test_a_policy_that_answers_nan_is_held_and_stopped_softly(
 def test_a_robot_that_lies_on_its_side_is_not_stood_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from wildrobot.runtime.simulation import Simulation
+    from wildrobot.simulation.simulation import Simulation
 
     def lying(self: Simulation, count: int) -> Any:
         qpos = np.tile(self.model.qpos0, (count, 1))
@@ -310,7 +310,7 @@ def test_real_time_is_kept_and_a_signal_stops_softly(tmp_path: Path, monkeypatch
 
 def test_help_is_fast_shows_examples_and_imports_neither_torch_nor_mujoco() -> None:
     script = (
-        "import sys, time\nfrom wildrobot.runtime.run import main\n"
+        "import sys, time\nfrom wildrobot.runtime.control.session import main\n"
         "try:\n    main(['--help'])\nexcept SystemExit as end:\n    code = end.code\n"
         "loaded = {'torch', 'mujoco'} & set(sys.modules)\n"
         "print(code, sorted(loaded), time.process_time(), file=sys.stderr)\n"
@@ -326,9 +326,10 @@ def test_help_is_fast_shows_examples_and_imports_neither_torch_nor_mujoco() -> N
 def test_the_runtime_imports_without_torch_and_mujoco() -> None:
     script = (
         "import sys\nsys.modules['torch'] = sys.modules['mujoco'] = None\n"
-        "import wildrobot.runtime.run, wildrobot.runtime.replay, wildrobot.runtime.controller\n"
-        "import wildrobot.runtime.publisher, wildrobot.runtime.commands_input, wildrobot.runtime.reel\n"
-        "import wildrobot.runtime.signal_path, wildrobot.runtime.robots\n"
+        "import wildrobot.runtime.control.session, wildrobot.runtime.logs.replay\n"
+        "import wildrobot.runtime.control.controller\n"
+        "import wildrobot.runtime.telemetry.publisher, wildrobot.runtime.commands.source, wildrobot.simulation.reel\n"
+        "import wildrobot.signal_path.path, wildrobot.runtime.robots\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
@@ -385,7 +386,7 @@ def test_a_missing_policy_is_named(tmp_path: Path) -> None:
 def test_without_rendering_the_run_goes_on_without_the_video(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from wildrobot import video
+    from wildrobot.simulation import video
 
     monkeypatch.setattr(video, "video_available", lambda: (False, "apt-get install -y libegl1"))
     flags = ("--speed", "0", "--duration", "0.5", "--video", str(tmp_path / "walk.mp4"))

@@ -13,13 +13,13 @@ import pytest
 from heron_helpers import HERON
 from runtime_helpers import SPEC, frame_at, no_health
 
-from wildrobot.errors import UserError
+from wildrobot.core.errors import UserError
+from wildrobot.core.rotations import quat_from_rotvec, quat_multiply, quat_to_matrix
 from wildrobot.robot_description import load_robot
 from wildrobot.robot_description.kinematics import Kinematics
 from wildrobot.robot_description.mjcf import read_mjcf
-from wildrobot.rotations import quat_from_rotvec, quat_multiply, quat_to_matrix
-from wildrobot.runtime.pelvis_tilt import PelvisTilt
-from wildrobot.runtime.safety import (
+from wildrobot.runtime.control.pelvis_tilt import PelvisTilt
+from wildrobot.runtime.control.safety import (
     COAST_TICKS,
     DEBOUNCE_TICKS,
     POLICY_UNTRUSTED,

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from runtime_helpers import SPEC, frame_at, no_health
 from wild_helpers import QUICK, Wild, wild_session, wild_tick
 
-from wildrobot.rotations import quat_from_rotvec, quat_multiply
-from wildrobot.runtime.commands_input import Command
-from wildrobot.runtime.safety import COAST_TICKS, DEBOUNCE_TICKS, Applied, SafetySupervisor
-from wildrobot.runtime.sensor_frame import SensorFrame
-from wildrobot.runtime.state_machine import Demand, Durations, State, StateMachine
+from wildrobot.core.rotations import quat_from_rotvec, quat_multiply
+from wildrobot.runtime.commands.source import Command
+from wildrobot.runtime.control.safety import COAST_TICKS, DEBOUNCE_TICKS, Applied, SafetySupervisor
+from wildrobot.runtime.control.state_machine import Demand, Durations, State, StateMachine
+from wildrobot.signal_path.sensor_frame import SensorFrame
 
 thorough = settings(max_examples=60, deadline=None, derandomize=True)
 few = settings(max_examples=20, deadline=None, derandomize=True)

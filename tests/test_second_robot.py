@@ -15,13 +15,13 @@ import numpy as np
 import pytest
 from dynamixel_helpers import Session, up
 
-from wildrobot import cli
-from wildrobot.errors import UserError
+from wildrobot.cli import main as cli
+from wildrobot.core.errors import UserError
 from wildrobot.firmware_bridge.virtual.robot import VirtualRobot
 from wildrobot.robot_description import RobotSpec, load_robot
-from wildrobot.runtime.policy import load_policy
-from wildrobot.runtime.state_machine import State
-from wildrobot.training.evaluation import EvalConfig, evaluate
+from wildrobot.runtime.control.state_machine import State
+from wildrobot.signal_path.policy import load_policy
+from wildrobot.training.evaluation.evaluation import EvalConfig, evaluate
 from wildrobot.training.reference.dataset import ReferenceDataset
 
 FOLDER = Path(__file__).parent / "robots" / "heron"

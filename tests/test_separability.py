@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from wildrobot.training.separability import feature_auc, logistic_auc
+from wildrobot.training.rl.separability import feature_auc, logistic_auc
 
 
 def brute_force_auc(a: Any, b: Any) -> float:

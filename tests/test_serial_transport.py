@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from wildrobot.errors import UserError
-from wildrobot.firmware_bridge import serial_transport
-from wildrobot.firmware_bridge.serial_transport import SerialTransport, choose_port, latency_timer_ms
-from wildrobot.firmware_bridge.transport import PortLost
+from wildrobot.core.errors import UserError
+from wildrobot.firmware_bridge.bus import serial_transport
+from wildrobot.firmware_bridge.bus.serial_transport import SerialTransport, choose_port, latency_timer_ms
+from wildrobot.firmware_bridge.bus.transport import PortLost
 
 BAUD = 1_000_000
 
@@ -174,7 +174,7 @@ def test_a_port_without_permission_is_refused_with_the_remedy(
 
 OPEN_AND_WAIT = """
 import sys
-from wildrobot.firmware_bridge.serial_transport import SerialTransport
+from wildrobot.firmware_bridge.bus.serial_transport import SerialTransport
 port = SerialTransport(sys.argv[1], 1000000)
 print("open", flush=True)
 sys.stdin.read()

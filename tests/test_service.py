@@ -19,8 +19,9 @@ from typing import Any
 import pytest
 from runtime_helpers import run_small_policy, write_small_onnx
 
-from wildrobot.errors import UserError
-from wildrobot.runtime import run, service
+from wildrobot.core.errors import UserError
+from wildrobot.runtime import service
+from wildrobot.runtime.control import session as run
 from wildrobot.runtime.robots.sim import SimRobot
 
 WATCHDOG_S = 0.4

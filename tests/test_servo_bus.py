@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from bus_helpers import BOARD, SPEC, Rig, lost, with_bus
 
-from wildrobot.firmware_bridge import control_table as table
 from wildrobot.firmware_bridge.board.driver import BoardSample
-from wildrobot.firmware_bridge.bus import BEHIND, BusError
-from wildrobot.firmware_bridge.control_table import HardwareError
-from wildrobot.firmware_bridge.protocol import ALERT
-from wildrobot.firmware_bridge.servo_bus import wire_time
+from wildrobot.firmware_bridge.bus import control_table as table
+from wildrobot.firmware_bridge.bus.control_table import HardwareError
+from wildrobot.firmware_bridge.bus.driver import BEHIND, BusError
+from wildrobot.firmware_bridge.bus.protocol import ALERT
+from wildrobot.firmware_bridge.bus.servo_bus import wire_time
 from wildrobot.firmware_bridge.virtual.faults import FlippedBits, Late, Overload, Short, Silent, Truncated
 
 PLAIN = pytest.mark.parametrize("plain", [False, True], ids=["fast", "plain"])

@@ -9,11 +9,11 @@ import mujoco
 import numpy as np
 import pytest
 
-from wildrobot.errors import UserError
+from wildrobot.core.errors import UserError
 from wildrobot.robot_description import load_robot
-from wildrobot.runtime.randomization import Randomization
-from wildrobot.runtime.simulation import Simulation
-from wildrobot.training.evaluation import SERVOS
+from wildrobot.simulation.randomization.config import Randomization
+from wildrobot.simulation.simulation import Simulation
+from wildrobot.training.evaluation.evaluation import SERVOS
 
 HAND_COMPUTED = {
     ("XM430-W350-T", 11.1): (3.7925, 4.4585),

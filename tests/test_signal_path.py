@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from wildrobot.errors import UserError
+from wildrobot.core.errors import UserError
 from wildrobot.robot_description import RobotSpec
-from wildrobot.runtime.action import joint_target
-from wildrobot.runtime.command import GaitClock, HeadingHold, is_moving
-from wildrobot.runtime.features import compute_features, feature_names, num_features
-from wildrobot.runtime.observation import default_layout, layout_from_dicts, layout_to_dicts, make_layout
-from wildrobot.runtime.randomization import BASIC
-from wildrobot.runtime.sensor_frame import SensorFrame
-from wildrobot.runtime.signal_path import Signal, SignalPath
-from wildrobot.runtime.simulation import Simulation
+from wildrobot.signal_path.action import joint_target
+from wildrobot.signal_path.command import GaitClock, HeadingHold, is_moving
+from wildrobot.signal_path.features import compute_features, feature_names, num_features
+from wildrobot.signal_path.observation import default_layout, layout_from_dicts, layout_to_dicts, make_layout
+from wildrobot.signal_path.path import Signal, SignalPath
+from wildrobot.signal_path.sensor_frame import SensorFrame
+from wildrobot.simulation.randomization.config import BASIC
+from wildrobot.simulation.simulation import Simulation
 
 WALK = np.array([0.3, 0.0])
 

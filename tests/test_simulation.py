@@ -12,9 +12,9 @@ import pytest
 
 from wildrobot.robot_description import RobotSpec
 from wildrobot.robot_description.mujoco_model import compile_model
-from wildrobot.runtime.randomization import BASIC, NOMINAL, Randomization
-from wildrobot.runtime.sensor_frame import SensorFrame
-from wildrobot.runtime.simulation import Simulation
+from wildrobot.signal_path.sensor_frame import SensorFrame
+from wildrobot.simulation.randomization.config import BASIC, NOMINAL, Randomization
+from wildrobot.simulation.simulation import Simulation
 
 LOUD = dataclasses.replace(BASIC, push_speed_m_s=0.3, push_interval_s=(0.05, 0.1))
 
@@ -312,7 +312,7 @@ def test_an_encoder_offset_is_measured_and_commanded_in_the_servo_s_own_zero(spe
 
 
 def test_a_foot_switch_has_hysteresis() -> None:
-    from wildrobot.runtime.sensor_frame import FootSwitches
+    from wildrobot.signal_path.sensor_frame import FootSwitches
 
     switch = FootSwitches(on_n=2.0, off_n=1.0, shape=(1,))
     readings = [float(switch.update(np.array([force]))[0]) for force in (0.0, 1.5, 2.1, 1.5, 0.9, 1.5)]

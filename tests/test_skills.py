@@ -15,16 +15,16 @@ import numpy as np
 import pytest
 from runtime_helpers import SPEC, SmallPolicy, run_small_policy, small_skill, write_small_onnx
 
-from wildrobot.errors import UserError
+from wildrobot.core.errors import UserError
 from wildrobot.runtime.bench import StillRobot
-from wildrobot.runtime.commands_input import Command, StopSignals
-from wildrobot.runtime.controller import STAGES, Controller
-from wildrobot.runtime.eventlog import read_log
-from wildrobot.runtime.lcm_types import CHANNEL_TYPES
-from wildrobot.runtime.policy import OnnxStyle
-from wildrobot.runtime.skills import Reloader, Skill, StyleMeter, load_skill
-from wildrobot.runtime.state_machine import State
-from wildrobot.runtime.timing import TickTimer
+from wildrobot.runtime.commands.source import Command, StopSignals
+from wildrobot.runtime.control.controller import STAGES, Controller
+from wildrobot.runtime.control.skills import Reloader, Skill, StyleMeter, load_skill
+from wildrobot.runtime.control.state_machine import State
+from wildrobot.runtime.control.timing import TickTimer
+from wildrobot.runtime.logs.eventlog import read_log
+from wildrobot.runtime.telemetry.lcm_types import CHANNEL_TYPES
+from wildrobot.signal_path.policy import OnnxStyle
 
 SHIPPED = Path(__file__).parents[1] / "policies" / "wildrobot_walk.onnx"
 
@@ -260,7 +260,7 @@ def test_style_is_judged_on_whole_windows_of_walking_only() -> None:
 def test_the_live_score_is_that_of_the_log_s_features(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from wildrobot.runtime import run
+    from wildrobot.runtime.control import session as run
 
     log = tmp_path / "walk.lcmlog"
     flags = ["--fast", "--no-lcm", "--speed", "0.3", "--duration", "1.5", "--log", str(log)]
@@ -315,7 +315,7 @@ def test_the_log_says_which_policies_there_were_and_which_was_in_charge(
 
 
 def test_every_policy_on_the_command_line_is_verified(tmp_path: Path) -> None:
-    from wildrobot.runtime import run
+    from wildrobot.runtime.control import session as run
 
     good, bad = write_small_onnx(tmp_path / "good.onnx"), tmp_path / "bad.onnx"
     bad.write_bytes(good.read_bytes()[:-100])

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from bus_helpers import BOARD, OLD, SPEC, with_bus
 
-from wildrobot.errors import UserError
-from wildrobot.firmware_bridge import control_table as table
-from wildrobot.firmware_bridge.bus import Bus
-from wildrobot.firmware_bridge.control_table import HardwareError, Register
-from wildrobot.firmware_bridge.protocol import Instruction
-from wildrobot.firmware_bridge.servo_bus import ServoBus
-from wildrobot.firmware_bridge.startup import Finding, check, expected_registers, prepare
+from wildrobot.core.errors import UserError
+from wildrobot.firmware_bridge.bus import control_table as table
+from wildrobot.firmware_bridge.bus.control_table import HardwareError, Register
+from wildrobot.firmware_bridge.bus.driver import Bus
+from wildrobot.firmware_bridge.bus.protocol import Instruction
+from wildrobot.firmware_bridge.bus.servo_bus import ServoBus
+from wildrobot.firmware_bridge.bus.startup import Finding, check, expected_registers, prepare
 from wildrobot.firmware_bridge.virtual.faults import (
     BrownOut,
     Fault,

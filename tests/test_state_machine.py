@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from runtime_helpers import SPEC
 
-from wildrobot.runtime.state_machine import CROUCH_DEPTH, Demand, Directive, State, StateMachine
+from wildrobot.runtime.control.state_machine import CROUCH_DEPTH, Demand, Directive, State, StateMachine
 
 HOME = SPEC.default_joint_pos[None]
 SAGGED = HOME * 1.2

@@ -28,25 +28,25 @@ from test_resume import Interrupted, check_resume, interrupted, set_from
 from test_simulation import check_randomization_is_drawn_afresh
 from training_helpers import tiny_runner, walking_environment
 
-from wildrobot.config import from_dict, to_dict
-from wildrobot.errors import UserError
+from wildrobot.core.config import from_dict, to_dict
+from wildrobot.core.errors import UserError
+from wildrobot.reports.run_page import build_page
 from wildrobot.robot_description import RobotSpec
-from wildrobot.runtime.observation import ObservationBuilder, default_layout
-from wildrobot.runtime.simulation import Simulation
-from wildrobot.runtime.window import FeatureWindow
-from wildrobot.training import evaluation
-from wildrobot.training.amp import AMP
-from wildrobot.training.environment import Environment
-from wildrobot.training.evaluation import EvalConfig, row_of, run_episodes
-from wildrobot.training.networks import SymmetricActor
-from wildrobot.training.ppo import PPO
+from wildrobot.signal_path.observation import ObservationBuilder, default_layout
+from wildrobot.signal_path.window import FeatureWindow
+from wildrobot.simulation.simulation import Simulation
+from wildrobot.training.evaluation import evaluation
+from wildrobot.training.evaluation.evaluation import EvalConfig, row_of, run_episodes
 from wildrobot.training.reference.build import BuildConfig
 from wildrobot.training.reference.clip import PlannedClip
 from wildrobot.training.reference.dataset import ReferenceDataset
-from wildrobot.training.reference.gait import GaitLibraryConfig, GaitPlanner, steady_gait
-from wildrobot.training.report import build_page
+from wildrobot.training.reference.plan.gait import GaitLibraryConfig, GaitPlanner, steady_gait
+from wildrobot.training.rl.amp import AMP
+from wildrobot.training.rl.networks import SymmetricActor
+from wildrobot.training.rl.ppo import PPO
 from wildrobot.training.setup import TrainConfig
-from wildrobot.training.walking import WalkingTask, WalkingWeights
+from wildrobot.training.tasks.environment import Environment
+from wildrobot.training.tasks.walking import WalkingTask, WalkingWeights
 
 
 def walking(
@@ -150,7 +150,7 @@ def check_normalisers_learn_raw_data() -> None:
 
 
 def test_trap_2_the_normaliser_learns_raw_data(monkeypatch: pytest.MonkeyPatch) -> None:
-    from wildrobot.training.networks import Normalizer
+    from wildrobot.training.rl.networks import Normalizer
 
     check_normalisers_learn_raw_data()
     learn = Normalizer.update

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from wildrobot import video
+from wildrobot.simulation import video
 
 available, reason = video.video_available()
 needs_rendering = pytest.mark.skipif(not available, reason=f"no rendering here: {reason}")

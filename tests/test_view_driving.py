@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from runtime_helpers import SPEC
 
-from wildrobot.runtime.lcm_types import velocity_command_t
+from wildrobot.runtime.telemetry.lcm_types import velocity_command_t
 from wildrobot.view.driving import HOLD_S, IDLE_S, URGENT_REPEATS, Driving
 
 SEND_S = 0.05

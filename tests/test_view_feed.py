@@ -17,9 +17,12 @@ from runtime_helpers import SPEC, frame_at
 
 pytest.importorskip("viser", reason="needs the extra 'view'")
 
+from wildrobot.core.rotations import quat_to_matrix
 from wildrobot.robot_description.mujoco_model import compile_model
-from wildrobot.rotations import quat_to_matrix
-from wildrobot.runtime.lcm_types import (
+from wildrobot.runtime.control.skills import load_skill
+from wildrobot.runtime.robots import RobotOptions
+from wildrobot.runtime.robots.sim import SimRobot
+from wildrobot.runtime.telemetry.lcm_types import (
     policy_state_t,
     robot_command_t,
     robot_event_t,
@@ -27,11 +30,8 @@ from wildrobot.runtime.lcm_types import (
     robot_state_t,
     run_configuration_t,
 )
-from wildrobot.runtime.messages import frame_to_message
-from wildrobot.runtime.robots import RobotOptions
-from wildrobot.runtime.robots.sim import SimRobot
-from wildrobot.runtime.sensor_frame import SensorFrame
-from wildrobot.runtime.skills import load_skill
+from wildrobot.runtime.telemetry.messages import frame_to_message
+from wildrobot.signal_path.sensor_frame import SensorFrame
 from wildrobot.view.feed import Feed
 from wildrobot.view.history import History
 from wildrobot.view.scene import ARROW_M_PER_M_S, RobotScene

@@ -21,7 +21,7 @@ from websockets.datastructures import Headers
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Origin, Subprotocol
 
-from wildrobot.errors import UserError
+from wildrobot.core.errors import UserError
 from wildrobot.view.guard import Guard
 from wildrobot.view.server import GuardedServer
 

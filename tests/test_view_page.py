@@ -29,10 +29,10 @@ from view_helpers import (
     until,
 )
 
-from wildrobot.errors import UserError
-from wildrobot.runtime import run
-from wildrobot.runtime.lcm_types import velocity_command_t
-from wildrobot.runtime.lcm_types.generate import find_lcm_tool
+from wildrobot.core.errors import UserError
+from wildrobot.runtime.control import session as run
+from wildrobot.runtime.telemetry.lcm_types import velocity_command_t
+from wildrobot.runtime.telemetry.lcm_types.generate import find_lcm_tool
 from wildrobot.view.driving import URGENT_EVERY_S, URGENT_REPEATS
 from wildrobot.view.looks import plots_width
 from wildrobot.view.plots import PLOTS

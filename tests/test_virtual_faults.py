@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from virtual_helpers import BOARD, SPEC, Host, bulk, sync_read, u16
 
-from wildrobot.errors import UserError
-from wildrobot.firmware_bridge import control_table as table
+from wildrobot.core.errors import UserError
 from wildrobot.firmware_bridge.board import control_table as board_table
 from wildrobot.firmware_bridge.board.driver import BoardSample
-from wildrobot.firmware_bridge.control_table import HardwareError
-from wildrobot.firmware_bridge.protocol import ALERT, BROADCAST_ID, Instruction, Packet, Parser, encode
-from wildrobot.firmware_bridge.transport import PortLost
+from wildrobot.firmware_bridge.bus import control_table as table
+from wildrobot.firmware_bridge.bus.control_table import HardwareError
+from wildrobot.firmware_bridge.bus.protocol import ALERT, BROADCAST_ID, Instruction, Packet, Parser, encode
+from wildrobot.firmware_bridge.bus.transport import PortLost
 from wildrobot.firmware_bridge.virtual import faults as f
 from wildrobot.firmware_bridge.virtual.fault_text import (
     BY_NAME,

@@ -20,10 +20,10 @@ import pytest
 import serial
 from virtual_helpers import SPEC
 
-from wildrobot.errors import UserError, run_main
-from wildrobot.files import alone_with
-from wildrobot.firmware_bridge.protocol import Instruction, Packet, Parser, encode
-from wildrobot.firmware_bridge.virtual import cli
+from wildrobot.cli import virtual_robot as cli
+from wildrobot.core.errors import UserError, run_main
+from wildrobot.core.files import alone_with
+from wildrobot.firmware_bridge.bus.protocol import Instruction, Packet, Parser, encode
 from wildrobot.firmware_bridge.virtual.faults import CableOut, Fault
 from wildrobot.firmware_bridge.virtual.lcm_types import CHANNEL, virtual_robot_truth_t
 from wildrobot.firmware_bridge.virtual.lcm_types.generate import PACKAGE, SOURCES, generate

@@ -10,19 +10,19 @@ import numpy as np
 import pytest
 from virtual_helpers import BOARD, SPEC, Host, bulk, home_counts, sync_read, u16
 
-from wildrobot.errors import UserError
-from wildrobot.firmware_bridge import control_table as table
-from wildrobot.firmware_bridge.board.driver import BoardSample
-from wildrobot.firmware_bridge.protocol import BROADCAST_ID, FastReply, Instruction, encode
-from wildrobot.firmware_bridge.virtual.physics import Physics
-from wildrobot.firmware_bridge.virtual.robot import Hidden, VirtualRobot
-from wildrobot.firmware_bridge.virtual.transport import VirtualTransport
-from wildrobot.rotations import (
+from wildrobot.core.errors import UserError
+from wildrobot.core.rotations import (
     quat_conjugate,
     quat_from_rotvec,
     quat_multiply,
     quat_to_matrix,
 )
+from wildrobot.firmware_bridge.board.driver import BoardSample
+from wildrobot.firmware_bridge.bus import control_table as table
+from wildrobot.firmware_bridge.bus.protocol import BROADCAST_ID, FastReply, Instruction, encode
+from wildrobot.firmware_bridge.virtual.physics import Physics
+from wildrobot.firmware_bridge.virtual.robot import Hidden, VirtualRobot
+from wildrobot.firmware_bridge.virtual.transport import VirtualTransport
 
 IDS = SPEC.servo_ids
 BLOCKS = [(BOARD, 128, 34), *((i, 132, 4) for i in IDS)]

@@ -11,7 +11,7 @@ import dynamixel_sdk as sdk
 import pytest
 from virtual_helpers import BOARD, SPEC, home_counts
 
-from wildrobot.firmware_bridge import control_table as table
+from wildrobot.firmware_bridge.bus import control_table as table
 
 IDS = SPEC.servo_ids
 GOAL, POSITION = table.GOAL_POSITION.address, table.PRESENT_POSITION.address

@@ -8,9 +8,9 @@ from itertools import pairwise
 import pytest
 from virtual_helpers import MS, Bench, bulk, servo, sync_read, u16
 
-from wildrobot.firmware_bridge import control_table as table
-from wildrobot.firmware_bridge.control_table import HardwareError, OperatingMode, Register
-from wildrobot.firmware_bridge.protocol import ALERT, BROADCAST_ID, Error, Instruction, Packet, encode
+from wildrobot.firmware_bridge.bus import control_table as table
+from wildrobot.firmware_bridge.bus.control_table import HardwareError, OperatingMode, Register
+from wildrobot.firmware_bridge.bus.protocol import ALERT, BROADCAST_ID, Error, Instruction, Packet, encode
 
 COUNT = 2 * math.pi / 4096
 

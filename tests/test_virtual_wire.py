@@ -7,8 +7,8 @@ import random
 import pytest
 from virtual_helpers import MS, Bench, bulk, servo, sync_read, u16
 
-from wildrobot.firmware_bridge import control_table as table
-from wildrobot.firmware_bridge.protocol import (
+from wildrobot.firmware_bridge.bus import control_table as table
+from wildrobot.firmware_bridge.bus.protocol import (
     BROADCAST_ID,
     FastReply,
     Instruction,

@@ -8,7 +8,7 @@ from dynamixel_helpers import SPEC, Session, up
 
 from wildrobot.firmware_bridge.virtual.faults import CableOut
 from wildrobot.firmware_bridge.virtual.robot import Hidden, VirtualRobot
-from wildrobot.runtime.state_machine import State
+from wildrobot.runtime.control.state_machine import State
 
 
 def test_it_walks_at_the_speed_asked_with_one_read_and_one_write_per_tick() -> None:

@@ -11,9 +11,9 @@ import pytest
 from training_helpers import walking_environment
 
 from wildrobot.robot_description import RobotSpec
-from wildrobot.runtime.simulation import Truth
-from wildrobot.training.environment import Moment, motion_of
+from wildrobot.simulation.simulation import Truth
 from wildrobot.training.reference.dataset import ReferenceDataset
+from wildrobot.training.tasks.environment import Moment, motion_of
 
 
 @pytest.mark.parametrize("speed", [0.0, 0.2])

@@ -19,14 +19,14 @@ def no_correction(obs: Any) -> Any:
 
 def tiny_config(**changes: Any) -> Any:
     """A training run of eight robots that fall, time out and are pushed within a few ticks."""
-    from wildrobot.runtime.randomization import BASIC
-    from wildrobot.training.amp import AMPConfig
-    from wildrobot.training.best import SelectionConfig
-    from wildrobot.training.cloning import CloningConfig
-    from wildrobot.training.governor import GovernorConfig
-    from wildrobot.training.ppo import PPOConfig
+    from wildrobot.simulation.randomization.config import BASIC
+    from wildrobot.training.evaluation.best import SelectionConfig
+    from wildrobot.training.rl.amp import AMPConfig
+    from wildrobot.training.rl.cloning import CloningConfig
+    from wildrobot.training.rl.governor import GovernorConfig
+    from wildrobot.training.rl.ppo import PPOConfig
     from wildrobot.training.setup import TrainConfig
-    from wildrobot.training.walking import WalkingConfig
+    from wildrobot.training.tasks.walking import WalkingConfig
 
     fields: dict[str, Any] = {
         "num_envs": 8,
@@ -67,10 +67,10 @@ def walking_environment(
     spec: RobotSpec, reference: Any, rows: int = 4, frames: int = 2, episode_s: float = 20.0, **changes: Any
 ) -> Any:
     """Robots under the walking task, without noise; `changes` are fields of WalkingConfig."""
-    from wildrobot.runtime.observation import default_layout
-    from wildrobot.runtime.simulation import Simulation
-    from wildrobot.training.environment import Environment
-    from wildrobot.training.walking import WalkingConfig, WalkingTask
+    from wildrobot.signal_path.observation import default_layout
+    from wildrobot.simulation.simulation import Simulation
+    from wildrobot.training.tasks.environment import Environment
+    from wildrobot.training.tasks.walking import WalkingConfig, WalkingTask
 
     sim = Simulation(spec, rows, seed=1, threads=1)
     task = WalkingTask(spec, sim, reference, WalkingConfig(**changes), seed=2)

@@ -22,7 +22,7 @@ import lcm
 import numpy as np
 import pytest
 
-from wildrobot.runtime.lcm_types import CHANNEL_TYPES, velocity_command_t
+from wildrobot.runtime.telemetry.lcm_types import CHANNEL_TYPES, velocity_command_t
 from wildrobot.view.driving import URGENT_EVERY_S, URGENT_REPEATS
 
 POLICY = Path(__file__).resolve().parents[1] / "policies" / "wildrobot_walk.onnx"

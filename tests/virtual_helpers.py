@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from wildrobot.config import from_dict
-from wildrobot.firmware_bridge import control_table as table
-from wildrobot.firmware_bridge.control_table import Register
-from wildrobot.firmware_bridge.protocol import BROADCAST_ID, Instruction, Packet, Parser, encode
+from wildrobot.core.config import from_dict
+from wildrobot.firmware_bridge.bus import control_table as table
+from wildrobot.firmware_bridge.bus.control_table import Register
+from wildrobot.firmware_bridge.bus.protocol import BROADCAST_ID, Instruction, Packet, Parser, encode
 from wildrobot.firmware_bridge.virtual.device import Device
 from wildrobot.firmware_bridge.virtual.robot import VirtualRobot
 from wildrobot.firmware_bridge.virtual.servo import Servo, ServoOptions

@@ -11,13 +11,13 @@ import numpy as np
 from runtime_helpers import SPEC, SmallPolicy, frame_at
 from session_helpers import LoopSession
 
-from wildrobot.runtime.commands_input import Command
-from wildrobot.runtime.loop import NS_PER_S, SteppedClock
-from wildrobot.runtime.safety import Health
-from wildrobot.runtime.sensor_frame import SensorFrame
-from wildrobot.runtime.signal_path import SignalPath
-from wildrobot.runtime.skills import Skill
-from wildrobot.runtime.state_machine import Durations, State, StateMachine
+from wildrobot.runtime.commands.source import Command
+from wildrobot.runtime.control.loop import NS_PER_S, SteppedClock
+from wildrobot.runtime.control.safety import Health
+from wildrobot.runtime.control.skills import Skill
+from wildrobot.runtime.control.state_machine import Durations, State, StateMachine
+from wildrobot.signal_path.path import SignalPath
+from wildrobot.signal_path.sensor_frame import SensorFrame
 
 QUICK = Durations(
     limp=0.2, stand_up=0.2, torque_ramp=0.1, settle=0.04, halt=0.1, crouch=0.2, release=0.1, estop_release=0.06

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from wildrobot.cli import wildrobot_script
+from wildrobot.cli.main import wildrobot_script
 
 if __name__ == "__main__":
     sys.exit(wildrobot_script())

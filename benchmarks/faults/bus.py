@@ -13,10 +13,10 @@ import numpy as np
 from dynamixel_helpers import SPEC, Session, up
 
 from faults.case import FALLS, STOPS, STRIDE_S, WALKS, Case, Result, Watch, follow
-from wildrobot.firmware_bridge import control_table as table
+from wildrobot.firmware_bridge.bus import control_table as table
 from wildrobot.firmware_bridge.virtual import faults as f
 from wildrobot.firmware_bridge.virtual.faults import Fault
-from wildrobot.runtime.state_machine import State
+from wildrobot.runtime.control.state_machine import State
 
 
 def _knee(kind: type[Fault], **values: Any) -> Callable[[float], Fault]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from session_helpers import SPEC, LoopSession
 
-from wildrobot.runtime.state_machine import State
+from wildrobot.runtime.control.state_machine import State
 
 NAMED_WITHIN_S = 0.2
 STRIDE_S = 0.72

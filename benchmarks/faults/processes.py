@@ -29,7 +29,7 @@ from process_helpers import (
 )
 
 from faults.case import FALLS, STOPS, WALKS, Case, Result
-from wildrobot.runtime.eventlog import read_log
+from wildrobot.runtime.logs.eventlog import read_log
 
 LETS_GO, HOLDS = "lets go at once", "holds where it is"
 TRIES = 3
@@ -41,7 +41,7 @@ import signal, sys, time
 real, real_ns, step, way = time.time, time.time_ns, [0], int(sys.argv[1])
 time.time, time.time_ns = lambda: real() + step[0], lambda: real_ns() + step[0] * 10**9
 signal.signal(signal.SIGUSR2, lambda *_: step.__setitem__(0, way * {CLOCK_STEP_S}))
-from wildrobot.cli import wildrobot_script
+from wildrobot.cli.main import wildrobot_script
 sys.argv[:2] = ["wildrobot"]
 sys.exit(wildrobot_script())
 """

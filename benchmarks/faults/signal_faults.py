@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from session_helpers import FreeRobot
 
-from wildrobot.runtime.sensor_frame import SensorFrame, hold_invalid
+from wildrobot.signal_path.sensor_frame import SensorFrame, hold_invalid
 
 MEASURED = (
     "time_s", "joint_position", "joint_velocity", "joint_time_s", "imu_quaternion", "imu_angular_velocity",

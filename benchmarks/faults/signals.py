@@ -30,9 +30,9 @@ from faults.signal_faults import (
     Swapped,
     WrongAnswer,
 )
-from wildrobot.runtime.commands_input import FixedCommand
-from wildrobot.runtime.skills import load_skill
-from wildrobot.runtime.state_machine import State
+from wildrobot.runtime.commands.source import FixedCommand
+from wildrobot.runtime.control.skills import load_skill
+from wildrobot.runtime.control.state_machine import State
 
 
 def _fault(kind: Callable[..., Fault], **values: Any) -> Callable[[float], Fault]:

@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 
 from wildrobot.robot_description import load_robot
 from wildrobot.robot_description.mujoco_model import compile_model
-from wildrobot.runtime.command import GaitClock, HeadingHold
-from wildrobot.runtime.simulation import Truth
-from wildrobot.training.environment import Moment, Motion, motion_of
+from wildrobot.signal_path.command import GaitClock, HeadingHold
+from wildrobot.simulation.simulation import Truth
 from wildrobot.training.reference.dataset import ReferenceDataset
-from wildrobot.training.walking import WalkingConfig, WalkingTask
+from wildrobot.training.tasks.environment import Moment, Motion, motion_of
+from wildrobot.training.tasks.walking import WalkingConfig, WalkingTask
 
 Array = NDArray[np.float64]
 FRESH, GOING_ON = np.ones(1, dtype=bool), np.zeros(1, dtype=bool)

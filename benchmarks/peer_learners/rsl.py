@@ -19,9 +19,9 @@ from rsl_rl.runners import OnPolicyRunner
 from tensordict import TensorDict
 
 from wildrobot.robot_description import RobotSpec
-from wildrobot.training.environment import Environment, Step
 from wildrobot.training.reference.dataset import ReferenceDataset
 from wildrobot.training.setup import TrainConfig, make_environment
+from wildrobot.training.tasks.environment import Environment, Step
 
 
 class Adapter(VecEnv):  # type: ignore[misc]

@@ -23,7 +23,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import SubprocVecEnv, VecNormalize
 
 from wildrobot.training.setup import TrainConfig
-from wildrobot.training.walking import WalkingConfig
+from wildrobot.training.tasks.walking import WalkingConfig
 
 NEVER = sys.maxsize
 TICKS = 300

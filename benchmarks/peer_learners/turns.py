@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from wildrobot.pages.charts import thin
+from wildrobot.reports.elements.charts import thin
 
 POINTS = 60
 """Of a learning curve in the output: means over so many groups of iterations."""

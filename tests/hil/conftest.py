@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from wildrobot.firmware_bridge.bus import Bus
-from wildrobot.firmware_bridge.serial_transport import SerialTransport
-from wildrobot.firmware_bridge.transport import Transport
+from wildrobot.firmware_bridge.bus.driver import Bus
+from wildrobot.firmware_bridge.bus.serial_transport import SerialTransport
+from wildrobot.firmware_bridge.bus.transport import Transport
 from wildrobot.firmware_bridge.virtual.robot import VirtualRobot
 from wildrobot.firmware_bridge.virtual.transport import VirtualTransport
 from wildrobot.robot_description import RobotSpec, load_robot
-from wildrobot.runtime.loop import NS_PER_S, DeadlineClock
-from wildrobot.runtime.playback import Player
+from wildrobot.runtime.control.loop import NS_PER_S, DeadlineClock
+from wildrobot.runtime.logs.playback import Player
 from wildrobot.runtime.robots.dynamixel import DynamixelRobot
 
 

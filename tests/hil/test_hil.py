@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from wildrobot.firmware_bridge import control_table as table
-from wildrobot.firmware_bridge.startup import check
+from wildrobot.core.rotations import quat_from_rotvec
+from wildrobot.firmware_bridge.bus import control_table as table
+from wildrobot.firmware_bridge.bus.startup import check
 from wildrobot.robot_description import load_robot
-from wildrobot.rotations import quat_from_rotvec
-from wildrobot.runtime.estimator import StateEstimator
-from wildrobot.runtime.playback import ease, joint_figures, logged_targets
+from wildrobot.runtime.logs.playback import ease, joint_figures, logged_targets
+from wildrobot.signal_path.estimator import StateEstimator
 
 from . import bounds
 
@@ -133,7 +133,7 @@ def test_gravity_follows_the_robot_s_tilt(rig: Rig, words: str, axis: int, sign:
 @pytest.fixture(scope="session")
 def walk(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Targets of a simulated walk, from its log."""
-    from wildrobot.runtime import run
+    from wildrobot.runtime.control import session as run
 
     log = tmp_path_factory.mktemp("walk") / "walk.lcmlog"
     flags = ["--robot", "sim", "--fast", "--no-lcm", "--duration", "4", "--log", str(log)]

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from wildrobot.errors import UserError
+from wildrobot.core.errors import UserError
 from wildrobot.robot_description import RobotSpec
-from wildrobot.runtime.command import COMMAND_NAMES
-from wildrobot.runtime.contract import METADATA_KEY
-from wildrobot.runtime.observation import Layout
+from wildrobot.signal_path.command import COMMAND_NAMES
+from wildrobot.signal_path.contract import METADATA_KEY
+from wildrobot.signal_path.observation import Layout
 
 GOLDEN_VECTORS = 8
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import onnx
 
-from wildrobot.errors import UserError
+from wildrobot.core.errors import UserError
+from wildrobot.core.files import atomic_write
 from wildrobot.export.contract import add_metadata, read_json
-from wildrobot.files import atomic_write
-from wildrobot.runtime.contract import METADATA_KEY
-from wildrobot.runtime.policy import OnnxPolicy
+from wildrobot.signal_path.contract import METADATA_KEY
+from wildrobot.signal_path.policy import OnnxPolicy
 
 
 def evaluation_of(run: Path, network: str, policy: Path) -> tuple[dict[str, Any] | None, tuple[str, ...]]:

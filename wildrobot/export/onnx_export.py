@@ -13,16 +13,16 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn.utils.parametrize import remove_parametrizations
 
-from wildrobot.errors import UserError
+from wildrobot.core.errors import UserError
 from wildrobot.robot_description import RobotSpec
-from wildrobot.runtime.features import num_features
-from wildrobot.runtime.observation import Layout
-from wildrobot.runtime.policy import open_session
-from wildrobot.runtime.randomization import FULL
-from wildrobot.runtime.signal_path import SignalPath
-from wildrobot.runtime.simulation import Simulation
-from wildrobot.runtime.window import FeatureWindow
-from wildrobot.training.networks import Discriminator, SymmetricActor
+from wildrobot.signal_path.features import num_features
+from wildrobot.signal_path.observation import Layout
+from wildrobot.signal_path.path import SignalPath
+from wildrobot.signal_path.policy import open_session
+from wildrobot.signal_path.window import FeatureWindow
+from wildrobot.simulation.randomization.config import FULL
+from wildrobot.simulation.simulation import Simulation
+from wildrobot.training.rl.networks import Discriminator, SymmetricActor
 
 Floats = NDArray[np.float32]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from wildrobot.errors import UserError
+from wildrobot.core.errors import UserError
 from wildrobot.robot_description.kinematics import Kinematics
 from wildrobot.robot_description.mirror import MirrorMap
 from wildrobot.robot_description.mjcf import BodyTree

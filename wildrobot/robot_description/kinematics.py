@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from array_api_compat import device
 
-from wildrobot.arrays import array_namespace
+from wildrobot.core.arrays import array_namespace
 from wildrobot.robot_description.mjcf import BodyTree
 
 _IDENTITY = np.eye(3)

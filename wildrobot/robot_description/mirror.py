@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from wildrobot.errors import UserError
+from wildrobot.core.errors import UserError
 from wildrobot.robot_description.mjcf import BodyTree
 
 _REFLECT = np.diag([1.0, -1.0, 1.0])

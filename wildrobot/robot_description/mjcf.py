@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from wildrobot.errors import UserError
+from wildrobot.core.errors import UserError
 
 Array = NDArray[np.float64]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import mujoco
 
-from wildrobot.errors import UserError
+from wildrobot.core.errors import UserError
 from wildrobot.robot_description.body_checks import foot_geoms
 from wildrobot.robot_description.spec import RobotSpec
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from wildrobot.arrays import array_namespace
+from wildrobot.core.arrays import array_namespace
 from wildrobot.robot_description.mjcf import BodyTree
 
 

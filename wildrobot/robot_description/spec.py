@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wildrobot.config import from_dict, load_config, load_yaml, to_dict
-from wildrobot.errors import UserError
+from wildrobot.core.config import from_dict, load_config, load_yaml, to_dict
+from wildrobot.core.errors import UserError
 from wildrobot.robot_description.body_checks import check_feet, check_places, check_sides
 from wildrobot.robot_description.kinematics import Kinematics
 from wildrobot.robot_description.legs import JointRole, LegGeometry, derive_roles, leg_geometry

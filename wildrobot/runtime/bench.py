@@ -14,18 +14,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wildrobot.files import write_text
+from wildrobot.core.files import write_text
+from wildrobot.core.rotations import quat_to_matrix, rotate_inverse
 from wildrobot.robot_description import RobotSpec
-from wildrobot.rotations import quat_to_matrix, rotate_inverse
-from wildrobot.runtime.commands_input import FixedCommand, StopSignals
-from wildrobot.runtime.figures import histogram_rows, print_rows
-from wildrobot.runtime.safety import Health
-from wildrobot.runtime.sensor_frame import SensorFrame
-from wildrobot.runtime.telemetry import Telemetry, lcm_url
+from wildrobot.runtime.commands.source import FixedCommand, StopSignals
+from wildrobot.runtime.control.safety import Health
+from wildrobot.runtime.telemetry.figures import histogram_rows, print_rows
+from wildrobot.runtime.telemetry.telemetry import Telemetry, lcm_url
+from wildrobot.signal_path.sensor_frame import SensorFrame
 
 if TYPE_CHECKING:
-    from wildrobot.runtime.run_options import RunOptions
-    from wildrobot.runtime.skills import Skill
+    from wildrobot.cli.run import RunOptions
+    from wildrobot.runtime.control.skills import Skill
 
 DURATION_S = 20.0
 WIRE_MS = 8.0
@@ -124,8 +124,8 @@ def run_ticks(
     spec: RobotSpec, skills: Sequence[Skill], options: RunOptions, log: Path, duration: float
 ) -> tuple[dict[str, Any], list[str], bool]:
     """The loop of a real run on a robot that stands still; figures, rights that were refused, whether LCM is there."""
-    from wildrobot.runtime.run import assemble, drive, summary
-    from wildrobot.runtime.timing import Usage
+    from wildrobot.runtime.control.session import assemble, drive, summary
+    from wildrobot.runtime.control.timing import Usage
 
     telemetry = Telemetry(log, None if options.no_lcm else lcm_url(options.lcm_url), quiet=True)
     with StopSignals() as signals:

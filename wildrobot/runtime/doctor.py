@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from wildrobot.errors import UserError
+from wildrobot.core.errors import UserError
 
 if TYPE_CHECKING:
+    from wildrobot.firmware_bridge.bus.startup import Finding
+    from wildrobot.firmware_bridge.bus.transport import Transport
     from wildrobot.firmware_bridge.calibration.hands import Hands
-    from wildrobot.firmware_bridge.startup import Finding
-    from wildrobot.firmware_bridge.transport import Transport
     from wildrobot.robot_description import RobotSpec
 
 EXAMPLES = """Look at port, bus, servos, sensor board, this computer, a policy and a gamepad; every line is ok,
@@ -75,7 +75,7 @@ def run(options: DoctorOptions) -> int:
     Raises:
         UserError: options that cannot work.
     """
-    from wildrobot.firmware_bridge.bus_checks import check_port
+    from wildrobot.firmware_bridge.bus.checks import check_port
     from wildrobot.robot_description import load_robot
 
     for path in (options.policy, options.calibration, options.robot_file):
@@ -104,11 +104,11 @@ def run(options: DoctorOptions) -> int:
 
 
 def _look_at_bus(options: DoctorOptions, spec: RobotSpec, report: Report) -> None:
-    from wildrobot.firmware_bridge.bus import BusError
+    from wildrobot.firmware_bridge.bus.driver import BusError
+    from wildrobot.firmware_bridge.bus.serial_transport import SerialTransport, choose_port
+    from wildrobot.firmware_bridge.bus.startup import Finding
+    from wildrobot.firmware_bridge.bus.transport import PortLost
     from wildrobot.firmware_bridge.calibration.hands import PersonHands
-    from wildrobot.firmware_bridge.serial_transport import SerialTransport, choose_port
-    from wildrobot.firmware_bridge.startup import Finding
-    from wildrobot.firmware_bridge.transport import PortLost
 
     try:
         transport = SerialTransport(choose_port(options.port), spec.config.bus.baud)
@@ -134,10 +134,10 @@ def examine(
         UserError: a measurement by hand stays unclear.
         BusError, PortLost: the bus is gone.
     """
-    from wildrobot.firmware_bridge.bus_checks import check_bus
+    from wildrobot.firmware_bridge.bus.checks import check_bus
+    from wildrobot.firmware_bridge.bus.presence import patient_bus
+    from wildrobot.firmware_bridge.bus.startup import repair
     from wildrobot.firmware_bridge.calibration.diagnosis import diagnose
-    from wildrobot.firmware_bridge.presence import patient_bus
-    from wildrobot.firmware_bridge.startup import repair
 
     bus = patient_bus(transport)
     findings = check_bus(bus, spec)
@@ -156,9 +156,9 @@ def examine(
 
 def check_computer(lcm_url: str | None) -> list[Finding]:
     """Real-time rights and LCM."""
-    from wildrobot.firmware_bridge.startup import Finding
-    from wildrobot.runtime import telemetry
-    from wildrobot.runtime.loop import realtime
+    from wildrobot.firmware_bridge.bus.startup import Finding
+    from wildrobot.runtime.control.loop import realtime
+    from wildrobot.runtime.telemetry import telemetry
 
     with realtime() as refused:
         pass
@@ -185,8 +185,8 @@ def check_computer(lcm_url: str | None) -> list[Finding]:
 
 def check_policy(path: Path, spec: RobotSpec) -> list[Finding]:
     """Contract and golden vectors of a policy."""
-    from wildrobot.firmware_bridge.startup import Finding
-    from wildrobot.runtime.policy import OnnxPolicy
+    from wildrobot.firmware_bridge.bus.startup import Finding
+    from wildrobot.signal_path.policy import OnnxPolicy
 
     try:
         policy = OnnxPolicy(path, spec)
@@ -200,9 +200,9 @@ def check_policy(path: Path, spec: RobotSpec) -> list[Finding]:
 
 def check_gamepad(device: Path | None = None) -> list[Finding]:
     """Whether there is a gamepad, which of its buttons do what, and whether one of them is stuck."""
-    from wildrobot.firmware_bridge.startup import Finding
-    from wildrobot.runtime.gamepad.evdev import BUS_BLUETOOTH
-    from wildrobot.runtime.gamepad.finder import PadFinder
+    from wildrobot.firmware_bridge.bus.startup import Finding
+    from wildrobot.runtime.commands.gamepad.evdev import BUS_BLUETOOTH
+    from wildrobot.runtime.commands.gamepad.finder import PadFinder
 
     try:
         pad = PadFinder(device).look()

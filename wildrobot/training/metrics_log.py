@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from wildrobot.files import write_text
+from wildrobot.core.files import write_text
 
 
 class MetricsLog:

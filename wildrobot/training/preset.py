@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, TypeVar
 
-from wildrobot.config import from_dict, load_yaml
-from wildrobot.errors import UserError
+from wildrobot.core.config import from_dict, load_yaml
+from wildrobot.core.errors import UserError
 
 T = TypeVar("T")
 PRESETS = Path(__file__).parent / "presets"

@@ -11,27 +11,27 @@ import torch
 import tyro
 from numpy.typing import NDArray
 
-from wildrobot.config import check_least
-from wildrobot.errors import UserError
+from wildrobot.core.config import check_least
+from wildrobot.core.errors import UserError
 from wildrobot.robot_description import RobotSpec
 from wildrobot.robot_description.mirror import joined
-from wildrobot.runtime.features import feature_mirror
-from wildrobot.runtime.observation import DEFAULT_FRAMES, make_layout
-from wildrobot.runtime.randomization import FULL, Randomization
-from wildrobot.runtime.simulation import Simulation
-from wildrobot.runtime.window import windows_of
-from wildrobot.training.amp import AMP, AMPConfig
-from wildrobot.training.best import SelectionConfig
-from wildrobot.training.cloning import CloningConfig, demonstration
-from wildrobot.training.curriculum import CurriculumConfig
-from wildrobot.training.device import Device, learning_device
-from wildrobot.training.environment import Environment
-from wildrobot.training.networks import Critic, SymmetricActor, mirror_tensors
-from wildrobot.training.ppo import PPO, PPOConfig
-from wildrobot.training.processes import Processes
+from wildrobot.signal_path.features import feature_mirror
+from wildrobot.signal_path.observation import DEFAULT_FRAMES, make_layout
+from wildrobot.signal_path.window import windows_of
+from wildrobot.simulation.randomization.config import FULL, Randomization
+from wildrobot.simulation.simulation import Simulation
+from wildrobot.training.evaluation.best import SelectionConfig
 from wildrobot.training.reference.dataset import ReferenceDataset
-from wildrobot.training.runner import Mix, Runner
-from wildrobot.training.walking import WalkingConfig, WalkingTask
+from wildrobot.training.rl.amp import AMP, AMPConfig
+from wildrobot.training.rl.cloning import CloningConfig, demonstration
+from wildrobot.training.rl.device import Device, learning_device
+from wildrobot.training.rl.distributed import Processes
+from wildrobot.training.rl.networks import Critic, SymmetricActor, mirror_tensors
+from wildrobot.training.rl.ppo import PPO, PPOConfig
+from wildrobot.training.rl.runner import Mix, Runner
+from wildrobot.training.tasks.curriculum import CurriculumConfig
+from wildrobot.training.tasks.environment import Environment
+from wildrobot.training.tasks.walking import WalkingConfig, WalkingTask
 
 ROLLOUT_STEPS, ROLLOUT_SAMPLES = 24, 24 * 512
 """Fewest control ticks and samples of an iteration, unless told: how often a network learns must be worth its calls."""

@@ -18,23 +18,23 @@ import tyro
 import yaml
 from rich.console import Console
 
-from wildrobot.config import load_config, to_dict
-from wildrobot.errors import UserError, run_main
-from wildrobot.files import alone_with, write_text
+from wildrobot.core.config import load_config, to_dict
+from wildrobot.core.errors import UserError, run_main
+from wildrobot.core.files import alone_with, write_text
+from wildrobot.core.progress import Bar
+from wildrobot.core.stop import StopRequest
 from wildrobot.robot_description import RobotSpec, load_robot
-from wildrobot.runtime.observation import layout_to_dicts
-from wildrobot.training.best import Selection
-from wildrobot.training.checkpoint import load_checkpoint, save_checkpoint
-from wildrobot.training.cloning import fit
+from wildrobot.signal_path.observation import layout_to_dicts
+from wildrobot.training.evaluation.best import Selection
 from wildrobot.training.metrics_log import MetricsLog
-from wildrobot.training.parity import check_parity
 from wildrobot.training.preset import apply_preset
-from wildrobot.training.processes import Processes, threads_of_each, together
-from wildrobot.training.progress import Bar
 from wildrobot.training.reference.dataset import ReferenceDataset
-from wildrobot.training.runner import Runner
+from wildrobot.training.reference.parity import check_parity
+from wildrobot.training.rl.checkpoint import load_checkpoint, save_checkpoint
+from wildrobot.training.rl.cloning import fit
+from wildrobot.training.rl.distributed import Processes, threads_of_each, together
+from wildrobot.training.rl.runner import Runner
 from wildrobot.training.setup import TrainConfig, make_runner
-from wildrobot.training.stop import StopRequest
 
 
 def environment_info(processes: int = 1) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from wildrobot.robot_description import RobotSpec
-from wildrobot.runtime.lcm_types import velocity_command_t
+from wildrobot.runtime.telemetry.lcm_types import velocity_command_t
 
 SEND_HZ = 20.0
 """Twice what the robot needs before its own time limit stops it."""

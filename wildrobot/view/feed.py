@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from wildrobot.errors import UserError
+from wildrobot.core.errors import UserError
+from wildrobot.core.rotations import wrap_angle
 from wildrobot.robot_description import RobotSpec
 from wildrobot.robot_description.spec import DEFAULT_ROBOT
-from wildrobot.rotations import wrap_angle
-from wildrobot.runtime.lcm_types import CHANNEL_TYPES
-from wildrobot.runtime.messages import frame_from_message
+from wildrobot.runtime.telemetry.lcm_types import CHANNEL_TYPES
+from wildrobot.runtime.telemetry.messages import frame_from_message
 from wildrobot.view.history import History
 from wildrobot.view.track import PelvisTrack, Pose
 

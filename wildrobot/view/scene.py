@@ -12,9 +12,9 @@ import viser
 from mjviser.conversions import group_geoms_by_visual_compat, merge_geoms
 from numpy.typing import NDArray
 
+from wildrobot.core.rotations import quat_from_yaw, rotate_heading
 from wildrobot.robot_description import RobotSpec
 from wildrobot.robot_description.mujoco_model import compile_model
-from wildrobot.rotations import quat_from_yaw, rotate_heading
 from wildrobot.view.track import Pose
 
 Array = NDArray[np.float64]

@@ -17,7 +17,7 @@ from viser._messages import GuiSetPanelWidthMessage
 from websockets.datastructures import Headers
 from websockets.http11 import Response
 
-from wildrobot.errors import UserError
+from wildrobot.core.errors import UserError
 from wildrobot.view.guard import Guard
 
 Answers = Callable[[Any, Any], Response | None]

@@ -8,7 +8,7 @@ import sys
 import threading
 from pathlib import Path
 
-from wildrobot.errors import UserError
+from wildrobot.core.errors import UserError
 
 
 class Simulation:

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from wildrobot.core.rotations import quat_from_yaw, quat_to_matrix, rotate_heading
 from wildrobot.robot_description import RobotSpec
-from wildrobot.rotations import quat_from_yaw, quat_to_matrix, rotate_heading
-from wildrobot.runtime.estimator import Estimate, StateEstimator
-from wildrobot.runtime.sensor_frame import SensorFrame, hold_invalid
+from wildrobot.signal_path.estimator import Estimate, StateEstimator
+from wildrobot.signal_path.sensor_frame import SensorFrame, hold_invalid
 
 GAP_S = 0.5
 """A longer gap, or a step back, in the robot's clock is another run: the track starts again at the origin."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wildrobot.firmware_bridge.control_table import Register
+from wildrobot.firmware_bridge.bus.control_table import Register
 
 MODEL_NUMBER = Register("model_number", 0, 2, writable=False)
 MODEL_INFORMATION = Register("model_information", 2, 4, writable=False)

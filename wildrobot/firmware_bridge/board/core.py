@@ -13,10 +13,10 @@ import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from wildrobot.errors import UserError
-from wildrobot.files import atomic_write
+from wildrobot.core.errors import UserError
+from wildrobot.core.files import atomic_write
 from wildrobot.firmware_bridge.board import control_table as table
-from wildrobot.firmware_bridge.control_table import BAUD_RATES, Register
+from wildrobot.firmware_bridge.bus.control_table import BAUD_RATES, Register
 
 FIRMWARE = Path(__file__).resolve().parent / "firmware"
 """Sources of the firmware: core, Arduino layer, C++ tests, Makefile."""

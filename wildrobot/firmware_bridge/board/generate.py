@@ -17,8 +17,8 @@ from typing import Any
 
 import yaml
 
-from wildrobot.errors import UserError, run_main
-from wildrobot.files import write_text
+from wildrobot.core.errors import UserError, run_main
+from wildrobot.core.files import write_text
 
 FOLDER = Path(__file__).resolve().parent
 SOURCE = FOLDER / "control_table.yaml"
@@ -174,7 +174,7 @@ def module(entries: Sequence[Entry], sample: tuple[int, int]) -> str:
         "",
         "from __future__ import annotations",
         "",
-        "from wildrobot.firmware_bridge.control_table import Register",
+        "from wildrobot.firmware_bridge.bus.control_table import Register",
         "",
     ]
     for entry in entries:

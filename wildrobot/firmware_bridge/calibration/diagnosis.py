@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wildrobot.firmware_bridge import control_table as table
-from wildrobot.firmware_bridge.bus import Bus
+from wildrobot.firmware_bridge.bus import control_table as table
+from wildrobot.firmware_bridge.bus.driver import Bus
+from wildrobot.firmware_bridge.bus.startup import Finding
 from wildrobot.firmware_bridge.calibration.feet import check_feet
 from wildrobot.firmware_bridge.calibration.hands import Hands, LetGo, TakePose
 from wildrobot.firmware_bridge.calibration.imu_mount import AGREE_RAD, find_mount, rotation_between
@@ -21,7 +22,6 @@ from wildrobot.firmware_bridge.calibration.measures import (
     require_ready,
 )
 from wildrobot.firmware_bridge.calibration.sampling import Sampler, resting_counts
-from wildrobot.firmware_bridge.startup import Finding
 from wildrobot.robot_description import RobotSpec
 
 Array = NDArray[np.float64]

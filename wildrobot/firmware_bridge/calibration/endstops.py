@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from wildrobot.errors import UserError
-from wildrobot.firmware_bridge import control_table as table
-from wildrobot.firmware_bridge.bus import Bus, BusError
+from wildrobot.core.errors import UserError
+from wildrobot.firmware_bridge.bus import control_table as table
+from wildrobot.firmware_bridge.bus.driver import Bus, BusError
+from wildrobot.firmware_bridge.bus.transport import PortLost
 from wildrobot.firmware_bridge.calibration.sampling import PERIOD_S, Sample, Sampler
-from wildrobot.firmware_bridge.transport import PortLost
 from wildrobot.robot_description import RobotSpec
 
 Array = NDArray[np.float64]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from wildrobot.errors import UserError
+from wildrobot.core.errors import UserError
 
 
 @dataclass(frozen=True)

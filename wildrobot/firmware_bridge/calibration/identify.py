@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from wildrobot.errors import UserError
-from wildrobot.firmware_bridge import control_table as table
+from wildrobot.core.errors import UserError
+from wildrobot.firmware_bridge.bus import control_table as table
 from wildrobot.firmware_bridge.calibration.hands import Hands, MoveJoint
 from wildrobot.firmware_bridge.calibration.sampling import Sample, Sampler
 from wildrobot.robot_description import RobotSpec

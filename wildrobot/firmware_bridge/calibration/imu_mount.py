@@ -14,14 +14,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from wildrobot.errors import UserError
+from wildrobot.core.errors import UserError
+from wildrobot.core.rotations import quat_conjugate, quat_multiply, quat_to_matrix, rotvec_between
 from wildrobot.firmware_bridge.board.driver import BoardSample
-from wildrobot.firmware_bridge.bus import Bus
+from wildrobot.firmware_bridge.bus.driver import Bus
 from wildrobot.firmware_bridge.calibration.endstops import EndStops
 from wildrobot.firmware_bridge.calibration.hands import Hands, PitchNoseDown
 from wildrobot.firmware_bridge.calibration.sampling import Sample
 from wildrobot.robot_description import RobotSpec
-from wildrobot.rotations import quat_conjugate, quat_multiply, quat_to_matrix, rotvec_between
 
 Array = NDArray[np.float64]
 AGREE_RAD = math.radians(1.0)

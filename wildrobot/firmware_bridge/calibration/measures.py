@@ -10,17 +10,17 @@ from typing import Any, Literal
 import numpy as np
 import yaml
 
-from wildrobot import files
-from wildrobot.errors import UserError
-from wildrobot.firmware_bridge import control_table as table
-from wildrobot.firmware_bridge.bus import Bus
+from wildrobot.core import files
+from wildrobot.core.errors import UserError
+from wildrobot.firmware_bridge.bus import control_table as table
+from wildrobot.firmware_bridge.bus.driver import Bus
+from wildrobot.firmware_bridge.bus.startup import check
 from wildrobot.firmware_bridge.calibration.endstops import find_offsets
 from wildrobot.firmware_bridge.calibration.feet import check_feet
 from wildrobot.firmware_bridge.calibration.hands import Hands
 from wildrobot.firmware_bridge.calibration.identify import identify
 from wildrobot.firmware_bridge.calibration.imu_mount import find_mount, rotation_between
 from wildrobot.firmware_bridge.calibration.sampling import Sampler
-from wildrobot.firmware_bridge.startup import check
 from wildrobot.robot_description.spec import RobotSpec
 
 Step = Literal["identify", "offsets", "imu", "feet"]

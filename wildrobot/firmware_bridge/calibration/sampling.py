@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from wildrobot.errors import UserError
-from wildrobot.firmware_bridge import control_table as table
+from wildrobot.core.errors import UserError
 from wildrobot.firmware_bridge.board import control_table as board_table
 from wildrobot.firmware_bridge.board.driver import BoardSample
-from wildrobot.firmware_bridge.bus import BEHIND, Bus
+from wildrobot.firmware_bridge.bus import control_table as table
+from wildrobot.firmware_bridge.bus.driver import BEHIND, Bus
 
 Array = NDArray[np.float64]
 PERIOD_S = 0.02

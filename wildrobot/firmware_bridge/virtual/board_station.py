@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wildrobot.firmware_bridge.board.driver import FOOT_INPUTS
-from wildrobot.firmware_bridge.protocol import Packet
+from wildrobot.firmware_bridge.bus.protocol import Packet
 from wildrobot.firmware_bridge.virtual.device import Reply
 from wildrobot.firmware_bridge.virtual.wire import Ear
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
-from wildrobot.firmware_bridge.protocol import (
+from wildrobot.firmware_bridge.bus.protocol import (
     ALERT,
     BROADCAST_ID,
     HEADER,

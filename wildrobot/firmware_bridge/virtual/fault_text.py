@@ -14,8 +14,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from wildrobot.config import load_yaml
-from wildrobot.errors import UserError
+from wildrobot.core.config import load_yaml
+from wildrobot.core.errors import UserError
 from wildrobot.firmware_bridge.virtual.faults import FAULTS, Fault, Target
 
 BY_NAME = {kind.name: kind for kind in FAULTS}

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from wildrobot.errors import UserError
-from wildrobot.firmware_bridge import control_table as table
-from wildrobot.firmware_bridge.control_table import HardwareError
+from wildrobot.core.errors import UserError
+from wildrobot.firmware_bridge.bus import control_table as table
+from wildrobot.firmware_bridge.bus.control_table import HardwareError
 
 if TYPE_CHECKING:
     from wildrobot.firmware_bridge.virtual.robot import VirtualRobot

@@ -14,7 +14,8 @@ from typing import IO
 
 import numpy as np
 
-from wildrobot.errors import UserError
+from wildrobot.core.errors import UserError
+from wildrobot.core.rotations import quat_from_rotvec
 from wildrobot.firmware_bridge.calibration.hands import (
     LetGo,
     MoveJoint,
@@ -25,7 +26,6 @@ from wildrobot.firmware_bridge.calibration.hands import (
 )
 from wildrobot.firmware_bridge.virtual.fault_text import parse_fault
 from wildrobot.firmware_bridge.virtual.robot import VirtualRobot
-from wildrobot.rotations import quat_from_rotvec
 
 MOVE_S = 1.2
 """There and back."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 
-from wildrobot.firmware_bridge.control_table import (
+from wildrobot.firmware_bridge.bus.control_table import (
     CENTRE_COUNT,
     COUNTS_PER_TURN,
     FULL_PWM,

@@ -15,10 +15,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from wildrobot.firmware_bridge.virtual.board_station import ImuSample
-from wildrobot.robot_description import RobotSpec
-from wildrobot.robot_description.mujoco_model import compile_model
-from wildrobot.rotations import (
+from wildrobot.core.rotations import (
     quat_from_rotvec,
     quat_from_yaw,
     quat_multiply,
@@ -26,6 +23,9 @@ from wildrobot.rotations import (
     rotate_inverse,
     rotvec_between,
 )
+from wildrobot.firmware_bridge.virtual.board_station import ImuSample
+from wildrobot.robot_description import RobotSpec
+from wildrobot.robot_description.mujoco_model import compile_model
 
 Array = NDArray[np.float64]
 Start = Literal["stand", "limp", "lying"]

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from wildrobot.errors import UserError
+from wildrobot.core.errors import UserError
 from wildrobot.firmware_bridge.virtual.robot import VirtualRobot
 
 BEHIND_NS = 20_000_000

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from wildrobot.firmware_bridge import control_table as table
-from wildrobot.firmware_bridge.control_table import Register
+from wildrobot.firmware_bridge.bus import control_table as table
+from wildrobot.firmware_bridge.bus.control_table import Register
 
 INDIRECT_ADDRESSES = tuple(
     Register(f"indirect_address_{i + 1}", table.INDIRECT_ADDRESS + 2 * i, 2)

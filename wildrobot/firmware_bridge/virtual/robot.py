@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from wildrobot.errors import UserError
-from wildrobot.firmware_bridge import control_table as table
+from wildrobot.core.errors import UserError
+from wildrobot.core.rotations import quat_from_rotvec, quat_multiply
 from wildrobot.firmware_bridge.board.driver import FOOT_INPUTS
-from wildrobot.firmware_bridge.startup import position_limits
+from wildrobot.firmware_bridge.bus import control_table as table
+from wildrobot.firmware_bridge.bus.startup import position_limits
 from wildrobot.firmware_bridge.virtual.board_station import BoardStation, Core, ImuSample
 from wildrobot.firmware_bridge.virtual.faults import Fault, FaultSchedule, Target
 from wildrobot.firmware_bridge.virtual.servo import Servo, ServoOptions
 from wildrobot.firmware_bridge.virtual.wire import DeviceStation, Line, Station, Wire
 from wildrobot.robot_description import RobotSpec
-from wildrobot.rotations import quat_from_rotvec, quat_multiply
 
 if TYPE_CHECKING:
     from wildrobot.firmware_bridge.virtual.physics import Start, Truth

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from wildrobot.firmware_bridge import control_table as table
-from wildrobot.firmware_bridge.control_table import HardwareError, OperatingMode, Register
-from wildrobot.firmware_bridge.protocol import Error, Instruction
+from wildrobot.firmware_bridge.bus import control_table as table
+from wildrobot.firmware_bridge.bus.control_table import HardwareError, OperatingMode, Register
+from wildrobot.firmware_bridge.bus.protocol import Error, Instruction
 from wildrobot.firmware_bridge.virtual.device import Device
 from wildrobot.firmware_bridge.virtual.motor import Motor
 from wildrobot.firmware_bridge.virtual.registers import (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wildrobot.firmware_bridge.transport import PortLost
+from wildrobot.firmware_bridge.bus.transport import PortLost
 from wildrobot.firmware_bridge.virtual.robot import VirtualRobot
 
 

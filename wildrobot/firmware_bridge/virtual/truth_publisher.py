@@ -6,7 +6,7 @@ import os
 import time
 from typing import Any
 
-from wildrobot.errors import UserError
+from wildrobot.core.errors import UserError
 from wildrobot.firmware_bridge.virtual.lcm_types import CHANNEL, virtual_robot_truth_t
 from wildrobot.firmware_bridge.virtual.robot import VirtualRobot
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from wildrobot.firmware_bridge.protocol import (
+from wildrobot.firmware_bridge.bus.protocol import (
     HEADER,
     Instruction,
     Packet,

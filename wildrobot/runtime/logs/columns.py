@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from wildrobot.runtime.eventlog import Event, read_log
 from wildrobot.runtime.logs.decoding import decode
+from wildrobot.runtime.logs.eventlog import Event, read_log
 
 Array = NDArray[np.float64]
 

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from wildrobot.errors import UserError
+from wildrobot.core.errors import UserError
 from wildrobot.robot_description import RobotSpec
-from wildrobot.runtime.features import feature_names
 from wildrobot.runtime.logs.decoding import observation_names, read_messages
-from wildrobot.runtime.messages import frame_from_message
-from wildrobot.runtime.sensor_frame import SensorFrame
-from wildrobot.runtime.signal_path import SignalPath
+from wildrobot.runtime.telemetry.messages import frame_from_message
+from wildrobot.signal_path.features import feature_names
+from wildrobot.signal_path.path import SignalPath
+from wildrobot.signal_path.sensor_frame import SensorFrame
 
 
 @dataclass(frozen=True)

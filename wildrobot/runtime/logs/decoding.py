@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wildrobot.errors import UserError
-from wildrobot.runtime.eventlog import Damage, read_log
-from wildrobot.runtime.lcm_types import CHANNEL_TYPES
+from wildrobot.core.errors import UserError
+from wildrobot.runtime.logs.eventlog import Damage, read_log
+from wildrobot.runtime.telemetry.lcm_types import CHANNEL_TYPES
 
 if TYPE_CHECKING:
-    from wildrobot.runtime.observation import Layout
+    from wildrobot.signal_path.observation import Layout
 
 BY_JOINT = (
     "joint_position", "joint_velocity", "joint_time_s", "joint_valid", "action", "joint_target",
@@ -85,7 +85,7 @@ class ElementNames:
     """Names of the values in a message's lists, as a `run_configuration` gives them."""
 
     def __init__(self, configuration: Any | None) -> None:
-        from wildrobot.runtime.observation import layout_from_dicts
+        from wildrobot.signal_path.observation import layout_from_dicts
 
         content = json.loads(configuration.json) if configuration is not None else {}
         joints, axes = content.get("joint_names", ()), ("x", "y", "z")

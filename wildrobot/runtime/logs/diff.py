@@ -10,11 +10,11 @@ from typing import Annotated, Any
 import numpy as np
 import tyro
 
-from wildrobot.errors import UserError
-from wildrobot.files import is_stdout, write_json
-from wildrobot.runtime.eventlog import Damage
-from wildrobot.runtime.lcm_types import CHANNEL_TYPES
+from wildrobot.core.errors import UserError
+from wildrobot.core.files import is_stdout, write_json
 from wildrobot.runtime.logs.decoding import ElementNames, read_messages
+from wildrobot.runtime.logs.eventlog import Damage
+from wildrobot.runtime.telemetry.lcm_types import CHANNEL_TYPES
 
 DESCRIPTION = """Say in which tick and field two logs differ first, and how far every field differs.
 

@@ -11,10 +11,10 @@ from typing import Any
 from mcap.writer import Writer
 
 from wildrobot import __version__
-from wildrobot.errors import UserError
-from wildrobot.files import atomic_write
-from wildrobot.runtime.lcm_types import CHANNEL_TYPES
+from wildrobot.core.errors import UserError
+from wildrobot.core.files import atomic_write
 from wildrobot.runtime.logs.decoding import ElementNames, is_array, type_name
+from wildrobot.runtime.telemetry.lcm_types import CHANNEL_TYPES
 
 _TYPES = {
     "int8_t": "integer",

@@ -10,10 +10,10 @@ from typing import Any
 import pyarrow
 import pyarrow.parquet
 
-from wildrobot.errors import UserError
-from wildrobot.files import atomic_write
-from wildrobot.runtime.lcm_types import CHANNEL_TYPES
+from wildrobot.core.errors import UserError
+from wildrobot.core.files import atomic_write
 from wildrobot.runtime.logs.decoding import ElementNames, is_array, type_name
+from wildrobot.runtime.telemetry.lcm_types import CHANNEL_TYPES
 
 ROWS_AT_ONCE = 3000
 """In memory, and in a row group: a minute of ticks."""

@@ -13,8 +13,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from wildrobot.errors import UserError
-from wildrobot.runtime.eventlog import Event, LogWriter, find_parts, part_path
+from wildrobot.core.errors import UserError
+from wildrobot.runtime.logs.eventlog import Event, LogWriter, find_parts, part_path
 
 SYNC_EVERY_S = 0.25
 """Between the beginnings of two syncs: with a disk that takes as long for one, a loss of power costs half a second."""

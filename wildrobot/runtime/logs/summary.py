@@ -10,10 +10,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from wildrobot.errors import UserError
-from wildrobot.runtime.eventlog import Damage, Event, log_parts, read_log
-from wildrobot.runtime.lcm_types import CHANNEL_TYPES, robot_event_t
+from wildrobot.core.errors import UserError
 from wildrobot.runtime.logs.decoding import decode
+from wildrobot.runtime.logs.eventlog import Damage, Event, log_parts, read_log
+from wildrobot.runtime.telemetry.lcm_types import CHANNEL_TYPES, robot_event_t
 
 MOST_EVENTS = 1000
 """Kept whole; beyond, they are counted."""

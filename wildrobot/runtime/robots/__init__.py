@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from wildrobot.errors import UserError
+from wildrobot.core.errors import UserError
 from wildrobot.robot_description import RobotSpec
-from wildrobot.runtime.safety import Health
-from wildrobot.runtime.sensor_frame import SensorFrame
+from wildrobot.runtime.control.safety import Health
+from wildrobot.signal_path.sensor_frame import SensorFrame
 
 ROBOTS = ("sim", "dynamixel")
 
@@ -66,8 +66,8 @@ def open_robot(name: str, spec: RobotSpec, options: RobotOptions) -> Robot:
 
         return SimRobot(spec, options)
     if name == "dynamixel":
-        from wildrobot.firmware_bridge.serial_transport import SerialTransport, choose_port
-        from wildrobot.firmware_bridge.transport import PortLost
+        from wildrobot.firmware_bridge.bus.serial_transport import SerialTransport, choose_port
+        from wildrobot.firmware_bridge.bus.transport import PortLost
         from wildrobot.runtime.robots.dynamixel import DynamixelRobot
 
         transport = SerialTransport(choose_port(options.port), spec.config.bus.baud)

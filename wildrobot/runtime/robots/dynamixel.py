@@ -7,18 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from wildrobot.errors import UserError
-from wildrobot.firmware_bridge import control_table as table
+from wildrobot.core.errors import UserError
 from wildrobot.firmware_bridge.board import control_table as board_table
 from wildrobot.firmware_bridge.board.driver import BoardSample, FreshnessTracker
-from wildrobot.firmware_bridge.bus import BEHIND, Bus
-from wildrobot.firmware_bridge.control_table import describe_hardware_error
-from wildrobot.firmware_bridge.servo_bus import TickSamples
-from wildrobot.firmware_bridge.startup import prepare
-from wildrobot.firmware_bridge.transport import PortLost, Transport
+from wildrobot.firmware_bridge.bus import control_table as table
+from wildrobot.firmware_bridge.bus.control_table import describe_hardware_error
+from wildrobot.firmware_bridge.bus.driver import BEHIND, Bus
+from wildrobot.firmware_bridge.bus.servo_bus import TickSamples
+from wildrobot.firmware_bridge.bus.startup import prepare
+from wildrobot.firmware_bridge.bus.transport import PortLost, Transport
 from wildrobot.robot_description import RobotSpec
-from wildrobot.runtime.safety import Health
-from wildrobot.runtime.sensor_frame import FootSwitches, SensorFrame
+from wildrobot.runtime.control.safety import Health
+from wildrobot.signal_path.sensor_frame import FootSwitches, SensorFrame
 
 NS = 1e-9
 PLAUSIBLE_MARGIN_RAD = 0.35

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from wildrobot.robot_description import RobotSpec
-from wildrobot.runtime.randomization import FULL, NOMINAL
+from wildrobot.runtime.control.safety import Health
 from wildrobot.runtime.robots import RobotOptions
-from wildrobot.runtime.safety import Health
-from wildrobot.runtime.sensor_frame import SensorFrame
-from wildrobot.runtime.simulation import Simulation, Truth
+from wildrobot.signal_path.sensor_frame import SensorFrame
+from wildrobot.simulation.randomization.config import FULL, NOMINAL
+from wildrobot.simulation.simulation import Simulation, Truth
 
 
 class SimRobot:

@@ -14,18 +14,18 @@ import numpy as np
 import tyro
 from rich.console import Console
 
-from wildrobot.config import to_dict
-from wildrobot.errors import UserError, run_main
-from wildrobot.files import alone_with, write_text
+from wildrobot.core.config import to_dict
+from wildrobot.core.errors import UserError, run_main
+from wildrobot.core.files import alone_with, write_text
 from wildrobot.robot_description import RobotSpec, load_robot
-from wildrobot.training.device import Device
 from wildrobot.training.preset import apply_preset
+from wildrobot.training.reference.capture.scaling import RetargetConfig
 from wildrobot.training.reference.clip import PlannedClip
 from wildrobot.training.reference.dataset import ReferenceDataset
-from wildrobot.training.reference.gait import GaitLibraryConfig, build_gait_library
-from wildrobot.training.reference.record import record
-from wildrobot.training.reference.scaling import RetargetConfig
-from wildrobot.training.reference.track import TrackConfig, train_tracker
+from wildrobot.training.reference.execute.record import record
+from wildrobot.training.reference.execute.track import TrackConfig, train_tracker
+from wildrobot.training.reference.plan.gait import GaitLibraryConfig, build_gait_library
+from wildrobot.training.rl.device import Device
 
 EPILOG = """examples:
   wildrobot reference build                                  # the generated gait library
@@ -69,9 +69,9 @@ def plan_clips(spec: RobotSpec, config: BuildConfig) -> tuple[list[PlannedClip],
     clips: list[PlannedClip] = []
     rejected: list[dict[str, Any]] = []
     if config.bvh or config.amass:
-        from wildrobot.training.reference.amass import load_amass
-        from wildrobot.training.reference.bvh import load_bvh
-        from wildrobot.training.reference.retarget import retarget
+        from wildrobot.training.reference.capture.amass import load_amass
+        from wildrobot.training.reference.capture.bvh import load_bvh
+        from wildrobot.training.reference.capture.retarget import retarget
 
         for loader, paths in ((load_bvh, config.bvh), (load_amass, config.amass)):
             for path in paths:

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wildrobot.errors import UserError
-from wildrobot.files import atomic_write
+from wildrobot.core.errors import UserError
+from wildrobot.core.files import atomic_write
 from wildrobot.robot_description import RobotSpec
-from wildrobot.runtime.features import feature_names
-from wildrobot.runtime.window import windows_of
+from wildrobot.signal_path.features import feature_names
+from wildrobot.signal_path.window import windows_of
 
 FORMAT = "wildrobot-reference-1"
 SENSOR_FIELDS = (

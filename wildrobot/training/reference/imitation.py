@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wildrobot.errors import UserError
+from wildrobot.core.errors import UserError
 from wildrobot.training.reference.dataset import ReferenceDataset
 
 PHASES = 20

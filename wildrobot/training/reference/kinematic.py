@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from wildrobot.config import from_dict
-from wildrobot.errors import UserError
+from wildrobot.core.config import from_dict
+from wildrobot.core.errors import UserError
+from wildrobot.core.rotations import heading_split, quat_to_matrix, rotate_heading
 from wildrobot.robot_description import RobotSpec
-from wildrobot.rotations import heading_split, quat_to_matrix, rotate_heading
-from wildrobot.runtime.estimator import Estimate
-from wildrobot.runtime.features import compute_features
-from wildrobot.runtime.sensor_frame import SensorFrame
-from wildrobot.runtime.window import windows_of
+from wildrobot.signal_path.estimator import Estimate
+from wildrobot.signal_path.features import compute_features
+from wildrobot.signal_path.sensor_frame import SensorFrame
+from wildrobot.signal_path.window import windows_of
 from wildrobot.training.reference.build import BuildConfig, plan_clips
 from wildrobot.training.reference.clip import PlannedClip
 from wildrobot.training.reference.dataset import ReferenceDataset
-from wildrobot.training.tracking import unroll
+from wildrobot.training.tasks.tracking import unroll
 
 
 def kinematic_features(spec: RobotSpec, clip: PlannedClip) -> np.ndarray:

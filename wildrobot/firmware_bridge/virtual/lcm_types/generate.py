@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from wildrobot.errors import UserError
+from wildrobot.core.errors import UserError
 
 SOURCES = Path(__file__).parent
 PACKAGE = "wildrobot_lcm"

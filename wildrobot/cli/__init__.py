@@ -1,0 +1,1 @@
+"""The command line: one module per sub-command, with its options, its printing and its exit codes."""

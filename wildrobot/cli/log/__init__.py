@@ -1,0 +1,1 @@
+"""`wildrobot log`: what recorded runs hold."""

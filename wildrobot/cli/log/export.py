@@ -1,0 +1,76 @@
+"""`wildrobot log export`: a log as parquet or MCAP, for the programs that people plot with."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from wildrobot.core.errors import UserError
+from wildrobot.runtime.logs.decoding import decode
+from wildrobot.runtime.logs.eventlog import read_log
+from wildrobot.runtime.telemetry.lcm_types import CHANNEL_TYPES
+
+DESCRIPTION = """Write a log as MCAP or parquet. Needs: pip install 'wildrobot[log]'
+
+examples:
+  wildrobot log export walk.lcmlog --out walk.mcap
+  wildrobot log export walk.lcmlog --out walk_parquet
+  wildrobot log export walk.lcmlog --out walk_parquet --channels robot_state policy_state
+
+A name that ends in .mcap is one MCAP file: JSON messages with a JSON schema for every channel, which Foxglove opens
+(robot_state.joint_position.left_knee_pitch). Any other name is a folder with a parquet file for every channel and a
+column for every value (joint_position.left_knee_pitch). Both keep LCM's field names, units and frames."""
+
+
+@dataclass
+class ExportOptions:
+    """What to write, and where."""
+
+    log: tyro.conf.Positional[Path]
+    """Log of `wildrobot-run --log` or of lcm-logger."""
+    out: Annotated[Path, tyro.conf.arg(metavar="FILE.mcap|FOLDER")]
+    """MCAP file, or folder of parquet files."""
+    channels: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME [NAME ...]")] = tuple(CHANNEL_TYPES)
+    """Channels to write; all unless told."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit code."""
+    options = tyro.cli(ExportOptions, args=None if argv is None else list(argv), description=DESCRIPTION)
+    unknown = [name for name in options.channels if name not in CHANNEL_TYPES]
+    if unknown:
+        raise UserError(f"there is no channel {unknown[0]}. Known: {', '.join(CHANNEL_TYPES)}.")
+    module = "mcap_file" if options.out.suffix == ".mcap" else "parquet"
+    try:
+        write = importlib.import_module(f"wildrobot.runtime.logs.{module}").write
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"'{options.out}' needs the Python package '{error.name}', which is not installed. "
+            "Install it with: pip install 'wildrobot[log]'"
+        ) from error
+    counts = write(options.out, exported(options.log, options.channels), options.channels)
+    print(f"{options.out}: {', '.join(f'{name} {count}' for name, count in counts.items())}")
+    return 0
+
+
+def exported(path: Path, channels: Sequence[str]) -> Iterator[tuple[str, int, Any]]:
+    """(channel, time us, message) of the channels asked for and, for the names of values, of run_configuration.
+
+    A message of another layout is left out; the first of each channel is told.
+    """
+    told: set[str] = set()
+    for event in read_log(path):
+        if event.channel not in channels and event.channel != "run_configuration":
+            continue
+        try:
+            yield event.channel, event.timestamp_us, decode(path, event.channel, event.data)
+        except UserError as error:
+            if event.channel not in told:
+                print(f"warning: left out: {error}", file=sys.stderr)
+            told.add(event.channel)

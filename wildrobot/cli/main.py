@@ -1,0 +1,271 @@
+"""The command line: `wildrobot` and its sub-commands, `wildrobot-run` and `train`.
+
+Only the module of the chosen sub-command is imported, so that help and the runtime start fast and need
+neither torch nor mujoco.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from wildrobot import __version__
+from wildrobot.core.errors import EXIT_BAD_INPUT, UserError, run_main
+
+
+@dataclass(frozen=True)
+class Command:
+    """A sub-command: the words that name it, its entry function, and what the overview says of it."""
+
+    words: tuple[str, ...]
+    module: str
+    summary: str
+    example: str
+    extra: str = ""
+    """Optional dependencies it needs (an extra of the package); empty: the base install does."""
+
+    @property
+    def name(self) -> str:
+        return " ".join(self.words)
+
+
+COMMANDS = (
+    Command(
+        ("reference", "build"),
+        "wildrobot.training.reference.build",
+        "plan a motion library (gaits or motion capture), execute it in simulation, keep what is good",
+        "wildrobot reference build --preset quick",
+        "train",
+    ),
+    Command(
+        ("reference", "show"),
+        "wildrobot.cli.reference.show",
+        "print the clips of a reference with their figures; write them as a page, render them to a video",
+        "wildrobot reference show runs/reference/reference.npz --video reference.mp4",
+        "train",
+    ),
+    Command(
+        ("train",),
+        "wildrobot.training.train",
+        "train a policy: PPO for the task, AMP for the style",
+        "wildrobot train --preset quick --run-dir runs/first",
+        "train",
+    ),
+    Command(
+        ("export",),
+        "wildrobot.cli.export",
+        "write a run's policy as one .onnx with its contract and golden vectors",
+        "wildrobot export runs/first --onnx",
+        "train",
+    ),
+    Command(
+        ("eval",),
+        "wildrobot.training.evaluation.evaluation",
+        "measure an exported policy over many simulated episodes and speeds",
+        "wildrobot eval policies/wildrobot_walk.onnx --quick",
+        "train",
+    ),
+    Command(
+        ("film",),
+        "wildrobot.training.evaluation.film",
+        "short videos of a policy: standing, walking, pushed, starting and stopping, turning; on one page",
+        "wildrobot film policies/wildrobot_walk.onnx --out runs/film",
+        "sim",
+    ),
+    Command(
+        ("randomization",),
+        "wildrobot.simulation.randomization.report",
+        "print what every randomized value is asked to be and what live simulated robots have of it",
+        "wildrobot randomization --preset full",
+        "sim",
+    ),
+    Command(
+        ("run",),
+        "wildrobot.runtime.control.session",
+        "run a policy at 50 Hz on a robot: simulated or real",
+        "wildrobot run policies/wildrobot_walk.onnx --robot sim --speed 0.3 --duration 20",
+    ),
+    Command(
+        ("view",),
+        "wildrobot.cli.view",
+        "the robot live in a browser: 3D, health, plots, and a wheel to drive it with",
+        "wildrobot view --sim policies/wildrobot_walk.onnx",
+        "view",
+    ),
+    Command(
+        ("virtual-robot",),
+        "wildrobot.cli.virtual_robot",
+        "a robot to talk to over a serial port, with physics behind it and faults on request",
+        "wildrobot virtual-robot --link /tmp/wildrobot",
+        "sim",
+    ),
+    Command(
+        ("doctor",),
+        "wildrobot.runtime.doctor",
+        "look at port, servos, sensor board, this computer and a policy; say what to do about each fault",
+        "wildrobot doctor --port /dev/serial/by-id/usb-FTDI... --policy policies/wildrobot_walk.onnx",
+    ),
+    Command(
+        ("calibrate",),
+        "wildrobot.cli.calibrate",
+        "measure a robot's servo ids, directions, zeros and IMU mount; write them after asking",
+        "wildrobot calibrate --port /dev/serial/by-id/usb-FTDI... --output calibration.yaml",
+    ),
+    Command(
+        ("servo",),
+        "wildrobot.cli.servo",
+        "look at servos and set them up: scan, read, write, set-id, reboot",
+        "wildrobot servo scan --port /dev/serial/by-id/usb-FTDI...",
+    ),
+    Command(
+        ("replay",),
+        "wildrobot.runtime.logs.replay",
+        "feed a recorded log through the same code again and demand the same answers",
+        "wildrobot replay walk.lcmlog --policy policies/wildrobot_walk.onnx",
+    ),
+    Command(
+        ("log", "info"),
+        "wildrobot.cli.log.info",
+        "what a log holds: duration, policy, states, falls, guards, events, timing, what is missing",
+        "wildrobot log info walk.lcmlog",
+    ),
+    Command(
+        ("log", "plot"),
+        "wildrobot.cli.log.plot",
+        "one HTML page about a log: joints against targets, IMU, contacts, features, timing, states",
+        "wildrobot log plot walk.lcmlog --out walk.html",
+    ),
+    Command(
+        ("log", "diff"),
+        "wildrobot.runtime.logs.diff",
+        "the first tick and field in which two logs differ, and by how much each field does",
+        "wildrobot log diff before.lcmlog after.lcmlog",
+    ),
+    Command(
+        ("log", "export"),
+        "wildrobot.cli.log.export",
+        "a log as parquet or MCAP, for pandas, Foxglove and others",
+        "wildrobot log export walk.lcmlog --out walk.mcap",
+        "log",
+    ),
+    Command(
+        ("report",),
+        "wildrobot.reports.run_page",
+        "one HTML page about a run (or several): curves, evaluation, randomization, configuration, videos",
+        "wildrobot report runs/first",
+    ),
+    Command(
+        ("make-run",),
+        "wildrobot.cli.make_run.make_run",
+        "everything in one go: reference, training, export, evaluation, 20 s of walking, report",
+        "wildrobot make-run --out runs/make_run",
+        "train",
+    ),
+    Command(
+        ("completion",),
+        "wildrobot.cli.completion",
+        "print a script that completes commands and flags in bash, zsh or fish",
+        "wildrobot completion bash",
+    ),
+)
+
+
+def overview() -> str:
+    """What `wildrobot --help` prints."""
+    width = max(len(command.name) for command in COMMANDS)
+    lines = [
+        "usage: wildrobot COMMAND [OPTIONS]",
+        "",
+        "A small biped, from a motion it should imitate to walking on its own computer.",
+        "",
+        "commands:",
+        *(f"  {command.name:<{width}}  {command.summary}" for command in COMMANDS),
+        "",
+        "examples, in the order of the work:",
+        *(f"  {command.example}" for command in COMMANDS),
+        "",
+        "`wildrobot COMMAND --help` explains a command's options. `wildrobot --version` prints the version.",
+    ]
+    return "\n".join(lines)
+
+
+def find_command(argv: Sequence[str]) -> tuple[Command, list[str]]:
+    """Split the arguments into the command they name and the rest.
+
+    Raises:
+        UserError: no such command; the nearest one is named.
+    """
+    import difflib  # only on the way to an answer, not at the start of every command
+
+    for command in COMMANDS:
+        if tuple(argv[: len(command.words)]) == command.words:
+            return command, list(argv[len(command.words) :])
+    group = [command for command in COMMANDS if command.words[0] == argv[0]]
+    if group:
+        choices = " or ".join(f"'wildrobot {command.name}'" for command in group)
+        raise UserError(f"'wildrobot {argv[0]}' needs to know what to do. Use {choices}.")
+    names = [command.words[0] for command in COMMANDS]
+    near = difflib.get_close_matches(argv[0], names, n=1)
+    hint = f"Did you mean 'wildrobot {near[0]}'?" if near else f"Known: {', '.join(dict.fromkeys(names))}."
+    raise UserError(f"there is no command '{argv[0]}'. {hint}")
+
+
+def run_command(command: Command, argv: Sequence[str], program: str) -> int:
+    """Import a command's module and run its `main(argv)`.
+
+    Raises:
+        UserError: a package of an optional extra is not installed.
+    """
+    sys.argv[0] = program  # argparse and tyro show it in their usage line
+    try:
+        main = importlib.import_module(command.module).main
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").split(".")[0]
+        if missing in ("", "wildrobot"):
+            raise
+        extra = command.extra or "sim"
+        raise UserError(
+            f"'{program}' needs the Python package '{missing}', which is not installed. "
+            f"Install it with: pip install 'wildrobot[{extra}]'"
+        ) from error
+    return main(list(argv)) or 0
+
+
+def main(argv: Sequence[str]) -> int:
+    """`wildrobot COMMAND …`; returns the exit code."""
+    if not argv or argv[0] in ("-h", "--help", "help"):
+        print(overview())
+        return 0 if argv else EXIT_BAD_INPUT
+    if argv[0] in ("-V", "--version"):
+        print(f"wildrobot {__version__}")
+        return 0
+    if argv[1:2] and argv[1] in ("-h", "--help"):
+        group = [command for command in COMMANDS if command.words[0] == argv[0] and len(command.words) > 1]
+        if group:
+            for command in group:
+                print(f"wildrobot {command.name}\n    {command.summary}\n    example: {command.example}\n")
+            return 0
+    command, rest = find_command(argv)
+    return run_command(command, rest, f"wildrobot {command.name}")
+
+
+def _script(words: tuple[str, ...], program: str) -> int:
+    command = next(command for command in COMMANDS if command.words == words)
+    return run_main(lambda argv: run_command(command, argv, program))
+
+
+def wildrobot_script() -> int:
+    """Console script `wildrobot`."""
+    return run_main(main)
+
+
+def wildrobot_run_script() -> int:
+    """Console script `wildrobot-run`: the same as `wildrobot run`."""
+    return _script(("run",), "wildrobot-run")
+
+
+def train_script() -> int:
+    """Console script `train`: the same as `wildrobot train`."""
+    return _script(("train",), "train")

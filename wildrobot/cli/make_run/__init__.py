@@ -1,0 +1,1 @@
+"""`wildrobot make-run`: everything in one go."""

@@ -1,0 +1,1 @@
+"""`wildrobot reference`: building and showing reference motion."""

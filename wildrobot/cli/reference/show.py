@@ -1,0 +1,187 @@
+"""`wildrobot reference show`: the clips of a reference with their figures, and a video of what was
+recorded."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import tyro
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from wildrobot.core.errors import UserError, run_main
+from wildrobot.core.files import is_stdout, write_json, write_text
+from wildrobot.reports.elements.page_videos import PageVideos
+from wildrobot.reports.reference_page import build_page
+from wildrobot.robot_description import RobotSpec, load_robot
+from wildrobot.simulation.video import VideoWriter
+from wildrobot.training.reference.dataset import ReferenceDataset
+
+_FPS = 25
+WIDTH = 100
+"""Columns of the table where the output is no terminal."""
+
+
+@dataclass(frozen=True)
+class ShowConfig:
+    """Print a reference's clips with their figures; render recorded clips to a video."""
+
+    file: Annotated[Path, tyro.conf.Positional]
+    """Reference .npz that `wildrobot reference build` has made."""
+    video: Path | None = None
+    """Render to this .mp4 file."""
+    html: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Write all of it here as one page with charts, too, with the video if one is made; it loads nothing from a
+    network."""
+    json: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Write the clips and their figures here; - prints them instead of the table."""
+    clip: str | None = None
+    """Show this clip only, the whole recording; without it the video shows several clips."""
+    seconds: float = 3.0
+    """Time of each clip in a video of several."""
+    max_clips: int = 12
+    """Clips in a video of several, evenly chosen among the accepted ones."""
+    robot: Annotated[Path | None, tyro.conf.arg(name="robot-file", metavar="FILE")] = None
+    """robot.yaml of another robot."""
+
+
+EXAMPLES = """examples:
+  wildrobot reference show runs/reference/reference.npz
+  wildrobot reference show runs/reference/reference.npz --video reference.mp4 --html reference.html
+  wildrobot reference show runs/reference/reference.npz --clip walk_v0.30_t18_c30 --video walk.mp4"""
+
+
+def clip_table(clips: Sequence[dict[str, Any]], dt: float) -> Table:
+    """One row per clip with the figures that the executed clips share; `dt` is the time of a frame, s."""
+    counts = Counter(name for entry in clips for name in entry.get("figures", {}))
+    shared = [name for name, count in counts.items() if 5 * count > len(clips)]
+    title = f"{sum(bool(entry['accepted']) for entry in clips)} of {len(clips)} clips accepted"
+    table = Table(title=title, box=box.SIMPLE_HEAD, padding=0, pad_edge=False)
+    table.add_column("ok")
+    table.add_column("clip", overflow="fold", min_width=min(20, max(len(entry["name"]) for entry in clips)))
+    for heading in ("seconds", "m/s", "rad/s", *(name.replace("_", " ") for name in shared)):
+        table.add_column(heading, justify="right")
+    for entry in clips:
+        figures = entry.get("figures", {})
+        forward, turn = (*entry.get("command", ()), 0.0, 0.0)[:2]
+        table.add_row(
+            "yes" if entry["accepted"] else "no",
+            entry["name"],
+            f"{'loop ' if entry.get('loop') else ''}{entry.get('frames', 0) * dt:.1f}",
+            f"{forward:.2f}",
+            f"{turn:+.2f}",
+            *(f"{figures[name]:.4f}" if name in figures else "" for name in shared),
+            style=None if entry["accepted"] else "dim",
+        )
+    return table
+
+
+def choose_rollouts(dataset: ReferenceDataset, config: ShowConfig) -> list[tuple[str, int]]:
+    """Clip names and the recorded rollouts to render.
+
+    Raises:
+        UserError: the clip is unknown or has no recording.
+    """
+    clip_of = [int(index) for index in dataset.meta["rollout_clip"]]
+    first = {dataset.clips[index]["name"]: clip_of.index(index) for index in sorted(set(clip_of))}
+    if config.clip is None:
+        names = list(first)
+        count = min(len(names), max(config.max_clips, 1))
+        chosen = [names[round(i)] for i in np.linspace(0, len(names) - 1, count)]
+        return [(name, first[name]) for name in chosen]
+    if config.clip in first:
+        return [(config.clip, first[config.clip])]
+    entry = next((entry for entry in dataset.clips if entry["name"] == config.clip), None)
+    if entry is not None:
+        raise UserError(
+            f"clip '{config.clip}' was rejected ({entry.get('reason', '')}): nothing of it is recorded."
+        )
+    raise UserError(f"{config.file} has no clip '{config.clip}'; it has: {', '.join(first)}.")
+
+
+def render(spec: RobotSpec, dataset: ReferenceDataset, config: ShowConfig, path: Path) -> None:
+    """Write the video: recorded poses, no simulation."""
+    import mujoco
+
+    from wildrobot.robot_description.mujoco_model import compile_model
+
+    model = compile_model(spec)
+    data = mujoco.MjData(model)
+    chosen = choose_rollouts(dataset, config)
+    with VideoWriter(path, model, fps=_FPS) as writer:
+        elapsed = 0.0
+        for name, rollout in chosen:
+            poses = dataset.rollout(rollout, "qpos")
+            commands = dataset.rollout(rollout, "command")
+            limit = len(poses) if config.clip else min(len(poses), round(config.seconds / spec.control_dt))
+            for k in range(limit):
+                if writer.due(elapsed + k * spec.control_dt):
+                    data.qpos[:] = poses[k]
+                    mujoco.mj_forward(model, data)
+                    writer.add(data, f"{name}   {commands[k, 0]:.2f} m/s   {commands[k, 1]:+.2f} rad/s")
+            elapsed += limit * spec.control_dt
+
+
+def show(config: ShowConfig) -> None:
+    """Print the table, then render and write what is asked for."""
+    spec = load_robot(config.robot)
+    dataset = ReferenceDataset.load(config.file, spec)
+    clips = [entry for entry in dataset.clips if config.clip in (None, entry["name"])]
+    if config.clip is not None and not clips:
+        choose_rollouts(dataset, config)
+    if config.json is not None:
+        write_json(config.json, {"file": str(config.file), "rollouts": dataset.num_rollouts, "clips": clips})
+    if not is_stdout(config.json):
+        report(clips, dataset, spec, config)
+    if config.video is not None:
+        render(spec, dataset, config, config.video)
+        print(f"video: {config.video}", file=sys.stderr)
+    if config.html is not None:
+        videos = PageVideos()
+        shown = choose_rollouts(dataset, config)
+        write_text(config.html, build_page(config.file.name, spec, dataset, shown, config.video, videos))
+        if warning := videos.warning():
+            print(f"warning: {warning}", file=sys.stderr)
+        print(f"page: {config.html}", file=sys.stderr)
+
+
+def report(
+    clips: Sequence[dict[str, Any]], dataset: ReferenceDataset, spec: RobotSpec, config: ShowConfig
+) -> None:
+    """Print the clips, why some were rejected, and how much was recorded."""
+    console = Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False)
+    console.print(clip_table(clips, spec.control_dt))
+    for entry in clips:
+        if not entry["accepted"]:
+            console.print(
+                f"rejected {entry['name']}: {entry.get('reason', '')}", soft_wrap=True, markup=False
+            )
+    if config.clip is not None:
+        for entry in clips:
+            console.print(f"source: {entry['source']}", soft_wrap=True, markup=False)
+    console.print(
+        f"{dataset.num_rollouts} rollouts, {len(dataset.features)} frames at {spec.control_hz:g} Hz"
+    )
+
+
+def _main(argv: Sequence[str]) -> int:
+    config = tyro.cli(
+        ShowConfig,
+        prog="wildrobot reference show",
+        args=list(argv),
+        description=f"{ShowConfig.__doc__}\n\n{EXAMPLES}",
+    )
+    show(config)
+    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry of `wildrobot reference show`."""
+    return run_main(_main, argv)

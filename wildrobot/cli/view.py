@@ -1,0 +1,105 @@
+"""`wildrobot view`: the robot live in a browser, and a wheel to drive it with."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from wildrobot.core.errors import UserError
+from wildrobot.robot_description import load_robot
+from wildrobot.runtime.telemetry.telemetry import lcm_url, try_lcm
+from wildrobot.view.feed import Feed
+from wildrobot.view.page import Page
+from wildrobot.view.simulation import Simulation
+
+EXAMPLES = """Show a robot live in a browser and drive it: simulated, virtual, real, or a played log.
+
+examples:
+  wildrobot view --sim policies/wildrobot_walk.onnx
+  wildrobot view
+  wildrobot view --lcm-url 'udpm://239.255.76.67:7667?ttl=1'
+
+It listens to whatever publishes on LCM: `wildrobot-run`, or `lcm-logplayer` with a log. To drive, the
+robot must run with --lcm-command. The address that it prints holds a token: keep it to yourself. For a
+robot elsewhere: ssh -L 8080:127.0.0.1:8080 robot, and open the printed address here. Ctrl-C ends it."""
+
+
+@dataclass
+class ViewOptions:
+    """What to show, and where."""
+
+    sim: Annotated[Path | None, tyro.conf.arg(metavar="POLICY")] = None
+    """Also start a simulated robot with this policy (.onnx), and end it with the page."""
+    host: str = "127.0.0.1"
+    """Address to serve at. The default is reached from this machine only."""
+    port: int = 8080
+    """Port to serve at; the next free one if it is taken."""
+    lcm_url: Annotated[str | None, tyro.conf.arg(metavar="URL")] = None
+    """LCM network (LCM_DEFAULT_URL, else udpm://239.255.76.67:7667?ttl=0: this machine only)."""
+    robot_file: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """robot.yaml of another robot."""
+    plot_hz: float = 10.0
+    """How often the plots are drawn anew. They hold every second tick whatever this is."""
+    theme: Literal["auto", "dark", "light"] = "auto"
+    """Colors: auto follows each viewer's browser. The switch on the page goes before it."""
+    driver_timeout: Annotated[float, tyro.conf.arg(metavar="SECONDS")] = 1.0
+    """A driver whose browser does not answer for so long is taken for gone. The robot stands still 0.5 s later."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit code."""
+    options = tyro.cli(
+        ViewOptions,
+        args=None if argv is None else list(argv),
+        description=EXAMPLES,
+        config=(tyro.conf.FlagCreatePairsOff,),
+    )
+    return view(options)
+
+
+def view(options: ViewOptions) -> int:
+    """Serve until Ctrl-C or SIGTERM.
+
+    Raises:
+        UserError: no LCM, no such address, no such policy.
+    """
+    if not 0.0 < options.plot_hz <= 50.0:
+        raise UserError(
+            f"--plot-hz is {options.plot_hz}, expected above 0, and at most 50: the robot's own rate."
+        )
+    if not options.driver_timeout > 0.0:
+        raise UserError(f"--driver-timeout is {options.driver_timeout}, expected seconds above 0.")
+    url = lcm_url(options.lcm_url)
+    connection, why = try_lcm(url)
+    if connection is None:
+        raise UserError(f"the page needs LCM, which is not available at {url}: {why}")
+    with contextlib.ExitStack() as stack:
+        feed = Feed(load_robot(options.robot_file), connection)
+        stack.callback(feed.close)
+        restart = None
+        if options.sim is not None:
+            simulation = Simulation(options.sim, url)
+            stack.callback(simulation.close)
+            restart = simulation.restart
+        page = Page(
+            feed,
+            connection.publish,
+            options.host,
+            options.port,
+            options.plot_hz,
+            options.driver_timeout,
+            options.theme,
+            restart,
+        )
+        stack.callback(page.close)
+        print(f"open {page.server.url}", flush=True)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        with contextlib.suppress(KeyboardInterrupt):
+            page.run()
+    return 0

@@ -1,0 +1,1 @@
+"""What every room stands on: arrays, rotations, configuration, errors, files, state, progress, constants."""

@@ -1,0 +1,285 @@
+"""Requests and answers on the bus. Whatever goes wrong is told per device: nothing is thrown away and nothing made up.
+
+Level below the SDK's group readers, which drop the ERR byte, wait by spinning and take one silent device for all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from wildrobot.firmware_bridge.bus.control_table import Register
+from wildrobot.firmware_bridge.bus.protocol import (
+    ALERT,
+    BROADCAST_ID,
+    Error,
+    FastReply,
+    Instruction,
+    Packet,
+    Parser,
+    encode,
+)
+from wildrobot.firmware_bridge.bus.transport import Transport
+
+MARGIN_S = 0.002
+"""How long an answer may be late: USB adapters hand on what they have once per millisecond."""
+BEHIND = "not asked: the chain broke before it"
+"""What is wrong with a device whose turn did not come."""
+PATIENCE_S = 0.02
+"""The same outside the tick, where nothing hurries: asking again costs more than waiting."""
+STATUS_OVERHEAD = 11
+"""Bytes of a status packet beside its data."""
+_NS = 1_000_000_000
+
+
+class BusError(Exception):
+    """A device did not answer, or answered that it would not."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One device's answer to a read: raw data, ERR byte, and the instant that the data stand for."""
+
+    data: bytes
+    error: int
+    time_ns: int
+
+    @property
+    def alert(self) -> bool:
+        """The device reports a hardware error."""
+        return bool(self.error & ALERT)
+
+
+@dataclass
+class BulkAnswer:
+    """What one request to several devices brought: answers by id, and for the others what was wrong."""
+
+    answers: dict[int, Answer] = field(default_factory=dict)
+    failures: dict[int, str] = field(default_factory=dict)
+    start_ns: int = 0
+    end_ns: int = 0
+    first_missing: int | None = None
+    """The device whose turn it was when the chain broke."""
+
+
+@dataclass(frozen=True)
+class Device:
+    """Who answered a ping."""
+
+    id: int
+    model_number: int
+    firmware: int
+    error: int
+
+
+class Bus:
+    """One transaction at a time; waits sleep in the kernel."""
+
+    def __init__(self, transport: Transport, margin_s: float = MARGIN_S) -> None:
+        self.transport, self.margin_s = transport, margin_s
+        self._parser = Parser()
+        self.transactions = 0
+        self.late_bytes = 0
+        """Bytes that came after their request had been given up."""
+
+    @property
+    def crc_errors(self) -> int:
+        """Packets with a wrong CRC so far."""
+        return self._parser.crc_errors
+
+    def wire_ns(self, count: int) -> int:
+        """Time of so many bytes on the wire, ten bits each."""
+        return count * 10 * _NS // self.transport.baud
+
+    # ------------------------------------------------------------------ exchange
+
+    def _send(self, packet: bytes) -> int:
+        """Send a request on a quiet line; returns when its last byte will have gone, ns."""
+        # An answer that comes late must not be taken for the next request's.
+        self.late_bytes += self.transport.discard_input()
+        self._parser.reset()
+        self.transactions += 1
+        began = self.transport.now_ns()
+        self.transport.write(packet)
+        return began + self.wire_ns(len(packet))
+
+    def _collect(
+        self, expected_end_ns: int, take: Callable[[bytes], bool], margin_s: float | None = None
+    ) -> None:
+        """Feed what arrives to `take` until it says that it has all; give up `margin_s` after the expected end.
+
+        While bytes keep coming it waits for one more margin, not longer.
+        """
+        margin = round((self.margin_s if margin_s is None else margin_s) * _NS)
+        deadline, cap = expected_end_ns + margin, expected_end_ns + 2 * margin
+        while (left := deadline - self.transport.now_ns()) > 0:
+            data = self.transport.read(left / _NS)
+            if data:
+                if take(data):
+                    return
+                deadline = max(deadline, min(cap, self.transport.now_ns() + margin))
+
+    def _status(self, packet: bytes, device: int, size: int, margin_s: float = PATIENCE_S) -> Packet | None:
+        """The status of one device to one request, None without any. `size`: bytes of data when all is well."""
+        found: list[Packet] = []
+
+        def take(data: bytes) -> bool:
+            for status in self._parser.feed(data):
+                if status.instruction == Instruction.STATUS and status.device == device:
+                    found.append(status)
+            return bool(found)
+
+        end = self._send(packet) + self.wire_ns(STATUS_OVERHEAD + size)
+        self._collect(end, take, margin_s)
+        return found[0] if found else None
+
+    # ------------------------------------------------------------------ one device
+
+    def ping(self, device: int, margin_s: float = PATIENCE_S) -> Device | None:
+        """Model number and firmware of a device, None when nobody answers."""
+        status = self._status(encode(device, Instruction.PING), device, 3, margin_s)
+        if status is None or len(status.parameters) < 3:
+            return None
+        return Device(
+            device, int.from_bytes(status.parameters[:2], "little"), status.parameters[2], status.error
+        )
+
+    def scan(self, ids: Iterable[int] = range(BROADCAST_ID - 1)) -> list[Device]:
+        """Every device that answers a ping, one id after another: about 2 ms per id that is not there."""
+        return [device for i in ids if (device := self.ping(i, self.margin_s)) is not None]
+
+    def read_block(self, device: int, address: int, length: int, tries: int = 3) -> Answer:
+        """`length` raw bytes from `address`.
+
+        Raises:
+            BusError: no answer in `tries`, or an answer with an error.
+        """
+        packet = encode(
+            device, Instruction.READ, address.to_bytes(2, "little") + length.to_bytes(2, "little")
+        )
+        for _ in range(tries):
+            status = self._status(packet, device, length)
+            if status is not None and status.error & ~ALERT:
+                raise BusError(f"device {device}, address {address}: {error_name(status.error)}")
+            if status is not None and len(status.parameters) == length:
+                return Answer(status.parameters, status.error, self.transport.now_ns())
+        raise BusError(f"device {device} does not answer a read of address {address}")
+
+    def read(self, device: int, register: Register) -> int:
+        """Value of a register.
+
+        Raises:
+            BusError: as `read_block`.
+        """
+        return register.decode(self.read_block(device, register.address, register.size).data)
+
+    def write_block(self, device: int, address: int, data: bytes, tries: int = 3) -> None:
+        """Write raw bytes from `address` on, acknowledged.
+
+        Raises:
+            BusError: no answer in `tries`, or the device refused.
+        """
+        packet = encode(device, Instruction.WRITE, address.to_bytes(2, "little") + data)
+        for _ in range(tries):
+            status = self._status(packet, device, 0)
+            if status is not None and status.error & ~ALERT:
+                raise BusError(
+                    f"device {device} refused {data.hex()} at address {address}: {error_name(status.error)}"
+                )
+            if status is not None:
+                return
+        raise BusError(f"device {device} does not answer a write to address {address}")
+
+    def write(self, device: int, register: Register, value: int) -> None:
+        """Write a register, acknowledged.
+
+        Raises:
+            BusError: as `write_block`.
+        """
+        self.write_block(device, register.address, register.encode(value))
+
+    def reboot(self, device: int) -> None:
+        """Restart a device; it is silent for a while, and its RAM registers start over.
+
+        Raises:
+            BusError: no answer.
+        """
+        if self._status(encode(device, Instruction.REBOOT), device, 0) is None:
+            raise BusError(f"device {device} does not answer a reboot")
+
+    # ------------------------------------------------------------------ many devices
+
+    def sync_write(self, register: Register, values: dict[int, int]) -> None:
+        """One packet that writes a register of many devices; nobody answers."""
+        head = register.address.to_bytes(2, "little") + register.size.to_bytes(2, "little")
+        body = b"".join(bytes((device,)) + register.encode(value) for device, value in values.items())
+        self._send(encode(BROADCAST_ID, Instruction.SYNC_WRITE, head + body))
+
+    def bulk_read(self, blocks: Sequence[tuple[int, int, int]], fast: bool) -> BulkAnswer:
+        """(id, address, length) of every device in one request; answered in that order, as far as the chain holds."""
+        body = b"".join(
+            bytes((device,)) + address.to_bytes(2, "little") + length.to_bytes(2, "little")
+            for device, address, length in blocks
+        )
+        instruction = Instruction.FAST_BULK_READ if fast else Instruction.BULK_READ
+        result = BulkAnswer(start_ns=self.transport.now_ns())
+        bad = self._parser.crc_errors
+        sent = self._send(encode(BROADCAST_ID, instruction, body))
+        sizes = {device: length for device, _, length in blocks}
+        if fast:
+            broken = self._collect_fast(result, sent, sizes)
+        else:
+            self._collect_chain(result, sent, sizes)
+            broken = self._parser.crc_errors > bad
+        result.end_ns = self.transport.now_ns()
+        for device in sizes:
+            if device not in result.answers and device not in result.failures:
+                first = result.first_missing is None
+                if first:
+                    result.first_missing = device
+                result.failures[device] = (
+                    BEHIND if not first else "a broken answer" if broken else "no answer"
+                )
+        return result
+
+    def _collect_fast(self, result: BulkAnswer, sent_ns: int, sizes: dict[int, int]) -> bool:
+        reply = FastReply(list(sizes.items()))
+
+        def take(data: bytes) -> bool:
+            reply.feed(data)
+            return reply.complete or reply.failed
+
+        self._collect(sent_ns + self.wire_ns(reply.size), take)
+        for block in reply.blocks:
+            self._judge(result, block.device, block.error, block.data, sizes, sent_ns)
+        return reply.failed
+
+    def _collect_chain(self, result: BulkAnswer, sent_ns: int, sizes: dict[int, int]) -> None:
+        left = set(sizes)
+
+        def take(data: bytes) -> bool:
+            for status in self._parser.feed(data):
+                if status.instruction == Instruction.STATUS and status.device in left:
+                    left.discard(status.device)
+                    self._judge(result, status.device, status.error, status.parameters, sizes, sent_ns)
+            return not left
+
+        total = sum(STATUS_OVERHEAD + size for size in sizes.values())
+        self._collect(sent_ns + self.wire_ns(total), take)
+
+    @staticmethod
+    def _judge(
+        result: BulkAnswer, device: int, error: int, data: bytes, sizes: dict[int, int], time_ns: int
+    ) -> None:
+        if error & ~ALERT or len(data) != sizes[device]:
+            reason = error_name(error) if error & ~ALERT else f"{len(data)} bytes in place of {sizes[device]}"
+            result.failures[device] = f"answers with an error: {reason}"
+        else:
+            result.answers[device] = Answer(data, error, time_ns)
+
+
+def error_name(error: int) -> str:
+    """What an ERR byte says, for people."""
+    code = error & ~ALERT
+    known = {item.value: item.name.lower().replace("_", " ") for item in Error}
+    return known.get(code, f"error {code}")

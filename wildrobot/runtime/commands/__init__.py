@@ -1,0 +1,1 @@
+"""Who may say where the robot goes: flags, keyboard, gamepad, LCM."""

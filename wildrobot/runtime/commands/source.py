@@ -1,0 +1,143 @@
+"""What a person asks of the robot, and who: what all sources of commands have in common, flags, and signals."""
+
+from __future__ import annotations
+
+import math
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from wildrobot.robot_description import RobotSpec
+from wildrobot.runtime.control.loop import NS_PER_S
+from wildrobot.runtime.control.state_machine import State
+
+COMMAND_TIMEOUT_NS = NS_PER_S // 2
+"""A person's command older than this asks for standing still."""
+
+
+@dataclass(frozen=True)
+class Note:
+    """A sentence for the person and the log."""
+
+    text: str
+    warning: bool = False
+
+
+@dataclass(frozen=True)
+class Command:
+    """What the person asks for now."""
+
+    linear_velocity_x: float = 0.0
+    """m/s, forward."""
+    yaw_rate: float = 0.0
+    """rad/s, positive turns left."""
+    stand: bool = False
+    """Get up, if limp."""
+    stop: bool = False
+    """Soft stop: crouch and let go."""
+    estop: bool = False
+    end: bool = False
+    """Leave the program once limp."""
+    policy: int = 0
+    """Number (from 1) of the policy to put in charge; 0: leave it."""
+    source: str = ""
+    """Who commands: flags, keyboard, gamepad, lcm:NAME; empty: nobody, and the velocity is zero."""
+    age_s: float = math.nan
+    """Since the last word of who commands, or did; NaN: nobody ever has."""
+    lost: str = ""
+    """Why nobody commands, where that is so."""
+    refused: Mapping[str, int] = field(default_factory=dict)
+    """Commands that were not obeyed since the last poll: how many, by reason."""
+    notes: tuple[Note, ...] = ()
+
+    def clipped(self, spec: RobotSpec) -> Command:
+        """Inside the ranges of robot.yaml."""
+        ranges = spec.command
+        return replace(
+            self,
+            linear_velocity_x=min(
+                max(self.linear_velocity_x, ranges.linear_velocity_x[0]), ranges.linear_velocity_x[1]
+            ),
+            yaw_rate=min(max(self.yaw_rate, ranges.yaw_rate[0]), ranges.yaw_rate[1]),
+        )
+
+
+class CommandSource(Protocol):
+    """Polled once per tick; never blocks."""
+
+    def poll(self, now_ns: int, state: State) -> Command: ...
+
+    def close(self) -> None: ...
+
+
+class FixedCommand:
+    """From flags: stand up, follow one velocity for `duration_s`, then stop softly and end.
+
+    The time counts from the first step, or from standing when the velocity is zero.
+    """
+
+    def __init__(self, spec: RobotSpec, speed: float, yaw_rate: float, duration_s: float) -> None:
+        gait = spec.gait
+        moves = abs(speed) > gait.moving_speed_m_s or abs(yaw_rate) > gait.moving_yaw_rate_rad_s
+        self._counts_from = State.WALKING if moves else State.STANDING
+        self._command = Command(speed, yaw_rate, stand=True, source="flags", age_s=0.0)
+        # In ticks, so that the length of a run does not hang on the clock.
+        self._ticks_left = round(duration_s * spec.control_hz)
+        self._counting = False
+
+    def poll(self, now_ns: int, state: State) -> Command:
+        self._counting = self._counting or state is self._counts_from
+        if self._counting:
+            self._ticks_left -= 1
+            if self._ticks_left <= 0:
+                return replace(
+                    self._command, linear_velocity_x=0.0, yaw_rate=0.0, stand=False, stop=True, end=True
+                )
+        return self._command
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+
+class StopSignals:
+    """SIGTERM, Ctrl-C and a lost terminal ask for a soft stop, a second one lets go at once. A context manager."""
+
+    KINDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._by = "signal"
+
+    def __enter__(self) -> StopSignals:
+        self._saved = {kind: signal.signal(kind, self._on_signal) for kind in self.KINDS}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for kind, handler in self._saved.items():
+            signal.signal(kind, handler)
+
+    def _on_signal(self, number: int, stack: object) -> None:
+        self.count += 1
+
+    def stop(self, by: str) -> None:
+        """As the first signal does, unless there was one; `by` is who is said to have asked."""
+        if self.count == 0:
+            self.count, self._by = 1, by
+
+    def applied_to(self, command: Command) -> Command:
+        """The command after the signals received so far."""
+        if self.count == 0:
+            return command
+        return replace(
+            command,
+            linear_velocity_x=0.0,
+            yaw_rate=0.0,
+            stand=False,
+            stop=True,
+            estop=command.estop or self.count > 1,
+            end=True,
+            policy=0,
+            source=self._by,
+            age_s=0.0,
+        )

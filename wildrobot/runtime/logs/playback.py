@@ -1,0 +1,229 @@
+"""Joint targets played on a robot that hangs from its stand, and what came back of them, joint by joint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wildrobot.core.errors import UserError
+from wildrobot.robot_description import RobotSpec
+from wildrobot.runtime.control.loop import Clock
+from wildrobot.runtime.control.safety import FALL, SafetySupervisor
+from wildrobot.runtime.robots import Robot
+
+Array = NDArray[np.float64]
+HOLD_S = 0.5
+"""Over which the stiffness rises at the beginning and falls at the end."""
+LONGEST_DELAY_TICKS = 12
+STILL_RAD = 0.01
+"""A joint whose target moves less than this (standard deviation) has no delay to speak of."""
+
+
+@dataclass
+class Recording:
+    """What was asked and what was measured, tick by tick: (T, n) rad and rad/s, time (T,) s."""
+
+    time_s: Array
+    target: Array
+    position: Array
+    velocity: Array
+
+
+@dataclass(frozen=True)
+class JointFigures:
+    """How one joint followed."""
+
+    joint: str
+    error_rms_rad: float
+    """Target minus position, both of the same tick."""
+    delay_ms: float
+    """Shift at which the position is most like the target; NaN for a joint that hardly moved."""
+    velocity_noise_rad_s: float
+    """Standard deviation of the measured velocity about the change of position."""
+
+
+def ease(start: Array, end: Array, ticks: int) -> Iterator[Array]:
+    """From `start` to `end` with zero speed at both ends (minimum jerk)."""
+    for i in range(1, ticks + 1):
+        x = i / ticks
+        yield start + (end - start) * (x**3 * (10.0 + x * (6.0 * x - 15.0)))
+
+
+class Player:
+    """Drives a hanging robot tick by tick, watched by the guards; lets go whatever happens.
+
+    with Player(spec, robot, clock) as player:
+        player.go_to(pose)
+        recording = player.play(targets)
+    """
+
+    def __init__(self, spec: RobotSpec, robot: Robot, clock: Clock) -> None:
+        self.spec, self.robot, self.clock = spec, robot, clock
+        self._safety = SafetySupervisor(spec)
+        self._gain = 0.0
+        self.target: Array = np.zeros(spec.num_joints)
+
+    def __enter__(self) -> Player:
+        """Take hold of every joint where it is, softly first."""
+        start = np.array(self.robot.read().joint_position[0])
+        self.target = np.clip(start, self.spec.joint_lower, self.spec.joint_upper)
+        self._safety.reset(self.target[None])
+        ticks = round(HOLD_S * self.spec.control_hz)
+        for i in range(1, ticks + 1):
+            self._gain = i / ticks
+            self.tick(self.target)
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        """Let go over half a second, at once when something went wrong."""
+        ticks = round(HOLD_S * self.spec.control_hz)
+        if kind is None:
+            for i in range(ticks):
+                self._gain = 1.0 - i / ticks
+                self.tick(self.target)
+        self._gain = 0.0
+        for _repeat in range(5):  # said more than once, since nobody acknowledges it
+            self.clock.wait()
+            self.robot.read()
+            self.robot.set_torque_gain(0.0)
+            self.robot.write(self.target[None])
+
+    def tick(self, target: Array) -> Any:
+        """One control period with joint targets (n,); returns the frame it began with.
+
+        Raises:
+            UserError: a guard is at its stop level.
+        """
+        self.clock.wait()
+        frame, health = self.robot.read(), self.robot.health()
+        _, stopping = self._safety.check(frame, health, 0, driven=self._gain >= 1.0)
+        # It hangs, and may be tilted by hand.
+        stopping = [name for name in stopping if name not in FALL]
+        if stopping:
+            cause = f" ({'; '.join(health.problems)})" if health.problems else ""
+            raise UserError(f"stopped: {', '.join(stopping)} at the stop level{cause}. The robot was let go.")
+        self.target = self._safety.apply(target[None]).target[0]
+        self.robot.set_torque_gain(self._gain)
+        self.robot.write(self.target[None])
+        return frame
+
+    def go_to(self, pose: Array, seconds: float = 1.5) -> None:
+        """Move smoothly to a pose (n,), rad."""
+        for target in ease(self.target, np.asarray(pose), round(seconds * self.spec.control_hz)):
+            self.tick(target)
+
+    def play(self, targets: Array, each: Callable[[int], None] = lambda tick: None) -> Recording:
+        """Targets (T, n), rad, one per control period."""
+        rows = []
+        for i, target in enumerate(targets):
+            frame = self.tick(target)
+            rows.append((frame.time_s[0], self.target, frame.joint_position[0], frame.joint_velocity[0]))
+            each(i)
+        return Recording(*(np.array(column) for column in zip(*rows, strict=True)))
+
+
+def joint_figures(joint_names: Sequence[str], dt: float, recording: Recording) -> list[JointFigures]:
+    """Error, delay and noise of every joint; `dt`: control period, s."""
+    slope = np.gradient(recording.position, dt, axis=0)
+    figures = []
+    for j, name in enumerate(joint_names):
+        target, position = recording.target[:, j], recording.position[:, j]
+        figures.append(
+            JointFigures(
+                joint=name,
+                error_rms_rad=float(np.sqrt(np.mean((target - position) ** 2))),
+                delay_ms=1e3 * dt * delay_ticks(target, position),
+                velocity_noise_rad_s=float(np.std(recording.velocity[2:-2, j] - slope[2:-2, j])),
+            )
+        )
+    return figures
+
+
+def delay_ticks(target: Array, position: Array) -> float:
+    """By how many ticks `position` (T,) lags `target` (T,): least squared difference, means apart, between ticks by a
+    parabola. NaN when the target hardly moves."""
+    if np.std(target) < STILL_RAD:
+        return float("nan")
+    cost = []
+    for shift in range(LONGEST_DELAY_TICKS + 1):
+        late, early = position[shift:], target[: len(target) - shift]
+        cost.append(np.mean(((late - late.mean()) - (early - early.mean())) ** 2))
+    best = int(np.argmin(cost))
+    if best in (0, LONGEST_DELAY_TICKS):
+        return float(best)
+    left, middle, right = cost[best - 1 : best + 2]
+    return best + 0.5 * (left - right) / (left - 2.0 * middle + right)
+
+
+def logged_targets(path: Path, spec: RobotSpec) -> Array:
+    """Targets (T, n) that the servos were given while the policy ran.
+
+    Raises:
+        UserError: the log has none, or of another robot.
+    """
+    from wildrobot.runtime.logs.decoding import read_messages
+
+    rows = [
+        message.joint_target_applied
+        for _, message in read_messages(path, ("robot_command",))
+        if message.state in ("standing", "walking")
+    ]
+    if not rows:
+        raise UserError(f"{path} has no targets of a walk: give a log of `wildrobot-run --log`.")
+    if len(rows[0]) != spec.num_joints:
+        raise UserError(
+            f"{path} is of a robot with {len(rows[0])} joints, {spec.name} has {spec.num_joints}."
+        )
+    return np.array(rows)
+
+
+def play_log(path: Path, spec: RobotSpec, port: str | None, confirmed: bool) -> list[JointFigures]:
+    """Play a log's targets on the robot at `port`; asks first unless it is `confirmed` that the robot hangs.
+
+    Raises:
+        UserError: nobody confirmed, no such log or port, or a guard stopped it.
+    """
+    from wildrobot.firmware_bridge.bus.serial_transport import choose_port
+    from wildrobot.firmware_bridge.calibration.hands import PersonHands
+    from wildrobot.runtime.control.loop import NS_PER_S, DeadlineClock
+    from wildrobot.runtime.robots import RobotOptions, open_robot
+
+    port = choose_port(port)
+    targets = logged_targets(path, spec)
+    seconds, reach = len(targets) * spec.control_dt, float(np.max(np.ptp(targets, axis=0)))
+    if not confirmed:
+        print(
+            f"The robot at {port} will move all joints for {seconds:.0f} s, by up to {np.degrees(reach):.0f} degrees.\n"
+            "It must hang from its stand, feet off the floor, hands off. Ctrl-C lets go."
+        )
+        if not PersonHands().agree("Does it hang?"):
+            raise UserError("not confirmed: nothing was moved.")
+    robot = open_robot("dynamixel", spec, RobotOptions(port=port))
+    try:
+        clock = DeadlineClock(round(spec.control_dt * NS_PER_S))
+        with Player(spec, robot, clock) as player:
+            start = player.target
+            player.go_to(targets[0])
+            recording = player.play(targets)
+            player.go_to(start)
+    finally:
+        robot.close()
+    return joint_figures(spec.joint_names, spec.control_dt, recording)
+
+
+def print_figures(figures: list[JointFigures]) -> None:
+    """The table."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("joint", "error rms (rad)", "delay (ms)", "velocity noise (rad/s)", box=None)
+    for entry in figures:
+        values = list(asdict(entry).values())
+        digits = zip(values[1:], (3, 0, 2), strict=True)
+        table.add_row(values[0], *("–" if np.isnan(v) else f"{v:.{places}f}" for v, places in digits))
+    Console().print(table)

@@ -1,0 +1,67 @@
+"""The feature vector: the one place where it is computed, for reference, training, evaluation and robot alike."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from wildrobot.core.arrays import array_namespace
+from wildrobot.robot_description import RobotSpec
+from wildrobot.robot_description.mirror import AXIAL, POLAR, SAME, Mirror, joined
+from wildrobot.signal_path.sensor_frame import SensorFrame
+
+if TYPE_CHECKING:
+    from wildrobot.signal_path.estimator import Estimate
+
+# Below this speed the direction of the velocity is noise, and reads zero.
+MIN_DIRECTION_SPEED = 0.1
+
+
+def feature_names(spec: RobotSpec) -> tuple[str, ...]:
+    """Names in order: 2n joint values, 3 direction, 3 rate, 1 height, one per foot switch (29 for WildRobot)."""
+    return (
+        *(f"joint_position/{name}" for name in spec.joint_names),
+        *(f"joint_velocity/{name}" for name in spec.joint_names),
+        *(f"velocity_direction/{axis}" for axis in "xyz"),
+        *(f"angular_velocity/{axis}" for axis in "xyz"),
+        "pelvis_height",
+        *(f"contact/{name}" for name in spec.foot_names),
+    )
+
+
+def num_features(spec: RobotSpec) -> int:
+    """Length of the feature vector."""
+    return 2 * spec.num_joints + 7 + spec.num_feet
+
+
+def compute_features(frame: SensorFrame, estimate: Estimate) -> Any:
+    """Features (..., F) of one instant, in the units and frames of `feature_names`.
+
+    rad; rad/s; unit vector in the heading frame (zeros below 0.1 m/s); rad/s in the heading frame; m; 0 or 1.
+    """
+    xp = array_namespace(frame.joint_position)
+    velocity = estimate.linear_velocity
+    speed = xp.sqrt((velocity * velocity).sum(-1))[..., None]
+    moving = speed >= MIN_DIRECTION_SPEED
+    direction = xp.where(moving, velocity / xp.where(moving, speed, 1.0), 0.0)
+    return xp.concat(
+        [
+            frame.joint_position,
+            frame.joint_velocity,
+            direction,
+            estimate.angular_velocity,
+            estimate.height[..., None],
+            estimate.contacts,
+        ],
+        axis=-1,
+    )
+
+
+def feature_mirror(spec: RobotSpec) -> Mirror:
+    """Index and sign (F,) of the mirrored feature vector: mirrored[i] = sign[i] * features[index[i]]."""
+    return joined([spec.mirror.joints, spec.mirror.joints, POLAR, AXIAL, SAME, spec.mirror.feet])
+
+
+def mirror_features(spec: RobotSpec, features: Any) -> Any:
+    """The same instant seen in the mirror, (..., F) (numpy)."""
+    index, sign = feature_mirror(spec)
+    return features[..., index] * sign

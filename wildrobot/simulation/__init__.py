@@ -1,0 +1,1 @@
+"""Many simulated robots on `mujoco.batch`: their sensors, their randomization, their video."""

@@ -1,0 +1,79 @@
+"""A video of a simulated run, rendered after it: inside a tick there is no time for pictures."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from wildrobot.runtime.control.controller import Controller
+    from wildrobot.runtime.robots import Robot
+
+
+class Reel:
+    """Remembers the simulated robot's poses during the run and renders them after it, outside the ticks."""
+
+    FPS = 25
+    """About so many frames per second: every so many ticks one."""
+
+    def __init__(self, robot: Robot) -> None:
+        self._simulation: Any = robot.simulation  # type: ignore[attr-defined]
+        hz = self._simulation.spec.control_hz
+        self.every = self.ticks_per_frame(hz)
+        self.fps = Fraction(hz).limit_denominator(1000) / self.every
+        self._shots: list[tuple[Any, str]] = []
+
+    def capture(self, tick: int, controller: Controller) -> None:
+        """Take the pose of this tick, if a video frame is due."""
+        if tick % self.every == 0:
+            self.take(controller.state.value.replace("_", " "))
+
+    @classmethod
+    def ticks_per_frame(cls, control_hz: float) -> int:
+        """Every how many ticks there is a frame."""
+        return max(round(control_hz / cls.FPS), 1)
+
+    def take(self, caption: str) -> None:
+        """Remember the present pose as one frame of the video, with its caption."""
+        self._shots.append((self._simulation.qpos[0].copy(), caption))
+
+    @property
+    def frames(self) -> int:
+        """How many frames the video will have."""
+        return len(self._shots)
+
+    def render(self, path: Path) -> None:
+        """Write the video; without rendering libraries say so and go on."""
+        from wildrobot.simulation.video import video_available
+
+        available, reason = video_available()
+        if not available:
+            print(f"warning: no video: {reason}", file=sys.stderr)
+            return
+        print(f"rendering {self.frames} frames of video", file=sys.stderr)
+        self.write(path)
+        print(f"wrote {path}")
+
+    def write(
+        self, path: Path, width: int = 640, height: int = 480, each: Callable[[], None] = lambda: None
+    ) -> None:
+        """Write the video, `width` x `height` pixels; `each` is called after every frame.
+
+        Raises:
+            UserError: rendering does not work here, or the folder cannot be written to.
+        """
+        import mujoco
+
+        from wildrobot.simulation.video import VideoWriter
+
+        model = self._simulation.model
+        data = mujoco.MjData(model)
+        with VideoWriter(path, model, fps=self.fps, width=width, height=height) as writer:
+            for pose, caption in self._shots:
+                data.qpos[:] = pose
+                mujoco.mj_forward(model, data)
+                writer.add(data, caption)
+                each()

@@ -1,0 +1,1 @@
+"""Motion capture: importers, skeletons, steps, and retargeting to the robot."""

@@ -1,0 +1,1 @@
+"""Planned motion: footholds, pendulum, leg inverse kinematics, the generated gait library."""

@@ -1,0 +1,1 @@
+"""What is learned: the environment, walking, tracking, and how hard it is made."""

@@ -1,0 +1,209 @@
+"""Walking task: follow a velocity command; the style comes from the motion prior."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wildrobot.core.state import Stateful
+from wildrobot.robot_description import RobotSpec
+from wildrobot.robot_description.mirror import Mirror
+from wildrobot.runtime.telemetry.figures import fallen
+from wildrobot.signal_path.command import is_moving
+from wildrobot.simulation.simulation import Simulation, Truth
+from wildrobot.training.reference.dataset import ReferenceDataset
+from wildrobot.training.tasks.environment import AVERAGED_S, Moment, Motion, Start
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class WalkingWeights:
+    """Weight of each reward term per control tick; the positive ones add up to about one."""
+
+    forward: float = 0.40
+    """Forward speed, averaged over half a stride, as commanded."""
+    lateral: float = 0.08
+    yaw_rate: float = 0.30
+    contact: float = 0.12
+    """Feet on the floor and off it as the gait clock says; all of them while standing."""
+    clearance: float = 0.15
+    """Height of the swing sole at mid-swing, up to 30 mm; paid in full while standing."""
+    upright: float = 0.08
+    stand_still: float = -0.4
+    """Distance from the home pose and joint speed while commanded to stand."""
+    action_rate: float = -0.01
+    saturation: float = -0.6
+    """Share of servos at their voltage limit."""
+    slip: float = -0.15
+    """Horizontal speed of soles in contact, m/s."""
+
+
+@dataclass(frozen=True)
+class WalkingConfig:
+    """Commands, resets and rewards."""
+
+    speed: tuple[float, float] = (0.06, 0.6)
+    """Commanded forward speed while walking, m/s."""
+    yaw_rate: tuple[float, float] = (-0.4, 0.4)
+    stand_share: float = 0.12
+    """Share of commands that are exactly zero."""
+    turn_share: float = 0.25
+    """Share of walking commands with a yaw rate of their own; the others hold their heading."""
+    command_s: tuple[float, float] = (3.0, 7.0)
+    """Time until the next command."""
+    reference_resets: float = 0.75
+    """Share of episodes that begin in a state of the reference; the others stand at home, commanded to stand."""
+    heading_error_rad: float = 0.4
+    """Largest heading error to be corrected at the start of an episode."""
+    weights: WalkingWeights = WalkingWeights()
+
+
+class WalkingTask(Stateful):
+    """Velocity command, reference-state initialisation, rewards from the simulator's truth."""
+
+    state_fields = ("_rng", "_command", "_change_at", "_time", "_last_action", "_last_soles", "_filtered")
+    heading_hold = True
+    extra_size = 0
+
+    def __init__(
+        self, spec: RobotSpec, sim: Simulation, reference: ReferenceDataset, config: WalkingConfig, seed: int
+    ) -> None:
+        self.spec, self.sim, self.reference, self.config = spec, sim, reference, config
+        self._rng = np.random.default_rng(seed)
+        count = sim.num_envs
+        self._command = np.zeros((count, 2))
+        self._change_at = np.zeros(count)
+        self._time = np.zeros(count)
+        self._last_action = np.zeros((count, spec.num_joints))
+        self._last_soles = np.zeros((count, spec.num_feet, 3))
+        self._filtered = np.zeros((count, 3))
+        self._left = spec.foot_side == 0
+
+    def start(self, rows: NDArray[np.int64]) -> Start:
+        """From a random frame of the reference with its own command, or standing at home with none."""
+        rng, config, count = self._rng, self.config, len(rows)
+        qpos, qvel = self.sim.home(count)
+        qpos[:, self.sim.joint_qpos] += rng.normal(0.0, 0.02, (count, self.spec.num_joints))
+        phase, error = np.zeros(count), np.zeros(count)
+        command = np.zeros((count, 2))
+        from_reference = np.flatnonzero(rng.random(count) < config.reference_resets)
+        frames = self.reference.random_frames(rng, len(from_reference))
+        qpos[from_reference] = self.reference.qpos[frames]
+        qvel[from_reference] = self.reference.qvel[frames]
+        command[from_reference] = self.reference.command[frames]
+        phase[from_reference] = self.reference.phase[frames]
+        straight = np.abs(command[:, 1]) < 0.05
+        command[straight, 1] = 0.0
+        moving = is_moving(self.spec, command)
+        command[moving, 0] = np.clip(command[moving, 0], *config.speed)
+        command[~moving] = 0.0
+        error[moving & straight] = (
+            rng.uniform(-1.0, 1.0, int(np.sum(moving & straight))) * config.heading_error_rad
+        )
+        self._command[rows] = command
+        self._time[rows] = 0.0
+        first = np.where(moving, rng.uniform(*config.command_s, count), rng.uniform(0.3, 2.0, count))
+        self._change_at[rows] = first
+        return Start(qpos, qvel, phase, error)
+
+    def command(self) -> Array:
+        """The user's command of this tick, (N, 2)."""
+        rows = np.flatnonzero(self._time >= self._change_at)
+        if rows.size:
+            rng, config, count = self._rng, self.config, len(rows)
+            walk = rng.random(count) >= config.stand_share
+            turn = walk & (rng.random(count) < config.turn_share)
+            speed = np.where(walk, rng.uniform(*config.speed, count), 0.0)
+            rate = np.where(turn, rng.uniform(*config.yaw_rate, count), 0.0)
+            self._command[rows] = np.stack([speed, rate], axis=-1)
+            self._change_at[rows] += rng.uniform(*config.command_s, count)
+        return self._command.copy()
+
+    def to_action(self, action: Array) -> Array:
+        """The policy's action as it is."""
+        return action
+
+    def extra(self, truth: Truth, motion: Motion) -> Array:
+        """Nothing beyond the robot's own observation."""
+        return np.zeros((self.sim.num_envs, 0))
+
+    def mirror_extra(self) -> Mirror:
+        """Index and sign of `extra`'s mirror image."""
+        return np.arange(0), np.ones(0)
+
+    def critic_extra(self, moment: Moment) -> Array:
+        """The user's command (forward speed, yaw rate), before heading hold, and both speeds and yaw rate averaged."""
+        return np.concatenate([moment.own["user"], moment.own["averaged"]], axis=-1)
+
+    def mirror_critic_extra(self) -> Mirror:
+        """Index and sign of `critic_extra`'s mirror image."""
+        return np.arange(5), np.array([1.0, -1.0, 1.0, -1.0, -1.0])
+
+    def advance(
+        self, truth: Truth, motion: Motion, action: Array, fresh: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_], dict[str, Array]]:
+        """Move on by one tick; keep what its rewards need of the past."""
+        dt = self.spec.control_dt
+        self._time += dt
+        now = np.concatenate([motion.velocity[:, :2], motion.angular_velocity[:, 2:]], axis=-1)
+        begins = fresh[:, None]
+        self._filtered = np.where(begins, now, self._filtered + dt / AVERAGED_S * (now - self._filtered))
+        soles = truth.foot_position
+        own = {
+            "user": self._command.copy(),
+            "averaged": self._filtered,
+            "sole_step": np.where(begins[..., None], 0.0, soles - self._last_soles),
+            "action_step": np.where(begins, 0.0, action - self._last_action),
+        }
+        self._last_soles, self._last_action = soles, action
+        down = fallen(self.spec, truth)
+        return down, np.zeros_like(down), own
+
+    def pay(self, moment: Moment) -> tuple[dict[str, Array], dict[str, Array]]:
+        """Reward terms and figures."""
+        w, spec, truth, own = self.config.weights, self.spec, moment.truth, moment.own
+        command, averaged = moment.command, own["averaged"]
+        moving = is_moving(spec, command)
+        error = averaged[..., 0] - command[..., 0]
+        turn = averaged[..., 2] - command[..., 1]
+        contact = truth.foot_force > spec.foot_switch.on_n
+        planned = self._planned_contact(moment.gait_clock, moving)
+        soles = truth.foot_position
+        sole_speed = np.linalg.norm(own["sole_step"][..., :2], axis=-1) / spec.control_dt
+        away = np.sum((truth.joint_position - spec.default_joint_pos) ** 2, axis=-1)
+        speed = np.sum(truth.joint_velocity**2, axis=-1)
+        tilt = 1.0 - moment.motion.up[..., 2]
+        saturation = np.mean(truth.saturated, axis=-1)
+        figures = {"speed_error": np.where(moving, np.abs(error), np.nan), "saturation": saturation}
+        terms = {
+            "forward": w.forward
+            * (0.5 * np.exp(-((error / 0.08) ** 2)) + 0.5 * np.exp(-((error / 0.3) ** 2))),
+            "lateral": w.lateral * np.exp(-((averaged[..., 1] / 0.1) ** 2)),
+            "yaw_rate": w.yaw_rate
+            * (0.5 * np.exp(-((turn / 0.1) ** 2)) + 0.5 * np.exp(-((turn / 0.3) ** 2))),
+            "contact": w.contact
+            * np.mean(np.where(np.isnan(planned), 1.0, contact == (planned > 0.5)), axis=-1),
+            "clearance": w.clearance * np.where(moving, self._clearance(moment.gait_clock, soles), 1.0),
+            "upright": w.upright * np.exp(-tilt / 0.03),
+            "stand_still": w.stand_still * np.where(moving, 0.0, np.minimum(away + 0.05 * speed, 1.0)),
+            "action_rate": w.action_rate * np.sum(own["action_step"] ** 2, axis=-1),
+            "saturation": w.saturation * saturation,
+            "slip": w.slip * np.mean(contact * np.minimum(sole_speed, 1.0), axis=-1),
+        }
+        return terms, figures
+
+    def _planned_contact(self, clock: Array, moving: NDArray[np.bool_]) -> Array:
+        """1 stance, 0 swing, NaN where the plan leaves it open, (..., feet)."""
+        sine = clock[..., :1] * np.where(self._left, 1.0, -1.0)
+        planned = np.where(sine > 0.35, 0.0, np.where(sine < 0.0, 1.0, np.nan))
+        return np.where(moving[..., None], planned, 1.0)
+
+    def _clearance(self, clock: Array, soles: Array) -> Array:
+        """Lower sole point of the foot in mid-swing as a share of 30 mm, (...); 1 between swings."""
+        low = soles[..., self.spec.foot_pads, 2].min(axis=-1)
+        sine = clock[..., :1] * np.array([1.0, -1.0])
+        paid = np.clip(low / 0.03, 0.0, 1.0)
+        return np.min(np.where(sine > 0.8, paid, 1.0), axis=-1)
