@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import pkgutil
 import subprocess
 import sys
@@ -9,15 +10,13 @@ from pathlib import Path
 
 import pytest
 
-import wildrobot.firmware_bridge
-import wildrobot.robot_description
-import wildrobot.runtime
-
+ROOMS_ON_THE_ROBOT = ("core", "robot_description", "signal_path", "simulation", "firmware_bridge", "runtime")
 # What drives the simulator; chosen by `--robot sim`, never imported otherwise.
 NEEDS_MUJOCO = {
     "wildrobot.robot_description.mujoco_model",
     "wildrobot.firmware_bridge.virtual.physics",
     "wildrobot.simulation.simulation",
+    "wildrobot.simulation.video",
     "wildrobot.simulation.randomization.probe",
     "wildrobot.simulation.randomization.report",
     "wildrobot.runtime.robots.sim",
@@ -42,7 +41,8 @@ sys.meta_path.insert(0, Blocked())
 
 def modules() -> list[str]:
     names = ["wildrobot.cli.main"]
-    for part in (wildrobot.robot_description, wildrobot.firmware_bridge, wildrobot.runtime):
+    for room in ROOMS_ON_THE_ROBOT:
+        part = importlib.import_module(f"wildrobot.{room}")
         names += [info.name for info in pkgutil.walk_packages(part.__path__, part.__name__ + ".")]
     return [name for name in names if name not in NEEDS_MUJOCO | NEEDS_LOG]
 
@@ -83,18 +83,21 @@ sys.exit('; '.join(failed) or 0)
 )
 def test_logs_are_looked_at_with_the_base_install_only(command: list[str], tmp_path: Path) -> None:
     command = [str(tmp_path / "page.html") if word == "PAGE" else word for word in command]
-    result = run(f"from wildrobot import cli; sys.exit(cli.main({['log', *command]!r}))")
+    result = run(f"from wildrobot.cli import main as cli; sys.exit(cli.main({['log', *command]!r}))")
     assert result.returncode == 0, result.stderr
 
 
 @pytest.mark.parametrize("command", ["run", "replay"])
 def test_help_of_the_robot_s_commands_needs_the_base_install_only(command: str) -> None:
-    result = run(f"from wildrobot import cli; cli.main([{command!r}, '--help'])")
+    result = run(f"from wildrobot.cli import main as cli; cli.main([{command!r}, '--help'])")
     assert result.returncode == 0, result.stderr
     assert "usage: " in result.stdout
 
 
 def test_asking_for_what_is_not_installed_names_the_extra() -> None:
-    result = run("from wildrobot import cli, errors; sys.exit(errors.run_main(cli.main, ['train']))")
+    result = run(
+        "from wildrobot.cli.main import main; from wildrobot.core.errors import run_main; "
+        "sys.exit(run_main(main, ['train']))"
+    )
     assert result.returncode == 2
     assert "pip install 'wildrobot[train]'" in result.stderr

@@ -38,14 +38,14 @@ def test_help_of_every_command_names_the_command_and_ends_with_zero(command: cli
 
 
 def test_the_overview_is_printed_without_importing_numpy() -> None:
-    code = "import sys; from wildrobot import cli; cli.main(['--help']); sys.exit('numpy' in sys.modules)"
+    code = "import sys; from wildrobot.cli import main as cli; cli.main(['--help']); sys.exit('numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60).returncode == 0
 
 
 def test_help_of_the_runtime_is_there_within_a_second_and_imports_neither_torch_nor_mujoco() -> None:
     code = (
         "import sys\n"
-        "from wildrobot import cli\n"
+        "from wildrobot.cli import main as cli\n"
         "sys.argv = ['wildrobot-run', '--help']\n"
         "try:\n    cli.wildrobot_run_script()\n"
         "except SystemExit:\n    pass\n"
