@@ -20,10 +20,11 @@ from typing import Any
 
 import numpy as np
 
+from wildrobot.core.constants import GRAVITY_M_S2
 from wildrobot.core.errors import UserError
 from wildrobot.core.rotations import heading_split, quat_to_matrix, rotate, rotate_heading
 from wildrobot.robot_description import RobotSpec, load_robot
-from wildrobot.signal_path.estimator import GRAVITY, StateEstimator
+from wildrobot.signal_path.estimator import StateEstimator
 from wildrobot.signal_path.path import SignalPath
 from wildrobot.signal_path.policy import OnnxPolicy
 from wildrobot.signal_path.sensor_frame import SensorFrame
@@ -78,7 +79,7 @@ class PlainEstimator:
         legs = rotate(world, np.sum(contact * over_point, axis=1) / np.maximum(count, 1.0))
         if self.velocity is None:
             self.velocity = legs
-        acceleration = rotate(world_from_imu, frame.imu_acceleration) - [0.0, 0.0, GRAVITY]
+        acceleration = rotate(world_from_imu, frame.imu_acceleration) - [0.0, 0.0, GRAVITY_M_S2]
         self.velocity = self.velocity + self.spec.control_dt * acceleration
         self.velocity = self.velocity + self.gain * (count > 0) * (legs - self.velocity)
         return rotate_heading(heading_split(world)[0], self.velocity, inverse=True)

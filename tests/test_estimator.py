@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from wildrobot.core.constants import GRAVITY_M_S2
 from wildrobot.core.rotations import (
     quat_from_rotvec,
     quat_from_yaw,
@@ -20,7 +21,7 @@ from wildrobot.robot_description import RobotSpec, load_robot
 from wildrobot.robot_description.kinematics import Kinematics
 from wildrobot.robot_description.mjcf import Body, BodyTree, Joint, Site
 from wildrobot.robot_description.point_motion import PointMotion
-from wildrobot.signal_path.estimator import GRAVITY, Estimate, StateEstimator
+from wildrobot.signal_path.estimator import Estimate, StateEstimator
 from wildrobot.signal_path.features import compute_features, feature_names
 from wildrobot.signal_path.sensor_frame import SensorFrame
 
@@ -30,7 +31,7 @@ Pose = tuple[Array, Array, Array]
 Motion = Callable[[float], Pose]
 _STEP = 1e-4
 PITCH = ("hip", "knee", "ankle")
-UP = np.array([0.0, 0.0, GRAVITY])
+UP = np.array([0.0, 0.0, GRAVITY_M_S2])
 _OBLIQUE = quat_from_rotvec(np.array([0.2, -0.5, 0.9]))
 
 
@@ -257,19 +258,21 @@ def test_without_contact_the_accelerometer_carries_velocity_and_height(spec: Rob
     start = np.array([0.0, 0.0, spec.standing_height])
 
     def flight(t: float) -> Pose:
-        return q, start + v0 * t + 0.5 * np.array([0.0, 0.0, -GRAVITY]) * t**2, np.eye(3)
+        return q, start + v0 * t + 0.5 * np.array([0.0, 0.0, -GRAVITY_M_S2]) * t**2, np.eye(3)
 
     frame, _ = motion_frame(spec, flight, 0.0, np.ones(4))
     frame.joint_velocity = frame.joint_velocity * 0.0
     estimator._velocity = v0.copy()
-    estimator._acceleration = np.array([0.0, 0.0, -GRAVITY])
+    estimator._acceleration = np.array([0.0, 0.0, -GRAVITY_M_S2])
     for k in range(1, 5):
         frame, velocity = motion_frame(spec, flight, k * spec.control_dt, np.zeros(4))
         estimate = estimator.update(frame)
     np.testing.assert_allclose(estimate.linear_velocity, velocity, atol=1e-4)
     rise = flight(4 * spec.control_dt)[1][2] - spec.standing_height
     # Euler's rule over one tick is off by at most half a tick of gravity's velocity
-    np.testing.assert_allclose(estimate.height - spec.standing_height, rise, atol=0.5 * GRAVITY * 0.02 * 0.08)
+    np.testing.assert_allclose(
+        estimate.height - spec.standing_height, rise, atol=0.5 * GRAVITY_M_S2 * 0.02 * 0.08
+    )
 
 
 def test_a_slipping_foot_is_discounted(spec: RobotSpec) -> None:

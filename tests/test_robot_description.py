@@ -11,6 +11,7 @@ import pytest
 import torch
 import yaml
 
+from wildrobot.core.constants import GRAVITY_M_S2
 from wildrobot.core.errors import UserError
 from wildrobot.robot_description import RobotSpec, load_robot
 from wildrobot.robot_description.kinematics import Kinematics
@@ -188,6 +189,10 @@ def test_the_home_pose_stands_on_level_soles(spec: RobotSpec) -> None:
     heights = spec.kinematics.foot_points(spec.default_joint_pos)[:, 2]
     assert np.ptp(heights) < 1e-3
     assert spec.standing_height == -heights.min()
+
+
+def test_the_model_falls_as_fast_as_plans_and_estimator_take_it_to(spec: RobotSpec) -> None:
+    np.testing.assert_array_equal(compile_model(spec).opt.gravity, [0.0, 0.0, -GRAVITY_M_S2])
 
 
 def test_a_servo_far_from_its_target_at_rest_gives_its_stall_torque(spec: RobotSpec) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from wildrobot.core.constants import GRAVITY_M_S2
 from wildrobot.core.files import write_text
 from wildrobot.core.rotations import quat_to_matrix, rotate_inverse
 from wildrobot.robot_description import RobotSpec
@@ -56,7 +57,7 @@ class StillRobot:
             imu_quaternion=np.array([self._spec.imu_mount]),
             imu_angular_velocity=np.array([[1e-6 * (self._reads % 7), 0.0, 0.0]]),  # a chip that lives
             imu_acceleration=rotate_inverse(
-                quat_to_matrix(self._spec.imu_mount[None]), np.array([[0.0, 0.0, 9.81]])
+                quat_to_matrix(self._spec.imu_mount[None]), np.array([[0.0, 0.0, GRAVITY_M_S2]])
             ),
             imu_time_s=np.array([now]),
             imu_valid=np.ones(1, dtype=bool),

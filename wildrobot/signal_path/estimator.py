@@ -19,13 +19,12 @@ from typing import Any
 import numpy as np
 
 from wildrobot.core.arrays import array_namespace
+from wildrobot.core.constants import GRAVITY_M_S2
 from wildrobot.core.rotations import heading_split, quat_to_matrix
 from wildrobot.core.state import Stateful
 from wildrobot.robot_description import RobotSpec
 from wildrobot.robot_description.point_motion import PointMotion, times
 from wildrobot.signal_path.sensor_frame import SensorFrame
-
-GRAVITY = 9.81
 
 
 @dataclass(frozen=True)
@@ -150,7 +149,7 @@ class StateEstimator(Stateful):
         gyro = _first(xp, frame.imu_angular_velocity)
         rate = times(pelvis_from_imu, gyro) - _spin(xp, pelvis_from_imu, torso_velocity[:, 0, 1:])
         acceleration = times(world_from_imu, _first(xp, frame.imu_acceleration))
-        acceleration[2] -= GRAVITY  # of the specific force
+        acceleration[2] -= GRAVITY_M_S2  # of the specific force
         # by how much the IMU's point is faster than the pelvis's origin, pelvis frame
         lead = _cross(xp, rate, imu_point) + imu_velocity
         point_velocity = _cross(xp, rate[:, None, None], points) + point_velocity

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from wildrobot.core.constants import GRAVITY_M_S2
 from wildrobot.firmware_bridge.board import control_table as board_table
 from wildrobot.firmware_bridge.board.driver import BoardSample, BoardStatus
 from wildrobot.firmware_bridge.bus import control_table as table
@@ -19,7 +20,6 @@ from wildrobot.firmware_bridge.bus.startup import FAST_READ_FIRMWARE, Finding, c
 from wildrobot.robot_description import RobotSpec
 
 BY_ID = Path("/dev/serial/by-id")
-GRAVITY_M_S2 = 9.81
 GRAVITY_TOLERANCE_M_S2 = 0.5
 REST_RATE_RAD_S = 0.05
 NORM_TOLERANCE = 0.01

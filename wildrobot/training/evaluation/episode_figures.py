@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from wildrobot.core.constants import GRAVITY_M_S2
 from wildrobot.robot_description import RobotSpec
 from wildrobot.runtime.telemetry.figures import (
     FOOT_DOWN_N,
@@ -19,7 +20,6 @@ from wildrobot.simulation.simulation import Truth
 
 Array = NDArray[np.float64]
 YAW_WINDOW_S = 10.0
-GRAVITY_M_S2 = 9.81
 
 
 def electrical_power(spec: RobotSpec, truth: Truth) -> Array:

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from wildrobot.core.constants import GRAVITY_M_S2
 from wildrobot.core.rotations import heading_split, quat_to_matrix, rotate_heading
 from wildrobot.core.state import Stateful
 from wildrobot.robot_description import RobotSpec
@@ -179,7 +180,7 @@ class Environment(Stateful):
         self.max_age = round(episode_s * spec.control_hz)
         self.age = np.zeros(self.num_envs, dtype=np.int64)
         self.ended = np.ones(self.num_envs, dtype=bool)
-        self._weight = spec.total_mass * 9.81
+        self._weight = spec.total_mass * GRAVITY_M_S2
         self._moving_for = np.zeros(self.num_envs, dtype=np.int64)
         self.obs_size = layout_size(layout) + task.extra_size
         self.obs_mirror: Mirror = joined([observation_mirror(spec, layout), task.mirror_extra()])

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from wildrobot.core.constants import GRAVITY_M_S2
 from wildrobot.training.reference.capture.skeleton import HumanBody
-from wildrobot.training.reference.plan.lipm import GRAVITY
 
 Array = NDArray[np.float64]
 _LAND_SPEED, _LIFT_SPEED = 0.12, 0.18
@@ -113,7 +113,7 @@ def foot_contacts(body: HumanBody) -> NDArray[np.bool_]:
     fps = body.motion.fps
     parts = [smooth(body.path(part), fps, _SMOOTHING_S) for part in ("ankle", "ball")]
     speed = np.min([np.linalg.norm(np.gradient(p, 1.0 / fps, axis=0), axis=-1) for p in parts], axis=0)
-    scale = np.sqrt(GRAVITY * body.leg_length)
+    scale = np.sqrt(GRAVITY_M_S2 * body.leg_length)
     contact = np.empty(speed.shape, dtype=bool)
     for foot in range(2):
         down = bool(speed[0, foot] < 0.5 * (_LAND_SPEED + _LIFT_SPEED) * scale)

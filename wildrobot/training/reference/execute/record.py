@@ -10,6 +10,7 @@ import mujoco
 import numpy as np
 import torch
 
+from wildrobot.core.constants import GRAVITY_M_S2
 from wildrobot.core.errors import UserError
 from wildrobot.core.progress import Bar
 from wildrobot.core.rotations import heading_split, quat_to_matrix, rotate_heading
@@ -183,7 +184,7 @@ def _judge(
 ) -> ReferenceDataset:
     log, clip_of, noisy = rolls.log, rolls.clip, rolls.noisy
     length, survived = rolls.length, rolls.survived
-    limits, weight = config.limits, spec.total_mass * 9.81
+    limits, weight = config.limits, spec.total_mass * GRAVITY_M_S2
     settle = round(config.settle_s * spec.control_hz)
     with Bar("self-collision", len(clip_of)) as bar:
         touching = np.zeros(len(clip_of))

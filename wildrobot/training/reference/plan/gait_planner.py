@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from wildrobot.core.constants import GRAVITY_M_S2
 from wildrobot.core.rotations import (
     quat_conjugate,
     quat_from_rotvec,
@@ -38,7 +39,7 @@ from wildrobot.training.reference.plan.footsteps import (
     rotation_2d,
 )
 from wildrobot.training.reference.plan.leg_ik import LegIK
-from wildrobot.training.reference.plan.lipm import GRAVITY, Carry, pendulum_motion
+from wildrobot.training.reference.plan.lipm import Carry, pendulum_motion
 from wildrobot.training.reference.plan.whole_body import WholeBody
 
 Array = NDArray[np.float64]
@@ -87,7 +88,7 @@ class GaitPlanner:
         self.dt = spec.control_dt
         left = self.ik.soles(spec.default_joint_pos)[LEFT]
         self.home = HomeStance(float(left[1]), self.body.com_forward - float(left[0]))
-        self._omega = math.sqrt(GRAVITY / self.body.com_height)
+        self._omega = math.sqrt(GRAVITY_M_S2 / self.body.com_height)
 
     def plan(self, route: Route) -> PlannedClip:
         """The motion along a route, as a clip. World: the path begins (or its period does) at x = y = 0.

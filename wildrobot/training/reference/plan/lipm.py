@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
-GRAVITY = 9.81
 
 
 @dataclass(frozen=True)

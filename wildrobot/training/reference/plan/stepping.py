@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from wildrobot.core.constants import GRAVITY_M_S2
 from wildrobot.core.rotations import (
     quat_conjugate,
     quat_from_yaw,
@@ -21,7 +22,7 @@ from wildrobot.core.rotations import (
 )
 from wildrobot.robot_description import RobotSpec
 from wildrobot.training.reference.plan.leg_ik import LegIK
-from wildrobot.training.reference.plan.lipm import GRAVITY, Carry, pendulum_motion
+from wildrobot.training.reference.plan.lipm import Carry, pendulum_motion
 from wildrobot.training.reference.plan.whole_body import WholeBody
 
 Array = NDArray[np.float64]
@@ -163,7 +164,7 @@ class StepPlanner:
         inside = slice(None) if period is None else slice(_PAD, -_PAD)
         quat = quat_from_yaw(posture.yaw)
         rotation = quat_to_matrix(quat)
-        omega = math.sqrt(GRAVITY / self.body.com_height)
+        omega = math.sqrt(GRAVITY_M_S2 / self.body.com_height)
         wanted = self._wanted(feet, posture.yaw)
         centre, _ = pendulum_motion(wanted[inside], omega, dt, carry)
         legs = None
