@@ -18,7 +18,7 @@ NEEDS_MUJOCO = {
     "wildrobot.simulation.simulation",
     "wildrobot.simulation.video",
     "wildrobot.simulation.randomization.probe",
-    "wildrobot.simulation.randomization.report",
+    "wildrobot.simulation.randomization.effects",
     "wildrobot.runtime.robots.sim",
 }
 # What writes other formats; chosen by `log export`, never imported otherwise.
@@ -85,6 +85,14 @@ def test_logs_are_looked_at_with_the_base_install_only(command: list[str], tmp_p
     command = [str(tmp_path / "page.html") if word == "PAGE" else word for word in command]
     result = run(f"from wildrobot.cli import main as cli; sys.exit(cli.main({['log', *command]!r}))")
     assert result.returncode == 0, result.stderr
+
+
+def test_a_run_is_reported_with_the_base_install_only(tmp_path: Path) -> None:
+    (tmp_path / "metrics.jsonl").write_text('{"iteration": 1, "steps": 24, "return_mean": 0.5}\n')
+    code = f"from wildrobot.cli import main as cli; sys.exit(cli.main(['report', {str(tmp_path)!r}]))"
+    result = run(code)
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "report.html").exists()
 
 
 @pytest.mark.parametrize("command", ["run", "replay"])

@@ -67,13 +67,13 @@ def test_the_tables_of_an_evaluation_fit(capsys: pytest.CaptureFixture[str]) -> 
 
 def test_the_table_of_the_randomization_fits(capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("mujoco")
-    from wildrobot.simulation.randomization import report as randomization
+    from wildrobot.cli import randomization
 
     figure = -0.00123456
     effect = randomization.Effect(
         "joint_velocity_noise_rad_s", "rad/s", (0.0, 0.0123), *[figure] * 6, "varies, but is off"
     )
-    randomization.print_report(randomization.ReportConfig(), [effect])
+    randomization.report(randomization.RandomizationOptions(), [effect])
     text = capsys.readouterr().out
     assert widest(text) <= WIDEST
     assert "joint_velocity_noise_rad_s" in text

@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 
 from wildrobot.cli.main import main as wildrobot
-from wildrobot.core.errors import UserError
+from wildrobot.cli.randomization import main
+from wildrobot.core.errors import UserError, run_main
 from wildrobot.robot_description import RobotSpec
 from wildrobot.simulation.randomization import terms as randomization_terms
 from wildrobot.simulation.randomization.config import FULL, NOMINAL, PRESETS, Randomization
+from wildrobot.simulation.randomization.effects import Effect, measure, read_back
 from wildrobot.simulation.randomization.probe import READINGS
-from wildrobot.simulation.randomization.report import Effect, _main, main, measure, read_back
 from wildrobot.simulation.simulation import Simulation
 
 FIELDS = [field.name for field in dataclasses.fields(Randomization)]
@@ -165,5 +166,5 @@ def test_the_command_names_a_term_without_effect_and_ends_with_one(
 )
 def test_what_cannot_be_is_refused(arguments: list[str], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        _main(arguments)
-    assert main(arguments) == 2
+        main(arguments)
+    assert run_main(main, arguments) == 2

@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from wildrobot.cli.report import main
 from wildrobot.core.errors import UserError
 from wildrobot.reports.elements.charts import Series, line_chart, thin, ticks
 from wildrobot.reports.run_charts import training_charts
-from wildrobot.reports.run_page import build_page, main
+from wildrobot.reports.run_page import build_page
 from wildrobot.reports.run_record import read_metrics
 
 

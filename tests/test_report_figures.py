@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from test_report import write_run
 
+from wildrobot.cli.report import main
 from wildrobot.core.errors import UserError
 from wildrobot.reports import compare_page
 from wildrobot.reports.elements import page_videos
@@ -21,7 +22,7 @@ from wildrobot.reports.elements.html_tables import label
 from wildrobot.reports.elements.page_videos import PageVideos
 from wildrobot.reports.randomization_page import meanings, preset_name, randomization_table, unit
 from wildrobot.reports.run_charts import feature_areas
-from wildrobot.reports.run_page import build_page, main
+from wildrobot.reports.run_page import build_page
 from wildrobot.reports.run_record import read_metrics, read_run
 from wildrobot.simulation.randomization.config import FULL, Randomization
 

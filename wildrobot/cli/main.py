@@ -76,7 +76,7 @@ COMMANDS = (
     ),
     Command(
         ("randomization",),
-        "wildrobot.simulation.randomization.report",
+        "wildrobot.cli.randomization",
         "print what every randomized value is asked to be and what live simulated robots have of it",
         "wildrobot randomization --preset full",
         "sim",
@@ -152,7 +152,7 @@ COMMANDS = (
     ),
     Command(
         ("report",),
-        "wildrobot.reports.run_page",
+        "wildrobot.cli.report",
         "one HTML page about a run (or several): curves, evaluation, randomization, configuration, videos",
         "wildrobot report runs/first",
     ),

@@ -1,4 +1,4 @@
-"""`wildrobot report --compare`: several runs on one page, and what differs between them."""
+"""Several runs on one page, and what differs between them."""
 
 from __future__ import annotations
 

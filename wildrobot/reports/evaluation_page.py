@@ -1,4 +1,4 @@
-"""`wildrobot eval --html`: the figures of an evaluation as one HTML page that loads nothing from a network."""
+"""The figures of an evaluation as one HTML page that loads nothing from a network."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from wildrobot.reports.elements.html_tables import (
     table,
     tiles,
 )
-from wildrobot.training.evaluation.push_recovery import DIRECTIONS
 
 Row = Mapping[str, Any]
 Chart = tuple[str, tuple[tuple[str, str], ...], tuple[float | None, float | None]]
@@ -151,15 +150,16 @@ def servo_figures(rows: list[dict[str, Any]]) -> str:
 
 
 def push_figures(rows: list[dict[str, Any]]) -> str:
-    """HTML: the impulse at which half fall, by direction and speed."""
+    """HTML: the impulse at which half fall, by direction (from forward round to backward) and speed."""
     if not rows:
         return ""
-    angles = np.linspace(0.0, 180.0, len(DIRECTIONS))
+    directions = list(dict.fromkeys(row["direction"] for row in rows))
+    angles = np.linspace(0.0, 180.0, len(directions))
     lines = []
     for speed in dict.fromkeys(row["command_m_s"] for row in rows):
         own = {row["direction"]: row for row in rows if row["command_m_s"] == speed}
         lines.append(
-            Series(f"at {speed:g} m/s", _column([own.get(name, {}) for name in DIRECTIONS], "impulse_n_s"))
+            Series(f"at {speed:g} m/s", _column([own.get(name, {}) for name in directions], "impulse_n_s"))
         )
     chart = line_chart(
         "Impulse at which half fall (N s)",

@@ -1,4 +1,4 @@
-"""`wildrobot reference show --html`: a reference's clips, figures, joints and features as one HTML page."""
+"""A reference's clips, figures, joints and features as one HTML page."""
 
 from __future__ import annotations
 

@@ -1,34 +1,21 @@
-"""`wildrobot report RUN`: one HTML page about a training run that loads nothing from a network."""
+"""One HTML page about a training run that loads nothing from a network."""
 
 from __future__ import annotations
 
-import hashlib
 import html
-import inspect
-import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import tyro
-
-from wildrobot.core.errors import UserError
-from wildrobot.core.files import write_text
+from wildrobot.core.files import file_sha256
 from wildrobot.reports.elements.html_tables import facts_table, find_rows, page, section, table, tiles
-from wildrobot.reports.elements.page_videos import LARGEST_PAGE_BYTES, PageVideos
+from wildrobot.reports.elements.page_videos import PageVideos
 from wildrobot.reports.evaluation_page import by_speed, protocol, push_figures, servo_figures
 from wildrobot.reports.film_page import film_grid
 from wildrobot.reports.randomization_page import randomization_table
 from wildrobot.reports.run_charts import feature_areas, training_charts
 from wildrobot.reports.run_record import RunRecord, read_json, read_run
 
-EXAMPLES = """examples:
-  wildrobot report runs/first
-  wildrobot report runs/first --compare runs/second runs/third --out runs/three.html
-  wildrobot report runs/first --quiet"""
-MOST_COMPARED = 4
-"""Colours that the charts tell apart."""
 TILES = (
     ("survival", "survival in training", "{:.1%}"),
     ("speed_error", "speed error in training (m/s)", "{:.3f}"),
@@ -40,60 +27,6 @@ TILES = (
     ("steps_per_s", "environment steps/s", "{:,.0f}"),
 )
 """Column, what it is, form: means of the last 20 iterations that know it."""
-
-
-@dataclass
-class ReportConfig:
-    """Write one HTML page about a run: training curves, evaluation, randomization, configuration, versions, videos.
-
-    Everything is taken from the run's folder; what is not there yet is left out. With --compare the page is about
-    several runs: the same curves on top of each other, figures side by side, and in what they differ.
-    """
-
-    run: Annotated[Path, tyro.conf.Positional]
-    """Run folder, of `wildrobot train`; evaluation.json, walk.json, walk.mp4 and film/ are taken up if there."""
-
-    out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """Page to write. Default: RUN/report.html, with --compare RUN/compare.html."""
-
-    compare: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="RUN")] = ()
-    """Up to three more runs."""
-
-    ablation: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """Ablation table (JSON). Default: RUN/ablation.json, else policies/ablation.json here."""
-
-    quiet: bool = False
-    """Print nothing but warnings."""
-
-
-def main(argv: Sequence[str]) -> int:
-    config = tyro.cli(
-        ReportConfig,
-        args=list(argv),
-        description=f"{inspect.cleandoc(ReportConfig.__doc__ or '')}\n\n{EXAMPLES}",
-        config=(tyro.conf.FlagCreatePairsOff,),
-    )
-    videos = PageVideos()
-    if config.compare:
-        from wildrobot.reports.compare_page import compare_page
-
-        if len(config.compare) >= MOST_COMPARED:
-            raise UserError(
-                f"--compare has {len(config.compare)} runs, expected up to {MOST_COMPARED - 1} beside the first. "
-                "Leave some out: more curves in one chart cannot be told apart."
-            )
-        text = compare_page([read_run(run) for run in (config.run, *config.compare)], videos)
-    else:
-        text = build_page(config.run, config.ablation, videos)
-    out = config.out or config.run / ("compare.html" if config.compare else "report.html")
-    write_text(out, text)
-    if warning := videos.warning():
-        print(f"warning: {warning}", file=sys.stderr)
-    if len(text.encode()) > LARGEST_PAGE_BYTES:
-        print(f"warning: {out} has {len(text.encode()) / 1e6:.0f} MB", file=sys.stderr)
-    if not config.quiet:
-        print(f"report: {out}")
-    return 0
 
 
 def build_page(run: Path, ablation: Path | None = None, videos: PageVideos | None = None) -> str:
@@ -223,6 +156,6 @@ def _film(run: Path, videos: PageVideos) -> str:
             f"<code>{html.escape(command)}</code>, then this report again.</p>"
         )
     policy, note = run / "policy.onnx", ""
-    if policy.exists() and hashlib.sha256(policy.read_bytes()).hexdigest() != document.get("policy_sha256"):
+    if policy.exists() and file_sha256(policy) != document.get("policy_sha256"):
         note = '<p class="fail">These films are of another policy than the one in this folder.</p>'
     return note + film_grid(document, lambda file: videos.source(folder / Path(file).name))

@@ -29,7 +29,7 @@ column for every value (joint_position.left_knee_pitch). Both keep LCM's field n
 
 
 @dataclass
-class ExportOptions:
+class LogExportOptions:
     """What to write, and where."""
 
     log: tyro.conf.Positional[Path]
@@ -42,7 +42,7 @@ class ExportOptions:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
-    options = tyro.cli(ExportOptions, args=None if argv is None else list(argv), description=DESCRIPTION)
+    options = tyro.cli(LogExportOptions, args=None if argv is None else list(argv), description=DESCRIPTION)
     unknown = [name for name in options.channels if name not in CHANNEL_TYPES]
     if unknown:
         raise UserError(f"there is no channel {unknown[0]}. Known: {', '.join(CHANNEL_TYPES)}.")
