@@ -6,7 +6,8 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 # What the tests need beside it: a browser for the live page, shellcheck, systemd-analyze.
 TESTED := $(VENV)/.tested
-POLICY ?= policies/wildrobot_walk.onnx
+# of make view; empty: the one that comes with the package
+POLICY ?=
 # PyTorch first and pinned: without a pin, pip takes the newest build with gigabytes of CUDA packages.
 TORCH  ?= torch==2.13.0
 ARGS   ?=

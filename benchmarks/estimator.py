@@ -28,6 +28,7 @@ from wildrobot.signal_path.estimator import StateEstimator
 from wildrobot.signal_path.path import SignalPath
 from wildrobot.signal_path.policy import OnnxPolicy
 from wildrobot.signal_path.sensor_frame import SensorFrame
+from wildrobot.signal_path.shipped import POLICIES
 from wildrobot.simulation.randomization.config import BASIC, NOMINAL, Randomization
 from wildrobot.simulation.simulation import Simulation
 
@@ -157,7 +158,7 @@ def update_time_ms(spec: RobotSpec, rows: int) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--policy", type=Path, default=Path("policies/wildrobot_walk.onnx"))
+    parser.add_argument("--policy", type=Path, default=POLICIES / "wildrobot_walk.onnx")
     parser.add_argument("--speeds", type=float, nargs="+", default=[0.3, 0.4])
     parser.add_argument("--robots", type=int, default=32)
     parser.add_argument("--seconds", type=float, default=10.0)

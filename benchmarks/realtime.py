@@ -23,6 +23,8 @@ from typing import Any
 
 import numpy as np
 
+from wildrobot.signal_path.shipped import POLICIES
+
 EVERY_S = 10.0
 SETTLED_S = 60.0
 PR_CAPBSET_DROP, CAP_IPC_LOCK, CAP_SYS_NICE = 24, 14, 23
@@ -98,7 +100,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("--policy", type=Path, default=Path("policies/wildrobot_walk.onnx"))
+    parser.add_argument("--policy", type=Path, default=POLICIES / "wildrobot_walk.onnx")
     parser.add_argument("--minutes", type=float, default=1.0, help="(default: %(default)g)")
     parser.add_argument("--busy", type=int, default=1, help="CPUs to keep busy (default: %(default)s)")
     parser.add_argument("--plain", action="store_true", help="once more without real-time rights")

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-POLICY = Path(__file__).resolve().parents[1] / "policies" / "wildrobot_walk.onnx"
+POLICY = Path(__file__).resolve().parents[1] / "wildrobot" / "policies" / "wildrobot_walk.onnx"
 
 # Runs in the process that is measured: notes when each part of the start is over, and ends the run after one tick.
 CHILD = """

@@ -54,7 +54,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("--policy", type=Path, default=ROOT / "policies" / "wildrobot_walk.onnx")
+    parser.add_argument(
+        "--policy", type=Path, default=ROOT / "wildrobot" / "policies" / "wildrobot_walk.onnx"
+    )
     parser.add_argument("--seconds", type=float, default=20.0, help="(default: %(default)g)")
     parser.add_argument("--rounds", type=int, default=3, help="(default: %(default)s)")
     parser.add_argument("--plot-hz", type=float, default=20.0, help="(default: %(default)g)")

@@ -14,7 +14,7 @@ usage: sudo launch/install.sh [options]            and again after an update: it
   --dry-run       print the commands, change nothing
   --enable        also start the service from now on whenever the robot's adapter appears
   --wheel FILE    the package; unless told, it is built from this folder
-  --policy FILE   the policy; unless told, policies/wildrobot_walk.onnx
+  --policy FILE   the policy; unless told, wildrobot/policies/wildrobot_walk.onnx
   --user NAME     the service's user (wildrobot)
   --prefix DIR    where the package goes (/opt/wildrobot)
   --root DIR      install into a system in this folder (a mounted SD card, a chroot) instead of the running one
@@ -31,7 +31,7 @@ fail() { # what was found, expected, to be done
     exit "${2:-2}"
 }
 
-root="" prefix=/opt/wildrobot user=wildrobot wheel="" policy=$source_dir/policies/wildrobot_walk.onnx
+root="" prefix=/opt/wildrobot user=wildrobot wheel="" policy=$source_dir/wildrobot/policies/wildrobot_walk.onnx
 action=install dry_run=no enable=no venv=yes python=${PYTHON:-python3}
 while [ $# -gt 0 ]; do
     case $1 in

@@ -25,7 +25,7 @@ EVERY = 2
 
 def film(path: Path, seconds: float) -> None:
     """The shipped policy walking at 0.3 m/s, as a video."""
-    command = [sys.executable, "-m", "wildrobot", "run", "policies/wildrobot_walk.onnx", "--robot", "sim"]
+    command = [sys.executable, "-m", "wildrobot", "run", "--robot", "sim"]
     command += ["--speed", "0.3", "--duration", str(seconds), "--fast", "--no-lcm", "--video", str(path)]
     subprocess.run(command, check=True, cwd=ROOT)
 

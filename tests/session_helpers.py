@@ -22,7 +22,7 @@ from wildrobot.runtime.robots.sim import SimRobot
 from wildrobot.signal_path.sensor_frame import SensorFrame
 
 SPEC = load_robot()
-POLICY = Path(__file__).resolve().parents[1] / "policies" / "wildrobot_walk.onnx"
+POLICY = Path(__file__).resolve().parents[1] / "wildrobot" / "policies" / "wildrobot_walk.onnx"
 
 
 @dataclass(frozen=True)

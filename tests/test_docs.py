@@ -19,13 +19,13 @@ from wildrobot.cli.completion import collect
 
 COMMANDS = all_commands()
 
-# Run as written, one after the other, in a folder with the repository's policies and a run.
+# Run as written, one after the other, in a folder with a run.
 RUN = (
     "wildrobot train --help",
     "wildrobot report runs/first",
     "wildrobot report runs/first --compare runs/second",
     "wildrobot completion bash > ~/.local/share/bash-completion/completions/wildrobot",
-    "wildrobot-run policies/wildrobot_walk.onnx --robot sim --fast --log walk.lcmlog --json walk.json",
+    "wildrobot-run --robot sim --fast --log walk.lcmlog --json walk.json",
     "wildrobot replay walk.lcmlog",
     "wildrobot replay walk.lcmlog --tolerance 1e-6",
     "wildrobot log info walk.lcmlog",
@@ -128,7 +128,7 @@ def test_every_command_that_loads_a_robot_takes_the_file_of_another_one() -> Non
 @pytest.mark.parametrize("command", COMMANDS)
 def test_files_of_the_repository_that_a_command_names_are_there(command: str) -> None:
     for word in shlex.split(command):
-        if re.match(r"(policies|benchmarks|tests|scripts|launch|wildrobot|docs)/", word):
+        if re.match(r"(benchmarks|tests|scripts|launch|wildrobot|docs)/", word):
             assert any(ROOT.glob(word)), f"there is no {word}"
 
 
@@ -169,9 +169,8 @@ def test_what_is_made_from_the_code_is_current() -> None:
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder as a user has it: policies, two runs, a home; what one command writes the next one finds."""
+    """A folder as a user has it: two runs, a home; what one command writes the next one finds."""
     folder = tmp_path_factory.mktemp("clone")
-    (folder / "policies").symlink_to(ROOT / "policies")
     (folder / "runs").mkdir()
     write_run(folder / "runs" / "first")
     write_run(folder / "runs" / "second")

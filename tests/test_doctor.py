@@ -33,7 +33,7 @@ from wildrobot.firmware_bridge.virtual.robot import Hidden
 from wildrobot.runtime import doctor
 from wildrobot.runtime.telemetry import telemetry
 
-POLICY = Path(__file__).resolve().parents[1] / "policies" / "wildrobot_walk.onnx"
+POLICY = Path(__file__).resolve().parents[1] / "wildrobot" / "policies" / "wildrobot_walk.onnx"
 
 
 def looked_at(*faults: Fault, hidden: Hidden | None = None) -> list[Finding]:

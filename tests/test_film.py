@@ -44,7 +44,7 @@ def policy_file(tmp_path: Path) -> Path:
 
 
 def config(policy: Path, out: Path, **more: Any) -> FilmConfig:
-    return FilmConfig(policy, out, **more)
+    return FilmConfig(out, policy, **more)
 
 
 def test_the_scenes_are_the_ones_that_a_person_asks_for() -> None:

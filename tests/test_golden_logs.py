@@ -22,7 +22,7 @@ from wildrobot.runtime.telemetry.lcm_types import CHANNEL_TYPES
 
 ROOT = Path(__file__).resolve().parents[1]
 GOLDEN = ROOT / "tests" / "data" / "standing_and_walking.lcmlog"
-POLICY = ROOT / "policies" / "wildrobot_walk.onnx"
+POLICY = ROOT / "wildrobot" / "policies" / "wildrobot_walk.onnx"
 TOLERANCE = 1e-6
 """Another processor, another ONNX Runtime."""
 RENEW = "if this change is meant: python scripts/renew_golden_logs.py"

@@ -364,7 +364,7 @@ def test_what_is_installed_and_where(system: Path, install: Callable[..., str]) 
         "etc/security/limits.d/wildrobot.conf": LAUNCH / "examples" / "limits.conf",
         "etc/wildrobot/wildrobot.env": LAUNCH / "examples" / "wildrobot.env",
         "opt/wildrobot/lcm-network.sh": LAUNCH / "lcm-network.sh",
-        "opt/wildrobot/policies/wildrobot_walk.onnx": ROOT / "policies" / "wildrobot_walk.onnx",
+        "opt/wildrobot/policies/wildrobot_walk.onnx": ROOT / "wildrobot" / "policies" / "wildrobot_walk.onnx",
     }
     for place, source in shipped.items():
         assert (system / place).read_bytes() == source.read_bytes()

@@ -38,7 +38,8 @@ def test_a_policy_runs_on_one_thread_and_reports_to_nobody() -> None:
     code = """
 import os
 from wildrobot.signal_path.policy import open_session
-session = open_session('policies/wildrobot_walk.onnx')
+from wildrobot.signal_path.shipped import POLICIES
+session = open_session(str(POLICIES / 'wildrobot_walk.onnx'))
 threads = [open(f'/proc/self/task/{task}/comm').read() for task in os.listdir('/proc/self/task')]
 assert len(threads) == 1, threads
 """

@@ -39,7 +39,7 @@ from wildrobot.view.server import GuardedServer
 from wildrobot.view.status import feature_bars, headline, stage_table, status
 from wildrobot.view.track import AIRBORNE_S, PelvisTrack, Pose
 
-POLICY = Path(__file__).resolve().parents[1] / "policies" / "wildrobot_walk.onnx"
+POLICY = Path(__file__).resolve().parents[1] / "wildrobot" / "policies" / "wildrobot_walk.onnx"
 TICKS = 200
 
 

@@ -25,7 +25,7 @@ import pytest
 from wildrobot.runtime.telemetry.lcm_types import CHANNEL_TYPES, velocity_command_t
 from wildrobot.view.driving import URGENT_EVERY_S, URGENT_REPEATS
 
-POLICY = Path(__file__).resolve().parents[1] / "policies" / "wildrobot_walk.onnx"
+POLICY = Path(__file__).resolve().parents[1] / "wildrobot" / "policies" / "wildrobot_walk.onnx"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 # As root in a container, without a GPU, and without a word to anybody outside.
 FLAGS = [

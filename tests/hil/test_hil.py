@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 JOINTS = load_robot().joint_names
 FEET = load_robot().foot_names
-POLICY = Path(__file__).resolve().parents[2] / "policies" / "wildrobot_walk.onnx"
+POLICY = Path(__file__).resolve().parents[2] / "wildrobot" / "policies" / "wildrobot_walk.onnx"
 
 
 def excited(spec: Any, joint: int, signal: Any) -> Any:

@@ -40,8 +40,8 @@ beside it as style.onnx. Both are compared with torch on observations of real ro
 
 examples:
   wildrobot export runs/first --onnx
-  wildrobot export runs/first --onnx policies/mine.onnx
-  wildrobot export runs/first --onnx policies/mine.onnx --evaluation figures.json
+  wildrobot export runs/first --onnx mine.onnx
+  wildrobot export runs/first --onnx mine.onnx --evaluation figures.json
 
 Figures that `wildrobot eval POLICY.onnx --out RUN/evaluation.json` measured are put into the file by
 exporting again, if they are of the same network."""

@@ -64,14 +64,14 @@ COMMANDS = (
         ("eval",),
         "wildrobot.training.evaluation.evaluation",
         "measure an exported policy over many simulated episodes and speeds",
-        "wildrobot eval policies/wildrobot_walk.onnx --quick",
+        "wildrobot eval --quick",
         "train",
     ),
     Command(
         ("film",),
         "wildrobot.training.evaluation.film",
         "short videos of a policy: standing, walking, pushed, starting and stopping, turning; on one page",
-        "wildrobot film policies/wildrobot_walk.onnx --out runs/film",
+        "wildrobot film --out runs/film",
         "sim",
     ),
     Command(
@@ -85,13 +85,13 @@ COMMANDS = (
         ("run",),
         "wildrobot.runtime.control.session",
         "run a policy at 50 Hz on a robot: simulated or real",
-        "wildrobot run policies/wildrobot_walk.onnx --robot sim --speed 0.3 --duration 20",
+        "wildrobot run --robot sim --speed 0.3 --duration 20",
     ),
     Command(
         ("view",),
         "wildrobot.cli.view",
         "the robot live in a browser: 3D, health, plots, and a wheel to drive it with",
-        "wildrobot view --sim policies/wildrobot_walk.onnx",
+        "wildrobot view --sim",
         "view",
     ),
     Command(
@@ -105,7 +105,7 @@ COMMANDS = (
         ("doctor",),
         "wildrobot.runtime.doctor",
         "look at port, servos, sensor board, this computer and a policy; say what to do about each fault",
-        "wildrobot doctor --port /dev/serial/by-id/usb-FTDI... --policy policies/wildrobot_walk.onnx",
+        "wildrobot doctor --port /dev/serial/by-id/usb-FTDI...",
     ),
     Command(
         ("calibrate",),
@@ -123,7 +123,7 @@ COMMANDS = (
         ("replay",),
         "wildrobot.runtime.logs.replay",
         "feed a recorded log through the same code again and demand the same answers",
-        "wildrobot replay walk.lcmlog --policy policies/wildrobot_walk.onnx",
+        "wildrobot replay walk.lcmlog",
     ),
     Command(
         ("log", "info"),

@@ -44,7 +44,7 @@ class ReportOptions:
     """Up to three more runs."""
 
     ablation: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """Ablation table (JSON). Default: RUN/ablation.json, else policies/ablation.json here."""
+    """Ablation table (JSON). Default: RUN/ablation.json, else the one that comes with WildRobot."""
 
     quiet: bool = False
     """Print nothing but warnings."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
     from wildrobot.runtime.logs.recorder import Rotation
 
 DEFAULT_DURATION_S = 20.0
-GIVE_ONE = "Give an .onnx file made by `wildrobot export`, or policies/wildrobot_walk.onnx of the repository's folder."
+GIVE_ONE = "Give an .onnx file made by `wildrobot export`, or none for the policy that comes with WildRobot."
 EXAMPLES = """Run a policy on a robot at 50 Hz: it stands up, stands, walks, crouches and lets go.
 
 examples:
-  wildrobot-run policies/wildrobot_walk.onnx --robot sim --speed 0.3 --duration 20
-  wildrobot-run policies/wildrobot_walk.onnx --fast --log walk.lcmlog --json walk.json --video walk.mp4
-  wildrobot-run policies/wildrobot_walk.onnx --robot sim --keyboard
-  wildrobot-run policies/wildrobot_walk.onnx --robot sim --gamepad
-  wildrobot-run policies/wildrobot_walk.onnx --robot sim --lcm-command
-  wildrobot-run policies/wildrobot_walk.onnx --robot dynamixel --port /dev/serial/by-id/usb-FTDI...
-  wildrobot-run policies/wildrobot_walk.onnx runs/slow/policy.onnx --robot sim --keyboard
-  wildrobot-run policies/wildrobot_walk.onnx --bench
+  wildrobot-run --robot sim --speed 0.3 --duration 20
+  wildrobot-run --fast --log walk.lcmlog --json walk.json --video walk.mp4
+  wildrobot-run --robot sim --keyboard
+  wildrobot-run --robot sim --gamepad
+  wildrobot-run --robot sim --lcm-command
+  wildrobot-run runs/walk/policy.onnx --robot dynamixel --port /dev/serial/by-id/usb-FTDI...
+  wildrobot-run runs/walk/policy.onnx runs/slow/policy.onnx --robot sim --keyboard
+  wildrobot-run --bench
 
 Ctrl-C stops softly; a second Ctrl-C lets go at once. SIGUSR1 loads the policies anew, while
 the robot stands. Exit code: 0 walked without a fall (--bench: this computer is fit), 1 fell or
@@ -38,8 +38,9 @@ was stopped by a guard (not fit), 2 bad input."""
 class RunOptions:
     """What to run, and how."""
 
-    policies: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="POLICY [POLICY ...]")]
-    """Exported policies (.onnx). The first one is in charge; the others can take over while the robot stands."""
+    policies: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="[POLICY ...]")] = ()
+    """Exported policies (.onnx). The first one is in charge; the others can take over while the robot stands. Without
+    one: the policy that comes with WildRobot."""
     robot: Literal["sim", "dynamixel"] = "sim"
     """Robot to drive."""
     port: Annotated[str | None, tyro.conf.arg(metavar="PORT")] = None
@@ -94,9 +95,6 @@ class RunOptions:
 
 def check_options(options: RunOptions) -> None:
     """Refuse what cannot work before anything is opened."""
-    if not options.policies:
-        hint = " Name it before --gamepad, which takes a device." if options.gamepad else ""
-        raise UserError(f"no policy was given. {GIVE_ONE}{hint}")
     for file in options.policies:
         if not file.is_file():
             found = f"{file} is a folder, no policy" if file.is_dir() else f"there is no policy {file}"
@@ -154,6 +152,10 @@ def check_sources(options: RunOptions) -> None:
             f"--gamepad takes one device, but {len(options.gamepad)} were given: "
             f"{', '.join(map(str, options.gamepad))}. Name policies before it."
         )
+    if options.gamepad and options.gamepad[0].suffix == ".onnx":
+        raise UserError(
+            f"--gamepad takes a device, and {options.gamepad[0]} is a policy. Name it before --gamepad."
+        )
     if options.lcm_source and not options.lcm_command:
         raise UserError("--lcm-source says whom --lcm-command obeys. Give that too, or leave it out.")
 
@@ -181,6 +183,17 @@ def check_command(spec: RobotSpec, options: RunOptions) -> None:
     ):
         if not low <= value <= high:
             raise UserError(f"--{flag} is {value} {unit}, but {spec.name} walks at {low} to {high} {unit}.")
+
+
+def with_policies(options: RunOptions, spec: RobotSpec) -> RunOptions:
+    """The options with the shipped policy where none is named.
+
+    Raises:
+        UserError: none comes with the package for this robot.
+    """
+    from wildrobot.signal_path.shipped import shipped_policy
+
+    return options if options.policies else replace(options, policies=(shipped_policy(spec),))
 
 
 def rotation(options: RunOptions) -> Rotation | None:

@@ -14,6 +14,7 @@ import tyro
 from wildrobot.core.errors import UserError
 from wildrobot.robot_description import load_robot
 from wildrobot.runtime.telemetry.telemetry import lcm_url, try_lcm
+from wildrobot.signal_path.shipped import shipped_policy
 from wildrobot.view.feed import Feed
 from wildrobot.view.page import Page
 from wildrobot.view.simulation import Simulation
@@ -21,7 +22,8 @@ from wildrobot.view.simulation import Simulation
 EXAMPLES = """Show a robot live in a browser and drive it: simulated, virtual, real, or a played log.
 
 examples:
-  wildrobot view --sim policies/wildrobot_walk.onnx
+  wildrobot view --sim
+  wildrobot view --sim runs/first/policy.onnx
   wildrobot view
   wildrobot view --lcm-url 'udpm://239.255.76.67:7667?ttl=1'
 
@@ -34,8 +36,8 @@ robot elsewhere: ssh -L 8080:127.0.0.1:8080 robot, and open the printed address 
 class ViewOptions:
     """What to show, and where."""
 
-    sim: Annotated[Path | None, tyro.conf.arg(metavar="POLICY")] = None
-    """Also start a simulated robot with this policy (.onnx), and end it with the page."""
+    sim: Annotated[tuple[Path, ...] | None, tyro.conf.arg(metavar="[POLICY]")] = None
+    """Also start a simulated robot, with this policy (.onnx) or the one that comes with WildRobot; the page ends both."""
     host: str = "127.0.0.1"
     """Address to serve at. The default is reached from this machine only."""
     port: int = 8080
@@ -75,16 +77,19 @@ def view(options: ViewOptions) -> int:
         )
     if not options.driver_timeout > 0.0:
         raise UserError(f"--driver-timeout is {options.driver_timeout}, expected seconds above 0.")
+    if options.sim is not None and len(options.sim) > 1:
+        raise UserError(f"--sim takes one policy, but {len(options.sim)} were given.")
+    spec = load_robot(options.robot_file)
     url = lcm_url(options.lcm_url)
     connection, why = try_lcm(url)
     if connection is None:
         raise UserError(f"the page needs LCM, which is not available at {url}: {why}")
     with contextlib.ExitStack() as stack:
-        feed = Feed(load_robot(options.robot_file), connection)
+        feed = Feed(spec, connection)
         stack.callback(feed.close)
         restart = None
         if options.sim is not None:
-            simulation = Simulation(options.sim, url)
+            simulation = Simulation(options.sim[0] if options.sim else shipped_policy(spec), url)
             stack.callback(simulation.close)
             restart = simulation.restart
         page = Page(

@@ -36,7 +36,9 @@ def build_page(run: Path, ablation: Path | None = None, videos: PageVideos | Non
         UserError: `run` has no readable metrics.jsonl, or a JSON beside it is broken.
     """
     record, videos = read_run(run), videos or PageVideos()
-    candidates = [ablation] if ablation else [run / "ablation.json", Path("policies/ablation.json")]
+    candidates = (
+        [ablation] if ablation else [run / "ablation.json", Path(__file__).with_name("ablation.json")]
+    )
     ablations = next((table for path in candidates if (table := read_json(path)) is not None), None)
     walk = videos.player(run / "walk.mp4", "No video of this run.")
     body = [

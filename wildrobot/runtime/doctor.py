@@ -24,7 +24,8 @@ EXAMPLES = """Look at port, bus, servos, sensor board, this computer, a policy a
 warning or error, and says what to do. Without --fix, --identify and --pose nothing is changed and nothing moves.
 
 examples:
-  wildrobot doctor --port /dev/serial/by-id/usb-FTDI... --policy policies/wildrobot_walk.onnx
+  wildrobot doctor --port /dev/serial/by-id/usb-FTDI...
+  wildrobot doctor --port PORT --policy runs/first/policy.onnx
   wildrobot doctor --port PORT --fix
   wildrobot doctor --port PORT --identify --pose zero
 
@@ -39,7 +40,8 @@ class DoctorOptions:
     port: Annotated[str | None, tyro.conf.arg(metavar="PORT")] = None
     """Serial port of the robot, best by its name in /dev/serial/by-id."""
     policy: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """Policy (.onnx) that is to run: its contract is compared with the robot."""
+    """Policy (.onnx) that is to run, unless it is that which comes with WildRobot: its contract is compared with the
+    robot."""
     calibration: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """This robot's calibration."""
     robot_file: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
@@ -77,6 +79,7 @@ def run(options: DoctorOptions) -> int:
     """
     from wildrobot.firmware_bridge.bus.checks import check_port
     from wildrobot.robot_description import load_robot
+    from wildrobot.signal_path.shipped import find_shipped_policy
 
     for path in (options.policy, options.calibration, options.robot_file):
         if path is not None and not path.is_file():
@@ -91,8 +94,9 @@ def run(options: DoctorOptions) -> int:
     spec = load_robot(options.robot_file, options.calibration)
     report = Report(quiet=options.json)
     report.add(check_computer(options.lcm_url))
-    if options.policy is not None:
-        report.add(check_policy(options.policy, spec))
+    policy = options.policy or find_shipped_policy(spec)
+    if policy is not None:
+        report.add(check_policy(policy, spec))
     if options.gamepad is not None:
         report.add(check_gamepad(*options.gamepad))
     port_findings = check_port(options.port)

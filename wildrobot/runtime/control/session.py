@@ -18,6 +18,7 @@ from wildrobot.cli.run import (
     check_options,
     person_commands,
     rotation,
+    with_policies,
 )
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ def run(options: RunOptions) -> int:
 
     spec = load_robot(options.robot_file, options.calibration)
     check_command(spec, options)
+    options = with_policies(options, spec)
     skills = load_skills(spec, options)
     if options.bench:
         from wildrobot.runtime.bench import bench

@@ -22,7 +22,7 @@ DESCRIPTION = """Feed a log's raw sensor frames through the same code again and 
 
 examples:
   wildrobot replay walk.lcmlog
-  wildrobot replay walk.lcmlog --policy policies/wildrobot_walk.onnx --tolerance 1e-6
+  wildrobot replay walk.lcmlog --policy runs/first/policy.onnx --tolerance 1e-6
   wildrobot replay walk.lcmlog --robot dynamixel --port /dev/serial/by-id/usb-FTDI...
 
 Where messages are missing or cannot be read, it goes on at the policy's next start. Until there it compares the
@@ -147,7 +147,7 @@ def open_policy(path: Path, sha256: str, spec: RobotSpec) -> OnnxPolicy:
 
 class RecordedPolicies:
     """The policies that a `run_configuration` names, each opened once: from `files` by their SHA-256, else from where
-    they were."""
+    they were, else that which comes with WildRobot if it is the same."""
 
     def __init__(self, files: Sequence[Path], spec: RobotSpec) -> None:
         self._files, self._spec = files, spec
@@ -163,6 +163,14 @@ class RecordedPolicies:
         digest = entry["sha256"]
         if digest not in self._open:
             same = [file for file in self._files if file.is_file() and file_sha256(file) == digest]
-            path = (same or list(self._files) or [Path(entry["path"])])[0]
+            path = (same or list(self._files) or [self._recorded(Path(entry["path"]), digest)])[0]
             self._open[digest] = open_policy(path, digest, self._spec)
         return self._open[digest]
+
+    def _recorded(self, path: Path, digest: str) -> Path:
+        """Where the policy was recorded; if it is gone from there, the shipped one, if that is the same."""
+        from wildrobot.core.files import file_sha256
+        from wildrobot.signal_path.shipped import POLICIES
+
+        shipped = POLICIES.glob("*.onnx") if not path.is_file() else ()
+        return next((file for file in shipped if file_sha256(file) == digest), path)

@@ -26,6 +26,7 @@ from wildrobot.signal_path.command import is_moving
 from wildrobot.signal_path.observation import Layout, layout_from_dicts
 from wildrobot.signal_path.path import SignalPath
 from wildrobot.signal_path.policy import load_policy
+from wildrobot.signal_path.shipped import shipped_policy
 from wildrobot.signal_path.window import FeatureWindow
 from wildrobot.simulation.randomization.config import PRESETS, Randomization
 from wildrobot.simulation.simulation import Simulation
@@ -55,8 +56,9 @@ class EvalConfig:
     same ones for every speed, and the same command gives the same figures.
     """
 
-    policy: Annotated[Path, tyro.conf.Positional]
-    """Policy, from `wildrobot export`. A style.onnx beside it adds the style score."""
+    policy: Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="[POLICY]")] = None
+    """Policy, from `wildrobot export`; without one: that which comes with WildRobot. A style.onnx beside it adds the
+    style score."""
     speeds: tuple[float, ...] = ()
     """Commanded forward speeds, m/s. Default: 0 0.15 0.3 0.5 0.6, as far as the robot's command range allows."""
     episodes: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
@@ -85,6 +87,14 @@ class EvalConfig:
     robot: Annotated[Path | None, tyro.conf.arg(name="robot-file", metavar="FILE")] = None
     """robot.yaml of another robot."""
 
+    def chosen_policy(self, spec: RobotSpec) -> Path:
+        """The policy's file after the default.
+
+        Raises:
+            UserError: none was given, and none comes with the package for this robot.
+        """
+        return self.policy or shipped_policy(spec)
+
     def chosen_speeds(self, spec: RobotSpec) -> tuple[float, ...]:
         """Speeds after defaults."""
         defaults = (0.0, 0.15, 0.3) if self.quick else (0.0, 0.15, 0.3, 0.5, 0.6)
@@ -97,10 +107,10 @@ class EvalConfig:
 
 
 EXAMPLES = """examples:
-  wildrobot eval policies/wildrobot_walk.onnx --quick
+  wildrobot eval --quick
   wildrobot eval runs/first/policy.onnx --speeds 0 0.3 --episodes 50 --out runs/first/evaluation.json
   wildrobot eval runs/first/policy.onnx --push-recovery --servos --html runs/first/evaluation.html
-  wildrobot eval policies/wildrobot_walk.onnx --compare runs/first/policy.onnx --speeds 0.3"""
+  wildrobot eval --compare runs/first/policy.onnx --speeds 0.3"""
 SERVOS = (("XM430-W350-T", 11.1), ("XM430-W350-T", 12.0), ("XM430-W350-T", 14.8), ("XM430-W210-T", 12.0))
 """Servo models and supplies (V) of `--servos`."""
 SERVO_SPEEDS = (0.15, 0.3, 0.4, 0.5, 0.6)
@@ -217,7 +227,7 @@ def evaluate(config: EvalConfig) -> dict[str, Any]:
     """Run all speeds; returns the document that is written as JSON: the same for the same configuration."""
     spec = load_robot(config.robot)
     check(config, spec)
-    policies = [_load(path, spec) for path in (config.policy, *config.compare)]
+    policies = [_load(path, spec) for path in (config.chosen_policy(spec), *config.compare)]
     policy, layout, _ = policies[0]
     ticks = round(STAND_S * spec.control_hz) + round(config.duration * spec.control_hz)
     speeds = config.chosen_speeds(spec)
@@ -305,6 +315,7 @@ def score(rows: Sequence[dict[str, Any]]) -> float:
 def document(config: EvalConfig, spec: RobotSpec, rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Rows with everything that it takes to get them again."""
     names = list(dict.fromkeys(name for row in rows for name in row))
+    policy = config.chosen_policy(spec)
     randomization: Randomization = PRESETS[config.randomization]
     return {
         "rows": [{name: row.get(name) for name in names} for row in rows],
@@ -313,8 +324,8 @@ def document(config: EvalConfig, spec: RobotSpec, rows: list[dict[str, Any]]) ->
         "seed": config.seed,
         "standing_first_s": STAND_S,
         "settling_s": min(SETTLE_S, config.duration / 2),
-        "policy": config.policy.name,
-        "policy_sha256": hashlib.sha256(config.policy.read_bytes()).hexdigest(),
+        "policy": policy.name,
+        "policy_sha256": hashlib.sha256(policy.read_bytes()).hexdigest(),
         "robot": spec.name,
         "robot_hash": spec.robot_hash,
         "randomization": {"name": config.randomization, **dataclasses.asdict(randomization)},
@@ -339,7 +350,7 @@ def _main(argv: Sequence[str]) -> int:
         report(result)
         for path in config.compare:
             own = [entry for entry in result["comparisons"] if entry["policy"] == path.name]
-            report_comparison(config.policy.name, path.name, own)
+            report_comparison(result["policy"], path.name, own)
         if "servos" in result:
             report_servos(result["servos"])
         if "push_recovery" in result:

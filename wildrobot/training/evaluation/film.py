@@ -30,6 +30,7 @@ from wildrobot.runtime.robots import Robot, RobotOptions, open_robot
 from wildrobot.runtime.telemetry.figures import HeadingDrift, heading_and_speed
 from wildrobot.runtime.telemetry.telemetry import Telemetry
 from wildrobot.signal_path.command import is_moving
+from wildrobot.signal_path.shipped import shipped_policy
 from wildrobot.simulation.reel import Reel
 from wildrobot.simulation.video import video_available
 
@@ -120,10 +121,10 @@ class FilmConfig:
     input, or no video on this machine.
     """
 
-    policy: Annotated[Path, tyro.conf.Positional]
-    """Exported policy (.onnx)."""
     out: Annotated[Path, tyro.conf.arg(metavar="FOLDER")]
     """Folder for the videos and their page."""
+    policy: Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="[POLICY]")] = None
+    """Exported policy (.onnx); without one: that which comes with WildRobot."""
     scenes: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME")] = ()
     """Only these scenes. Default: all that the robot's command ranges allow."""
     randomize: bool = False
@@ -135,7 +136,7 @@ class FilmConfig:
 
 
 EXAMPLES = f"""examples:
-  wildrobot film policies/wildrobot_walk.onnx --out runs/film
+  wildrobot film --out runs/film
   wildrobot film runs/first/policy.onnx --out runs/first/film     # then: wildrobot report runs/first
   wildrobot film runs/first/policy.onnx --out /tmp/film --scenes walk_030 push --randomize --seed 3
 
@@ -279,9 +280,7 @@ def play(spec: RobotSpec, skill: Skill, scene: Scene, config: FilmConfig) -> tup
     Raises:
         UserError: the robot did not get up.
     """
-    options = RunOptions(
-        (config.policy,), seed=config.seed, randomize=config.randomize, fast=True, no_lcm=True
-    )
+    options = RunOptions((skill.file,), seed=config.seed, randomize=config.randomize, fast=True, no_lcm=True)
     robot = open_robot("sim", spec, RobotOptions(config.seed, randomize=config.randomize))
     telemetry = Telemetry(None, None, lossless=True, quiet=True)
     try:
@@ -332,7 +331,7 @@ def film(
             }
         )
     return {
-        "policy": config.policy.name,
+        "policy": skill.file.name,
         "policy_sha256": skill.sha256,
         "robot": spec.name,
         "robot_hash": spec.robot_hash,
@@ -374,7 +373,7 @@ def _main(argv: Sequence[str]) -> int:
     )
     spec = load_robot(config.robot)
     scenes = choose(config.scenes, spec)
-    skill = load_skill(spec, config.policy)
+    skill = load_skill(spec, config.policy or shipped_policy(spec))
     available, reason = video_available()
     if not available:
         raise UserError(f"cannot film: {reason}")
