@@ -37,7 +37,7 @@ class ViewOptions:
     """What to show, and where."""
 
     sim: Annotated[tuple[Path, ...] | None, tyro.conf.arg(metavar="[POLICY]")] = None
-    """Also start a simulated robot, with this policy (.onnx) or the one that comes with WildRobot; the page ends both."""
+    """Also start a simulated robot, with this policy (.onnx) or that of the package; it ends with the page."""
     host: str = "127.0.0.1"
     """Address to serve at. The default is reached from this machine only."""
     port: int = 8080
