@@ -69,12 +69,16 @@ class PlainEstimator:
     def update(self, frame: SensorFrame) -> Any:
         """Pelvis velocity (N, 3) m/s, heading frame."""
         kinematics, contact = self.spec.kinematics, frame.foot_contact[..., None]
-        torso = kinematics.torso_rotation(frame.joint_position) @ quat_to_matrix(self.spec.imu_mount)
+        torso = kinematics.torso_frame(frame.joint_position)[1] @ quat_to_matrix(self.spec.imu_mount)
         world_from_imu = quat_to_matrix(frame.imu_quaternion)
         world = world_from_imu @ np.swapaxes(torso, -1, -2)
-        waist = kinematics.torso_angular_velocity(frame.joint_position, frame.joint_velocity)
+        # of one hinge, whose axis its own turn leaves alone
+        waist = frame.joint_velocity[:, list(kinematics.torso_joints)] @ kinematics.torso_axes()
         rate = rotate(torso, frame.imu_angular_velocity) - waist
-        points, moving = kinematics.foot_points_and_velocities(frame.joint_position, frame.joint_velocity)
+        points, jacobians = kinematics.marks_and_jacobians(
+            frame.joint_position, kinematics.foot_marks, kinematics.foot_of_point
+        )
+        moving = rotate(jacobians, frame.joint_velocity[:, None])
         over_point = -(moving + np.cross(rate[:, None], points))
         count = np.sum(contact, axis=1)
         legs = rotate(world, np.sum(contact * over_point, axis=1) / np.maximum(count, 1.0))

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from kinematics_helpers import foot_jacobians, foot_points_and_velocities, torso_point, torso_rotation
 
 from wildrobot.core.constants import GRAVITY_M_S2
 from wildrobot.core.rotations import (
@@ -18,9 +19,8 @@ from wildrobot.core.rotations import (
     quat_to_matrix,
 )
 from wildrobot.robot_description import RobotSpec, load_robot
-from wildrobot.robot_description.kinematics import Kinematics
+from wildrobot.robot_description.kinematics import Kinematics, PointMotion
 from wildrobot.robot_description.mjcf import Body, BodyTree, Joint, Site
-from wildrobot.robot_description.point_motion import PointMotion
 from wildrobot.signal_path.estimator import Estimate, StateEstimator
 from wildrobot.signal_path.features import compute_features, feature_names
 from wildrobot.signal_path.sensor_frame import SensorFrame
@@ -60,8 +60,11 @@ def motion_frame(spec: RobotSpec, pose: Motion, time: float, contact: Array) -> 
     h = _STEP
     poses = [pose(time - h), pose(time), pose(time + h)]
     mount = quat_to_matrix(np.asarray(spec.imu_mount))
-    turns = [rotation @ spec.kinematics.torso_rotation(q) @ mount for q, _, rotation in poses]
-    points = [position + rotation @ spec.kinematics.imu_point(q) for q, position, rotation in poses]
+    turns = [rotation @ torso_rotation(spec.kinematics, q) @ mount for q, _, rotation in poses]
+    points = [
+        position + rotation @ torso_point(spec.kinematics, q, spec.imu_position)
+        for q, position, rotation in poses
+    ]
     (before, (q, _, _), after), turn = poses, turns[1]
     acceleration = (points[2] - 2.0 * points[1] + points[0]) / h**2
     spin = turn.T @ (turns[2] - turns[0]) / (2.0 * h)
@@ -485,7 +488,7 @@ def oblique_tree() -> tuple[BodyTree, tuple[str, ...], list[int], dict[str, Site
 
 def test_point_motion_equals_kinematics_on_oblique_chains() -> None:
     tree, names, tips, sites = oblique_tree()
-    kinematics = Kinematics(tree, names, tuple(sites), "a2", "a0")
+    kinematics = Kinematics(tree, names, tuple(sites), "a2")
     points = np.array([site.pos for site in sites.values()]).reshape(2, 2, 3)
     motion = PointMotion(tree, names, tips, points, np.tile(np.eye(3), (2, 1, 1)))
     rng = np.random.default_rng(0)
@@ -494,10 +497,10 @@ def test_point_motion_equals_kinematics_on_oblique_chains() -> None:
     found = np.stack(position)[:, :, :2].reshape(3, 4, 50).transpose(2, 1, 0)
     speed = np.stack(velocity)[:, :, :2].reshape(3, 4, 50).transpose(2, 1, 0)
     np.testing.assert_allclose(found, kinematics.foot_points(q), atol=1e-12)
-    jacobian = kinematics.foot_jacobians(q)
+    jacobian = foot_jacobians(kinematics, q)
     np.testing.assert_allclose(speed, (jacobian @ qd[:, None, :, None])[..., 0], atol=1e-12)
     turned = np.stack(position)[:, 0, 2:].transpose(2, 0, 1)
-    np.testing.assert_allclose(turned, kinematics.torso_rotation(q), atol=1e-12)
+    np.testing.assert_allclose(turned, torso_rotation(kinematics, q), atol=1e-12)
     step = 1e-6
     moved = np.stack(motion((q + step * qd).T.copy(), qd.T.copy())[0]) - np.stack(position)
     np.testing.assert_allclose(moved / step, np.stack(velocity), atol=1e-4)
@@ -510,7 +513,7 @@ def test_point_motion_equals_kinematics_on_the_robot(spec: RobotSpec) -> None:
     rng = np.random.default_rng(1)
     q, qd = rng.normal(size=(50, spec.num_joints)), rng.normal(size=(50, spec.num_joints))
     position, velocity = (np.stack(x).reshape(3, 4, 50).transpose(2, 1, 0) for x in motion(q.T, qd.T))
-    expected, rate = spec.kinematics.foot_points_and_velocities(q, qd)
+    expected, rate = foot_points_and_velocities(spec.kinematics, q, qd)
     np.testing.assert_allclose(position, expected, atol=1e-12)
     np.testing.assert_allclose(velocity, rate, atol=1e-12)
 

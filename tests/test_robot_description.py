@@ -10,6 +10,15 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from kinematics_helpers import (
+    foot_jacobians,
+    foot_motion,
+    foot_motion_jacobians,
+    imu_jacobian,
+    motion_jacobian,
+    torso_point,
+    torso_rotation,
+)
 
 from wildrobot.core.constants import GRAVITY_M_S2
 from wildrobot.core.errors import UserError
@@ -78,18 +87,18 @@ def test_foot_points_equal_mujoco_s(spec: RobotSpec, truth: dict[str, Any]) -> N
 
 
 def test_foot_jacobians_equal_mujoco_s(spec: RobotSpec, truth: dict[str, Any]) -> None:
-    assert np.abs(spec.kinematics.foot_jacobians(random_poses(spec)) - truth["feet_j"]).max() < 1e-9
+    assert np.abs(foot_jacobians(spec.kinematics, random_poses(spec)) - truth["feet_j"]).max() < 1e-9
 
 
 def test_imu_point_and_jacobian_equal_mujoco_s(spec: RobotSpec, truth: dict[str, Any]) -> None:
     q = random_poses(spec)
-    assert np.abs(spec.kinematics.imu_point(q) - truth["imu"]).max() < 1e-9
-    assert np.abs(spec.kinematics.imu_jacobian(q) - truth["imu_j"]).max() < 1e-9
+    assert np.abs(torso_point(spec.kinematics, q, spec.imu_position) - truth["imu"]).max() < 1e-9
+    assert np.abs(imu_jacobian(spec, q) - truth["imu_j"]).max() < 1e-9
 
 
 def test_torso_and_foot_rotations_equal_mujoco_s(spec: RobotSpec, truth: dict[str, Any]) -> None:
     q = random_poses(spec)
-    assert np.abs(spec.kinematics.torso_rotation(q) - truth["torso"]).max() < 1e-9
+    assert np.abs(torso_rotation(spec.kinematics, q) - truth["torso"]).max() < 1e-9
     assert np.abs(spec.kinematics.sole_frames(q)[1] - truth["foot_rotation"]).max() < 1e-9
 
 
@@ -99,34 +108,45 @@ def test_jacobians_are_the_finite_differences_of_the_points(spec: RobotSpec) -> 
     for joint in range(spec.num_joints):
         move = step * np.eye(spec.num_joints)[joint]
         feet = (kinematics.foot_points(q + move) - kinematics.foot_points(q - move)) / (2 * step)
-        imu = (kinematics.imu_point(q + move) - kinematics.imu_point(q - move)) / (2 * step)
-        np.testing.assert_allclose(kinematics.foot_jacobians(q)[..., joint], feet, atol=1e-8)
-        np.testing.assert_allclose(kinematics.imu_jacobian(q)[..., joint], imu, atol=1e-8)
+        imu = (
+            torso_point(spec.kinematics, q + move, spec.imu_position)
+            - torso_point(spec.kinematics, q - move, spec.imu_position)
+        ) / (2 * step)
+        np.testing.assert_allclose(foot_jacobians(kinematics, q)[..., joint], feet, atol=1e-8)
+        np.testing.assert_allclose(imu_jacobian(spec, q)[..., joint], imu, atol=1e-8)
+
+
+def test_points_carried_inward_and_their_velocities_equal_mujoco_s(
+    spec: RobotSpec, truth: dict[str, Any]
+) -> None:
+    points, jacobians = foot_motion_jacobians(spec, random_poses(spec))
+    assert np.abs(points - truth["feet"]).max() < 1e-9
+    assert np.abs(jacobians - truth["feet_j"]).max() < 1e-9
 
 
 def test_point_velocities_are_the_jacobian_times_the_rates(spec: RobotSpec) -> None:
     q = random_poses(spec, 50)
     rates = np.random.default_rng(2).normal(size=q.shape)
-    points, velocities = spec.kinematics.foot_points_and_velocities(q, rates)
-    np.testing.assert_allclose(points, spec.kinematics.foot_points(q), atol=1e-12)
-    expected = (spec.kinematics.foot_jacobians(q) @ rates[:, None, :, None])[..., 0]
-    np.testing.assert_allclose(velocities, expected, atol=1e-12)
+    points, velocities = (np.moveaxis(x.reshape(3, 4, 50), -1, 0) for x in foot_motion(spec)(q.T, rates.T))
+    np.testing.assert_allclose(np.swapaxes(points, 1, 2), spec.kinematics.foot_points(q), atol=1e-12)
+    expected = (foot_jacobians(spec.kinematics, q) @ rates[:, None, :, None])[..., 0]
+    np.testing.assert_allclose(np.swapaxes(velocities, 1, 2), expected, atol=1e-12)
 
 
 def test_a_torch_batch_gives_what_numpy_gives(spec: RobotSpec) -> None:
-    q = random_poses(spec, 20)
-    for name in ("foot_points", "foot_jacobians", "imu_point", "imu_jacobian", "torso_rotation"):
-        method = getattr(spec.kinematics, name)
-        np.testing.assert_allclose(method(torch.from_numpy(q)).numpy(), method(q), atol=1e-12, err_msg=name)
+    q, motion = random_poses(spec, 20).T.copy(), foot_motion(spec)
+    for ours, theirs in zip(
+        motion(torch.from_numpy(q), torch.from_numpy(2.0 * q)), motion(q, 2.0 * q), strict=True
+    ):
+        np.testing.assert_allclose(ours.numpy(), theirs, atol=1e-12)
 
 
 def test_any_leading_dimensions_do(spec: RobotSpec) -> None:
     q = random_poses(spec, 6)
-    flat = spec.kinematics.foot_jacobians(q)
-    np.testing.assert_array_equal(
-        spec.kinematics.foot_jacobians(q.reshape(2, 3, -1)), flat.reshape(2, 3, *flat.shape[1:])
-    )
-    np.testing.assert_allclose(spec.kinematics.foot_jacobians(q[0]), flat[0], atol=1e-15)
+    flat = foot_jacobians(spec.kinematics, q)
+    again = foot_jacobians(spec.kinematics, q.reshape(2, 3, -1))
+    np.testing.assert_array_equal(again, flat.reshape(2, 3, *flat.shape[1:]))
+    np.testing.assert_allclose(foot_jacobians(spec.kinematics, q[0]), flat[0], atol=1e-15)
 
 
 CROOKED = """<mujoco><compiler angle="radian"/><worldbody><body name="base"><freejoint/>
@@ -146,15 +166,19 @@ def test_turned_bodies_and_hinges_beside_the_origin_are_read_as_mujoco_reads_the
     path = tmp_path / "crooked.xml"
     path.write_text(CROOKED)
     names = ("w", "h", "k")
-    kinematics = Kinematics(read_mjcf(path), names, ("toe",), "torso", "imu")
+    tree = read_mjcf(path)
+    kinematics, imu, toe = Kinematics(tree, names, ("toe",), "torso"), tree.sites["imu"], tree.sites["toe"]
     poses = MujocoPoses(mujoco.MjModel.from_xml_path(str(path)), names)
     for q in np.random.default_rng(3).uniform(-3, 3, (50, 3)):
         poses.set(q)
         np.testing.assert_allclose(kinematics.foot_points(q)[0], poses.point("toe"), atol=1e-9)
-        np.testing.assert_allclose(kinematics.foot_jacobians(q)[0], poses.jacobian("toe"), atol=1e-9)
-        np.testing.assert_allclose(kinematics.imu_point(q), poses.point("imu"), atol=1e-9)
-        np.testing.assert_allclose(kinematics.imu_jacobian(q), poses.jacobian("imu"), atol=1e-9)
-        np.testing.assert_allclose(kinematics.torso_rotation(q), poses.rotation("torso"), atol=1e-9)
+        np.testing.assert_allclose(foot_jacobians(kinematics, q)[0], poses.jacobian("toe"), atol=1e-9)
+        np.testing.assert_allclose(torso_point(kinematics, q, imu.pos), poses.point("imu"), atol=1e-9)
+        np.testing.assert_allclose(torso_rotation(kinematics, q), poses.rotation("torso"), atol=1e-9)
+        for site, name in ((imu, "imu"), (toe, "toe")):
+            points, jacobians = motion_jacobian(tree, names, [site.body], [[site.pos]], q)
+            np.testing.assert_allclose(points[0], poses.point(name), atol=1e-9)
+            np.testing.assert_allclose(jacobians[0], poses.jacobian(name), atol=1e-9)
 
 
 def test_joint_order_is_the_documented_one(spec: RobotSpec) -> None:

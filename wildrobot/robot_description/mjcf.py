@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wildrobot.core.errors import UserError
+from wildrobot.core.rotations import quat_to_matrix
 
 Array = NDArray[np.float64]
 
@@ -47,6 +49,33 @@ class Site:
 
 
 @dataclass(frozen=True)
+class ChainLevel:
+    """The hinges of `c` chains that are equally far from the base, and the bodies that they carry."""
+
+    joints: NDArray[np.int64]
+    """(c,) indices of the joints."""
+    offset: Array
+    """(c, 3) m, origin of the body in its parent."""
+    fixed: Array
+    """(c, 3, 3) rotation of the body in its parent at angle zero."""
+    axis: Array
+    """(c, 3) unit vector."""
+    anchor: Array
+    """(c, 3) m, a point of the axis in the body's frame."""
+
+    @cached_property
+    def skew(self) -> Array:
+        """(c, 3, 3) cross product matrix of the axis."""
+        return np.array([[[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]] for x, y, z in self.axis])
+
+    @cached_property
+    def skew_squared(self) -> Array:
+        """(c, 3, 3)."""
+        value: Array = self.skew @ self.skew
+        return value
+
+
+@dataclass(frozen=True)
 class BodyTree:
     """Bodies in depth-first order, the floating base first, and the named sites on them."""
 
@@ -60,7 +89,7 @@ class BodyTree:
             raise UserError(f"the MJCF has no body '{name}'; it has {', '.join(names)}.")
         return names.index(name)
 
-    def chain(self, tip: int) -> list[int]:
+    def _chain(self, tip: int) -> list[int]:
         """Indices of the bodies from the one below the base down to `tip`; empty if that is the base itself.
 
         Raises:
@@ -78,13 +107,17 @@ class BodyTree:
             body = self.bodies[body].parent
         return path[::-1]
 
-    def chains(self, tips: list[int]) -> list[list[int]]:
-        """`chain` of several tips, which must be equally long.
+    def levels(self, joint_names: tuple[str, ...], tips: list[int]) -> list[ChainLevel]:
+        """The chains from the base to the bodies `tips`, hinge by hinge; empty if those are the base itself.
+
+        Args:
+            joint_names: the order in which joints are counted.
+            tips: (c,) indices of bodies.
 
         Raises:
-            UserError: they are not.
+            UserError: the chains are not equally long, or a body on the way is fixed to its parent.
         """
-        paths = [self.chain(tip) for tip in tips]
+        paths = [self._chain(tip) for tip in tips]
         if len({len(path) for path in paths}) > 1:
             counts = ", ".join(
                 f"{len(path)} to '{self.bodies[tip].name}'" for path, tip in zip(paths, tips, strict=True)
@@ -92,7 +125,20 @@ class BodyTree:
             raise UserError(
                 f"the legs of the MJCF have different numbers of joints ({counts}), expected alike."
             )
-        return paths
+        levels = []
+        for row in zip(*paths, strict=True):
+            bodies = [self.bodies[body] for body in row]
+            hinges = [body.joint for body in bodies if body.joint is not None]
+            levels.append(
+                ChainLevel(
+                    joints=np.array([joint_names.index(hinge.name) for hinge in hinges]),
+                    offset=np.array([body.pos for body in bodies]),
+                    fixed=np.array([quat_to_matrix(body.quat) for body in bodies]),
+                    axis=np.array([hinge.axis for hinge in hinges]),
+                    anchor=np.array([hinge.anchor for hinge in hinges]),
+                )
+            )
+        return levels
 
 
 def _vector(element: ElementTree.Element, key: str, default: str) -> Array:

@@ -248,8 +248,7 @@ class RobotSpec:
     @cached_property
     def kinematics(self) -> Kinematics:
         """Forward kinematics and Jacobians, derived from the MJCF."""
-        config = self.config
-        return Kinematics(self.tree, self.joint_names, self.foot_names, config.torso_body, config.imu_site)
+        return Kinematics(self.tree, self.joint_names, self.foot_names, self.config.torso_body)
 
     @cached_property
     def mirror(self) -> MirrorMap:

@@ -23,7 +23,7 @@ from wildrobot.core.constants import GRAVITY_M_S2
 from wildrobot.core.rotations import heading_split, quat_to_matrix
 from wildrobot.core.state import Stateful
 from wildrobot.robot_description import RobotSpec
-from wildrobot.robot_description.point_motion import PointMotion, times
+from wildrobot.robot_description.kinematics import PointMotion, times
 from wildrobot.signal_path.sensor_frame import SensorFrame
 
 

@@ -20,7 +20,7 @@ class PelvisTilt:
 
     def __init__(self, spec: RobotSpec) -> None:
         kinematics = spec.kinematics
-        torso = kinematics.torso_rotation(np.zeros(spec.num_joints))
+        _, torso = kinematics.torso_frame(np.zeros(spec.num_joints))
         self._pelvis_imu = (torso @ quat_to_matrix(spec.imu_mount)).tolist()
         """(3, 3) pelvis <- IMU at the zero pose."""
         axes = kinematics.torso_axes().tolist()
