@@ -39,8 +39,7 @@ from wildrobot.reports.ablation_page import BASE, CURVES, ablation_page, ablatio
 from wildrobot.reports.elements.charts import thin
 from wildrobot.robot_description import RobotSpec, load_robot
 from wildrobot.signal_path.features import num_features
-from wildrobot.training.evaluation.best import short_evaluation
-from wildrobot.training.evaluation.evaluation import score
+from wildrobot.training.evaluation.best import score, short_evaluation
 from wildrobot.training.reference.dataset import ReferenceDataset
 from wildrobot.training.reference.imitation import PhaseTable
 from wildrobot.training.reference.kinematic import kinematic_windows

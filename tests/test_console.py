@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
+from wildrobot.cli import eval as eval_cli
 from wildrobot.core.files import write_json
 from wildrobot.core.progress import Bar
-from wildrobot.training.evaluation import evaluation, tables
 
 WIDEST = 100
 # as wide as figures get; only speed and drifts have a sign
-ROW: dict[str, Any] = {name: 0.123456 for name, _, _ in tables.COLUMNS} | {
+ROW: dict[str, Any] = {name: 0.123456 for name, _, _ in eval_cli.COLUMNS} | {
     "mean_speed_m_s": -0.123456,
     "lateral_drift_m_s": -0.123456,
     "yaw_drift_rad": -0.123456,
@@ -51,10 +51,10 @@ def widest(text: str) -> int:
 
 
 def test_the_tables_of_an_evaluation_fit(capsys: pytest.CaptureFixture[str]) -> None:
-    tables.report(DOCUMENT)
-    tables.report_pushes(PUSHES)
-    tables.report_servos([ROW | {"servo": "XM430-W350-T", "supply_v": 14.8}])
-    tables.report_comparison(
+    eval_cli.report(DOCUMENT)
+    eval_cli.report_pushes(PUSHES)
+    eval_cli.report_servos([ROW | {"servo": "XM430-W350-T", "supply_v": 14.8}])
+    eval_cli.report_comparison(
         "a_policy_with_a_long_name.onnx", "another_policy_with_a_long_name.onnx", COMPARED
     )
     text = capsys.readouterr().out
@@ -106,12 +106,12 @@ def test_progress_in_a_pipe_is_a_line_now_and_then(capsys: pytest.CaptureFixture
 def test_json_on_the_screen_is_all_that_eval_prints(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(evaluation, "evaluate", lambda config: DOCUMENT)
-    assert evaluation.main(["walk.onnx", "--json", "-"]) == 0
+    monkeypatch.setattr(eval_cli, "evaluate", lambda spec, config: DOCUMENT)
+    assert eval_cli.main(["walk.onnx", "--json", "-"]) == 0
     assert json.loads(capsys.readouterr().out) == DOCUMENT
     for flag in ("--json", "--out"):
         path = tmp_path / f"{flag}.json"
-        assert evaluation.main(["walk.onnx", flag, str(path)]) == 0
+        assert eval_cli.main(["walk.onnx", flag, str(path)]) == 0
         assert json.loads(path.read_text()) == DOCUMENT
         assert "survival" in capsys.readouterr().out
 

@@ -11,14 +11,18 @@ import numpy as np
 import pytest
 from runtime_helpers import SmallPolicy
 
+from wildrobot.cli import eval as cli
+from wildrobot.core.errors import UserError, run_main
 from wildrobot.core.rotations import quat_from_yaw
 from wildrobot.reports.evaluation_page import build_page
 from wildrobot.robot_description import RobotSpec
 from wildrobot.runtime.telemetry.figures import HeadingDrift, SwingFigures
 from wildrobot.simulation.simulation import Truth
 from wildrobot.training.evaluation import evaluation
+from wildrobot.training.evaluation.best import score
 from wildrobot.training.evaluation.episode_figures import EpisodeFigures, electrical_power
-from wildrobot.training.evaluation.evaluation import EvalConfig, load_style, row_of, run_episodes, score
+from wildrobot.training.evaluation.episodes import EpisodeConfig, row_of, run_episodes
+from wildrobot.training.evaluation.evaluation import EvalConfig, load_style
 
 DT = 0.02
 
@@ -52,9 +56,8 @@ def truth_at(spec: RobotSpec, rows: int = 2, **changes: Any) -> Truth:
     return replace(truth, **changes)
 
 
-def tiny(**changes: Any) -> EvalConfig:
-    defaults = {"policy": Path("policy.onnx"), "episodes": 4, "duration": 1.0, "threads": 1}
-    return EvalConfig(**{**defaults, **changes})
+def tiny(**changes: Any) -> EpisodeConfig:
+    return EpisodeConfig(**{"episodes": 4, "duration_s": 1.0, "threads": 1, **changes})
 
 
 # ---------------------------------------------------------------------------- figures
@@ -224,7 +227,7 @@ def test_a_policy_that_keeps_the_home_pose_survives_standing_without_steps(spec:
 
 
 def test_a_policy_that_falls_counts_as_fallen(spec: RobotSpec) -> None:
-    row = row_of(run_episodes(spec, Home(spec, bias=4.0), None, 0.3, tiny(duration=2.0)))
+    row = row_of(run_episodes(spec, Home(spec, bias=4.0), None, 0.3, tiny(duration_s=2.0)))
     assert row["survival"] == 0.0
 
 
@@ -235,11 +238,11 @@ def test_the_style_score_is_the_clipped_mean_over_the_measured_windows(spec: Rob
         seen.append(window)
         return np.array([-3.0, 0.25, 0.75, 5.0])
 
-    row = row_of(run_episodes(spec, Home(spec), None, 0.3, tiny(duration=0.4), (style, 2)))
+    row = row_of(run_episodes(spec, Home(spec), None, 0.3, tiny(duration_s=0.4), (style, 2)))
     assert row["style_score"] == pytest.approx(0.5)
     assert len(seen) == 10
     assert np.array_equal(seen[1][:, :29], seen[0][:, 29:])
-    standing = row_of(run_episodes(spec, Home(spec), None, 0.0, tiny(duration=0.4), (style, 2)))
+    standing = row_of(run_episodes(spec, Home(spec), None, 0.0, tiny(duration_s=0.4), (style, 2)))
     assert standing["style_score"] is None
 
 
@@ -254,7 +257,7 @@ def test_two_evaluations_write_the_same_file_and_another_seed_does_not(
         out = tmp_path / name / "figures.json"
         flags = ["--speeds", "0", "0.2", "--episodes", "2", "--duration", "0.4", "--threads", threads]
         flags += ["--seed", seed, "--out", str(out), "--html", str(out.with_suffix(".html"))]
-        assert evaluation.main([str(policy), *flags]) == 0
+        assert cli.main([str(policy), *flags]) == 0
         texts.append(out.read_text())
         assert out.with_suffix(".html").read_text() == build_page(json.loads(texts[-1]))
     assert texts[0] == texts[1]
@@ -270,7 +273,7 @@ def test_the_table_fits_in_a_hundred_columns(
     row = EpisodeFigures(spec, 3, 0.3).summary() | {"mean_speed_m_s": -0.123, "lateral_drift_m_s": 0.5}
     policy = tmp_path / "wildrobot_walk.onnx"
     policy.write_bytes(b"")
-    evaluation.report(evaluation.document(EvalConfig(policy), spec, [row]))
+    cli.report(evaluation.document(spec, EvalConfig(policy), [row]))
     lines = capsys.readouterr().out.splitlines()
     assert max(len(line) for line in lines) <= 100
     assert any("100.0%" in line and "-0.123" in line for line in lines)
@@ -294,7 +297,7 @@ def test_bad_input_ends_with_2_and_names_the_flag(
     policy = tmp_path / "policy.onnx"
     if flags:
         policy.write_bytes(b"")
-    assert evaluation.main([str(policy), *flags]) == 2
+    assert run_main(cli.main, [str(policy), *flags]) == 2
     assert named in capsys.readouterr().err
 
 
@@ -305,7 +308,7 @@ def test_an_output_that_cannot_be_written_is_refused_before_anything_runs(
     file.write_bytes(b"")
     for flag in ("--out", "--html"):
         for out in (tmp_path, file / "figures"):
-            assert evaluation.main([str(file), flag, str(out)]) == 2
+            assert run_main(cli.main, [str(file), flag, str(out)]) == 2
             assert f"cannot write {flag}" in capsys.readouterr().err
 
 
@@ -315,14 +318,13 @@ def test_the_figures_and_the_page_cannot_be_one_file(
     file = tmp_path / "policy.onnx"
     file.write_bytes(b"")
     same = str(tmp_path / "figures")
-    assert (
-        evaluation.main([str(file), "--out", same, "--html", f"{tmp_path}/../{tmp_path.name}/figures"]) == 2
-    )
+    flags = ["--out", same, "--html", f"{tmp_path}/../{tmp_path.name}/figures"]
+    assert run_main(cli.main, [str(file), *flags]) == 2
     assert "a file each" in capsys.readouterr().err
 
 
 def test_a_policy_that_is_not_finite_is_refused_by_joint(spec: RobotSpec) -> None:
-    with pytest.raises(evaluation.UserError, match="left_knee_pitch"):
+    with pytest.raises(UserError, match="left_knee_pitch"):
         run_episodes(spec, Home(spec, bias=float("nan")), None, 0.0, tiny())
 
 
@@ -330,5 +332,5 @@ def test_a_style_file_that_is_no_model_is_refused(spec: RobotSpec, tmp_path: Pat
     broken = tmp_path / "style.onnx"
     assert load_style(broken, spec) is None
     broken.write_bytes(b"no model")
-    with pytest.raises(evaluation.UserError, match="wildrobot export"):
+    with pytest.raises(UserError, match="wildrobot export"):
         load_style(broken, spec)

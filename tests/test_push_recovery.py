@@ -10,7 +10,8 @@ import pytest
 from wildrobot.robot_description import RobotSpec
 from wildrobot.simulation.randomization.config import NOMINAL
 from wildrobot.training.evaluation.comparison import compare
-from wildrobot.training.evaluation.push_recovery import DIRECTIONS, PushConfig, half_survive, push_recovery
+from wildrobot.training.evaluation.directions import DIRECTIONS
+from wildrobot.training.evaluation.push_recovery import PushConfig, half_survive, push_recovery
 
 
 def test_the_middle_of_the_curve_is_where_half_survive() -> None:

@@ -17,6 +17,7 @@ import yaml
 from heron_helpers import HERON, PRESET, changed, swap
 from kinematics_helpers import foot_jacobians, imu_jacobian, torso_point, torso_rotation
 
+from wildrobot.cli.eval import EvalOptions, configuration
 from wildrobot.cli.make_run.make_run import MakeRunConfig, stages
 from wildrobot.core.errors import UserError
 from wildrobot.core.rotations import quat_from_rotvec, quat_multiply, quat_to_matrix, rotate
@@ -31,7 +32,7 @@ from wildrobot.signal_path.sensor_frame import SensorFrame
 from wildrobot.simulation.reel import Reel
 from wildrobot.simulation.simulation import Simulation
 from wildrobot.simulation.video import video_available
-from wildrobot.training.evaluation.evaluation import EvalConfig
+from wildrobot.training.evaluation.evaluation import commandable
 from wildrobot.training.evaluation.film import choose
 from wildrobot.training.preset import apply_preset
 from wildrobot.training.setup import TrainConfig, check_commands
@@ -288,9 +289,9 @@ def test_wildrobot_s_training_lies_within_its_commands() -> None:
 
 
 def test_evaluation_and_film_do_what_the_robot_may_be_commanded(heron: RobotSpec) -> None:
-    assert EvalConfig(Path()).chosen_speeds(heron) == (0.0, 0.15, 0.3)
-    assert EvalConfig(Path()).chosen_speeds(WILDROBOT) == (0.0, 0.15, 0.3, 0.5, 0.6)
-    assert EvalConfig(Path(), speeds=(0.5,)).chosen_speeds(heron) == (0.5,)
+    assert commandable(heron) == (0.0, 0.15, 0.3)
+    assert commandable(WILDROBOT) == (0.0, 0.15, 0.3, 0.5, 0.6)
+    assert configuration(heron, EvalOptions(Path(), speeds=(0.5,))).speeds == (0.5,)
     names = [scene.name for scene in choose((), heron)]
     assert "walk_030" in names
     assert "walk_050" not in names

@@ -137,9 +137,9 @@ def test_its_policy_is_evaluated_at_the_speeds_that_it_may_be_commanded(run: Pat
     rows = json.loads(out.read_text())["rows"]
     assert [row["command_m_s"] for row in rows] == [0.0, 0.15, 0.3]
     assert all(0.0 <= row["survival"] <= 1.0 for row in rows)
-    config = EvalConfig(run / "policy.onnx", speeds=(0.5,), robot=FOLDER / "robot.yaml")
+    config = EvalConfig(run / "policy.onnx", speeds=(0.5,))
     with pytest.raises(UserError, match=r"0\.5 m/s, but heron walks at 0\.0 to 0\.35"):
-        evaluate(config)
+        evaluate(load_robot(FOLDER / "robot.yaml"), config)
 
 
 def test_its_run_has_a_report(run: Path) -> None:

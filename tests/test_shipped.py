@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from heron_helpers import HERON
 
+from wildrobot.cli.eval import EvalOptions, configuration
 from wildrobot.core.errors import UserError
 from wildrobot.core.files import file_sha256
 from wildrobot.robot_description import RobotSpec, load_robot
 from wildrobot.runtime.control import session
 from wildrobot.signal_path.policy import OnnxPolicy
 from wildrobot.signal_path.shipped import POLICIES, shipped_policy
-from wildrobot.training.evaluation.evaluation import EvalConfig
 
 
 def test_it_fits_its_robot_and_its_figures_are_of_the_same_file(spec: RobotSpec) -> None:
@@ -32,7 +32,7 @@ def test_a_run_without_a_policy_takes_it(tmp_path: Path) -> None:
 
 
 def test_an_evaluation_without_a_policy_takes_it(spec: RobotSpec) -> None:
-    assert EvalConfig().chosen_policy(spec) == POLICIES / "wildrobot_walk.onnx"
+    assert configuration(spec, EvalOptions()).policy == POLICIES / "wildrobot_walk.onnx"
 
 
 def test_for_another_robot_there_is_none() -> None:

@@ -35,8 +35,8 @@ from wildrobot.robot_description import RobotSpec
 from wildrobot.signal_path.observation import ObservationBuilder, default_layout
 from wildrobot.signal_path.window import FeatureWindow
 from wildrobot.simulation.simulation import Simulation
-from wildrobot.training.evaluation import evaluation
-from wildrobot.training.evaluation.evaluation import EvalConfig, row_of, run_episodes
+from wildrobot.training.evaluation import episodes
+from wildrobot.training.evaluation.episodes import EpisodeConfig, row_of, run_episodes
 from wildrobot.training.reference.build import BuildConfig
 from wildrobot.training.reference.clip import PlannedClip
 from wildrobot.training.reference.dataset import ReferenceDataset
@@ -406,7 +406,7 @@ class TorchPolicy:
 
 
 def check_evaluation_is_deterministic(spec: RobotSpec, noise: float = 0.0) -> None:
-    config = EvalConfig(policy=Path("policy.onnx"), episodes=3, duration=0.5, threads=1)
+    config = EpisodeConfig(episodes=3, duration_s=0.5, threads=1)
     policy = TorchPolicy(spec, noise)
     rows = [row_of(run_episodes(spec, policy, None, 0.3, config)) for _ in range(2)]
     assert json.dumps(rows[0]) == json.dumps(rows[1])
@@ -427,8 +427,8 @@ def check_evaluation_is_held_out(spec: RobotSpec, monkeypatch: pytest.MonkeyPatc
             super().__init__(*args, **kwargs)
             drawn.append(np.array(self.robots.field["body_mass"]))
 
-    monkeypatch.setattr(evaluation, "Simulation", Watched)
-    config = EvalConfig(policy=Path("policy.onnx"), episodes=3, duration=0.1, threads=1)
+    monkeypatch.setattr(episodes, "Simulation", Watched)
+    config = EpisodeConfig(episodes=3, duration_s=0.1, threads=1)
     run_episodes(spec, TorchPolicy(spec), None, 0.3, config)
     trained = Simulation(spec, 3, TrainConfig().seed, TrainConfig().randomization, threads=1)
     assert not np.array_equal(drawn[0], trained.robots.field["body_mass"])
@@ -438,7 +438,7 @@ def test_trap_10_an_evaluation_draws_robots_that_training_never_saw(
     spec: RobotSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     check_evaluation_is_held_out(spec, monkeypatch)
-    monkeypatch.setattr(evaluation, "HELD_OUT_SEED", 0)
+    monkeypatch.setattr(episodes, "HELD_OUT_SEED", 0)
     with pytest.raises(AssertionError):
         check_evaluation_is_held_out(spec, monkeypatch)
 

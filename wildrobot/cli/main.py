@@ -62,7 +62,7 @@ COMMANDS = (
     ),
     Command(
         ("eval",),
-        "wildrobot.training.evaluation.evaluation",
+        "wildrobot.cli.eval",
         "measure an exported policy over many simulated episodes and speeds",
         "wildrobot eval --quick",
         "train",

@@ -18,6 +18,7 @@ from wildrobot.reports.elements.html_tables import (
     table,
     tiles,
 )
+from wildrobot.training.evaluation.directions import DIRECTIONS
 
 Row = Mapping[str, Any]
 Chart = tuple[str, tuple[tuple[str, str], ...], tuple[float | None, float | None]]
@@ -150,16 +151,15 @@ def servo_figures(rows: list[dict[str, Any]]) -> str:
 
 
 def push_figures(rows: list[dict[str, Any]]) -> str:
-    """HTML: the impulse at which half fall, by direction (from forward round to backward) and speed."""
+    """HTML: the impulse at which half fall, by direction and speed."""
     if not rows:
         return ""
-    directions = list(dict.fromkeys(row["direction"] for row in rows))
-    angles = np.linspace(0.0, 180.0, len(directions))
+    angles = np.linspace(0.0, 180.0, len(DIRECTIONS))
     lines = []
     for speed in dict.fromkeys(row["command_m_s"] for row in rows):
         own = {row["direction"]: row for row in rows if row["command_m_s"] == speed}
         lines.append(
-            Series(f"at {speed:g} m/s", _column([own.get(name, {}) for name in directions], "impulse_n_s"))
+            Series(f"at {speed:g} m/s", _column([own.get(name, {}) for name in DIRECTIONS], "impulse_n_s"))
         )
     chart = line_chart(
         "Impulse at which half fall (N s)",

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from wildrobot.robot_description import RobotSpec
 from wildrobot.signal_path.observation import Layout
-from wildrobot.training.evaluation.evaluation import EvalConfig, row_of, run_episodes, score
+from wildrobot.training.evaluation.episodes import EpisodeConfig, row_of, run_episodes
 from wildrobot.training.rl.checkpoint import load_checkpoint, save_checkpoint
 
 BEST_FILE = "best.pt"
@@ -36,18 +38,34 @@ def short_evaluation(
     spec: RobotSpec, layout: Layout, actor: torch.nn.Module, config: SelectionConfig, threads: int
 ) -> list[dict[str, Any]]:
     """Rows of figures, one for each speed, of the mean actions of `actor`, through the runtime's path."""
-    setting = EvalConfig(
-        policy=Path(), episodes=config.episodes, duration=config.duration_s, seed=SELECTION_SEED,
-        threads=threads,
-    )  # fmt: skip
-
+    setting = EpisodeConfig(config.episodes, config.duration_s, SELECTION_SEED, threads=threads)
     actor = copy.deepcopy(actor).cpu()
 
-    def policy(observation: Any) -> Any:
+    def policy(observation: NDArray[np.float32]) -> NDArray[np.float32]:
         with torch.no_grad():
             return np.nan_to_num(actor(torch.from_numpy(observation)).numpy())
 
     return [row_of(run_episodes(spec, policy, layout, speed, setting)) for speed in config.speeds_m_s]
+
+
+def score(rows: Sequence[dict[str, Any]]) -> float:
+    """What the best checkpoint is chosen by, 0 to 1: survival times speed times heading kept, mean over the speeds.
+
+    The speed counts fully without error and not at all from 0.2 m/s of error on (a standing robot's is its drift); the
+    heading fully without drift and not at all from 1 rad in 10 s on.
+    """
+
+    def kept(row: dict[str, Any], name: str, limit: float) -> float:
+        return max(0.0, 1.0 - (row[name] or 0.0) / limit)
+
+    return float(
+        np.mean(
+            [
+                row["survival"] * kept(row, "speed_error_m_s", 0.2) * kept(row, "yaw_drift_rad_per_10_s", 1.0)
+                for row in rows
+            ]
+        )
+    )
 
 
 class Selection:

@@ -17,11 +17,12 @@ from wildrobot.robot_description import RobotSpec
 from wildrobot.runtime.telemetry.figures import fallen, heading_and_speed
 from wildrobot.signal_path.observation import Layout
 from wildrobot.signal_path.path import SignalPath
+from wildrobot.simulation.randomization.config import Randomization
 from wildrobot.simulation.simulation import Simulation
+from wildrobot.training.evaluation.directions import DIRECTIONS
+from wildrobot.training.evaluation.episodes import Policy
 
 Array = NDArray[np.float64]
-DIRECTIONS = ("forward", "left, forward", "left", "left, backward", "backward")
-"""Pushed towards; those to the right are their mirror images and counted with them."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class PushConfig:
 
 
 def push_recovery(
-    spec: RobotSpec, policy: Any, layout: Layout | None, randomization: Any, seed: int, threads: int = 0,
+    spec: RobotSpec, policy: Policy, layout: Layout | None, randomization: Randomization, seed: int, threads: int = 0,
     config: PushConfig = PushConfig(),
 ) -> list[dict[str, Any]]:  # fmt: skip
     """One row per commanded speed and direction: impulse (N s) that half of the robots survive, with 95 % limits.
@@ -81,9 +82,9 @@ def push_recovery(
 
 def _survival(
     spec: RobotSpec,
-    policy: Any,
+    policy: Policy,
     layout: Layout | None,
-    randomization: Any,
+    randomization: Randomization,
     seed: int,
     threads: int,
     config: PushConfig,

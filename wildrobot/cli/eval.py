@@ -1,0 +1,222 @@
+"""`wildrobot eval`: a policy's figures over many simulated episodes, as tables, JSON and a page."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from wildrobot.cli.outputs import check_file
+from wildrobot.core.errors import UserError
+from wildrobot.core.files import is_stdout, write_json, write_text
+from wildrobot.reports.evaluation_page import build_page
+from wildrobot.robot_description import RobotSpec, load_robot
+from wildrobot.signal_path.shipped import shipped_policy
+from wildrobot.training.evaluation.episodes import EpisodeConfig
+from wildrobot.training.evaluation.evaluation import SPEEDS, EvalConfig, commandable, evaluate
+
+EXAMPLES = """examples:
+  wildrobot eval --quick
+  wildrobot eval runs/first/policy.onnx --speeds 0 0.3 --episodes 50 --out runs/first/evaluation.json
+  wildrobot eval runs/first/policy.onnx --push-recovery --servos --html runs/first/evaluation.html
+  wildrobot eval --compare runs/first/policy.onnx --speeds 0.3"""
+QUICK_SPEEDS, QUICK_EPISODES = (0.0, 0.15, 0.3), 20
+COLUMNS: tuple[tuple[str, str, str], ...] = (
+    ("command_m_s", "command\nm/s", ".2f"),
+    ("survival", "survival", ".1%"),
+    ("mean_speed_m_s", "speed\nm/s", ".3f"),
+    ("speed_error_m_s", "error\nm/s", ".3f"),
+    ("lateral_drift_m_s", "drift\nm/s", ".3f"),
+    ("yaw_drift_rad", "yaw\nrad", ".2f"),
+    ("yaw_drift_worst_rad", "worst\nrad", ".2f"),
+    ("saturation", "at volt.\nlimit", ".1%"),
+    ("foot_slip_m_s", "slip\nm/s", ".3f"),
+    ("clearance_left_mm", "left\nmm", ".0f"),
+    ("clearance_right_mm", "right\nmm", ".0f"),
+    ("steps_per_s", "steps\n/s", ".2f"),
+    ("style_score", "style", ".2f"),
+)
+
+
+@dataclass(frozen=True)
+class EvalOptions:
+    """Measure an exported policy over simulated episodes: delays, sensor noise and pushes on, no luck.
+
+    Every episode stands at home for 1 s under a zero command and then follows one speed. Survival counts the
+    whole episode; heading counts from the begin of the command; everything else after the first 2 s of it
+    (half of it, if it is shorter than 4 s). The robots are drawn from seeds that training does not use, the
+    same ones for every speed, and the same command gives the same figures.
+    """
+
+    policy: Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="[POLICY]")] = None
+    """Policy, from `wildrobot export`; without one: that which comes with WildRobot. A style.onnx beside it adds the
+    style score."""
+    speeds: tuple[float, ...] = ()
+    """Commanded forward speeds, m/s. Default: 0 0.15 0.3 0.5 0.6, as far as the robot's command range allows."""
+    episodes: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
+    """Episodes per speed. Default: 100."""
+    duration: float = 20.0
+    """Length of the commanded part of an episode, s."""
+    quick: bool = False
+    """Defaults of 20 episodes and the speeds 0 0.15 0.3."""
+    out: Annotated[Path | None, tyro.conf.arg(metavar="FILE", aliases=["--json"])] = None
+    """Write the figures here as JSON, too; - prints them, and no tables."""
+    html: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Write the figures here as one page with charts, too; it loads nothing from a network."""
+    seed: int = 0
+    """Another seed draws other robots, noise and pushes."""
+    push_recovery: bool = False
+    """Measure, too, how hard a push from each side the robot takes, standing and at 0.3 m/s."""
+    servos: bool = False
+    """Measure, too, what other servos and supply voltages would do: speed against saturation and survival."""
+    compare: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FILE")] = ()
+    """More policies, each on the very same robots, noise and pushes: differences with 95 % limits."""
+    randomization: Literal["basic", "full", "nominal"] = "full"
+    """basic: noise, delay, moderate physics and pushes; full: all that a real robot may differ in; nominal: the robot
+    as described, undisturbed. `wildrobot randomization` prints what is in each."""
+    threads: int = 0
+    """Physics threads; 0: all CPUs. The figures do not depend on it."""
+    robot: Annotated[Path | None, tyro.conf.arg(name="robot-file", metavar="FILE")] = None
+    """robot.yaml of another robot."""
+
+
+def configuration(spec: RobotSpec, options: EvalOptions) -> EvalConfig:
+    """What is to be measured, after the defaults.
+
+    Raises:
+        UserError: an output could not be written, or no policy was given and none comes with the package for this
+            robot.
+    """
+    for flag, file in (("--out", options.out), ("--html", options.html)):
+        if file is not None and not is_stdout(file):
+            check_file(flag, file)
+    if (
+        options.html is not None
+        and options.out is not None
+        and options.html.resolve() == options.out.resolve()
+    ):
+        raise UserError(f"--out and --html are both {options.out}. Give the JSON and the page a file each.")
+    episodes = EpisodeConfig().episodes if not options.quick else QUICK_EPISODES
+    return EvalConfig(
+        options.policy or shipped_policy(spec),
+        options.speeds or commandable(spec, QUICK_SPEEDS if options.quick else SPEEDS),
+        EpisodeConfig(
+            episodes if options.episodes is None else options.episodes,
+            options.duration,
+            options.seed,
+            options.randomization,
+            options.threads,
+        ),
+        options.compare,
+        options.push_recovery,
+        options.servos,
+    )
+
+
+def main(argv: Sequence[str]) -> int:
+    """Entry of `wildrobot eval`."""
+    options = tyro.cli(
+        EvalOptions,
+        prog="wildrobot eval",
+        args=list(argv),
+        description=f"{inspect.cleandoc(EvalOptions.__doc__ or '')}\n\n{EXAMPLES}",
+        config=(tyro.conf.FlagCreatePairsOff,),
+    )
+    spec = load_robot(options.robot)
+    result = evaluate(spec, configuration(spec, options))
+    if not is_stdout(options.out):
+        report(result)
+        for path in options.compare:
+            own = [entry for entry in result["comparisons"] if entry["policy"] == path.name]
+            report_comparison(result["policy"], path.name, own)
+        if "servos" in result:
+            report_servos(result["servos"])
+        if "push_recovery" in result:
+            report_pushes(result["push_recovery"])
+    if options.out is not None:
+        write_json(options.out, result)
+        print(f"figures: {options.out}", file=sys.stderr)
+    if options.html is not None:
+        write_text(options.html, build_page(result))
+        print(f"page: {options.html}", file=sys.stderr)
+    return 0
+
+
+def _table(*columns: tuple[str, str]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for title, justify in columns:
+        table.add_column(title, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    return table
+
+
+def _shown(value: float | None, form: str) -> str:
+    return "–" if value is None else format(value, form)
+
+
+def results_table(rows: Sequence[dict[str, Any]]) -> Table:
+    """The rows for a terminal of 100 columns."""
+    table = _table(*((title, "right") for _, title, _ in COLUMNS))
+    for row in rows:
+        table.add_row(*(_shown(row[name], form) for name, _, form in COLUMNS))
+    return table
+
+
+def report(result: dict[str, Any]) -> None:
+    """Print the table and how to read it."""
+    print(
+        f"{result['policy']}: {result['episodes']} episodes of {result['duration_s']:g} s per speed, "
+        f"randomization {result['randomization']['name']}, seed {result['seed']}"
+    )
+    Console(width=100).print(results_table(result["rows"]))
+    print(
+        f"After the first {result['settling_s']:g} s; fallen ones count until they fall. drift: sideways;\n"
+        "yaw: largest turn from the first heading; left, right: how high the sole's lower edge goes,\n"
+        "mean over swings."
+    )
+    for row in result["rows"]:
+        if row.get("steps_standing_per_20_s") is not None:
+            print(f"Steps while standing: {row['steps_standing_per_20_s']:.1f} in 20 s.")
+
+
+def report_pushes(rows: Sequence[dict[str, Any]]) -> None:
+    """Impulse that half of the robots survive, by speed and direction."""
+    table = _table(("command\nm/s", "right"), ("pushed", "left"), ("half fall at\nN s", "right"),
+                   ("95 % limits\nN s", "right"), ("survival\nof all", "right"), ("robots", "right"))  # fmt: skip
+    for row in rows:
+        limits = f"{_shown(row['low_n_s'], '.2f')} to {_shown(row['high_n_s'], '.2f')}"
+        table.add_row(f"{row['command_m_s']:.2f}", row["direction"], _shown(row["impulse_n_s"], ".2f"), limits,
+                      f"{row['survival']:.0%}", str(row["robots"]))  # fmt: skip
+    Console(width=100).print(table)
+    print(f"Pushes up to {rows[0]['largest_n_s']:.1f} N s; those to the right count as their mirror images.")
+
+
+def report_servos(rows: Sequence[dict[str, Any]]) -> None:
+    """Speed against saturation and survival for each servo and supply."""
+    table = _table(("servo", "left"), ("supply\nV", "right"), ("command\nm/s", "right"), ("speed\nm/s", "right"),
+                   ("survival", "right"), ("at volt.\nlimit", "right"), ("power\nW", "right"))  # fmt: skip
+    for row in rows:
+        table.add_row(row["servo"], f"{row['supply_v']:.1f}", f"{row['command_m_s']:.2f}",
+                      _shown(row["mean_speed_m_s"], ".3f"), f"{row['survival']:.0%}",
+                      _shown(row["saturation"], ".1%"), _shown(row["power_w"], ".1f"))  # fmt: skip
+    Console(width=100).print(table)
+
+
+def report_comparison(first: str, second: str, speeds: Sequence[dict[str, Any]]) -> None:
+    """Differences of two policies on the same robots; a star marks what is not chance."""
+    print(f"first: {first}\nsecond: {second}, on the same robots. *: not chance")
+    table = _table(("command\nm/s", "right"), ("figure", "left"), ("first", "right"), ("second", "right"),
+                   ("difference", "right"), ("95 % limits", "right"), ("", "left"))  # fmt: skip
+    for speed in speeds:
+        for name, row in speed["figures"].items():
+            limits = f"{row['low']:+.3f} to {row['high']:+.3f}"
+            table.add_row(f"{speed['command_m_s']:.2f}", name, f"{row['first']:.3f}", f"{row['second']:.3f}",
+                          f"{row['difference']:+.3f}", limits, "*" if row["significant"] else "")  # fmt: skip
+    Console(width=100).print(table)
