@@ -20,7 +20,7 @@ def generator(seed: int = 0) -> torch.Generator:
 def updated(amp: AMP, windows: torch.Tensor, draws: torch.Generator, warmup: bool = False) -> Any:
     """One iteration's look at fresh policy windows, and what is learned from them; the figures."""
     figures = amp.processes.mean_of(amp.figures(amp.logits(windows), draws))
-    return figures | amp.learn(windows, figures["disc_acc_heldout"], draws, warmup)
+    return figures | amp.update(windows, figures["disc_acc_heldout"], draws, warmup)
 
 
 def paid_by(amp: AMP, windows: torch.Tensor) -> torch.Tensor:

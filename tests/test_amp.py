@@ -200,9 +200,9 @@ def test_held_out_windows_change_neither_the_normaliser_nor_the_weights() -> Non
 def check_reward_is_of_the_discriminator_before_its_update(runner: Any) -> None:
     before = copy.deepcopy(runner.amp)
     windows, ok = torch.randn(3, 8, before.reference.shape[1]), torch.ones(3, 8, dtype=torch.bool)
-    paid, left = runner._style(windows, ok, {})
-    for lesson in left:
-        lesson()
+    paid, updates = runner._style(windows, ok, {})
+    for update in updates:
+        update()
     torch.testing.assert_close(paid, paid_by(before, windows.flatten(0, 1)).reshape(3, 8), rtol=0, atol=0)
     changed = runner.amp.discriminator.state_dict()
     assert not all(torch.equal(v, changed[k]) for k, v in before.discriminator.state_dict().items())

@@ -1,4 +1,4 @@
-"""PPO by hand: advantages at ends of episodes, which ticks count, and the step size."""
+"""PPO by hand: advantages at ends of episodes, which ticks count, and the learning rate."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import torch
 from torch import nn
 
 from wildrobot.training.rl.distributed import Processes
+from wildrobot.training.rl.gaussian import log_prob
 from wildrobot.training.rl.networks import Critic, Normalizer, mlp
-from wildrobot.training.rl.ppo import PPO, PPOConfig, combined, log_prob
+from wildrobot.training.rl.ppo import PPO, PPOConfig, combine_advantages
 from wildrobot.training.rl.rollout import Rollout
 
 GAMMA, LAM = 0.9, 0.8
@@ -66,7 +67,7 @@ def test_advantages_are_the_discounted_sums_of_one_step_errors() -> None:
         errors[1] + GAMMA * LAM * errors[2],
         errors[2],
     ]
-    advantage, returns = rollout.advantages(GAMMA, LAM)
+    advantage, returns = rollout.compute_returns(GAMMA, LAM)
     assert advantage[:, 0, 0].tolist() == pytest.approx(expected)
     assert returns[:, 0, 0].tolist() == pytest.approx(
         [a + v for a, v in zip(expected, [0.5, 0.6, 0.7], strict=True)]
@@ -76,7 +77,7 @@ def test_advantages_are_the_discounted_sums_of_one_step_errors() -> None:
 def test_nothing_comes_after_a_fall() -> None:
     rollout = one_episode([1.0, 2.0, 3.0], [0.5, 0.6, 0.7], [0.6, 99.0, 0.8])
     rollout.terminated[1, 0] = rollout.ended[1, 0] = 1.0
-    advantage, _ = rollout.advantages(GAMMA, LAM)
+    advantage, _ = rollout.compute_returns(GAMMA, LAM)
     fall = 2.0 - 0.6  # neither the next value nor tick 2
     assert advantage[:2, 0, 0].tolist() == pytest.approx([1.0 + GAMMA * 0.6 - 0.5 + GAMMA * LAM * fall, fall])
 
@@ -84,7 +85,7 @@ def test_nothing_comes_after_a_fall() -> None:
 def test_a_time_limit_is_no_end_of_the_world() -> None:
     rollout = one_episode([1.0, 2.0, 3.0], [0.5, 0.6, 0.7], [0.6, 5.0, 0.8])
     rollout.ended[1, 0] = 1.0
-    advantage, _ = rollout.advantages(GAMMA, LAM)
+    advantage, _ = rollout.compute_returns(GAMMA, LAM)
     limit = 2.0 + GAMMA * 5.0 - 0.6  # the value of the last state counts, tick 2 does not
     assert advantage[:2, 0, 0].tolist() == pytest.approx(
         [1.0 + GAMMA * 0.6 - 0.5 + GAMMA * LAM * limit, limit]
@@ -95,7 +96,7 @@ def test_rows_do_not_mix() -> None:
     two = Rollout(2, 2, 3, 4, 2, "cpu")
     two.rewards[..., 0] = torch.tensor([[1.0, 10.0], [2.0, 20.0]])
     alone = one_episode([1.0, 2.0], [0.0, 0.0], [0.0, 0.0])
-    assert torch.equal(two.advantages(GAMMA, LAM)[0][:, :1], alone.advantages(GAMMA, LAM)[0])
+    assert torch.equal(two.compute_returns(GAMMA, LAM)[0][:, :1], alone.compute_returns(GAMMA, LAM)[0])
 
 
 def test_streams_have_advantages_of_their_own() -> None:
@@ -109,9 +110,9 @@ def test_streams_have_advantages_of_their_own() -> None:
             getattr(two, name)[..., stream] = getattr(rollout, name)[..., 0]
         rollout.terminated[1, 0] = rollout.ended[1, 0] = 1.0
     two.terminated[1, 0] = two.ended[1, 0] = 1.0
-    both = two.advantages(GAMMA, LAM)
+    both = two.compute_returns(GAMMA, LAM)
     for stream, rollout in enumerate(alone):
-        for one, all_ in zip(rollout.advantages(GAMMA, LAM), both, strict=True):
+        for one, all_ in zip(rollout.compute_returns(GAMMA, LAM), both, strict=True):
             assert torch.equal(all_[..., stream], one[..., 0])
 
 
@@ -119,7 +120,7 @@ def test_streams_are_normalised_apart_before_their_weights_apply() -> None:
     generator = torch.Generator().manual_seed(0)
     task, style = torch.randn(20_000, generator=generator), torch.randn(20_000, generator=generator)
     # a stream of a hundredth of the size and far from zero counts as its weight says
-    total = combined(
+    total = combine_advantages(
         torch.stack([100.0 * task, 0.01 * style + 7.0], dim=-1), torch.tensor([1.0, 2.0]), Processes()
     )
     assert total.mean().item() == pytest.approx(0.0, abs=1e-3)
@@ -132,7 +133,7 @@ def test_streams_are_normalised_apart_before_their_weights_apply() -> None:
 def test_one_stream_is_normalised_and_no_more() -> None:
     advantage = torch.tensor([[1.0], [2.0], [6.0]])
     expected = (advantage[:, 0] - 3.0) / advantage[:, 0].std(unbiased=False)
-    torch.testing.assert_close(combined(advantage, torch.tensor([0.3]), Processes()), expected)
+    torch.testing.assert_close(combine_advantages(advantage, torch.tensor([0.3]), Processes()), expected)
 
 
 def test_log_density_is_that_of_a_gaussian() -> None:
@@ -167,9 +168,8 @@ def weights(ppo: PPO) -> dict[str, torch.Tensor]:
     return parts | {f"critic.{k}": v for k, v in ppo.critic.state_dict().items()}
 
 
-def update(ppo: PPO, rollout: Rollout) -> dict[str, float]:
-    first, second = ppo.lessons(rollout, torch.Generator().manual_seed(3))
-    return first() | second()
+def update(ppo: PPO, rollout: Rollout) -> dict[str, Any]:
+    return ppo.update(rollout, torch.Generator().manual_seed(3))
 
 
 def test_what_is_paid_becomes_more_likely() -> None:
@@ -219,17 +219,17 @@ def test_the_normalisers_learn_raw_observations() -> None:
 @pytest.mark.parametrize(
     ("kl", "factor"), [(0.021, 1 / 1.5), (0.02, 1.0), (0.01, 1.0), (0.005, 1.0), (0.004, 1.5), (0.0, 1.0)]
 )
-def test_the_step_size_follows_the_kl_divergence(kl: float, factor: float) -> None:
+def test_the_learning_rate_follows_the_kl_divergence(kl: float, factor: float) -> None:
     ppo = small_ppo(learning_rate=1e-4, target_kl=0.01)
-    ppo._adapt(kl)
+    ppo._adapt_learning_rate(kl)
     assert ppo.learning_rate == pytest.approx(1e-4 * factor)
 
 
-def test_the_step_size_stays_in_its_range() -> None:
+def test_the_learning_rate_stays_in_its_range() -> None:
     ppo = small_ppo(learning_rate=1e-4, learning_rate_range=(1e-5, 1e-3))
     for kl, bound in ((1.0, 1e-5), (1e-6, 1e-3)):
         for _ in range(30):
-            ppo._adapt(kl)
+            ppo._adapt_learning_rate(kl)
         assert ppo.learning_rate == pytest.approx(bound)
 
 
@@ -240,6 +240,22 @@ def test_the_deviation_never_falls_below_its_floor() -> None:
     for _ in range(3):
         figures = update(ppo, rollout)
     assert figures["action_std"] == pytest.approx(0.29, abs=1e-6)
+
+
+def test_other_networks_updates_run_alongside_and_their_figures_are_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ppo, together = small_ppo(), []
+
+    def run(updates: list[Any]) -> list[Any]:
+        together.append(len(updates))
+        return [one() for one in updates]
+
+    monkeypatch.setattr(ppo.workers, "run", run)
+    figures = ppo.update(collected(ppo), torch.Generator().manual_seed(3), [lambda: {"disc_loss": 0.25}])
+    alone = update(small_ppo(), collected(small_ppo()))
+    assert together == [3]
+    assert figures == alone | {"disc_loss": 0.25}
 
 
 def test_while_the_critic_warms_up_the_policy_keeps_still() -> None:

@@ -188,7 +188,7 @@ def check_the_discriminator_is_on_its_own(ppo: PPO, amp: AMP) -> None:
     before = copy.deepcopy(amp.discriminator.state_dict())
     for parameter in amp.discriminator.parameters():
         parameter.grad = torch.ones_like(parameter)  # left over from its last update
-    ppo._adapt(1.0)
+    ppo._adapt_learning_rate(1.0)
     update(ppo, collected(ppo))
     assert amp.optimizer.param_groups[-1]["lr"] == rate
     for name, value in amp.discriminator.state_dict().items():

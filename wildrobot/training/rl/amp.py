@@ -15,8 +15,8 @@ from torch import Tensor
 from wildrobot.core.config import check_least
 from wildrobot.training.rl.distributed import Processes
 from wildrobot.training.rl.governor import Governor, GovernorConfig
-from wildrobot.training.rl.lanes import Lanes
 from wildrobot.training.rl.networks import Discriminator, Norm
+from wildrobot.training.rl.workers import Workers
 
 FIGURE_WINDOWS = 2048
 """Reference windows that accuracies are counted on."""
@@ -113,7 +113,7 @@ class ReplayBuffer:
 
 
 class AMP:
-    """Discriminator, its own optimiser and replay buffer. The runner knows it as logits, figures and a lesson.
+    """Discriminator, its own optimiser and replay buffer. The runner knows it as logits, figures and `update`.
 
     `reference` and `held_out` are windows (k, frames * F) of executed reference motion; `mirror` are index and sign
     (frames * F,) of a window's mirror image, needed for `config.symmetry`. The normaliser is fitted to `reference` and
@@ -148,12 +148,12 @@ class AMP:
         logits: Tensor = self.discriminator(windows)
         return logits
 
-    def learn(
+    def update(
         self, windows: Tensor, accuracy: float, generator: torch.Generator, warmup: bool = False
     ) -> dict[str, Any]:
-        """Train on fresh policy windows (b, size) against the reference, `accuracy` on the held-out part being known.
+        """Train on fresh policy windows (b, size) against the reference; returns figures of it.
 
-        Returns figures of the training.
+        `accuracy`, that on the held-out part before this update, decides how many gradient steps it gets.
         """
         config, d = self.config, self.discriminator
         if self.replay.filled == 0:
@@ -205,7 +205,7 @@ class AMP:
         return lsgan + 0.5 * self.config.r1 * penalty, penalty
 
     def figures(
-        self, fake: Tensor, generator: torch.Generator, lanes: Lanes | None = None
+        self, fake: Tensor, generator: torch.Generator, workers: Workers | None = None
     ) -> dict[str, float]:
         """Accuracy (threshold midway, 1/2), means, deviations and clipped shares.
 
@@ -213,7 +213,7 @@ class AMP:
         """
         parts = [self.reference, self.held_out if len(self.held_out) else self.reference]
         shown = torch.cat([drawn(part, FIGURE_WINDOWS, generator) for part in parts])
-        real, unseen = (lanes or Lanes()).answers(self.logits, shown).split(FIGURE_WINDOWS)
+        real, unseen = (workers or Workers()).infer(self.logits, shown).split(FIGURE_WINDOWS)
         reward = style_reward(fake, self.config.reward)
         right_fake = float((fake < 0.5).float().mean())
         return {

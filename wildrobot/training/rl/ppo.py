@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,16 +14,16 @@ from torch import Tensor, nn
 from wildrobot.core.config import check_least
 from wildrobot.core.errors import UserError
 from wildrobot.training.rl.distributed import Processes
-from wildrobot.training.rl.lanes import Lanes, own_generator
+from wildrobot.training.rl.gaussian import gaussian_entropy, kl_divergence, log_prob
 from wildrobot.training.rl.networks import Critic
 from wildrobot.training.rl.rollout import Rollout
+from wildrobot.training.rl.workers import Workers, spawn_generator
 
-LOG_2PI = 1.8378770664093453
 DEMONSTRATION_SHARE = 0.25
 """Demonstrated actions of each minibatch, against its own number of rows."""
 
-Lesson = Callable[[], dict[str, Any]]
-"""One network's learning from one rollout; returns figures."""
+Update = Callable[[], dict[str, Any]]
+"""One network's update from one rollout, ready to run; returns figures."""
 
 
 @dataclass(frozen=True)
@@ -56,35 +57,17 @@ class PPOConfig:
         check_least(self, epochs=1, minibatches=1, critic_warmup=0)
 
 
-def log_prob(mean: Tensor, log_std: Tensor, action: Tensor) -> Tensor:
-    """Log density (b,) of a diagonal Gaussian."""
-    scaled = (action - mean) * torch.exp(-log_std)
-    return (-0.5 * scaled.square() - log_std - 0.5 * LOG_2PI).sum(dim=-1)
-
-
-def divergence(mean: Tensor, log_std: Tensor, new_mean: Tensor, new_log_std: Tensor) -> Tensor:
-    """Mean KL divergence of diagonal Gaussians from means (b, n) to new ones, deviations (n,)."""
-    precision = torch.exp(-2.0 * new_log_std)
-    spread = (torch.exp(2.0 * log_std) + (mean - new_mean).square().mean(dim=0)) * precision
-    return (new_log_std - log_std + 0.5 * (spread - 1.0)).sum()
-
-
-def entropy_of(log_std: Tensor) -> Tensor:
-    """Entropy of a diagonal Gaussian, deviations (n,)."""
-    return (log_std + 0.5 * (LOG_2PI + 1.0)).sum()
-
-
-def combined(advantage: Tensor, weights: Tensor, processes: Processes) -> Tensor:
+def combine_advantages(advantages: Tensor, weights: Tensor, processes: Processes) -> Tensor:
     """Advantages (k, streams) as one (k,): each stream normalised by itself, weighted, and the sum normalised again.
 
     So a stream's weight says what it counts whatever the scale and spread of its rewards. Means and deviations are
     those of all processes.
     """
-    mean, var, _ = processes.moments(advantage)
-    apart = (advantage - mean) / (var.sqrt() + 1e-8)
-    if advantage.shape[1] == 1:
-        return apart[:, 0]
-    total = apart @ weights
+    mean, var, _ = processes.moments(advantages)
+    normalized = (advantages - mean) / (var.sqrt() + 1e-8)
+    if advantages.shape[1] == 1:
+        return normalized[:, 0]
+    total = normalized @ weights
     return total / (processes.moments(total[:, None])[1].sqrt() + 1e-8)
 
 
@@ -106,7 +89,7 @@ class PPO:
         if demonstration is not None:
             self.demonstration = demonstration[0].to(device), demonstration[1].to(device)
         self.processes = processes or Processes()
-        self.lanes = Lanes()
+        self.workers = Workers()
         self.updates = 0
         self.actor_optimizer = torch.optim.Adam(actor.parameters(), lr=config.learning_rate, fused=True)
         self.critic_optimizer = torch.optim.Adam(
@@ -115,7 +98,7 @@ class PPO:
 
     @property
     def learning_rate(self) -> float:
-        """The actor's present step size."""
+        """The actor's, at present."""
         return float(self.actor_optimizer.param_groups[0]["lr"])
 
     @property
@@ -126,100 +109,54 @@ class PPO:
     @torch.no_grad()
     def act(self, obs: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """Sampled action, its mean and log density for obs (N, D)."""
-        mean = self.lanes.answers(self.actor, obs)
+        mean = self.workers.infer(self.actor, obs)
         noise = torch.randn(mean.shape, generator=generator).to(mean.device)
         action = mean + torch.exp(self.actor.log_std) * noise
         return action, mean, log_prob(mean, self.actor.log_std, action)
 
     def values(self, critic_obs: Tensor) -> Tensor:
         """The critic's values (b, streams), without gradients."""
-        return self.lanes.answers(self.critic, critic_obs)
+        return self.workers.infer(self.critic, critic_obs)
 
-    def lessons(self, rollout: Rollout, generator: torch.Generator) -> tuple[Lesson, Lesson]:
-        """One iteration's learning as two tasks, the actor's and the critic's, which may run side by side.
+    def update(
+        self, rollout: Rollout, generator: torch.Generator, alongside: Sequence[Update] = ()
+    ) -> dict[str, Any]:
+        """Learn from a rollout; returns figures, means over all minibatches.
 
-        Each draws minibatches of its own and returns figures (means over all minibatches). Afterwards its normaliser
-        learns the observations, so that old and new densities are of one policy.
+        Actor and critic have nothing in common, neither loss nor minibatches nor optimiser: each is updated by itself,
+        side by side with the other one and with the updates of further networks (`alongside`).
         """
-        config = self.config
-        advantage, returns = rollout.advantages(config.gamma, config.lam)
-        keep = rollout.valid.flatten().nonzero()[:, 0]
-        gains = combined(advantage.flatten(0, 1)[keep], rollout.weights, self.processes)
-        one, other = own_generator(generator), own_generator(generator)
-        learn = self._actor_keeps_still if self.warming_up else self._actor_learns
+        # returns and advantages
+        advantages, returns = rollout.compute_returns(self.config.gamma, self.config.lam)
+        valid = rollout.valid.flatten().nonzero()[:, 0]
+        advantages, returns = (x.flatten(0, 1)[valid] for x in (advantages, returns))
+        advantages = combine_advantages(advantages, rollout.weights, self.processes)
+
+        # both networks, and who learns alongside
+        updates: list[Update] = [
+            partial(self._update_actor, rollout, valid, advantages, spawn_generator(generator)),
+            partial(self._update_critic, rollout, valid, returns, spawn_generator(generator)),
+            *alongside,
+        ]
+        # several processes talk while they learn: in the same order everywhere
+        side_by_side = self.processes.count == 1 and self.device.type == "cpu"
+        figures = self.workers.run(updates) if side_by_side else [update() for update in updates]
         self.updates += 1
-        return (
-            lambda: learn(rollout, keep, gains, one),
-            lambda: self._critic_learns(rollout, keep, returns, other),
-        )
+        return {name: value for part in figures for name, value in part.items()}
 
-    def _minibatches(self, keep: Tensor, generator: torch.Generator) -> Iterator[Tensor]:
-        """Places in `keep` (k,), every one once in each epoch."""
-        for _ in range(self.config.epochs):
-            order = torch.randperm(len(keep), generator=generator).to(keep.device)
-            yield from order.chunk(self.config.minibatches)
-
-    def _critic_learns(
-        self, rollout: Rollout, keep: Tensor, returns: Tensor, generator: torch.Generator
+    def _update_actor(
+        self, rollout: Rollout, valid: Tensor, advantages: Tensor, generator: torch.Generator
     ) -> dict[str, float]:
-        critic_obs, returns = (x.flatten(0, 1)[keep] for x in (rollout.critic_obs, returns))
-        # statistics change only between iterations: what the network sees is the same in all epochs
-        inputs = self.critic.inputs(critic_obs)
-        losses = []
-        for rows in self._minibatches(keep, generator):
-            # whole rows at a time: indexing would go element by element
-            seen, target = inputs.index_select(0, rows), returns.index_select(0, rows)
-            loss = (self.critic.answer(seen) - target).square().sum(dim=-1).mean()
-            self._step(self.critic_optimizer, self.config.value_weight * loss)
-            losses.append(loss.detach())
-        self.critic.normalizer.update(critic_obs, self.processes)
-        return {"value_loss": torch.stack(losses).mean().item()}
+        """Epochs of minibatches of the `valid` rows (k,), of which `advantages` (k,) are, then the normaliser.
 
-    def _actor_learns(
-        self, rollout: Rollout, keep: Tensor, gains: Tensor, generator: torch.Generator
-    ) -> dict[str, float]:
-        config, log_std = self.config, self.actor.log_std
-        obs, actions, means, old_log_prob = (
-            x.flatten(0, 1)[keep] for x in (rollout.obs, rollout.actions, rollout.means, rollout.log_prob)
-        )
-        inputs = self.actor.inputs(obs)
-        old_log_std = log_std.detach().clone()
-        shown = max(1, round(DEMONSTRATION_SHARE * rollout.valid.numel() / config.minibatches))
-        seen_figures = []
-        for rows in self._minibatches(keep, generator):
-            seen, taken, meant = (x.index_select(0, rows) for x in (inputs, actions, means))
-            mean = self.actor.answer(seen)
-            new_log_prob = log_prob(mean, log_std, taken)
-            kl = divergence(meant, old_log_std, mean.detach(), log_std.detach())
-            self._adapt(float(self.processes.mean(kl)))
-
-            # clipped surrogate
-            ratio = torch.exp(new_log_prob - old_log_prob[rows])
-            gain = gains[rows]
-            clipped = torch.clamp(ratio, 1.0 - config.clip, 1.0 + config.clip)
-            policy_loss = -torch.minimum(ratio * gain, clipped * gain).mean()
-
-            entropy = entropy_of(log_std)
-            beyond = (mean.abs() - 3.0).clamp(min=0.0).square().sum(dim=-1).mean()
-            loss = policy_loss - config.entropy * entropy + config.bound_weight * beyond
-            if self.demonstration is not None and config.demonstration_weight > 0.0:
-                loss = loss + config.demonstration_weight * self._distance(shown, generator)
-            self._step(self.actor_optimizer, loss)
-            with torch.no_grad():
-                log_std.clamp_(min=math.log(config.min_std))
-            seen_figures.append(torch.stack([policy_loss, kl, entropy]).detach())
-        policy_loss, kl, entropy = torch.stack(seen_figures).mean(dim=0).tolist()
-        return self._actor_figures(obs, policy_loss, kl, entropy)
-
-    def _actor_keeps_still(
-        self, rollout: Rollout, keep: Tensor, gains: Tensor, generator: torch.Generator
-    ) -> dict[str, float]:
-        obs = rollout.obs.flatten(0, 1)[keep]
-        return self._actor_figures(
-            obs, -float(gains.mean()), 0.0, float(entropy_of(self.actor.log_std.detach()))
-        )
-
-    def _actor_figures(self, obs: Tensor, policy_loss: float, kl: float, entropy: float) -> dict[str, float]:
+        It learns last, so that all densities are of one policy.
+        """
+        obs = rollout.obs.flatten(0, 1)[valid]
+        if self.warming_up:
+            policy_loss, kl = -float(advantages.mean()), 0.0
+            entropy = float(gaussian_entropy(self.actor.log_std.detach()))
+        else:
+            policy_loss, kl, entropy = self._actor_epochs(obs, rollout, valid, advantages, generator)
         self.actor.normalizer.update(obs, self.processes)
         return {
             "policy_loss": policy_loss,
@@ -229,7 +166,71 @@ class PPO:
             "action_std": torch.exp(self.actor.log_std).mean().item(),
         }
 
-    def _step(self, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+    def _actor_epochs(
+        self, obs: Tensor, rollout: Rollout, valid: Tensor, advantages: Tensor, generator: torch.Generator
+    ) -> list[float]:
+        """Means of policy loss, KL divergence and entropy over all minibatches."""
+        config, log_std = self.config, self.actor.log_std
+        actions, means, old_log_prob = (
+            x.flatten(0, 1)[valid] for x in (rollout.actions, rollout.means, rollout.log_prob)
+        )
+        inputs, old_log_std = self.actor.inputs(obs), log_std.detach().clone()
+        demonstrated = max(1, round(DEMONSTRATION_SHARE * rollout.valid.numel() / config.minibatches))
+        figures = []
+        for rows in self._minibatches(len(valid), generator):
+            # the present policy
+            mean = self.actor.answer(inputs.index_select(0, rows))
+            new_log_prob = log_prob(mean, log_std, actions.index_select(0, rows))
+
+            # learning rate from the KL divergence
+            old_mean = means.index_select(0, rows)
+            kl = kl_divergence(old_mean, old_log_std, mean.detach(), log_std.detach())
+            self._adapt_learning_rate(float(self.processes.mean(kl)))
+
+            # surrogate loss
+            ratio, advantage = torch.exp(new_log_prob - old_log_prob[rows]), advantages[rows]
+            clipped_ratio = torch.clamp(ratio, 1.0 - config.clip, 1.0 + config.clip)
+            policy_loss = -torch.minimum(ratio * advantage, clipped_ratio * advantage).mean()
+
+            # entropy, bounds, demonstration
+            entropy = gaussian_entropy(log_std)
+            bound_loss = (mean.abs() - 3.0).clamp(min=0.0).square().sum(dim=-1).mean()
+            loss = policy_loss - config.entropy * entropy + config.bound_weight * bound_loss
+            if self.demonstration is not None and config.demonstration_weight > 0.0:
+                loss = loss + config.demonstration_weight * self._demonstration_loss(demonstrated, generator)
+
+            # gradient step
+            self._gradient_step(self.actor_optimizer, loss)
+            with torch.no_grad():
+                log_std.clamp_(min=math.log(config.min_std))
+            figures.append(torch.stack([policy_loss, kl, entropy]).detach())
+        return torch.stack(figures).mean(dim=0).tolist()
+
+    def _update_critic(
+        self, rollout: Rollout, valid: Tensor, returns: Tensor, generator: torch.Generator
+    ) -> dict[str, float]:
+        """Epochs of minibatches of the `valid` rows (k,), of which `returns` (k, streams) are, then the normaliser."""
+        critic_obs = rollout.critic_obs.flatten(0, 1)[valid]
+        inputs = self.critic.inputs(critic_obs)
+        losses = []
+        for rows in self._minibatches(len(valid), generator):
+            # value loss
+            values = self.critic.answer(inputs.index_select(0, rows))
+            value_loss = (values - returns.index_select(0, rows)).square().sum(dim=-1).mean()
+
+            # gradient step
+            self._gradient_step(self.critic_optimizer, self.config.value_weight * value_loss)
+            losses.append(value_loss.detach())
+        self.critic.normalizer.update(critic_obs, self.processes)
+        return {"value_loss": torch.stack(losses).mean().item()}
+
+    def _minibatches(self, count: int, generator: torch.Generator) -> Iterator[Tensor]:
+        """Indices below `count`, every one once in each epoch. Take rows by `index_select`: it copies whole ones."""
+        for _ in range(self.config.epochs):
+            order = torch.randperm(count, generator=generator).to(self.device)
+            yield from order.chunk(self.config.minibatches)
+
+    def _gradient_step(self, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
         parameters = optimizer.param_groups[0]["params"]
         optimizer.zero_grad()
         loss.backward()
@@ -238,15 +239,15 @@ class PPO:
         nn.utils.clip_grad_norm_(parameters, self.config.max_grad_norm)
         optimizer.step()
 
-    def _distance(self, count: int, generator: torch.Generator) -> Tensor:
-        """Mean squared distance of the actor's answers to `count` demonstrated actions."""
+    def _demonstration_loss(self, count: int, generator: torch.Generator) -> Tensor:
+        """Mean squared distance of the actor's mean actions to `count` demonstrated ones."""
         assert self.demonstration is not None
         obs, actions = self.demonstration
         rows = torch.randint(len(obs), (count,), generator=generator).to(obs.device)
         return (self.actor(obs.index_select(0, rows)) - actions.index_select(0, rows)).square().mean()
 
-    def _adapt(self, kl: float) -> None:
-        """Step size from the KL divergence between old and new policy, as in the adaptive schedule of RSL-RL."""
+    def _adapt_learning_rate(self, kl: float) -> None:
+        """The actor's, from the KL divergence between old and new policy, as in RSL-RL's adaptive schedule."""
         low, high = self.config.learning_rate_range
         rate = self.learning_rate
         if kl > 2.0 * self.config.target_kl:

@@ -36,8 +36,10 @@ class Rollout:
         self.terminated, self.ended = zeros(), zeros()
         self.valid = zeros().bool()
 
-    def advantages(self, gamma: float, lam: float) -> tuple[Tensor, Tensor]:
-        """GAE and returns, (T, N, streams) each; an episode's end (terminated or timed out) cuts the chain.
+    def compute_returns(self, gamma: float, lam: float) -> tuple[Tensor, Tensor]:
+        """Advantages (GAE, Schulman et al. 2016) and returns, (T, N, streams) each.
+
+        An episode's end (terminated or timed out) cuts the chain.
 
         `next_values` hold V of the state that followed the action, before any reset: a time limit bootstraps from it,
         a fall does not.

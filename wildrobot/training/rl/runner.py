@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from wildrobot.signal_path.features import feature_names
 from wildrobot.training.rl.amp import AMP, style_reward
 from wildrobot.training.rl.collect import Collector
-from wildrobot.training.rl.lanes import own_generator
-from wildrobot.training.rl.ppo import PPO, Lesson
+from wildrobot.training.rl.ppo import PPO, Update
 from wildrobot.training.rl.rollout import Rollout
 from wildrobot.training.rl.separability import feature_auc
+from wildrobot.training.rl.workers import spawn_generator
 from wildrobot.training.tasks.curriculum import Curriculum, CurriculumConfig
 from wildrobot.training.tasks.environment import Environment
 
@@ -57,7 +59,7 @@ class Runner:
         curriculum: CurriculumConfig | None = None,
     ) -> None:
         self.env, self.ppo, self.amp, self.steps, self.mix = env, ppo, amp, steps, mix
-        self.processes, self.lanes = ppo.processes, ppo.lanes
+        self.processes, self.workers = ppo.processes, ppo.workers
         self.generator = torch.Generator().manual_seed(seed)
         self.curriculum = Curriculum(curriculum or CurriculumConfig(start=1.0))
         env.sim.set_level(self.curriculum.level)
@@ -79,7 +81,7 @@ class Runner:
 
     def iterate(self) -> dict[str, Any]:
         """Collect one rollout, learn from it; returns this iteration's figures."""
-        with self.lanes.open():
+        with self.workers.open():
             return self._iterate()
 
     def _iterate(self) -> dict[str, Any]:
@@ -98,9 +100,9 @@ class Runner:
         task_weight = self.mix.task_weight(self.iteration)
         metrics["task_reward_mean"] = float(self._task_reward.sum()) / count
         rewards, weights = self._task_reward[..., None], torch.tensor([task_weight])
-        left: list[Lesson] = []
+        style_updates: list[Update] = []
         if self.amp is not None:
-            style, left = self._style(seen.windows, seen.window_ok, metrics)
+            style, style_updates = self._style(seen.windows, seen.window_ok, metrics)
             rewards = torch.stack([self._task_reward, style], dim=-1)
             weights = torch.tensor([task_weight, self.mix.style])
             if self.iteration % self.amp.config.diagnostics_every == 0:
@@ -110,11 +112,7 @@ class Runner:
         paid = rewards if rollout.rewards.shape[-1] > 1 else total[..., None]
         rollout.rewards.copy_(paid * self.mix.scale)
         rollout.rewards *= rollout.valid[..., None]
-        lessons = [*self.ppo.lessons(rollout, self.generator), *left]
-        # several processes talk while they learn: in the same order everywhere
-        alone = self.processes.count == 1 and self.ppo.device.type == "cpu"
-        for figures in self.lanes.run(lessons) if alone else [lesson() for lesson in lessons]:
-            metrics |= figures
+        metrics |= self.ppo.update(rollout, self.generator, style_updates)
         self.iteration += 1
         everywhere = (
             self.processes.mean(torch.tensor([float(seen.falls), float(count)])) * self.processes.count
@@ -137,10 +135,10 @@ class Runner:
         }
         return self.processes.mean_of(metrics)
 
-    def _style(self, windows: Tensor, ok: Tensor, metrics: dict[str, Any]) -> tuple[Tensor, list[Lesson]]:
+    def _style(self, windows: Tensor, ok: Tensor, metrics: dict[str, Any]) -> tuple[Tensor, list[Update]]:
         """Style reward (T, N) of windows (T, N, size), judged where `ok` (T, N).
 
-        With it comes the discriminator's lesson, if that is still to be learned.
+        With it comes the discriminator's update, if that is still to be made.
         """
         amp = self.amp
         assert amp is not None
@@ -151,24 +149,22 @@ class Runner:
             names += ["style_clipped_low", "style_clipped_high"]
             metrics |= dict.fromkeys(names, float("nan"))
             return torch.zeros(ok.shape), []
-        warmup, generator = self.ppo.warming_up, own_generator(self.generator)
-        logits = self.lanes.answers(amp.logits, fresh)
-        metrics |= self.processes.mean_of(amp.figures(logits, generator, self.lanes))
+        warmup, generator = self.ppo.warming_up, spawn_generator(self.generator)
+        logits = self.workers.infer(amp.logits, fresh)
+        metrics |= self.processes.mean_of(amp.figures(logits, generator, self.workers))
         accuracy = metrics["disc_acc_heldout"]
-        left: list[Lesson] = [lambda: amp.learn(fresh, accuracy, generator, warmup)]
+        updates: list[Update] = [partial(amp.update, fresh, accuracy, generator, warmup)]
         if not amp.config.reward_before_update:
-            metrics |= left.pop()()
-            logits = self.lanes.answers(amp.logits, fresh)
+            metrics |= updates.pop()()
+            logits = self.workers.infer(amp.logits, fresh)
         # Where style is not judged it pays its mean, so that no command is worth more than another.
         style = torch.full(ok.shape, metrics["style_reward_mean"])
         style[ok] = style_reward(logits, amp.config.reward).cpu()
-        return style, left
+        return style, updates
 
     def _feature_figures(self, features: Any, metrics: dict[str, Any]) -> None:
         """What the discriminator sees: separability of single features and ratios of standard deviations."""
         assert self.amp is not None
-        from wildrobot.signal_path.features import feature_names
-
         names = feature_names(self.env.spec)
         if len(features) == 0:
             metrics |= {f"auc/{name}": float("nan") for name in names}  # all processes average the same names

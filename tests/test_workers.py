@@ -1,4 +1,4 @@
-"""Tasks side by side: answers in their order, threads shared out, and training that knows nothing of either."""
+"""Tasks side by side: results in their order, threads shared out, and training that knows nothing of either."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from training_helpers import assert_same_state, comparable, tiny_runner
 
 from wildrobot.robot_description import RobotSpec
 from wildrobot.training.reference.dataset import ReferenceDataset
-from wildrobot.training.rl.lanes import PIECE, Lanes, own_generator
+from wildrobot.training.rl.workers import CHUNK, Workers, spawn_generator
 
 
 @pytest.fixture
@@ -23,27 +23,27 @@ def threads() -> Iterator[Any]:
     torch.set_num_threads(before)
 
 
-def test_tasks_run_side_by_side_and_answer_in_order(threads: Any) -> None:
+def test_tasks_run_side_by_side_and_their_results_are_in_order(threads: Any) -> None:
     threads(2)
-    lanes, meet = Lanes(), threading.Barrier(2, timeout=10.0)
+    workers, meet = Workers(), threading.Barrier(2, timeout=10.0)
 
     def task(number: int) -> tuple[int, str]:
         meet.wait()  # breaks, unless the other one runs meanwhile
         return number, threading.current_thread().name
 
-    with lanes.open():
-        answers = lanes.run([lambda: task(0), lambda: task(1)])
-    assert [number for number, _ in answers] == [0, 1]
-    assert len({name for _, name in answers}) == 2
+    with workers.open():
+        results = workers.run([lambda: task(0), lambda: task(1)])
+    assert [number for number, _ in results] == [0, 1]
+    assert len({name for _, name in results}) == 2
 
 
 @pytest.mark.parametrize(("given", "tasks", "each"), [(1, 3, 1), (2, 2, 1), (2, 5, 1), (4, 2, 2), (6, 1, 1)])
 def test_threads_are_shared_out_among_the_tasks(threads: Any, given: int, tasks: int, each: int) -> None:
     threads(given)
-    lanes = Lanes()
-    with lanes.open():
+    workers = Workers()
+    with workers.open():
         assert torch.get_num_threads() == 1
-        assert lanes.run([torch.get_num_threads] * tasks) == [each] * tasks
+        assert workers.run([torch.get_num_threads] * tasks) == [each] * tasks
         assert torch.get_num_threads() == 1
     assert torch.get_num_threads() == given
 
@@ -51,12 +51,12 @@ def test_threads_are_shared_out_among_the_tasks(threads: Any, given: int, tasks:
 def test_outside_tasks_run_one_after_the_other(threads: Any) -> None:
     threads(2)
     here = threading.current_thread().name
-    assert Lanes().run([lambda: threading.current_thread().name] * 2) == [here, here]
+    assert Workers().run([lambda: threading.current_thread().name] * 2) == [here, here]
 
 
 def test_a_task_that_fails_is_heard_of_when_all_have_ended(threads: Any) -> None:
     threads(2)
-    lanes, ended = Lanes(), threading.Event()
+    workers, ended = Workers(), threading.Event()
     failed = threading.Event()
 
     def fails() -> None:
@@ -67,21 +67,21 @@ def test_a_task_that_fails_is_heard_of_when_all_have_ended(threads: Any) -> None
         failed.wait(10.0)
         ended.set()
 
-    with pytest.raises(ValueError, match="a task"), lanes.open():
-        lanes.run([fails, goes_on])
+    with pytest.raises(ValueError, match="a task"), workers.open():
+        workers.run([fails, goes_on])
     assert ended.is_set()
     assert torch.get_num_threads() == 2
 
 
-@pytest.mark.parametrize("rows", [1, PIECE, 2 * PIECE + 3])
-def test_answers_do_not_depend_on_the_threads(threads: Any, rows: int) -> None:
+@pytest.mark.parametrize("rows", [1, CHUNK, 2 * CHUNK + 3])
+def test_inference_does_not_depend_on_the_threads(threads: Any, rows: int) -> None:
     torch.manual_seed(0)
     network, x, found = torch.nn.Linear(40, 8), torch.randn(rows, 40), []
     for count in (1, 2, 3):
         threads(count)
-        lanes = Lanes()
-        with lanes.open():
-            found.append(lanes.answers(network, x))
+        workers = Workers()
+        with workers.open():
+            found.append(workers.infer(network, x))
         assert not found[-1].requires_grad
         assert torch.equal(found[-1], found[0])
     torch.testing.assert_close(found[0], network(x).detach())
@@ -91,7 +91,7 @@ def test_a_task_draws_the_same_whatever_the_others_draw() -> None:
     drawn = []
     for greed in (1, 1000):
         generator = torch.Generator().manual_seed(5)
-        one, other = own_generator(generator), own_generator(generator)
+        one, other = spawn_generator(generator), spawn_generator(generator)
         torch.rand(greed, generator=one)
         drawn.append(torch.rand(3, generator=other))
     assert torch.equal(*drawn)
