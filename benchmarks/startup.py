@@ -40,14 +40,15 @@ def marked(module, name, label):
         return result
     setattr(module, name, outer)
 import wildrobot.runtime.control.controller, wildrobot.robot_description
-import wildrobot.signal_path.policy, wildrobot.runtime.robots
-from wildrobot.runtime.control import session as run
+import wildrobot.signal_path.policy
+from wildrobot.cli import run
+from wildrobot.runtime.control import session
 mark("imports")
 marked(run, "check_options", "options")
 marked(wildrobot.robot_description, "load_robot", "robot.yaml")
-marked(run, "load_skills", "policy")
-marked(wildrobot.runtime.robots, "open_robot", "robot")
-marked(run, "assemble", "loop")
+marked(session, "load_skills", "policy")
+marked(session, "open_robot", "robot")
+marked(session, "assemble", "loop")
 Controller = wildrobot.runtime.control.controller.Controller
 tick = Controller.tick
 def first_tick(controller, now_ns):

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from wildrobot.cli import run
 from wildrobot.core.files import file_sha256
 from wildrobot.robot_description import RobotSpec, load_robot
-from wildrobot.runtime.control import session as run
+from wildrobot.runtime.control import session
 from wildrobot.runtime.control.safety import Health
 from wildrobot.runtime.control.skills import Skill
 from wildrobot.runtime.logs.eventlog import Event, LogWriter, read_log
@@ -81,9 +82,9 @@ def small_skill(spec: RobotSpec, file: Path, policy: SmallPolicy | None = None) 
 def use_small_policy(monkeypatch: pytest.MonkeyPatch, policy: SmallPolicy | None = None) -> None:
     """Whatever file `wildrobot-run` is given, it runs `SmallPolicy`."""
     monkeypatch.setattr(
-        run,
+        session,
         "load_skills",
-        lambda spec, options: [small_skill(spec, file, policy) for file in options.policies],
+        lambda spec, config: [small_skill(spec, file, policy) for file in config.policies],
     )
 
 

@@ -17,6 +17,7 @@ NEEDS_MUJOCO = {
     "wildrobot.firmware_bridge.virtual.physics",
     "wildrobot.simulation.simulation",
     "wildrobot.simulation.video",
+    "wildrobot.simulation.reel",
     "wildrobot.simulation.randomization.probe",
     "wildrobot.simulation.randomization.effects",
     "wildrobot.runtime.robots.sim",

@@ -14,10 +14,10 @@ import pytest
 import yaml
 from policy_helpers import make_run, rewrite_contract
 
+from wildrobot.cli import run
 from wildrobot.cli.export import export
 from wildrobot.core.errors import UserError
 from wildrobot.robot_description import RobotSpec, load_robot
-from wildrobot.runtime.control import session as run
 from wildrobot.signal_path.action import joint_target
 from wildrobot.signal_path.contract import METADATA_KEY, contract_differences, robot_contract
 from wildrobot.signal_path.observation import default_layout, make_layout

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from runtime_helpers import SPEC, SmallPolicy, rewrite, run_small_policy, write_small_onnx
 
+from wildrobot.cli import run
 from wildrobot.core.errors import UserError
 from wildrobot.runtime.commands.source import Command
-from wildrobot.runtime.control import session as run
 from wildrobot.runtime.control.state_machine import State
 from wildrobot.runtime.logs import comparison, replay
 from wildrobot.runtime.logs.comparison import policy_ticks

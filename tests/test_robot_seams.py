@@ -7,7 +7,6 @@ import typing
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import mujoco
@@ -311,11 +310,10 @@ def test_make_run_hands_its_robot_to_every_stage(tmp_path: Path) -> None:
 
 
 def test_a_video_plays_as_fast_as_the_robot_moved(heron: RobotSpec, tmp_path: Path) -> None:
-    robot = open_robot("sim", heron, RobotOptions(0))
-    reel = Reel(robot)
-    spec, state = SimpleNamespace(control_hz=40.0), SimpleNamespace(value="standing")
+    robot: Any = open_robot("sim", heron, RobotOptions(0))
+    reel = Reel(robot.simulation)
     for tick in range(8):
-        reel.capture(tick, SimpleNamespace(spec=spec, state=state))  # type: ignore[arg-type]
+        reel.capture(tick, "standing")
     assert reel.frames / reel.fps == pytest.approx(8 / 40.0)
     if video_available()[0]:
         import av

@@ -19,9 +19,9 @@ from typing import Any
 import pytest
 from runtime_helpers import run_small_policy, write_small_onnx
 
+from wildrobot.cli import run
 from wildrobot.core.errors import UserError
 from wildrobot.runtime import service
-from wildrobot.runtime.control import session as run
 from wildrobot.runtime.robots.sim import SimRobot
 
 WATCHDOG_S = 0.4

@@ -29,8 +29,8 @@ from view_helpers import (
     until,
 )
 
+from wildrobot.cli import run
 from wildrobot.core.errors import UserError
-from wildrobot.runtime.control import session as run
 from wildrobot.runtime.telemetry.lcm_types import velocity_command_t
 from wildrobot.runtime.telemetry.lcm_types.generate import find_lcm_tool
 from wildrobot.view.driving import URGENT_EVERY_S, URGENT_REPEATS

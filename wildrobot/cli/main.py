@@ -83,7 +83,7 @@ COMMANDS = (
     ),
     Command(
         ("run",),
-        "wildrobot.runtime.control.session",
+        "wildrobot.cli.run",
         "run a policy at 50 Hz on a robot: simulated or real",
         "wildrobot run --robot sim --speed 0.3 --duration 20",
     ),

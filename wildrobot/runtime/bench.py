@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from wildrobot.core.constants import GRAVITY_M_S2
-from wildrobot.core.files import write_text
 from wildrobot.core.rotations import quat_to_matrix, rotate_inverse
 from wildrobot.robot_description import RobotSpec
 from wildrobot.runtime.commands.source import FixedCommand, StopSignals
 from wildrobot.runtime.control.safety import Health
-from wildrobot.runtime.telemetry.figures import histogram_rows, print_rows
+from wildrobot.runtime.control.session import SessionConfig, assemble, drive, summary
+from wildrobot.runtime.control.skills import Skill
+from wildrobot.runtime.control.timing import Usage
 from wildrobot.runtime.telemetry.telemetry import Telemetry, lcm_url
 from wildrobot.signal_path.sensor_frame import SensorFrame
-
-if TYPE_CHECKING:
-    from wildrobot.cli.run import RunOptions
-    from wildrobot.runtime.control.skills import Skill
 
 DURATION_S = 20.0
 WIRE_MS = 8.0
@@ -95,46 +91,51 @@ class Verdict:
     advice: str = ""
 
 
-def bench(spec: RobotSpec, skills: Sequence[Skill], options: RunOptions) -> int:
-    """Measure, print, and write `options.json`; 0 where the computer is fit, else 1."""
-    duration = options.duration or DURATION_S
-    print(f"ticks at {spec.control_hz:g} Hz for {duration:g} s, with log and LCM, without a robot")
+@dataclass(frozen=True)
+class BenchReport:
+    """What was measured, and what it means."""
+
+    figures: dict[str, Any]
+    verdicts: list[Verdict]
+
+    @property
+    def fit(self) -> bool:
+        """Whether this computer can make the robot walk."""
+        return all(verdict.well or not verdict.needed for verdict in self.verdicts)
+
+    def document(self) -> dict[str, Any]:
+        """All of it as plain data."""
+        verdicts = [
+            {"name": v.name, "found": v.found, "well": v.well, "needed": v.needed} for v in self.verdicts
+        ]
+        return self.figures | {"fit": self.fit, "verdicts": verdicts}
+
+
+def bench(
+    spec: RobotSpec,
+    skills: Sequence[Skill],
+    config: SessionConfig,
+    note: Callable[[str], None] = lambda text: None,
+) -> BenchReport:
+    """Tick for `DURATION_S`, or as long as `config` says, and judge; `note` is told of rights that are refused."""
     with tempfile.TemporaryDirectory() as folder:
         sync_ms = disk(Path(folder))
-        figures, refused, has_lcm = run_ticks(spec, skills, options, Path(folder) / "bench.lcmlog", duration)
-    verdicts = judge(spec, figures, refused, has_lcm, sync_ms)
-    fit = all(verdict.well or not verdict.needed for verdict in verdicts)
-    rows = [
-        (v.name, f"{'ok     ' if v.well else 'NOT FIT' if v.needed else 'warning'}  {v.found}")
-        for v in verdicts
-    ]
-    rows += [("work", row) for row in histogram_rows(figures["tick"])]
-    rows += [("woken late by", row) for row in histogram_rows(figures["lateness"])]
-    print_rows(rows)
-    for verdict in verdicts:
-        if not verdict.well:
-            print(f"{verdict.name}: {verdict.advice}")
-    print("this computer is fit to walk" if fit else "this computer is NOT fit to walk yet")
-    if options.json is not None:
-        found = [{"name": v.name, "found": v.found, "well": v.well, "needed": v.needed} for v in verdicts]
-        write_text(options.json, json.dumps(figures | {"fit": fit, "verdicts": found}, indent=2) + "\n")
-    return 0 if fit else 1
+        figures, refused, has_lcm = run_ticks(spec, skills, config, Path(folder) / "bench.lcmlog", note)
+    return BenchReport(figures, judge(spec, figures, refused, has_lcm, sync_ms))
 
 
 def run_ticks(
-    spec: RobotSpec, skills: Sequence[Skill], options: RunOptions, log: Path, duration: float
+    spec: RobotSpec, skills: Sequence[Skill], config: SessionConfig, log: Path, note: Callable[[str], None]
 ) -> tuple[dict[str, Any], list[str], bool]:
     """The loop of a real run on a robot that stands still; figures, rights that were refused, whether LCM is there."""
-    from wildrobot.runtime.control.session import assemble, drive, summary
-    from wildrobot.runtime.control.timing import Usage
-
-    telemetry = Telemetry(log, None if options.no_lcm else lcm_url(options.lcm_url), quiet=True)
+    command = config.command
+    telemetry = Telemetry(log, lcm_url(config.lcm_url) if config.publish else None, quiet=True)
     with StopSignals() as signals:
-        source = FixedCommand(spec, options.speed, options.yaw_rate, duration)
-        controller, clock = assemble(spec, skills, StillRobot(spec), source, telemetry, signals, options)
+        source = FixedCommand(spec, command.speed, command.yaw_rate, command.duration_s or DURATION_S)
+        controller, clock = assemble(spec, skills, StillRobot(spec), source, telemetry, signals, config)
         usage = Usage()
-        refused = drive(controller, clock, controller.timer, options, None)
-        figures = summary(controller, controller.timer, usage, telemetry.dropped, options)
+        refused = drive(controller, clock, config, note=note)
+        figures = summary(controller, usage, telemetry.dropped, config)
     has_lcm = telemetry.has_lcm
     telemetry.close()
     return figures, refused, has_lcm

@@ -6,11 +6,13 @@ import sys
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from wildrobot.runtime.control.controller import Controller
-    from wildrobot.runtime.robots import Robot
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+from wildrobot.simulation import video
+from wildrobot.simulation.simulation import Simulation
 
 
 class Reel:
@@ -19,17 +21,17 @@ class Reel:
     FPS = 25
     """About so many frames per second: every so many ticks one."""
 
-    def __init__(self, robot: Robot) -> None:
-        self._simulation: Any = robot.simulation  # type: ignore[attr-defined]
-        hz = self._simulation.spec.control_hz
+    def __init__(self, simulation: Simulation) -> None:
+        self._simulation = simulation
+        hz = simulation.spec.control_hz
         self.every = self.ticks_per_frame(hz)
         self.fps = Fraction(hz).limit_denominator(1000) / self.every
-        self._shots: list[tuple[Any, str]] = []
+        self._shots: list[tuple[NDArray[np.float64], str]] = []
 
-    def capture(self, tick: int, controller: Controller) -> None:
+    def capture(self, tick: int, caption: str) -> None:
         """Take the pose of this tick, if a video frame is due."""
         if tick % self.every == 0:
-            self.take(controller.state.value.replace("_", " "))
+            self.take(caption)
 
     @classmethod
     def ticks_per_frame(cls, control_hz: float) -> int:
@@ -47,9 +49,7 @@ class Reel:
 
     def render(self, path: Path) -> None:
         """Write the video; without rendering libraries say so and go on."""
-        from wildrobot.simulation.video import video_available
-
-        available, reason = video_available()
+        available, reason = video.video_available()
         if not available:
             print(f"warning: no video: {reason}", file=sys.stderr)
             return
@@ -65,13 +65,9 @@ class Reel:
         Raises:
             UserError: rendering does not work here, or the folder cannot be written to.
         """
-        import mujoco
-
-        from wildrobot.simulation.video import VideoWriter
-
         model = self._simulation.model
         data = mujoco.MjData(model)
-        with VideoWriter(path, model, fps=self.fps, width=width, height=height) as writer:
+        with video.VideoWriter(path, model, fps=self.fps, width=width, height=height) as writer:
             for pose, caption in self._shots:
                 data.qpos[:] = pose
                 mujoco.mj_forward(model, data)

@@ -10,9 +10,9 @@ from typing import Annotated
 
 import tyro
 
+from wildrobot.cli.rows import print_rows
 from wildrobot.core.files import is_stdout, write_json
 from wildrobot.runtime.logs.summary import Channel, Summary, summarize
-from wildrobot.runtime.telemetry.figures import print_rows
 
 DESCRIPTION = """Say what a log holds: how long, which policy, states, falls, guards, events, timing, what is missing.
 

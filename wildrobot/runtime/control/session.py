@@ -1,116 +1,146 @@
-"""`wildrobot-run`: a policy on a robot at 50 Hz, from limp over walking back to limp."""
+"""One run of policies on a robot: its parts opened and put together, the loop that drives them, its figures."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
 
-import tyro
-
-from wildrobot.cli.run import (
-    DEFAULT_DURATION_S,
-    EXAMPLES,
-    RunOptions,
-    check_command,
-    check_options,
-    person_commands,
-    rotation,
-    with_policies,
+from wildrobot.robot_description import RobotSpec
+from wildrobot.runtime.commands.gamepad.command import GamepadCommand
+from wildrobot.runtime.commands.gamepad.finder import PadFinder
+from wildrobot.runtime.commands.keyboard import KeyboardCommand
+from wildrobot.runtime.commands.lcm_command import LcmCommand
+from wildrobot.runtime.commands.source import CommandSource, FixedCommand, StopSignals
+from wildrobot.runtime.control.controller import STAGES, Controller
+from wildrobot.runtime.control.loop import (
+    NS_PER_S,
+    Clock,
+    DeadlineClock,
+    SteppedClock,
+    control_cpu,
+    gc_outside_the_tick,
+    realtime,
 )
+from wildrobot.runtime.control.safety import SafetySupervisor
+from wildrobot.runtime.control.skills import Reloader, Skill, load_skill
+from wildrobot.runtime.control.timing import TickTimer, Usage
+from wildrobot.runtime.logs.recorder import Rotation
+from wildrobot.runtime.robots import Robot, RobotOptions, open_robot
+from wildrobot.runtime.service import supervised
+from wildrobot.runtime.telemetry.configuration_message import describe
+from wildrobot.runtime.telemetry.publisher import Publisher
+from wildrobot.runtime.telemetry.telemetry import Telemetry, lcm_url, require_lcm
+from wildrobot.signal_path.path import SignalPath
 
-if TYPE_CHECKING:
-    from wildrobot.robot_description import RobotSpec
-    from wildrobot.runtime.commands.source import CommandSource, StopSignals
-    from wildrobot.runtime.control.controller import Controller
-    from wildrobot.runtime.control.loop import Clock
-    from wildrobot.runtime.control.skills import Reloader, Skill
-    from wildrobot.runtime.control.timing import TickTimer, Usage
-    from wildrobot.runtime.robots import Robot
-    from wildrobot.runtime.telemetry.telemetry import Telemetry
-    from wildrobot.simulation.reel import Reel
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point; returns the exit code."""
-    options = tyro.cli(
-        RunOptions,
-        args=None if argv is None else list(argv),
-        description=EXAMPLES,
-        config=(tyro.conf.FlagCreatePairsOff,),
-    )
-    check_options(options)
-    return run(options)
+DEFAULT_DURATION_S = 20.0
+"""Of walking by flags."""
+COLLECT_SLACK_NS = 5_000_000
+"""Of a tick's period that must be left for the garbage collector to run."""
 
 
-def load_skills(spec: RobotSpec, options: RunOptions) -> list[Skill]:
+@dataclass(frozen=True)
+class CommandConfig:
+    """Who commands, and how fast."""
+
+    by: Literal["flags", "keyboard", "gamepad", "lcm"] = "flags"
+    """flags: `speed` and `yaw_rate` all the time; otherwise a person, now and then."""
+    speed: float = 0.0
+    """Forward, m/s; of a person: at full deflection."""
+    yaw_rate: float = 0.0
+    """rad/s, positive left. 0 turns a person's robot at half of what it can."""
+    duration_s: float | None = None
+    """Of the run; by flags: of walking. None: until stopped, by flags 20 s."""
+    gamepad: Path | None = None
+    """Its device; None: the first one that is there."""
+    lcm_sources: tuple[str, ...] = ()
+    """Whom velocity_command obeys; empty: anybody."""
+
+
+@dataclass(frozen=True)
+class SessionConfig:
+    """What to run, on what, how, and at which paths."""
+
+    policies: tuple[Path, ...]
+    robot: str = "sim"
+    robot_options: RobotOptions = field(default_factory=RobotOptions)
+    command: CommandConfig = field(default_factory=CommandConfig)
+    style: Path | None = None
+    """Discriminator; None: style.onnx beside the policy, if it is there."""
+    fast: bool = False
+    """Do not wait for real time."""
+    cpu: int | None = None
+    """To pin the control thread to; None: the last one of four or more."""
+    publish: bool = True
+    """On LCM."""
+    lcm_url: str | None = None
+    log: Path | None = None
+    rotation: Rotation | None = None
+    """When the log's parts begin and end; None: it has one part."""
+    robot_file: Path | None = None
+    calibration: Path | None = None
+    recorded: Mapping[str, Any] = field(default_factory=dict)
+    """What the user asked for, by name: the log keeps it under `options`."""
+
+
+def load_skills(spec: RobotSpec, config: SessionConfig) -> list[Skill]:
     """All policies, each refused when its contract differs from the robot or its golden vectors do not reproduce."""
-    from wildrobot.runtime.control.skills import load_skill
-
-    return [load_skill(spec, file, options.style) for file in options.policies]
+    return [load_skill(spec, file, config.style) for file in config.policies]
 
 
-def run(options: RunOptions) -> int:
-    """Run with checked options; returns the exit code."""
-    from wildrobot.robot_description import load_robot
-    from wildrobot.runtime.commands.source import StopSignals
-    from wildrobot.runtime.control.skills import Reloader
-    from wildrobot.runtime.control.timing import Usage
-    from wildrobot.runtime.robots import RobotOptions, open_robot
-    from wildrobot.runtime.service import supervised
-    from wildrobot.runtime.telemetry.figures import print_figures
-    from wildrobot.runtime.telemetry.telemetry import Telemetry, lcm_url
+@dataclass
+class Session:
+    """A run whose parts are open and warmed up."""
 
-    spec = load_robot(options.robot_file, options.calibration)
-    check_command(spec, options)
-    options = with_policies(options, spec)
-    skills = load_skills(spec, options)
-    if options.bench:
-        from wildrobot.runtime.bench import bench
+    config: SessionConfig
+    controller: Controller
+    clock: Clock
+    robot: Robot
+    telemetry: Telemetry
+    usage: Usage
 
-        return bench(spec, skills, options)
+    def drive(
+        self,
+        after_tick: Callable[[int, Controller], None] = lambda tick, controller: None,
+        note: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        """`drive`, and the service manager is kept informed."""
+        with supervised(self.controller):
+            drive(self.controller, self.clock, self.config, after_tick, note)
+
+    def summary(self) -> dict[str, Any]:
+        """The final figures as plain data."""
+        return summary(self.controller, self.usage, self.telemetry.dropped, self.config)
+
+
+@contextlib.contextmanager
+def open_session(spec: RobotSpec, skills: Sequence[Skill], config: SessionConfig) -> Iterator[Session]:
+    """Open robot, log, LCM and the source of commands; all are closed at the end, the robot last.
+
+    Raises:
+        UserError: one of them is not there or not ready.
+    """
     with contextlib.ExitStack() as stack:
-        robot = open_robot(
-            options.robot, spec, RobotOptions(options.seed, options.push, options.randomize, options.port)
-        )
+        robot = open_robot(config.robot, spec, config.robot_options)
         stack.callback(robot.close)
         telemetry = Telemetry(
-            options.log,
-            lcm_url(options.lcm_url) if not options.no_lcm else None,
-            lossless=options.fast,
-            rotation=rotation(options),
-            status=sys.stderr.isatty() and not options.fast,
+            config.log,
+            lcm_url(config.lcm_url) if config.publish else None,
+            lossless=config.fast,
+            rotation=config.rotation,
+            status=sys.stderr.isatty() and not config.fast,
         )
         stack.callback(telemetry.close)
-        source = open_source(spec, options)
+        source = open_source(spec, config)
         stack.callback(source.close)
         signals = StopSignals()
-        reloader = stack.enter_context(Reloader(lambda: load_skills(spec, options)))
-        controller, clock = assemble(spec, skills, robot, source, telemetry, signals, options, reloader)
-        timer = controller.timer
+        reloader = stack.enter_context(Reloader(lambda: load_skills(spec, config)))
+        controller, clock = assemble(spec, skills, robot, source, telemetry, signals, config, reloader)
         stack.enter_context(signals)
-        reel = None
-        if options.video is not None:
-            from wildrobot.simulation.reel import Reel
-
-            reel = Reel(robot)
-        names = ", ".join(str(file) for file in options.policies)
-        print(f"running {names} on {options.robot} at {spec.control_hz:g} Hz; Ctrl-C stops softly")
-        usage = Usage()
-        with supervised(controller):
-            drive(controller, clock, timer, options, reel)
-        figures = summary(controller, timer, usage, telemetry.dropped, options)
-        figures["log_ended"] = telemetry.log_error
-    print_figures(figures)
-    if options.json is not None:
-        from wildrobot.core.files import write_text
-
-        write_text(options.json, json.dumps(figures, indent=2) + "\n")
-    if reel is not None and options.video is not None:
-        reel.render(options.video)
-    return 1 if controller.outcome.fell or controller.outcome.fault else 0
+        yield Session(config, controller, clock, robot, telemetry, Usage())
 
 
 def assemble(
@@ -120,85 +150,74 @@ def assemble(
     source: CommandSource,
     telemetry: Telemetry,
     signals: StopSignals,
-    options: RunOptions,
+    config: SessionConfig,
     reloader: Reloader | None = None,
 ) -> tuple[Controller, Clock]:
     """The loop's parts put together and warmed up, and the clock that paces them."""
-    from wildrobot.runtime.control.controller import STAGES, Controller
-    from wildrobot.runtime.control.loop import NS_PER_S, DeadlineClock, SteppedClock
-    from wildrobot.runtime.control.timing import TickTimer
-    from wildrobot.runtime.telemetry.configuration_message import describe
-    from wildrobot.runtime.telemetry.publisher import Publisher
-
     for skill in skills:
         warm_up(spec, skill, robot)
     period_ns = round(spec.control_dt * NS_PER_S)
-    clock: Clock = SteppedClock(period_ns) if options.fast else DeadlineClock(period_ns)
+    clock: Clock = SteppedClock(period_ns) if config.fast else DeadlineClock(period_ns)
     timer = TickTimer(STAGES, window=round(spec.control_hz))
-    publisher = Publisher(telemetry, describe(spec, skills, options), clock.now_ns())
+    configuration = describe(spec, skills, config.recorded, config.robot_file, config.calibration)
+    publisher = Publisher(telemetry, configuration, clock.now_ns())
     return Controller(spec, robot, skills, source, signals, publisher, timer, reloader), clock
 
 
 def drive(
-    controller: Controller, clock: Clock, timer: TickTimer, options: RunOptions, reel: Reel | None
+    controller: Controller,
+    clock: Clock,
+    config: SessionConfig,
+    after_tick: Callable[[int, Controller], None] = lambda tick, controller: None,
+    note: Callable[[str], None] = lambda text: None,
 ) -> list[str]:
     """The loop: wait for the deadline, tick, and use what is left of the period for the garbage collector.
 
-    Returns the rights that the operating system refused.
+    `after_tick` gets the number of ticks so far. Returns the rights that the operating system refused; `note` is told
+    of each before the first tick.
     """
-    from wildrobot.runtime.control.loop import control_cpu, gc_outside_the_tick, realtime
-
+    timer, command = controller.timer, config.command
     with contextlib.ExitStack() as stack:
         collect = stack.enter_context(gc_outside_the_tick())
         refused: list[str] = []
-        if not options.fast:
-            refused = stack.enter_context(realtime(cpu=control_cpu(options.cpu)))
+        if not config.fast:
+            refused = stack.enter_context(realtime(cpu=control_cpu(config.cpu)))
             for right in refused:
-                print(f"note: no {right}; going on without", file=sys.stderr)
+                note(f"no {right}; going on without")
         every, start = round(controller.spec.control_hz), clock.now_ns()
-        limited = options.duration is not None and person_commands(options)
+        limit_s = command.duration_s if command.by != "flags" else None
         while not controller.ended:
             skipped, late_ns = clock.wait()
             timer.start(skipped, late_ns)
             controller.tick(clock.now_ns())
             timer.finish()
-            if reel is not None:
-                reel.capture(timer.ticks, controller)
-            if timer.ticks % every == 0 and clock.slack_ns() > 5_000_000:
+            after_tick(timer.ticks, controller)
+            if timer.ticks % every == 0 and clock.slack_ns() > COLLECT_SLACK_NS:
                 collect()
-            if limited and clock.now_ns() - start > (options.duration or 0.0) * 1e9:
+            if limit_s is not None and clock.now_ns() - start > limit_s * NS_PER_S:
                 controller.signals.stop("--duration")
     return refused
 
 
-def open_source(spec: RobotSpec, options: RunOptions) -> CommandSource:
-    """Where commands come from, as the flags say."""
-    turn_rate = abs(options.yaw_rate) or 0.5 * spec.command.yaw_rate[1]
-    if options.keyboard:
-        from wildrobot.runtime.commands.keyboard import KeyboardCommand
+def open_source(spec: RobotSpec, config: SessionConfig) -> CommandSource:
+    """Where commands come from.
 
-        print(KeyboardCommand.HELP)
-        return KeyboardCommand(spec, options.speed, turn_rate)
-    if options.gamepad is not None:
-        from wildrobot.runtime.commands.gamepad.command import GamepadCommand
-        from wildrobot.runtime.commands.gamepad.finder import PadFinder
-
-        return GamepadCommand(spec, PadFinder(*options.gamepad), options.speed, turn_rate)
-    if options.lcm_command:
-        from wildrobot.runtime.commands.lcm_command import LcmCommand
-        from wildrobot.runtime.telemetry.telemetry import lcm_url, require_lcm
-
-        return LcmCommand(spec, require_lcm(lcm_url(options.lcm_url)), options.lcm_source)
-    from wildrobot.runtime.commands.source import FixedCommand
-
-    return FixedCommand(spec, options.speed, options.yaw_rate, options.duration or DEFAULT_DURATION_S)
+    Raises:
+        UserError: there is no LCM, or no such gamepad.
+    """
+    command = config.command
+    turn_rate = abs(command.yaw_rate) or 0.5 * spec.command.yaw_rate[1]
+    if command.by == "keyboard":
+        return KeyboardCommand(spec, command.speed, turn_rate)
+    if command.by == "gamepad":
+        return GamepadCommand(spec, PadFinder(command.gamepad), command.speed, turn_rate)
+    if command.by == "lcm":
+        return LcmCommand(spec, require_lcm(lcm_url(config.lcm_url)), command.lcm_sources)
+    return FixedCommand(spec, command.speed, command.yaw_rate, command.duration_s or DEFAULT_DURATION_S)
 
 
 def warm_up(spec: RobotSpec, skill: Skill, robot: Robot) -> None:
     """Call everything once on memories that are thrown away: first calls are slow."""
-    from wildrobot.runtime.control.safety import SafetySupervisor
-    from wildrobot.signal_path.path import SignalPath
-
     frame, path = robot.read(), SignalPath(spec, skill.policy.layout)
     SafetySupervisor(spec).check(frame, robot.health(), 0, driven=False)
     path.reset(frame)
@@ -208,18 +227,17 @@ def warm_up(spec: RobotSpec, skill: Skill, robot: Robot) -> None:
         skill.style.warm_up(signal.features)
 
 
-def summary(
-    controller: Controller, timer: TickTimer, usage: Usage, dropped: int, options: RunOptions
-) -> dict[str, Any]:
+def summary(controller: Controller, usage: Usage, dropped: int, config: SessionConfig) -> dict[str, Any]:
     """The final figures as plain data."""
+    timer = controller.timer
     return {
         **controller.figures.summary(),
         "commands": controller.watch.summary(),
         "fault": controller.outcome.fault,
-        "robot": options.robot,
-        "policy": str(options.policies[0]),
-        "seed": options.seed,
-        "real_time": not options.fast,
+        "robot": config.robot,
+        "policy": str(config.policies[0]),
+        "seed": config.robot_options.seed,
+        "real_time": not config.fast,
         "tick": {"count": timer.ticks, "missed": timer.missed} | timer.work.summary(),
         "compute": timer.compute.summary(),
         "stages": {name: histogram.summary() for name, histogram in timer.by_stage.items()},

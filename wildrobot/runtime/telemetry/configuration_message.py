@@ -3,36 +3,36 @@
 from __future__ import annotations
 
 import json
+import platform
 import time
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy
+import onnxruntime
+
+from wildrobot import __version__
 from wildrobot.core.config import load_yaml
+from wildrobot.robot_description import RobotSpec
+from wildrobot.runtime.control.skills import Skill
 from wildrobot.runtime.telemetry.lcm_types import run_configuration_t
-
-if TYPE_CHECKING:
-    from wildrobot.cli.run import RunOptions
-    from wildrobot.robot_description import RobotSpec
-    from wildrobot.runtime.control.skills import Skill
+from wildrobot.signal_path.command import COMMAND_NAMES
+from wildrobot.signal_path.features import feature_names
 
 
-def describe(spec: RobotSpec, skills: Sequence[Skill], options: RunOptions) -> run_configuration_t:
-    """The message of a run that begins now."""
-    import platform
-
-    import numpy
-    import onnxruntime
-
-    from wildrobot import __version__
-    from wildrobot.signal_path.command import COMMAND_NAMES
-    from wildrobot.signal_path.features import feature_names
-
+def describe(
+    spec: RobotSpec,
+    skills: Sequence[Skill],
+    options: Mapping[str, Any],
+    robot_file: Path | None,
+    calibration: Path | None,
+) -> run_configuration_t:
+    """The message of a run that begins now; `options` is what the user asked for, by name."""
     message = run_configuration_t()
     message.timestamp_us = time.time_ns() // 1000
     message.robot, message.robot_hash = spec.name, spec.robot_hash
-    message.robot_file = str(options.robot_file.resolve()) if options.robot_file else ""
+    message.robot_file = str(robot_file.resolve()) if robot_file else ""
     versions = {"wildrobot": __version__, "numpy": numpy.__version__, "onnxruntime": onnxruntime.__version__}
     content = {
         "control_hz": spec.control_hz,
@@ -41,8 +41,8 @@ def describe(spec: RobotSpec, skills: Sequence[Skill], options: RunOptions) -> r
         "feature_names": feature_names(spec),
         "command_names": COMMAND_NAMES,
         "observation": skills[0].policy.contract["observation"],
-        "options": asdict(options),
-        "calibration": load_yaml(options.calibration) if options.calibration else None,
+        "options": dict(options),
+        "calibration": load_yaml(calibration) if calibration else None,
         "versions": versions | {"python": platform.python_version()},
         "machine": platform.machine(),
     }

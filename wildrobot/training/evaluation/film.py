@@ -14,7 +14,6 @@ from typing import Annotated, Any
 import numpy as np
 import tyro
 
-from wildrobot.cli.run import RunOptions
 from wildrobot.core.errors import UserError, run_main
 from wildrobot.core.files import write_text
 from wildrobot.core.progress import Bar
@@ -23,15 +22,16 @@ from wildrobot.reports.film_page import build_page, outcome
 from wildrobot.robot_description import RobotSpec, load_robot
 from wildrobot.runtime.commands.source import Command, StopSignals
 from wildrobot.runtime.control.controller import Controller
-from wildrobot.runtime.control.session import assemble, drive
+from wildrobot.runtime.control.session import SessionConfig, assemble, drive
 from wildrobot.runtime.control.skills import Skill, load_skill
 from wildrobot.runtime.control.state_machine import State
-from wildrobot.runtime.robots import Robot, RobotOptions, open_robot
+from wildrobot.runtime.robots import RobotOptions, open_robot
 from wildrobot.runtime.telemetry.figures import HeadingDrift, heading_and_speed
 from wildrobot.runtime.telemetry.telemetry import Telemetry
 from wildrobot.signal_path.command import is_moving
 from wildrobot.signal_path.shipped import shipped_policy
 from wildrobot.simulation.reel import Reel
+from wildrobot.simulation.simulation import Simulation
 from wildrobot.simulation.video import video_available
 
 SETTLE_S = 1.5
@@ -216,8 +216,8 @@ class Director:
 class SceneReel(Reel):
     """Takes the scene's frames with their captions, and its figures from the simulator's truth."""
 
-    def __init__(self, robot: Robot, spec: RobotSpec, scene: Scene, director: Director) -> None:
-        super().__init__(robot)
+    def __init__(self, simulation: Simulation, spec: RobotSpec, scene: Scene, director: Director) -> None:
+        super().__init__(simulation)
         self._spec, self._scene, self._director = spec, scene, director
         self._recent: deque[float] = deque(maxlen=round(spec.control_hz))
         self._measured: list[tuple[float, float]] = []
@@ -226,8 +226,8 @@ class SceneReel(Reel):
         self._ground: list[Any] = []
         self._fell_at: float | None = None
 
-    def capture(self, tick: int, controller: Controller) -> None:
-        """After every tick of the loop."""
+    def after_tick(self, tick: int, controller: Controller) -> None:
+        """Of the loop: measure, and take a frame if one is due."""
         director, scene, spec = self._director, self._scene, self._spec
         if not director.filming:
             return
@@ -280,15 +280,17 @@ def play(spec: RobotSpec, skill: Skill, scene: Scene, config: FilmConfig) -> tup
     Raises:
         UserError: the robot did not get up.
     """
-    options = RunOptions((skill.file,), seed=config.seed, randomize=config.randomize, fast=True, no_lcm=True)
-    robot = open_robot("sim", spec, RobotOptions(config.seed, randomize=config.randomize))
+    options = RobotOptions(config.seed, randomize=config.randomize)
+    session = SessionConfig((skill.file,), robot_options=options, fast=True, publish=False)
+    robot = open_robot("sim", spec, options)
     telemetry = Telemetry(None, None, lossless=True, quiet=True)
     try:
-        director = Director(spec, scene, robot.simulation)  # type: ignore[attr-defined]
-        reel = SceneReel(robot, spec, scene, director)
+        simulation: Simulation = robot.simulation  # type: ignore[attr-defined]
+        director = Director(spec, scene, simulation)
+        reel = SceneReel(simulation, spec, scene, director)
         # Ctrl-C ends the program here, not the walk.
-        controller, clock = assemble(spec, [skill], robot, director, telemetry, StopSignals(), options)
-        drive(controller, clock, controller.timer, options, reel)
+        controller, clock = assemble(spec, [skill], robot, director, telemetry, StopSignals(), session)
+        drive(controller, clock, session, reel.after_tick)
     finally:
         telemetry.close()
         robot.close()
