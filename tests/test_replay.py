@@ -16,6 +16,7 @@ from runtime_helpers import SPEC, SmallPolicy, rewrite, run_small_policy, write_
 from wildrobot.cli import run
 from wildrobot.core.errors import UserError
 from wildrobot.runtime.commands.source import Command
+from wildrobot.runtime.control import session
 from wildrobot.runtime.control.state_machine import State
 from wildrobot.runtime.logs import comparison, replay
 from wildrobot.runtime.logs.comparison import policy_ticks
@@ -352,7 +353,7 @@ def test_a_run_in_which_another_policy_took_over_replays_whole(
         def close(self) -> None: ...
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run, "open_source", lambda spec, options: Director())
+        patch.setattr(session, "open_source", lambda spec, config: Director())
         assert (
             run.main([str(first), str(second), "--fast", "--no-lcm", "--randomize", "--log", str(log)]) == 0
         )

@@ -22,6 +22,7 @@ from runtime_helpers import run_small_policy, write_small_onnx
 from wildrobot.cli import run
 from wildrobot.core.errors import UserError
 from wildrobot.runtime import service
+from wildrobot.runtime.control import session
 from wildrobot.runtime.robots.sim import SimRobot
 
 WATCHDOG_S = 0.4
@@ -123,7 +124,7 @@ def test_a_policy_that_is_refused_is_never_ready(
 
     file = tmp_path / "policy.onnx"
     file.write_bytes(b"no policy")
-    monkeypatch.setattr(run, "load_skills", refuse)
+    monkeypatch.setattr(session, "load_skills", refuse)
     with pytest.raises(UserError, match="golden"):
         run.main([str(file), "--robot", "sim", "--no-lcm"])
     assert supervisor.heard == []
