@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from heron_helpers import HERON
 
+from wildrobot.cli import run
 from wildrobot.cli.eval import EvalOptions, configuration
 from wildrobot.core.errors import UserError
 from wildrobot.core.files import file_sha256
 from wildrobot.robot_description import RobotSpec, load_robot
-from wildrobot.runtime.control import session
 from wildrobot.signal_path.policy import OnnxPolicy
 from wildrobot.signal_path.shipped import POLICIES, shipped_policy
 
@@ -27,7 +27,7 @@ def test_it_fits_its_robot_and_its_figures_are_of_the_same_file(spec: RobotSpec)
 
 def test_a_run_without_a_policy_takes_it(tmp_path: Path) -> None:
     figures = tmp_path / "figures.json"
-    assert session.main(["--fast", "--no-lcm", "--duration", "0.2", "--json", str(figures)]) == 0
+    assert run.main(["--fast", "--no-lcm", "--duration", "0.2", "--json", str(figures)]) == 0
     assert json.loads(figures.read_text())["policy"] == str(POLICIES / "wildrobot_walk.onnx")
 
 
@@ -41,7 +41,7 @@ def test_for_another_robot_there_is_none() -> None:
     ):
         shipped_policy(load_robot(HERON))
     with pytest.raises(UserError, match="no policy was given"):
-        session.main(["--robot-file", str(HERON), "--fast", "--no-lcm"])
+        run.main(["--robot-file", str(HERON), "--fast", "--no-lcm"])
 
 
 def test_it_is_in_the_package_whatever_folder_one_is_in(
