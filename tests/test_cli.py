@@ -91,11 +91,23 @@ def test_the_version_is_printed() -> None:
 def test_a_missing_extra_is_named_with_the_line_that_installs_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "needs_more.py").write_text("import a_package_that_is_not_there\n")
+    missing = "raise ModuleNotFoundError('no onnxscript', name='onnxscript.optimizer')\n"
+    (tmp_path / "needs_more.py").write_text(missing)
+    (tmp_path / "needs_more_later.py").write_text(f"def main(argv):\n    {missing}")
     monkeypatch.syspath_prepend(str(tmp_path))
-    command = cli.Command(("train",), "needs_more", "", "", extra="train")
-    with pytest.raises(UserError, match=r"a_package_that_is_not_there.*pip install 'wildrobot\[train\]'"):
-        cli.run_command(command, [], "wildrobot train")
+    for module in ("needs_more", "needs_more_later"):
+        command = cli.Command(("train",), module, "", "", extra="train")
+        with pytest.raises(UserError, match=r"'onnxscript'.*pip install 'wildrobot\[train\]'"):
+            cli.run_command(command, [], "wildrobot train")
+
+
+def test_a_missing_package_that_no_extra_brings_is_an_error_of_the_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "needs_more_yet.py").write_text("import a_package_that_is_not_there\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(ModuleNotFoundError):
+        cli.run_command(cli.Command(("train",), "needs_more_yet", "", "", "train"), [], "wildrobot train")
 
 
 def test_a_bug_in_our_own_imports_is_not_mistaken_for_a_missing_extra(

@@ -14,6 +14,7 @@ import pytest
 from mcap.reader import make_reader
 from runtime_helpers import SPEC, run_small_policy
 
+from wildrobot.cli import main as cli
 from wildrobot.cli.log import export
 from wildrobot.core.errors import UserError
 from wildrobot.runtime.logs import parquet
@@ -161,4 +162,4 @@ def test_without_its_library_the_extra_is_named(
 
     monkeypatch.setattr(sys, "meta_path", [Blocked(), *sys.meta_path])
     with pytest.raises(UserError, match=r"pip install 'wildrobot\[log\]'"):
-        export.main([str(log), "--out", str(tmp_path / out)])
+        cli.main(["log", "export", str(log), "--out", str(tmp_path / out)])

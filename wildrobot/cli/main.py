@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from wildrobot import __version__
+from wildrobot.cli.extras import missing_extra, not_installed
 from wildrobot.core.errors import EXIT_BAD_INPUT, UserError, run_main
 
 
@@ -216,21 +217,17 @@ def run_command(command: Command, argv: Sequence[str], program: str) -> int:
     """Import a command's module and run its `main(argv)`.
 
     Raises:
-        UserError: a package of an optional extra is not installed.
+        UserError: a package of an optional extra is not installed, whether it is missed at once or on the way.
     """
     sys.argv[0] = program  # argparse and tyro show it in their usage line
     try:
-        main = importlib.import_module(command.module).main
+        return importlib.import_module(command.module).main(list(argv)) or 0
     except ModuleNotFoundError as error:
-        missing = (error.name or "").split(".")[0]
-        if missing in ("", "wildrobot"):
+        missing = (error.name or "").partition(".")[0]
+        extra = missing_extra(missing, command.extra)
+        if extra is None:
             raise
-        extra = command.extra or "sim"
-        raise UserError(
-            f"'{program}' needs the Python package '{missing}', which is not installed. "
-            f"Install it with: pip install 'wildrobot[{extra}]'"
-        ) from error
-    return main(list(argv)) or 0
+        raise not_installed(program, missing, extra) from error
 
 
 def main(argv: Sequence[str]) -> int:

@@ -47,13 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if unknown:
         raise UserError(f"there is no channel {unknown[0]}. Known: {', '.join(CHANNEL_TYPES)}.")
     module = "mcap_file" if options.out.suffix == ".mcap" else "parquet"
-    try:
-        write = importlib.import_module(f"wildrobot.runtime.logs.{module}").write
-    except ModuleNotFoundError as error:
-        raise UserError(
-            f"'{options.out}' needs the Python package '{error.name}', which is not installed. "
-            "Install it with: pip install 'wildrobot[log]'"
-        ) from error
+    write = importlib.import_module(f"wildrobot.runtime.logs.{module}").write
     counts = write(options.out, exported(options.log, options.channels), options.channels)
     print(f"{options.out}: {', '.join(f'{name} {count}' for name, count in counts.items())}")
     return 0

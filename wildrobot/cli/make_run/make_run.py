@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import tyro
 
+from wildrobot.cli.extras import require_packages
 from wildrobot.cli.make_run.pipeline import Pipeline, Stage
 from wildrobot.cli.run import RunOptions, check_command
 from wildrobot.core.config import load_yaml
@@ -28,6 +29,8 @@ FELL = 1
 """Exit code of wildrobot-run after a fall: the figures are there and tell of it."""
 TRAINING_TIME = {"quick": "about 7 min", "walk": "about 24 min"}
 """On two cores, of the presets that come along."""
+NEEDED = ("mujoco", "torch", "tensorboard", "onnx", "onnxscript")
+"""Looked for before the plan is printed: the last stage is a quarter of an hour away."""
 REFERENCE = Path("runs/reference/reference.npz")
 
 
@@ -63,6 +66,7 @@ class MakeRunConfig:
 def main(argv: Sequence[str]) -> int:
     config = tyro.cli(MakeRunConfig, args=list(argv))
     check_walk(config)
+    require_packages("wildrobot make-run", NEEDED, "train")
     can_film, why_not = video_available()
     pipeline = Pipeline(stages(config, can_film), config.out / ".stages")
     if pipeline.half_done_from_something_else():
