@@ -17,7 +17,7 @@ from training_helpers import tiny_config, walking_environment
 
 from wildrobot.core.errors import UserError
 from wildrobot.robot_description import RobotSpec
-from wildrobot.signal_path.action import joint_target
+from wildrobot.signal_path.path import joint_target
 from wildrobot.simulation.simulation import Simulation
 from wildrobot.training.reference.dataset import ReferenceDataset
 from wildrobot.training.tasks.walking import WalkingConfig

@@ -18,9 +18,9 @@ from wildrobot.cli import run
 from wildrobot.cli.export import export
 from wildrobot.core.errors import UserError
 from wildrobot.robot_description import RobotSpec, load_robot
-from wildrobot.signal_path.action import joint_target
 from wildrobot.signal_path.contract import METADATA_KEY, contract_differences, robot_contract
 from wildrobot.signal_path.observation import default_layout, make_layout
+from wildrobot.signal_path.path import joint_target
 from wildrobot.signal_path.policy import OnnxPolicy, OnnxStyle, open_session
 
 Change = Callable[[dict[str, Any]], None]

@@ -11,11 +11,10 @@ import pytest
 
 from wildrobot.core.errors import UserError
 from wildrobot.robot_description import RobotSpec
-from wildrobot.signal_path.action import joint_target
 from wildrobot.signal_path.command import GaitClock, HeadingHold, is_moving
 from wildrobot.signal_path.features import compute_features, feature_names, num_features
 from wildrobot.signal_path.observation import default_layout, layout_from_dicts, layout_to_dicts, make_layout
-from wildrobot.signal_path.path import Signal, SignalPath
+from wildrobot.signal_path.path import Signal, SignalPath, joint_target
 from wildrobot.signal_path.sensor_frame import SensorFrame
 from wildrobot.simulation.randomization.config import BASIC
 from wildrobot.simulation.simulation import Simulation

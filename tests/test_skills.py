@@ -19,12 +19,12 @@ from wildrobot.core.errors import UserError
 from wildrobot.runtime.bench import StillRobot
 from wildrobot.runtime.commands.source import Command, StopSignals
 from wildrobot.runtime.control.controller import STAGES, Controller
-from wildrobot.runtime.control.skills import Reloader, Skill, StyleMeter, load_skill
+from wildrobot.runtime.control.skills import Reloader, Skill, load_skill
 from wildrobot.runtime.control.state_machine import State
 from wildrobot.runtime.control.timing import TickTimer
 from wildrobot.runtime.logs.eventlog import read_log
 from wildrobot.runtime.telemetry.lcm_types import CHANNEL_TYPES
-from wildrobot.signal_path.policy import OnnxStyle
+from wildrobot.signal_path.policy import OnnxStyle, StyleMeter
 
 SHIPPED = Path(__file__).parents[1] / "wildrobot" / "policies" / "wildrobot_walk.onnx"
 

@@ -32,8 +32,8 @@ from wildrobot.core.config import from_dict, to_dict
 from wildrobot.core.errors import UserError
 from wildrobot.reports.run_page import build_page
 from wildrobot.robot_description import RobotSpec
+from wildrobot.signal_path.features import FeatureWindow
 from wildrobot.signal_path.observation import ObservationBuilder, default_layout
-from wildrobot.signal_path.window import FeatureWindow
 from wildrobot.simulation.simulation import Simulation
 from wildrobot.training.evaluation import episodes
 from wildrobot.training.evaluation.episodes import EpisodeConfig, row_of, run_episodes

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from wildrobot.signal_path.window import FeatureWindow, windows_of
+from wildrobot.signal_path.features import FeatureWindow, windows_of
 
 
 def rows(*values: float) -> Any:

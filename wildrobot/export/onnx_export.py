@@ -15,11 +15,10 @@ from torch.nn.utils.parametrize import remove_parametrizations
 
 from wildrobot.core.errors import UserError
 from wildrobot.robot_description import RobotSpec
-from wildrobot.signal_path.features import num_features
+from wildrobot.signal_path.features import FeatureWindow, num_features
 from wildrobot.signal_path.observation import Layout
 from wildrobot.signal_path.path import SignalPath
 from wildrobot.signal_path.policy import open_session
-from wildrobot.signal_path.window import FeatureWindow
 from wildrobot.simulation.randomization.config import FULL
 from wildrobot.simulation.simulation import Simulation
 from wildrobot.training.rl.networks import Discriminator, SymmetricActor

@@ -1,16 +1,17 @@
-"""The feature vector: the one place where it is computed, for reference, training, evaluation and robot alike."""
+"""The feature vector and windows of it: the one place that makes them, for reference, training and robot alike."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
 
 from wildrobot.core.arrays import array_namespace
+from wildrobot.core.state import Stateful
 from wildrobot.robot_description import RobotSpec
 from wildrobot.robot_description.mirror import AXIAL, POLAR, SAME, Mirror, joined
+from wildrobot.signal_path.estimator import Estimate
 from wildrobot.signal_path.sensor_frame import SensorFrame
-
-if TYPE_CHECKING:
-    from wildrobot.signal_path.estimator import Estimate
 
 # Below this speed the direction of the velocity is noise, and reads zero.
 MIN_DIRECTION_SPEED = 0.1
@@ -65,3 +66,42 @@ def mirror_features(spec: RobotSpec, features: Any) -> Any:
     """The same instant seen in the mirror, (..., F) (numpy)."""
     index, sign = feature_mirror(spec)
     return features[..., index] * sign
+
+
+class FeatureWindow(Stateful):
+    """The last `frames` feature vectors of each row, oldest first, flat (..., frames * F).
+
+        [ f(t-2) | f(t-1) | f(t) ]   <- push(f(t))
+
+    A window is valid once it holds `frames` real frames since the last reset; it never spans one.
+    """
+
+    state_fields = ("_memory", "_count")
+
+    def __init__(self, frames: int) -> None:
+        self.frames = frames
+        self._memory: Any = None
+        self._count: Any = None
+
+    def push(self, features: Any, fresh: Any) -> tuple[Any, Any]:
+        """Add features (..., F); rows where `fresh` (...) is True start over. Returns window and valid (...)."""
+        features = np.asarray(features)
+        fresh = np.asarray(fresh)
+        if self._memory is None:
+            self._memory = np.repeat(features[..., None, :], self.frames, axis=-2)
+            self._count = np.zeros(fresh.shape, dtype=np.int64)
+        self._memory = np.concatenate([self._memory[..., 1:, :], features[..., None, :]], axis=-2)
+        if fresh.any():
+            self._memory = np.where(fresh[..., None, None], features[..., None, :], self._memory)
+        self._count = np.where(fresh, 1, np.minimum(self._count + 1, self.frames))
+        flat = self._memory.reshape(*fresh.shape, -1)
+        return flat, self._count >= self.frames
+
+
+def windows_of(features: Any, frames: int) -> Any:
+    """All windows of one uninterrupted recording: (T, F) -> (T - frames + 1, frames * F), oldest first."""
+    features = np.asarray(features)
+    count = len(features) - frames + 1
+    if count < 1:
+        return np.zeros((0, frames * features.shape[-1]))
+    return np.concatenate([features[i : i + count] for i in range(frames)], axis=-1)

@@ -25,6 +25,7 @@ from wildrobot.signal_path.contract import (
     observation_size,
     style_differences,
 )
+from wildrobot.signal_path.features import FeatureWindow
 from wildrobot.signal_path.observation import Layout, layout_from_dicts
 
 GOLDEN_TOLERANCE = 1e-5
@@ -226,3 +227,27 @@ class OnnxStyle(_Network):
     def score(self, windows: Any) -> Floats:
         """clip(D, 0, 1) of windows (N, frames * F), (N,): the style reward of training."""
         return self(windows).clip(0.0, 1.0)
+
+
+class StyleMeter:
+    """How much the last few ticks look like the reference motion, to the discriminator that the policy learned from.
+
+    The same judge in training, in simulation and on the floor: where its score falls, what differs is the robot.
+    """
+
+    def __init__(self, style: OnnxStyle) -> None:
+        self._style = style
+        self._window = FeatureWindow(style.frames)
+        self._moving_for = 0
+
+    def warm_up(self, features: Any) -> None:
+        """Ask the discriminator once about features (1, F), to no effect: the first call is slow."""
+        self._style.score(np.tile(features, self._window.frames))
+
+    def score(self, features: Any, moving: bool, fresh: bool) -> float:
+        """Of features (1, F) of this tick, 0 to 1; NaN unless the robot was to walk through all of the window."""
+        self._moving_for = self._moving_for + 1 if moving and not fresh else 0
+        window, valid = self._window.push(features, np.array([fresh]))
+        if not valid[0] or self._moving_for < self._window.frames:
+            return float("nan")
+        return float(self._style.score(window)[0])

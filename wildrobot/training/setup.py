@@ -15,9 +15,8 @@ from wildrobot.core.config import check_least
 from wildrobot.core.errors import UserError
 from wildrobot.robot_description import RobotSpec
 from wildrobot.robot_description.mirror import joined
-from wildrobot.signal_path.features import feature_mirror
+from wildrobot.signal_path.features import feature_mirror, windows_of
 from wildrobot.signal_path.observation import DEFAULT_FRAMES, make_layout
-from wildrobot.signal_path.window import windows_of
 from wildrobot.simulation.randomization.config import FULL, Randomization
 from wildrobot.simulation.simulation import Simulation
 from wildrobot.training.evaluation.best import SelectionConfig

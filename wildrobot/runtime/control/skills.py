@@ -10,15 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
-
 from wildrobot.core.errors import UserError
 from wildrobot.robot_description import RobotSpec
 from wildrobot.signal_path.path import SignalPath
-from wildrobot.signal_path.window import FeatureWindow
 
 if TYPE_CHECKING:
     from wildrobot.signal_path.observation import Layout
+    from wildrobot.signal_path.policy import StyleMeter
 
 STYLE_FILE = "style.onnx"
 """The discriminator's file, beside the policy's."""
@@ -33,39 +31,6 @@ class Policy(Protocol):
     def layout(self) -> Layout: ...
 
     def __call__(self, observation: Any, /) -> Any: ...
-
-
-class Discriminator(Protocol):
-    """Windows (1, frames * F) of raw features to scores (1,), 0 to 1."""
-
-    @property
-    def frames(self) -> int: ...
-
-    def score(self, windows: Any) -> Any: ...
-
-
-class StyleMeter:
-    """How much the last few ticks look like the reference motion, to the discriminator that the policy learned from.
-
-    The same judge in training, in simulation and on the floor: where its score falls, what differs is the robot.
-    """
-
-    def __init__(self, discriminator: Discriminator) -> None:
-        self._discriminator = discriminator
-        self._window = FeatureWindow(discriminator.frames)
-        self._moving_for = 0
-
-    def warm_up(self, features: Any) -> None:
-        """Ask the discriminator once about features (1, F), to no effect: the first call is slow."""
-        self._discriminator.score(np.tile(features, self._window.frames))
-
-    def score(self, features: Any, moving: bool, fresh: bool) -> float:
-        """Of features (1, F) of this tick, 0 to 1; NaN unless the robot was to walk through all of the window."""
-        self._moving_for = self._moving_for + 1 if moving and not fresh else 0
-        window, valid = self._window.push(features, np.array([fresh]))
-        if not valid[0] or self._moving_for < self._window.frames:
-            return float("nan")
-        return float(self._discriminator.score(window)[0])
 
 
 @dataclass
@@ -85,7 +50,7 @@ def load_skill(spec: RobotSpec, file: Path, style: Path | None = None) -> Skill:
     Raises:
         UserError: a file that is no policy, is made for another robot, or does not reproduce its golden vectors.
     """
-    from wildrobot.signal_path.policy import OnnxStyle, load_policy
+    from wildrobot.signal_path.policy import OnnxStyle, StyleMeter, load_policy
 
     policy = load_policy(file, spec)
     beside, meter = style or file.parent / STYLE_FILE, None

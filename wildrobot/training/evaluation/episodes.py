@@ -13,9 +13,9 @@ from wildrobot.core.errors import UserError
 from wildrobot.core.progress import Bar
 from wildrobot.robot_description import RobotSpec
 from wildrobot.signal_path.command import is_moving
+from wildrobot.signal_path.features import FeatureWindow
 from wildrobot.signal_path.observation import Layout
 from wildrobot.signal_path.path import SignalPath
-from wildrobot.signal_path.window import FeatureWindow
 from wildrobot.simulation.randomization.config import PRESETS, Randomization
 from wildrobot.simulation.simulation import Simulation
 from wildrobot.training.evaluation.episode_figures import EpisodeFigures

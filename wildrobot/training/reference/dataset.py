@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from wildrobot.core.errors import UserError
 from wildrobot.core.files import atomic_write
 from wildrobot.robot_description import RobotSpec
-from wildrobot.signal_path.features import feature_names
-from wildrobot.signal_path.window import windows_of
+from wildrobot.signal_path.features import feature_names, windows_of
 
 FORMAT = "wildrobot-reference-1"
 SENSOR_FIELDS = (

@@ -9,9 +9,8 @@ from wildrobot.core.errors import UserError
 from wildrobot.core.rotations import heading_split, quat_to_matrix, rotate_heading
 from wildrobot.robot_description import RobotSpec
 from wildrobot.signal_path.estimator import Estimate
-from wildrobot.signal_path.features import compute_features
+from wildrobot.signal_path.features import compute_features, windows_of
 from wildrobot.signal_path.sensor_frame import SensorFrame
-from wildrobot.signal_path.window import windows_of
 from wildrobot.training.reference.build import BuildConfig, plan_clips
 from wildrobot.training.reference.clip import PlannedClip
 from wildrobot.training.reference.dataset import ReferenceDataset

@@ -20,9 +20,9 @@ from wildrobot.core.state import Stateful
 from wildrobot.robot_description import RobotSpec
 from wildrobot.robot_description.mirror import AXIAL, POLAR, SAME, Mirror, joined
 from wildrobot.signal_path.command import is_moving
+from wildrobot.signal_path.features import FeatureWindow
 from wildrobot.signal_path.observation import Layout, layout_size, observation_mirror
 from wildrobot.signal_path.path import Signal, SignalPath
-from wildrobot.signal_path.window import FeatureWindow
 from wildrobot.simulation.simulation import Simulation, Truth
 
 Array = NDArray[np.float64]
