@@ -37,7 +37,7 @@ from wildrobot.simulation.randomization.config import NOMINAL
 from wildrobot.simulation.simulation import Simulation
 from wildrobot.training.reference.dataset import ARRAYS, FORMAT, SENSOR_FIELDS, ReferenceDataset
 from wildrobot.training.reference.parity import stored_frames
-from wildrobot.training.reference.plan.gait import GaitLibraryConfig, GaitPlanner, steady_gait
+from wildrobot.training.reference.plan.gait import GaitLibraryConfig, RoutePlanner, steady_gait
 
 YAWS = [0.0, 0.5 * np.pi, np.pi]
 Frames = list[SensorFrame]
@@ -166,7 +166,7 @@ def test_gliding_backward_is_minus_x(spec: RobotSpec, adapter: Any) -> None:
 @pytest.fixture(scope="module")
 def gait(spec: RobotSpec) -> Any:
     """One stride at 0.3 m/s as it is planned."""
-    return steady_gait(GaitPlanner(spec, GaitLibraryConfig()), 0.3, 18, 0.03)
+    return steady_gait(RoutePlanner(spec, GaitLibraryConfig()), 0.3, 18, 0.03)
 
 
 def walking(spec: RobotSpec, gait: Any, yaw: float, ticks: int = 25) -> tuple[Any, Any, Any]:

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 from wildrobot.core.errors import UserError
-from wildrobot.core.rotations import quat_from_rotvec, quat_multiply, quat_to_matrix
+from wildrobot.core.rotations import quat_from_rotvec, quat_from_yaw, quat_multiply, quat_to_matrix
 from wildrobot.robot_description import RobotSpec
 from wildrobot.training.reference.clip import PlannedClip
 from wildrobot.training.reference.plan.gait import GaitLibraryConfig, build_gait_library, mirror_clip
-from wildrobot.training.reference.plan.gait_planner import GaitPlanner
+from wildrobot.training.reference.plan.gait_planner import angular_velocity
 from wildrobot.training.reference.plan.leg_ik import LegIK
 from wildrobot.training.reference.plan.lipm import Carry, pendulum_motion
+from wildrobot.training.reference.plan.route import RoutePlanner
 
 SMALL = GaitLibraryConfig(
     speeds_m_s=(0.06, 0.20, 0.30, 0.50),
@@ -41,8 +42,8 @@ def library(spec: RobotSpec) -> dict[str, PlannedClip]:
 
 
 @pytest.fixture(scope="module")
-def planner(spec: RobotSpec) -> GaitPlanner:
-    return GaitPlanner(spec, SMALL)
+def planner(spec: RobotSpec) -> RoutePlanner:
+    return RoutePlanner(spec, SMALL)
 
 
 def feet_in_world(spec: RobotSpec, clip: PlannedClip) -> np.ndarray:
@@ -100,6 +101,20 @@ def test_a_period_of_a_turn_carries_on_into_the_next() -> None:
     assert np.allclose(carry.back(carry.forth(x)), x, atol=1e-12)
 
 
+@pytest.mark.parametrize("rad_per_tick", [0.1, 0.5 * np.pi, -1.5, 1e-9])
+def test_a_heading_turns_on_through_any_angle(rad_per_tick: float) -> None:
+    """Half a turn from one neighbour to the other is half a turn, not nothing, also beyond the full circle."""
+    dt, ticks = 0.02, np.arange(30)
+    quat = quat_from_yaw(rad_per_tick * ticks)
+    rate = angular_velocity(quat, dt)
+    assert np.allclose(rate[:, :2], 0.0)
+    turn = np.abs(rate[1:-1, 2]) if rad_per_tick == 0.5 * np.pi else np.sign(rad_per_tick) * rate[1:-1, 2]
+    assert np.allclose(turn, np.abs(rad_per_tick) / dt, rtol=1e-6)
+    # Exactly half a turn, where the quaternion between has no real part and either way round is as short.
+    flip = angular_velocity(np.array([[1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]]), dt)
+    assert np.allclose(np.abs(flip), [0.0, 0.0, 0.5 * np.pi / dt])
+
+
 def test_leg_ik_inverts_forward_kinematics_at_a_tilted_pelvis(spec: RobotSpec) -> None:
     rng = np.random.default_rng(1)
     ik, count = LegIK(spec), 500
@@ -145,7 +160,7 @@ def test_the_library_has_what_it_is_asked_for_under_unique_names(
 
 
 def test_stance_feet_stay_where_they_are_and_no_sole_is_below_the_floor(
-    library: dict[str, PlannedClip], spec: RobotSpec, planner: GaitPlanner
+    library: dict[str, PlannedClip], spec: RobotSpec, planner: RoutePlanner
 ) -> None:
     """The sole point slips by less than 1 mm, and the foot twists about it by what the legs cannot avoid.
 
@@ -155,7 +170,7 @@ def test_stance_feet_stay_where_they_are_and_no_sole_is_below_the_floor(
     for clip in library.values():
         points = feet_in_world(spec, clip)
         rotation = quat_to_matrix(clip.root_quaternion)
-        soles = planner.ik.soles(clip.joint_position, clip.root_position, rotation)
+        soles = planner.gait.ik.soles(clip.joint_position, clip.root_position, rotation)
         for foot in range(2):
             for stance in stances(soles[:, foot, :2], clip.contact[:, 2 * foot]):
                 assert np.max(np.abs(stance - stance[0])) < 1e-3, clip.name
@@ -163,18 +178,18 @@ def test_stance_feet_stay_where_they_are_and_no_sole_is_below_the_floor(
             slip = max(float(np.ptp(stance, axis=0).max()) for stance in toes)
             assert slip < (0.016 if clip.name.startswith("turn") else 0.011), clip.name
         rotation = quat_to_matrix(clip.root_quaternion)
-        lowest = planner.body.lowest_points(clip.root_position, rotation, clip.joint_position)
+        lowest = planner.gait.body.lowest_points(clip.root_position, rotation, clip.joint_position)
         assert lowest.min() > -1e-4, clip.name
         assert np.abs(lowest[clip.contact[:, ::2]]).max() < 1e-4, clip.name
 
 
 def test_swing_feet_rise_to_the_configured_clearance(
-    library: dict[str, PlannedClip], spec: RobotSpec, planner: GaitPlanner
+    library: dict[str, PlannedClip], spec: RobotSpec, planner: RoutePlanner
 ) -> None:
     for clip in library.values():
         if clip.loop and clip.moving.any():
             rotation = quat_to_matrix(clip.root_quaternion)
-            height = planner.body.lowest_points(clip.root_position, rotation, clip.joint_position)
+            height = planner.gait.body.lowest_points(clip.root_position, rotation, clip.joint_position)
             assert np.allclose(height.max(axis=0), SMALL.clearances_m[0], atol=1e-3), clip.name
 
 
@@ -315,7 +330,7 @@ def test_starts_and_stops_join_standing_to_walking(library: dict[str, PlannedCli
 
 
 def test_the_planned_motion_has_its_zmp_on_the_soles(
-    library: dict[str, PlannedClip], spec: RobotSpec, planner: GaitPlanner
+    library: dict[str, PlannedClip], spec: RobotSpec, planner: RoutePlanner
 ) -> None:
     clip = library["walk_v0.30_t18_c30"]
     two = [clip, clip]
@@ -323,7 +338,7 @@ def test_the_planned_motion_has_its_zmp_on_the_soles(
     position = np.concatenate([c.root_position + i * advance for i, c in enumerate(two)])
     quat = np.concatenate([clip.root_quaternion] * 2)
     q = np.concatenate([clip.joint_position] * 2)
-    zmp = planner.body.zmp(position, quat, q)[18:54]
+    zmp = planner.gait.body.zmp(position, quat, q)[18:54]
     points = np.concatenate([feet_in_world(spec, clip) + i * advance for i in range(2)])[18:54]
     contact = np.concatenate([clip.contact] * 2)[18:54]
     for k in range(len(zmp)):

@@ -22,7 +22,7 @@ from wildrobot.training.reference.clip import PlannedClip
 from wildrobot.training.reference.dataset import ReferenceDataset
 from wildrobot.training.reference.execute.record import record
 from wildrobot.training.reference.execute.track import Limits, TrackConfig, train_tracker
-from wildrobot.training.reference.plan.gait import GaitLibraryConfig, GaitPlanner, steady_gait
+from wildrobot.training.reference.plan.gait import GaitLibraryConfig, RoutePlanner, steady_gait
 from wildrobot.training.tasks.environment import AVERAGED_S, Environment, motion_of
 from wildrobot.training.tasks.tracking import FEET_APART_M, ClipLibrary, TrackingTask, tracking_layout, unroll
 
@@ -34,7 +34,7 @@ QUICK = TrackConfig(
 @pytest.fixture(scope="module")
 def gait(spec: RobotSpec) -> PlannedClip:
     """One stride, 36 ticks, at 0.3 m/s."""
-    return steady_gait(GaitPlanner(spec, GaitLibraryConfig()), 0.3, 18, 0.03)
+    return steady_gait(RoutePlanner(spec, GaitLibraryConfig()), 0.3, 18, 0.03)
 
 
 # ---------------------------------------------------------------------- frame k is at t = k dt

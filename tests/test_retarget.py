@@ -155,6 +155,40 @@ def test_starts_and_stops_begin_and_end_at_rest_with_a_zero_command(clips: dict[
     assert start.command[-1, 0] > 0.1
 
 
+def test_the_robot_stands_before_and_after_a_walk_as_it_does_at_home(clips: dict[str, PlannedClip]) -> None:
+    """With the pelvis as far before the soles: it neither leans forward after the last step nor elsewhere."""
+    ik = LegIK(SPEC)
+    home = float(ik.soles(SPEC.default_joint_pos)[:, 0].mean())
+    for name, at in (("start", 0), ("stop", -1), ("stand", 0), ("stand", -1)):
+        clip = clips[name]
+        rotation = quat_to_matrix(clip.root_quaternion[at])
+        soles = ik.soles(clip.joint_position[at], clip.root_position[at], rotation)
+        assert soles[:, 0].mean() - clip.root_position[at, 0] == pytest.approx(home, abs=2e-3), name
+    legs = [joint for joint in range(SPEC.num_joints) if joint not in SPEC.joints_of("waist_yaw")]
+    np.testing.assert_allclose(
+        clips["stand"].joint_position[:, legs],
+        np.tile(SPEC.default_joint_pos[legs], (len(clips["stand"]), 1)),
+        atol=2e-3,
+    )
+
+
+def test_a_swing_foot_spares_its_ankle(tmp_path: Path) -> None:
+    """Toes down as far as the ankle needs, to stay 0.03 rad from the end of its range, and no sole below the floor."""
+    clips, _ = retarget_walker(tmp_path, Walker(steps=12, step_length=0.55))
+    ankles, sign = LegIK(SPEC).role["ankle_pitch"], LegIK(SPEC).sign["ankle_pitch"]
+    lower = np.minimum(sign * SPEC.joint_lower[ankles], sign * SPEC.joint_upper[ankles])
+    nearest = np.inf
+    for clip in clips.values():
+        airborne = ~clip.contact[:, [0, 2]]
+        margin = (sign * clip.joint_position[:, ankles] - lower)[airborne]
+        nearest = min(nearest, margin.min(initial=np.inf))
+        lowest = WholeBody(SPEC).lowest_points(
+            clip.root_position, quat_to_matrix(clip.root_quaternion), clip.joint_position
+        )
+        assert np.abs(lowest[~airborne]).max() < 1e-8, clip.name
+    assert nearest == pytest.approx(0.03, abs=1e-4)
+
+
 def test_the_torso_turns_with_the_shoulders(clips: dict[str, PlannedClip]) -> None:
     waist = clips["cycle"].joint_position[:, 0]
     expected = CALM.twist * np.sin(clips["cycle"].phase)

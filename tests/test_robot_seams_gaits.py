@@ -19,6 +19,12 @@ from wildrobot.robot_description import RobotSpec, load_robot
 from wildrobot.simulation.simulation import Simulation
 from wildrobot.training.preset import apply_preset
 from wildrobot.training.reference.build import BuildConfig, plan_clips
+from wildrobot.training.reference.capture.bvh import load_bvh
+from wildrobot.training.reference.capture.limbs import LimbFigure
+from wildrobot.training.reference.capture.scaling import Ease, scale_walk
+from wildrobot.training.reference.capture.segment import find_bouts
+from wildrobot.training.reference.capture.skeleton import find_body
+from wildrobot.training.reference.capture.walk_plan import WalkPlanner
 from wildrobot.training.reference.clip import PlannedClip
 from wildrobot.training.reference.plan.leg_ik import LegIK
 from wildrobot.training.reference.plan.whole_body import WholeBody
@@ -58,23 +64,43 @@ def test_leg_ik_gives_place_pitch_level_and_heading_of_both_soles(heron: RobotSp
     assert np.all(q[:, knees[1]] > 0.0)
 
 
+def check_standing_feet(heron: RobotSpec, clip: PlannedClip) -> None:
+    """They neither slip nor turn nor lean, and are on the floor."""
+    ik, body = LegIK(heron), WholeBody(heron)
+    rotation = quat_to_matrix(clip.root_quaternion)
+    soles = ik.soles(clip.joint_position, clip.root_position, rotation)
+    turned = rotation[:, None] @ heron.kinematics.sole_frames(clip.joint_position)[1]
+    heading = np.unwrap(np.arctan2(turned[..., 1, 0], turned[..., 0, 0]), axis=0)
+    lowest = body.lowest_points(clip.root_position, rotation, clip.joint_position)
+    assert lowest.min() > -1e-4, clip.name
+    for switch, foot in enumerate(heron.foot_side):
+        down = clip.contact[1:, switch] & clip.contact[:-1, switch]
+        assert np.abs(np.diff(soles[:, foot, :2], axis=0))[down].max() < 1e-3, clip.name
+        assert np.abs(np.diff(heading[:, foot]))[down].max() < 1e-6, clip.name
+        assert np.abs(turned[:, foot, 2, 1]).max() < 1e-6, clip.name
+        assert np.abs(lowest[clip.contact[:, switch], foot]).max() < 1e-4, clip.name
+
+
 def test_standing_feet_of_a_plan_neither_slip_nor_turn_nor_lean(
     heron: RobotSpec, plans: dict[str, PlannedClip]
 ) -> None:
-    ik, body = LegIK(heron), WholeBody(heron)
     for clip in plans.values():
-        rotation = quat_to_matrix(clip.root_quaternion)
-        soles = ik.soles(clip.joint_position, clip.root_position, rotation)
-        turned = rotation[:, None] @ heron.kinematics.sole_frames(clip.joint_position)[1]
-        heading = np.unwrap(np.arctan2(turned[..., 1, 0], turned[..., 0, 0]), axis=0)
-        lowest = body.lowest_points(clip.root_position, rotation, clip.joint_position)
-        assert lowest.min() > -1e-4, clip.name
-        for switch, foot in enumerate(heron.foot_side):
-            down = clip.contact[1:, switch] & clip.contact[:-1, switch]
-            assert np.abs(np.diff(soles[:, foot, :2], axis=0))[down].max() < 1e-3, clip.name
-            assert np.abs(np.diff(heading[:, foot]))[down].max() < 1e-6, clip.name
-            assert np.abs(turned[:, foot, 2, 1]).max() < 1e-6, clip.name
-            assert np.abs(lowest[clip.contact[:, switch], foot]).max() < 1e-4, clip.name
+        check_standing_feet(heron, clip)
+
+
+def test_standing_feet_of_a_captured_turn_neither_slip_nor_turn_nor_lean(
+    heron: RobotSpec, tmp_path: Path
+) -> None:
+    """The pelvis turns over a foot that has a hip yaw, as it does in a generated turn."""
+    body = find_body(load_bvh(write_bvh(tmp_path / "walk.bvh", Walker(step_length=0.2))))
+    config = apply_preset(BuildConfig(), PRESET, "reference").retarget
+    (bout,), _ = find_bouts(body, config.segment, "walk")
+    walk = scale_walk(LimbFigure(heron, body), bout, config)
+    walk = replace(walk, turn_rad=np.linspace(0.0, 0.8, len(walk.feet)))
+    clip = WalkPlanner(heron, config).bout("turn", walk, Ease.times(0, config)).clip
+    yaw = np.unwrap(2.0 * np.arctan2(clip.root_quaternion[:, 3], clip.root_quaternion[:, 0]))
+    assert yaw[-1] - yaw[0] == pytest.approx(0.8, abs=0.01)
+    check_standing_feet(heron, clip)
 
 
 def test_the_phase_begins_with_the_left_swing_though_the_right_foot_is_named_first(

@@ -40,7 +40,7 @@ from wildrobot.training.evaluation.episodes import EpisodeConfig, row_of, run_ep
 from wildrobot.training.reference.build import BuildConfig
 from wildrobot.training.reference.clip import PlannedClip
 from wildrobot.training.reference.dataset import ReferenceDataset
-from wildrobot.training.reference.plan.gait import GaitLibraryConfig, GaitPlanner, steady_gait
+from wildrobot.training.reference.plan.gait import GaitLibraryConfig, RoutePlanner, steady_gait
 from wildrobot.training.rl.amp import AMP
 from wildrobot.training.rl.networks import SymmetricActor
 from wildrobot.training.rl.ppo import PPO
@@ -341,7 +341,7 @@ def with_both_ends(clip: PlannedClip) -> PlannedClip:
 
 
 def test_trap_8_frame_k_is_at_k_control_periods(spec: RobotSpec) -> None:
-    gait = steady_gait(GaitPlanner(spec, GaitLibraryConfig()), 0.3, 18, 0.03)
+    gait = steady_gait(RoutePlanner(spec, GaitLibraryConfig()), 0.3, 18, 0.03)
     check_frames_are_a_control_period_apart(spec, gait)
     with pytest.raises(AssertionError):
         check_frames_are_a_control_period_apart(spec, with_both_ends(gait))

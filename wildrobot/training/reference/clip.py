@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +48,16 @@ class PlannedClip:
 
     def __len__(self) -> int:
         return len(self.joint_position)
+
+    def part(self, ticks: slice, name: str, source: str, origin: Array) -> PlannedClip:
+        """The frames `ticks` under another name, in a world whose origin is at `origin` (2,) m of this one."""
+        arrays = {
+            field.name: getattr(self, field.name)[ticks]
+            for field in fields(self)
+            if isinstance(getattr(self, field.name), np.ndarray)
+        }
+        arrays["root_position"] = arrays["root_position"] - np.append(origin, 0.0)
+        return replace(self, name=name, source=source, **arrays)
 
     def check(self, spec: RobotSpec) -> None:
         """Raise `UserError` naming the first array that is non-finite, of a wrong shape or outside the joint limits."""

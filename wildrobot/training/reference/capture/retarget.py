@@ -105,7 +105,7 @@ class _Retargeter:
             if rest and lead > limit:
                 self._reject(f"{tag}_{part}", "distance of the standing feet (m)", lead, limit)
             rests.append(rest and lead <= limit)
-        lifts, end = [step.lift for step in planned.steps], len(planned.phase)
+        lifts, end = [step.lift for step in planned.steps], len(planned.clip)
         count = len(lifts)
         first = _END_SWINGS if rests[0] else _INVENTED_SWINGS
         last = count - (_END_SWINGS if rests[1] else _INVENTED_SWINGS)
@@ -121,7 +121,7 @@ class _Retargeter:
             pieces.append(("stop", lifts[count - _END_SWINGS] if count > _END_SWINGS else 0, end))
         source = self._source(bout, planned)
         for kind, begin, stop in pieces:
-            self._keep(f"{tag}_{kind}", planned, slice(begin, stop), False, source)
+            self._keep(f"{tag}_{kind}", planned, slice(begin, stop), source)
 
     def _endless(self, tag: str, bout: Bout, walk: Walk) -> None:
         """The mean stride of one bout as a loop, at the person's speed and at the configured ones."""
@@ -144,7 +144,7 @@ class _Retargeter:
             planned = self._eased(name, plan)
             if planned is not None:
                 source = self._source(bout, planned) + ", mean stride"
-                self._keep(name, planned, slice(None), True, source)
+                self._keep(name, planned, slice(None), source)
 
     def _stand(self) -> None:
         """The longest stand with the feet side by side: the home pose with the person's torso yaw."""
@@ -168,7 +168,7 @@ class _Retargeter:
         twist = np.clip(hann_smooth(twist - twist.mean(), 9), -bound, bound)
         name = f"{self.name}_stand"
         source = f"{self.file}: standing {begin / self.fps:.2f}-{end / self.fps:.2f} s"
-        self._keep(name, self.planner.stand(name, twist), slice(None), False, source)
+        self._keep(name, self.planner.stand(name, twist), slice(None), source)
 
     # ------------------------------------------------------------------ common
 
@@ -199,8 +199,8 @@ class _Retargeter:
 
     def _beyond(self, planned: PlannedWalk, ease: Ease) -> tuple[str, float, float] | None:
         """The figure by which a plan asks too much of the joints: name, value, limit."""
-        spec, q = self.spec, planned.frames.joint_position
-        rate = np.max(np.abs(planned.frames.joint_velocity), axis=0)
+        spec, q = self.spec, planned.clip.joint_position
+        rate = np.max(np.abs(planned.clip.joint_velocity), axis=0)
         fast = int(np.argmax(rate / self.rate_limit))
         if rate[fast] > self.rate_limit[fast]:
             figure = f"peak rate of {spec.joint_names[fast]} (rad/s) at {ease.stretch:.2f} x the time"
@@ -219,25 +219,7 @@ class _Retargeter:
             f"servos {planned.stretch:.2f}), steps x {planned.step_factor:.2f}"
         )
 
-    def _keep(self, name: str, planned: PlannedWalk, part: slice, loop: bool, source: str) -> None:
-        """Add the ticks `part` of a plan as a clip whose root begins over the world's origin."""
-        frames = planned.frames
-        position = frames.root_position[part].copy()
-        position[:, :2] -= position[0, :2].copy()
-        self.clips.append(
-            PlannedClip(
-                name=name,
-                joint_position=frames.joint_position[part].copy(),
-                joint_velocity=frames.joint_velocity[part].copy(),
-                root_position=position,
-                root_quaternion=frames.root_quaternion[part].copy(),
-                root_linear_velocity=frames.root_linear_velocity[part].copy(),
-                root_angular_velocity=frames.root_angular_velocity[part].copy(),
-                contact=frames.contact[part].copy(),
-                command=planned.command[part].copy(),
-                phase=planned.phase[part].copy(),
-                moving=planned.moving[part].copy(),
-                loop=loop,
-                source=source,
-            )
-        )
+    def _keep(self, name: str, planned: PlannedWalk, ticks: slice, source: str) -> None:
+        """Add a part of a plan as a clip whose root begins over the world's origin."""
+        origin = planned.clip.root_position[ticks][0, :2]
+        self.clips.append(planned.clip.part(ticks, name, source, origin))

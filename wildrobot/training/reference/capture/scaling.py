@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from wildrobot.training.reference.capture.limbs import LimbFigure, SwingShape, mean_shape
 from wildrobot.training.reference.capture.segment import Bout, SegmentConfig
-from wildrobot.training.reference.plan.stepping import SIDE
+from wildrobot.training.reference.plan.curves import smoothstep, trapezoidal_progress
+from wildrobot.training.reference.plan.footsteps import SIDE
 
 Array = NDArray[np.float64]
 
@@ -203,7 +204,7 @@ def swing_course(
 ) -> tuple[Array, Array, Array]:
     """Progress 0 .. 1, height of the lowest point (m) and sole pitch (rad) of a swing over `count` ticks."""
     u, fine = np.linspace(0.0, 1.0, count), np.linspace(0.0, 1.0, len(shape.progress))
-    smoothest = trapezoid(u, config.swing_ramp)
+    smoothest = trapezoidal_progress(u, config.swing_ramp)
     # The recorded course begins and ends at the thresholds of contact, not at rest: it is run through the
     # smooth one.
     theirs = np.interp(smoothest, fine, shape.progress)
@@ -217,23 +218,6 @@ def swing_course(
     rise *= float(np.clip(shape.height, config.clearance_m[0], highest_m)) / max(float(rise.max()), 1e-6)
     pitch = config.pitch_share * np.interp(u, fine, shape.pitch)
     return progress, rise, np.clip(pitch, -config.max_pitch_rad, config.max_pitch_rad) * arch
-
-
-def trapezoid(u: Array, ramp: float) -> Array:
-    """Way 0 .. 1 over time 0 .. 1: the speed rises and falls as sin^2 within `ramp` and is constant
-    between."""
-    peak = 1.0 / (1.0 - ramp)
-
-    def rise(v: Array) -> Array:
-        return peak * (0.5 * v - ramp / (2.0 * np.pi) * np.sin(np.pi * v / ramp))
-
-    return np.where(u < ramp, rise(u), np.where(u > 1.0 - ramp, 1.0 - rise(1.0 - u), peak * (u - 0.5 * ramp)))
-
-
-def smoothstep(x: Array) -> Array:
-    """0 below 0, 1 above 1, between them a cubic that is level at both ends."""
-    x = np.clip(x, 0.0, 1.0)
-    return x * x * (3.0 - 2.0 * x)
 
 
 def hann_smooth(values: Array, width: int) -> Array:

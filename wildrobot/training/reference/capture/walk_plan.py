@@ -1,10 +1,11 @@
-"""Footholds, headings and heights of a scaled walk, laid out for the step planner: a whole bout, or one
-endless stride."""
+"""Footholds, headings and heights of a captured walk, laid out for the gait planner: a whole bout, or one endless
+stride."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,18 +17,20 @@ from wildrobot.training.reference.capture.scaling import (
     RetargetConfig,
     Walk,
     hann_smooth,
-    smoothstep,
     swing_course,
 )
-from wildrobot.training.reference.plan.stepping import (
+from wildrobot.training.reference.clip import PlannedClip
+from wildrobot.training.reference.plan.curves import rotation_2d, smoothstep
+from wildrobot.training.reference.plan.footsteps import (
+    RIGHT,
     SIDE,
-    Frames,
-    PlannedStep,
-    Posture,
-    StepPlanner,
-    ZmpShape,
-    rotation_2d,
+    Footstep,
+    Knots,
+    Rest,
+    ZmpTravel,
+    lay_feet,
 )
+from wildrobot.training.reference.plan.gait_planner import GaitPlan, GaitPlanner, Posture
 
 Array = NDArray[np.float64]
 _TAU = 2.0 * math.pi
@@ -37,17 +40,18 @@ _SHORTEST_SWING, _SHORTEST_STEP = 4, 6
 """Ticks: fewer cannot hold the course of a foot."""
 _PERIODS = 4
 """Strides planned to cut an endless one out of."""
+_PUSH_S = (0.08, 0.26, 0.34)
+"""Times before the first lifting at which the load has left for the stance foot, has come, and begins to come."""
+_PUSH_SHARE = 0.45
+"""Share of the weight that the foot about to swing carries beyond its half."""
 
 
 @dataclass(frozen=True)
 class PlannedWalk:
-    """Frames with what labels them, (N, ...)."""
+    """A clip with what it is made of."""
 
-    frames: Frames
-    steps: tuple[PlannedStep, ...]
-    command: Array
-    phase: Array
-    moving: NDArray[np.bool_]
+    clip: PlannedClip
+    steps: tuple[Footstep, ...]
     stretch: float
     """Factor on the person's Froude-scaled time."""
     step_factor: float
@@ -60,12 +64,8 @@ class WalkPlanner:
     def __init__(self, spec: RobotSpec, config: RetargetConfig) -> None:
         self.spec, self.config = spec, config
         self.dt = spec.control_dt
-        zmp = ZmpShape(
-            config.zmp_forward_m, config.zmp_travel, config.longest_zmp_travel_m, config.zmp_inset_m
-        )
-        self.stepper = StepPlanner(spec, zmp)
-        self.home = self.stepper.ik.soles(spec.default_joint_pos)[:, :2]
-        """(2, 2) m, sole points of the home pose: left, right."""
+        self.gait = GaitPlanner(spec)
+        self._zmp = ZmpTravel(config.zmp_forward_m, config.zmp_travel, config.longest_zmp_travel_m)
         self._walking_height = config.hip_height_m + spec.leg.hip_drop
 
     def bout(self, name: str, walk: Walk, ease: Ease, draft: bool = False) -> PlannedWalk:
@@ -80,16 +80,16 @@ class WalkPlanner:
         land = lift + np.maximum(np.round(stretch * walk.swing_s / self.dt).astype(int), _SHORTEST_SWING)
         ticks = np.arange(int(land[-1]) + rest)
         yaw = hann_smooth(np.interp(ticks, lift, walk.turn_rad), 2 * rest // 3)
-        first = walk.feet[0]
-        places = np.array([[0.0, side * self.config.half_width_m] for side in SIDE])
-        places[first, 0] = factor * walk.first_lead_m
+        soles = np.array([[0.0, side * self.config.half_width_m] for side in SIDE])
+        soles[walk.feet[0], 0] = factor * walk.first_lead_m
         steps, middle = [], np.zeros(2)
         for i, foot in enumerate(walk.feet):
-            axes = rotation_2d(float(yaw[land[i]])).T
+            heading = float(yaw[land[i]])
+            axes = rotation_2d(heading).T
             middle = middle + factor * walk.lead_m[i] * axes[0]
-            target = middle + SIDE[foot] * (self.config.half_width_m + walk.side_m[i]) * axes[1]
+            foothold = middle + SIDE[foot] * (self.config.half_width_m + walk.side_m[i]) * axes[1]
             course = swing_course(walk.shapes[i], int(land[i] - lift[i]) + 1, ease.clearance_m, self.config)
-            steps.append(PlannedStep(foot, int(lift[i]), int(land[i]), target, *course))
+            steps.append(Footstep(foot, int(lift[i]), int(land[i]), foothold, heading, *course))
         knots = np.concatenate(
             [[lift[0] - rest // 2], np.stack([lift, land], -1).ravel(), [land[-1] + rest // 2]]
         )
@@ -97,13 +97,14 @@ class WalkPlanner:
         ramp = 2 * (steps[0].land - steps[0].lift)
         walking = smoothstep((ticks - lift[0] + ramp) / ramp) * smoothstep((land[-1] + ramp - ticks) / ramp)
         height = self.spec.standing_height + walking * (self._walking_height - self.spec.standing_height)
-        phase = self._phase(ticks, steps)
-        posture = Posture(yaw, height, waist)
-        frames = self.stepper.plan(name, steps, places, posture, draft=draft)
         moving = (ticks >= lift[0] - round(0.5 * np.mean(np.diff(lift)))) & (ticks <= land[-1])
-        command = self._command(frames, lift, yaw) * moving[:, None]
-        phase = np.where(moving, np.remainder(phase, _TAU), 0.0)
-        return PlannedWalk(frames, tuple(steps), command, phase, moving, stretch, factor)
+        phase = np.where(moving, self._phase(ticks, steps), 0.0)
+        plan = self._gait_plan(
+            name, steps, soles, Posture(yaw, height, np.zeros(len(ticks)), waist), phase, moving
+        )
+        clip = self.gait.plan(plan, draft)
+        clip = replace(clip, command=self._command(clip, lift, yaw) * moving[:, None])
+        return PlannedWalk(clip, tuple(steps), stretch, factor)
 
     def cycle(
         self, name: str, stride: MeanStride, speed: float | None, ease: Ease, draft: bool = False
@@ -123,35 +124,83 @@ class WalkPlanner:
             speed = min(native, self.config.max_speed_m_s / stretch) * ease.steps
         factor = speed / native
         air = max(round(stride.swing_share * step), _SHORTEST_SWING)
-        places = np.array([[0.0, side * self.config.half_width_m] for side in SIDE])
+        soles = np.array([[0.0, side * self.config.half_width_m] for side in SIDE])
         steps, middle = [], 0.0
         for k in range(2 * _PERIODS):
             foot = k % 2
             middle += factor * float(stride.leads_m[foot])
             course = swing_course(stride.shapes[foot], air + 1, ease.clearance_m, self.config)
-            target = np.array([middle, SIDE[foot] * self.config.half_width_m])
-            steps.append(PlannedStep(foot, k * step, k * step + air, target, *course))
+            foothold = np.array([middle, SIDE[foot] * self.config.half_width_m])
+            steps.append(Footstep(foot, k * step, k * step + air, foothold, 0.0, *course))
         count = _PERIODS * period + 1
         angle = np.arange(count) / period * _TAU
         waist = stride.twist_rad[0] * np.cos(angle) + stride.twist_rad[1] * np.sin(angle)
-        height = np.full(count, self._walking_height)
-        posture = Posture(np.zeros(count), height, waist)
-        frames = self.stepper.plan(name, steps, places, posture, (period, 2 * period), draft)
-        command = np.tile([speed, 0.0], (period, 1))
-        phase = np.arange(period) / period * _TAU
-        return PlannedWalk(frames, tuple(steps), command, phase, np.ones(period, dtype=bool), stretch, factor)
+        height, level = np.full(count, self._walking_height), np.zeros(count)
+        phase, moving = np.arange(count) % period / period * _TAU, np.ones(count, dtype=bool)
+        plan = self._gait_plan(
+            name, steps, soles, Posture(level, height, level, waist), phase, moving, (period, 2 * period)
+        )
+        plan = replace(plan, command=np.tile([speed, 0.0], (count, 1)))
+        return PlannedWalk(self.gait.plan(plan, draft), tuple(steps), stretch, factor)
 
     def stand(self, name: str, twist: Array) -> PlannedWalk:
         """The home pose with the torso yaw `twist` (N,), rad."""
         count = len(twist)
-        level = np.zeros(count)
-        frames = self.stepper.plan(
-            name, [], self.home, Posture(level, np.full(count, self.spec.standing_height), twist)
-        )
-        still = np.zeros(count, dtype=bool)
-        return PlannedWalk(frames, (), np.zeros((count, 2)), np.zeros(count), still, 1.0, 1.0)
+        level, still = np.zeros(count), np.zeros(count, dtype=bool)
+        posture = Posture(level, np.full(count, self.spec.standing_height), level, twist)
+        plan = self._gait_plan(name, [], self.gait.home_soles, posture, level, still)
+        return PlannedWalk(self.gait.plan(plan), (), 1.0, 1.0)
 
-    def _phase(self, ticks: NDArray[np.int64], steps: list[PlannedStep]) -> Array:
+    def _gait_plan(
+        self,
+        name: str,
+        steps: Sequence[Footstep],
+        soles: Array,
+        posture: Posture,
+        phase: Array,
+        moving: NDArray[np.bool_],
+        period: tuple[int, int] | None = None,
+    ) -> GaitPlan:
+        """The plan of a walk from sole points `soles` (2, 2) m, with a zero command."""
+        count = len(phase)
+        rest = self._rest(steps) if period is None else None
+        feet = lay_feet(steps, soles, float(posture.yaw[0]), count, self._zmp, rest)
+        return GaitPlan(
+            name=name,
+            feet=feet,
+            posture=posture,
+            path=np.mean(feet.sole[..., :2], axis=1),
+            command=np.zeros((count, 2)),
+            phase=phase,
+            moving=moving,
+            period=period,
+            inset_m=self.config.zmp_inset_m,
+            spare_ankles=True,
+        )
+
+    def _rest(self, steps: Sequence[Footstep]) -> Rest:
+        """Standing before and after the steps.
+
+        The foot that will swing is loaded first: that throws the body towards the other one, which then need not carry
+        it for long (anticipatory adjustment, Y. Breniere and M. C. Do, J. Biomechanics 1986). Stopping is the same
+        backward in time.
+        """
+        if not steps:
+            return Rest(self.gait.home_forward_m, 0, [(0.0, 0.5)], [])
+        first, last = steps[0], steps[-1]
+        before, after = (
+            self._push(step, tick, sign)
+            for step, tick, sign in ((first, first.lift, -1), (last, last.land, 1))
+        )
+        return Rest(self.gait.home_forward_m, int(after[-1][0]), before[::-1], after)
+
+    def _push(self, step: Footstep, tick: int, sign: int) -> Knots:
+        """Knots of the load on the left foot, from the `tick` of lifting backward (sign -1) or of landing on (1)."""
+        loaded = 0.5 - _PUSH_SHARE if step.foot == RIGHT else 0.5 + _PUSH_SHARE
+        at = [float(tick + sign * round(s / self.dt)) for s in _PUSH_S]
+        return list(zip(at, (loaded, loaded, 0.5), strict=True))
+
+    def _phase(self, ticks: NDArray[np.int64], steps: Sequence[Footstep]) -> Array:
         """Phase (N,), rad, not wrapped: a multiple of pi where a foot lifts, linear between and beyond."""
         lift = np.array([step.lift for step in steps])
         half_turn = steps[0].foot + np.arange(len(steps))
@@ -159,11 +208,11 @@ class WalkPlanner:
         before, after = np.minimum(ticks - lift[0], 0), np.maximum(ticks - lift[-1], 0)
         return np.pi * (np.interp(ticks, lift, half_turn) + pace * (before + after))
 
-    def _command(self, frames: Frames, lift: NDArray[np.int64], yaw: Array) -> Array:
+    def _command(self, clip: PlannedClip, lift: NDArray[np.int64], yaw: Array) -> Array:
         """Mean forward speed and turning rate (N, 2) of the stride around each tick."""
         begin, end = lift[:-2], lift[2:]
         angle, seconds = yaw[(begin + end) // 2], (end - begin) * self.dt
-        way = frames.root_position[end, :2] - frames.root_position[begin, :2]
+        way = clip.root_position[end, :2] - clip.root_position[begin, :2]
         speed = (way[:, 0] * np.cos(angle) + way[:, 1] * np.sin(angle)) / seconds
         rate = (yaw[end] - yaw[begin]) / seconds
         ticks = np.arange(len(yaw))

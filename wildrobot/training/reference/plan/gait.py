@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from wildrobot.robot_description import RobotSpec
 from wildrobot.training.reference.clip import PlannedClip
-from wildrobot.training.reference.plan.footsteps import LEFT, RIGHT, GaitStyle, Route, Step
-from wildrobot.training.reference.plan.gait_planner import GaitPlanner
+from wildrobot.training.reference.plan.curves import smootherstep
+from wildrobot.training.reference.plan.footsteps import StepTiming
+from wildrobot.training.reference.plan.route import GaitStyle, Route, RoutePlanner
 
 Array = NDArray[np.float64]
 _STILL_TICKS = 12  # standing before a start
@@ -51,7 +52,7 @@ class GaitLibraryConfig(GaitStyle):
 
 
 def steady_gait(
-    planner: GaitPlanner, speed: float, step_ticks: int, clearance: float, yaw_rate: float = 0.0
+    planner: RoutePlanner, speed: float, step_ticks: int, clearance: float, yaw_rate: float = 0.0
 ) -> PlannedClip:
     """One stride of an endless walk at a constant command, from the start of a left swing."""
     stride, strides = 2 * step_ticks, 4
@@ -67,7 +68,7 @@ def steady_gait(
             yaw_rate=np.full(count, yaw_rate),
             command=np.tile([speed, yaw_rate], (count, 1)),
             phase=math.pi * np.arange(count) / step_ticks,
-            steps=[Step(k % 2, k * step_ticks, k * step_ticks + swing) for k in range(2 * strides)],
+            steps=[StepTiming(k % 2, k * step_ticks, k * step_ticks + swing) for k in range(2 * strides)],
             clearance_m=clearance,
             walking=np.ones(count),
             period=(stride, 2 * stride),
@@ -76,7 +77,7 @@ def steady_gait(
 
 
 def start_and_stop(
-    planner: GaitPlanner, speed: float, step_ticks: int, clearance: float
+    planner: RoutePlanner, speed: float, step_ticks: int, clearance: float
 ) -> list[PlannedClip]:
     """From standing to `speed`, left foot first, and from `speed` to standing: two clips cut from one plan.
 
@@ -87,15 +88,17 @@ def start_and_stop(
     swing = step_ticks - round(planner.style.double_support * step_ticks)
     go = _STILL_TICKS
     stop = go + 9 * step_ticks
-    steps = [Step(k % 2, go + (k + 2) * step_ticks, go + (k + 2) * step_ticks + swing) for k in range(10)]
+    steps = [
+        StepTiming(k % 2, go + (k + 2) * step_ticks, go + (k + 2) * step_ticks + swing) for k in range(10)
+    ]
     count = steps[-1].land + swing + _SETTLE_TICKS
     ticks = np.arange(count)
-    rise = _smooth_step((ticks - go - 1.5 * step_ticks) / (2.5 * step_ticks))
-    fall = _smooth_step((ticks - stop) / (2.0 * step_ticks))
+    rise = smootherstep((ticks - go - 1.5 * step_ticks) / (2.5 * step_ticks))
+    fall = smootherstep((ticks - stop) / (2.0 * step_ticks))
     command = np.zeros((count, 2))
     command[go:stop, 0] = speed
-    crouch = _smooth_step((ticks - go) / (2 * step_ticks)) * (
-        1.0 - _smooth_step((ticks - steps[-1].land) / (2 * swing))
+    crouch = smootherstep((ticks - go) / (2 * step_ticks)) * (
+        1.0 - smootherstep((ticks - steps[-1].land) / (2 * swing))
     )
     clip = planner.plan(
         Route(
@@ -111,11 +114,12 @@ def start_and_stop(
     )
     middle = go + 7 * step_ticks
     suffix = f"_v{speed:.2f}_t{step_ticks}"
-    return [_cut(clip, f"start{suffix}_left", 0, middle), _cut(clip, f"stop{suffix}_left", middle, count)]
+    parts = (("start", slice(0, middle)), ("stop", slice(middle, count)))
+    return [_cut(clip, f"{kind}{suffix}_left", ticks) for kind, ticks in parts]
 
 
 def standing(
-    planner: GaitPlanner, seconds: float, sway: tuple[float, float, float], name: str
+    planner: RoutePlanner, seconds: float, sway: tuple[float, float, float], name: str
 ) -> PlannedClip:
     """Standing in the home pose, swaying with amplitudes `sway` (m: forward, sideways, down) over level soles."""
     spec, dt = planner.spec, planner.dt
@@ -124,13 +128,13 @@ def standing(
     wave = np.stack([np.sin(2.0 * angle), np.sin(angle), 0.5 * (np.cos(2.0 * angle) - 1.0)], axis=-1)
     rate = np.stack([2.0 * np.cos(2.0 * angle), np.cos(angle), -np.sin(2.0 * angle)], axis=-1)
     position = np.array([0.0, 0.0, spec.standing_height]) + np.array(sway) * wave
-    home = planner.ik.soles(spec.default_joint_pos)
+    home = planner.gait.ik.soles(spec.default_joint_pos)
     feet = np.tile(home + np.array([0.0, 0.0, spec.standing_height]), (count, 1, 1))
     upright = np.broadcast_to(np.eye(3), (count, 3, 3))
-    q = planner.ik.solve(position, upright, feet, np.zeros((count, 2)), name)
+    q = planner.gait.ik.solve(position, upright, feet, np.zeros((count, 2)), name)
     for _ in range(3):
-        feet[..., 2] -= planner.body.lowest_points(position, upright, q)
-        q = planner.ik.solve(position, upright, feet, np.zeros((count, 2)), name, q)
+        feet[..., 2] -= planner.gait.body.lowest_points(position, upright, q)
+        q = planner.gait.ik.solve(position, upright, feet, np.zeros((count, 2)), name, q)
     return PlannedClip(
         name=name,
         joint_position=q,
@@ -176,7 +180,7 @@ def build_gait_library(spec: RobotSpec, config: GaitLibraryConfig | None = None)
         UserError: the configuration asks for a step out of the robot's reach or beyond its joint limits.
     """
     config = config or GaitLibraryConfig()
-    planner = GaitPlanner(spec, config)
+    planner = RoutePlanner(spec, config)
     clips = [
         standing(planner, config.stand_s, (0.0, 0.0, 0.0), "stand"),
         standing(planner, config.stand_s, config.stand_sway_m, "stand_sway"),
@@ -207,7 +211,7 @@ def _fast_gaits(spec: RobotSpec, config: GaitLibraryConfig) -> list[PlannedClip]
         swing_ramp=config.fast_swing_ramp,
         hip_height_m=config.fast_hip_height_m,
     )
-    planner, clips = GaitPlanner(spec, style), []
+    planner, clips = RoutePlanner(spec, style), []
     for ticks in config.fast_step_ticks:
         for clearance in config.fast_clearances_m:
             clips += [steady_gait(planner, speed, ticks, clearance) for speed in config.fast_speeds_m_s]
@@ -219,25 +223,7 @@ def _fast_gaits(spec: RobotSpec, config: GaitLibraryConfig) -> list[PlannedClip]
     return clips
 
 
-def _cut(clip: PlannedClip, name: str, begin: int, end: int) -> PlannedClip:
-    """Frames begin..end of a clip that walks straight, with the root's x counted from its first frame."""
-    names = (
-        "joint_position",
-        "joint_velocity",
-        "root_quaternion",
-        "root_linear_velocity",
-        "root_angular_velocity",
-    )
-    parts = {key: getattr(clip, key)[begin:end] for key in (*names, "contact", "command", "phase", "moving")}
-    position = clip.root_position[begin:end].copy()
-    position[:, 0] -= position[0, 0]
-    return replace(clip, name=name, root_position=position, source=f"gait library: {name}", **parts)
-
-
-def _smooth_step(u: NDArray[np.floating]) -> Array:
-    """0 below u = 0, 1 above u = 1, with continuous speed and acceleration between."""
-    u = np.clip(u, 0.0, 1.0)
-    return u * u * u * (u * (6.0 * u - 15.0) + 10.0)
-
-
-__all__ = ["LEFT", "RIGHT", "GaitLibraryConfig", "build_gait_library", "mirror_clip"]
+def _cut(clip: PlannedClip, name: str, ticks: slice) -> PlannedClip:
+    """Frames of a clip that walks straight, with the root's x counted from the first of them."""
+    begin = np.array([clip.root_position[ticks.start, 0], 0.0])
+    return clip.part(ticks, name, f"gait library: {name}", begin)
