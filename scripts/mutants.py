@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 RUNTIME = "wildrobot/runtime"
 ROBOT = "wildrobot/robot_description/robot.yaml"
-SAFETY, MACHINE = f"{RUNTIME}/safety.py", f"{RUNTIME}/state_machine.py"
-TILT = f"{RUNTIME}/pelvis_tilt.py"
-CONTROLLER, COMMANDS = f"{RUNTIME}/controller.py", f"{RUNTIME}/commands_input.py"
-LCM, GAMEPAD = f"{RUNTIME}/lcm_command.py", f"{RUNTIME}/gamepad/command.py"
+SAFETY, MACHINE = f"{RUNTIME}/control/safety.py", f"{RUNTIME}/control/state_machine.py"
+TILT = f"{RUNTIME}/control/pelvis_tilt.py"
+CONTROLLER, COMMANDS = f"{RUNTIME}/control/controller.py", f"{RUNTIME}/commands/source.py"
+LCM, GAMEPAD = f"{RUNTIME}/commands/lcm_command.py", f"{RUNTIME}/commands/gamepad/command.py"
 PROPERTIES = "tests/test_safety_properties.py"
 SUPERVISOR = ("tests/test_guards.py", "tests/test_safety.py", PROPERTIES, "tests/test_fall.py")
 STATES = ("tests/test_state_machine.py", PROPERTIES)
@@ -134,9 +134,9 @@ MUTANTS = (
            "except ZeroDivisionError as error:", TICK),
     Mutant("holds all through a soft stop", CONTROLLER, "blind=going_down", "blind=False", TICK),
     Mutant("missed ticks are not told", CONTROLLER, "0 if self.robot.lockstep else timer.missed_in_a_row", "0", TICK),
-    Mutant("only one tick's misses count", f"{RUNTIME}/timing.py", "self.missed_in_a_row + skipped if",
+    Mutant("only one tick's misses count", f"{RUNTIME}/control/timing.py", "self.missed_in_a_row + skipped if",
            "skipped if", TICK),
-    Mutant("missed ticks are made up for", f"{RUNTIME}/loop.py",
+    Mutant("missed ticks are made up for", f"{RUNTIME}/control/loop.py",
            "            self._deadline += skipped * self._period\n",
            "", TICK),
     # the person
@@ -169,9 +169,9 @@ MUTANTS = (
            ("tests/test_dynamixel_robot.py",)),
     Mutant("a joint may be anywhere", f"{RUNTIME}/robots/dynamixel.py", "valid = samples.valid & plausible",
            "valid = samples.valid", ("tests/test_dynamixel_robot.py",)),
-    Mutant("any policy fits", f"{RUNTIME}/policy.py", "            self.check_contract(spec)\n", "",
+    Mutant("any policy fits", "wildrobot/signal_path/policy.py", "            self.check_contract(spec)\n", "",
            ("tests/test_policy.py",)),
-    Mutant("golden vectors are not looked at", f"{RUNTIME}/policy.py", "if not difference <= GOLDEN_TOLERANCE:",
+    Mutant("golden vectors are not looked at", "wildrobot/signal_path/policy.py", "if not difference <= GOLDEN_TOLERANCE:",
            "if False:", ("tests/test_policy.py",)),
     Mutant("a full disk ends the run", f"{RUNTIME}/logs/recorder.py",
            "        except OSError as error:\n            self._end(f\"{self.path}: {error.strerror or error}\")\n"
