@@ -9,6 +9,7 @@ ROBOT = "wildrobot/robot_description/robot.yaml"
 SAFETY, MACHINE = f"{RUNTIME}/control/safety.py", f"{RUNTIME}/control/state_machine.py"
 TILT = f"{RUNTIME}/control/pelvis_tilt.py"
 CONTROLLER, COMMANDS = f"{RUNTIME}/control/controller.py", f"{RUNTIME}/commands/source.py"
+POLICY = "wildrobot/signal_path/policy.py"
 LCM, GAMEPAD = f"{RUNTIME}/commands/lcm_command.py", f"{RUNTIME}/commands/gamepad/command.py"
 PROPERTIES = "tests/test_safety_properties.py"
 SUPERVISOR = ("tests/test_guards.py", "tests/test_safety.py", PROPERTIES, "tests/test_fall.py")
@@ -169,9 +170,9 @@ MUTANTS = (
            ("tests/test_dynamixel_robot.py",)),
     Mutant("a joint may be anywhere", f"{RUNTIME}/robots/dynamixel.py", "valid = samples.valid & plausible",
            "valid = samples.valid", ("tests/test_dynamixel_robot.py",)),
-    Mutant("any policy fits", "wildrobot/signal_path/policy.py", "            self.check_contract(spec)\n", "",
+    Mutant("any policy fits", POLICY, "            self.check_contract(spec)\n", "",
            ("tests/test_policy.py",)),
-    Mutant("golden vectors are not looked at", "wildrobot/signal_path/policy.py", "if not difference <= GOLDEN_TOLERANCE:",
+    Mutant("golden vectors are not looked at", POLICY, "if not difference <= GOLDEN_TOLERANCE:",
            "if False:", ("tests/test_policy.py",)),
     Mutant("a full disk ends the run", f"{RUNTIME}/logs/recorder.py",
            "        except OSError as error:\n            self._end(f\"{self.path}: {error.strerror or error}\")\n"
