@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,9 @@ from wildrobot.cli import run
 from wildrobot.core.files import file_sha256
 from wildrobot.robot_description import RobotSpec, load_robot
 from wildrobot.runtime.control import session
-from wildrobot.runtime.control.safety import Health
 from wildrobot.runtime.control.skills import Skill
 from wildrobot.runtime.logs.eventlog import Event, LogWriter, read_log
+from wildrobot.runtime.robots.base import Health
 from wildrobot.runtime.telemetry.lcm_types import CHANNEL_TYPES
 from wildrobot.signal_path.observation import default_layout, layout_size, layout_to_dicts
 from wildrobot.signal_path.path import SignalPath
@@ -51,6 +52,42 @@ def no_health() -> Health:
     """A robot that reports nothing beside motion."""
     unknown = np.full(SPEC.num_joints, np.nan)
     return Health(unknown, unknown, unknown)
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a robot was given on one tick."""
+
+    stiffness: float
+    target: Any
+
+
+class WrittenRobot:
+    """Remembers what it is given; it has no sensors."""
+
+    lockstep = False
+
+    def __init__(self) -> None:
+        self.written: list[Written] = []
+        self.closed = 0
+        self._stiffness = 0.0
+
+    def read(self) -> SensorFrame:
+        raise NotImplementedError
+
+    def health(self) -> Health:
+        return no_health()
+
+    def truth(self) -> None: ...
+
+    def set_stiffness(self, stiffness: float) -> None:
+        self._stiffness = stiffness
+
+    def write(self, joint_target: Any) -> None:
+        self.written.append(Written(self._stiffness, np.array(joint_target)))
+
+    def close(self) -> None:
+        self.closed += 1
 
 
 class SmallPolicy:

@@ -13,11 +13,11 @@ from wildrobot.robot_description import RobotSpec, load_robot
 from wildrobot.runtime.commands.source import CommandSource, FixedCommand, StopSignals
 from wildrobot.runtime.control.controller import STAGES, Controller
 from wildrobot.runtime.control.loop import NS_PER_S, Clock, DeadlineClock
-from wildrobot.runtime.control.safety import Applied, Health
+from wildrobot.runtime.control.safety import Applied, SafetySupervisor
 from wildrobot.runtime.control.skills import Skill, load_skill
 from wildrobot.runtime.control.state_machine import State
 from wildrobot.runtime.control.timing import TickTimer
-from wildrobot.runtime.robots import Robot, RobotOptions
+from wildrobot.runtime.robots.base import Health, Robot, RobotOptions
 from wildrobot.runtime.robots.sim import SimRobot
 from wildrobot.signal_path.sensor_frame import SensorFrame
 
@@ -80,7 +80,7 @@ class LoopSession:
         self.told = EventList()
         self.controller = Controller(
             spec,
-            robot,
+            SafetySupervisor(spec, robot),
             skills,
             source or FixedCommand(spec, 0.3, 0.0, 60.0),
             StopSignals(),
@@ -158,8 +158,8 @@ class FreeRobot:
     def write(self, joint_target: Any) -> None:
         self._goal = np.array(joint_target)
 
-    def set_torque_gain(self, gain: float) -> None:
-        self.sim.set_torque_gain(gain)
+    def set_stiffness(self, stiffness: float) -> None:
+        self.sim.set_stiffness(stiffness)
 
     def truth(self) -> Any:
         return self.sim.truth()

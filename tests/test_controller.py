@@ -14,7 +14,8 @@ from wild_helpers import QUICK, Wild, WildRobot, wild_session, wild_tick
 
 from wildrobot.runtime.commands.source import Command
 from wildrobot.runtime.control.controller import REFUSAL_S
-from wildrobot.runtime.control.safety import COAST_TICKS, DEBOUNCE_TICKS
+from wildrobot.runtime.control.guards import DEBOUNCE_TICKS
+from wildrobot.runtime.control.safety import COAST_TICKS
 from wildrobot.runtime.control.state_machine import CROUCH_DEPTH, Durations, State
 from wildrobot.signal_path.sensor_frame import SensorFrame, drop_not_finite
 

@@ -66,7 +66,7 @@ class Held:
     def take_hold(self) -> None:
         """Full gain at once, where it is."""
         self.target = self.robot.read().joint_position.copy()
-        self.robot.set_torque_gain(1.0)
+        self.robot.set_stiffness(1.0)
         self.tick(6)
 
     def of_servos(self, register: Register) -> list[int]:
@@ -99,7 +99,7 @@ def test_taking_hold_arms_the_watchdog_and_letting_go_ends_limp() -> None:
     assert held.torque == {True}
     assert held.of_servos(table.POSITION_P_GAIN) == FULL_GAINS
     assert set(held.of_servos(table.BUS_WATCHDOG)) == {round(SPEC.config.bus.watchdog_s / table.WATCHDOG_S)}
-    held.robot.set_torque_gain(0.0)
+    held.robot.set_stiffness(0.0)
     held.tick()
     assert held.torque == {False}
 
@@ -116,7 +116,7 @@ def test_taking_hold_does_not_jump(forgets: bool, monkeypatch: pytest.MonkeyPatc
     held.target = held.robot.read().joint_position.copy()
     before = held.virtual.truth().joint_position
     assert np.abs(before - SPEC.default_joint_pos).max() > 0.2, "an odd pose"
-    held.robot.set_torque_gain(1.0)
+    held.robot.set_stiffness(1.0)
     moved = np.zeros(SPEC.num_joints)
     held.robot.write(held.target)
     assert held.torque == {True}
@@ -145,7 +145,7 @@ def test_noise_while_letting_go_ends_limp(seed: int) -> None:
     held = Held(seed=seed)
     held.take_hold()
     held.fail(FlippedBits(at_s=held.time_s, for_s=3.5 * SPEC.control_dt, rate=3e-3))
-    held.robot.set_torque_gain(0.0)
+    held.robot.set_stiffness(0.0)
     held.tick(6)
     assert held.torque == {False}
 
@@ -153,7 +153,7 @@ def test_noise_while_letting_go_ends_limp(seed: int) -> None:
 def test_a_ramp_ends_at_its_last_gain() -> None:
     held = Held()
     for gain in np.linspace(0.05, 0.6, 12):
-        held.robot.set_torque_gain(float(gain))
+        held.robot.set_stiffness(float(gain))
         held.tick()
     held.tick(5)
     assert held.of_servos(table.POSITION_P_GAIN) == [round(0.6 * full) for full in FULL_GAINS]
@@ -184,7 +184,7 @@ def test_without_a_port_nothing_raises_times_stand_still_and_it_opens_again() ->
     held.tick()
     last = held.frame.copy()
     for gain in (1.0, 0.6, 0.3):
-        held.robot.set_torque_gain(gain)
+        held.robot.set_stiffness(gain)
         frame = held.tick(3)
         assert not frame.joint_valid.any()
         assert not frame.imu_valid[0]
@@ -220,7 +220,7 @@ def test_servos_that_their_watchdogs_stopped_stay_so_until_hold_is_taken_anew() 
     held.target = held.target + 0.2
     held.tick(5)
     assert held.of_servos(table.GOAL_POSITION) == stopped
-    held.robot.set_torque_gain(0.0)
+    held.robot.set_stiffness(0.0)
     held.tick(6)
     assert held.torque == {False}
     held.take_hold()
@@ -234,7 +234,7 @@ def test_letting_go_without_a_port_is_made_up_for_when_it_is_back() -> None:
     held.take_hold()
     held.fail(CableOut(at_s=held.time_s + 0.001, for_s=0.5))
     held.tick(2)
-    held.robot.set_torque_gain(0.0)
+    held.robot.set_stiffness(0.0)
     held.tick(4)
     assert held.torque == {True}, "they hold: nobody could tell them"
     held.tick(40)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from session_helpers import FreeRobot, LoopSession, sim_session
 
-from wildrobot.runtime.control.safety import FALL
+from wildrobot.runtime.control.guards import FALL
 from wildrobot.runtime.control.state_machine import State
 
 

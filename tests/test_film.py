@@ -18,7 +18,8 @@ from wildrobot.reports.run_page import build_page as build_report
 from wildrobot.robot_description.mujoco_model import compile_model
 from wildrobot.runtime.control.skills import load_skill
 from wildrobot.runtime.control.state_machine import State
-from wildrobot.runtime.robots import RobotOptions, open_robot
+from wildrobot.runtime.robots.base import RobotOptions
+from wildrobot.runtime.robots.choice import open_robot
 from wildrobot.simulation import video
 from wildrobot.training.evaluation import film
 from wildrobot.training.evaluation.film import SCENES, Director, FilmConfig, Push, Scene

@@ -27,7 +27,8 @@ from wildrobot.core.rotations import (
 from wildrobot.robot_description import RobotSpec, load_robot
 from wildrobot.robot_description.spec import DEFAULT_ROBOT
 from wildrobot.runtime.logs.eventlog import Event, LogWriter, read_log
-from wildrobot.runtime.robots import RobotOptions, open_robot
+from wildrobot.runtime.robots.base import RobotOptions
+from wildrobot.runtime.robots.choice import open_robot
 from wildrobot.runtime.telemetry.lcm_types import robot_state_t
 from wildrobot.runtime.telemetry.messages import frame_from_message, frame_to_message
 from wildrobot.signal_path.estimator import Estimate, StateEstimator
@@ -58,7 +59,7 @@ def from_batch(spec: RobotSpec, qpos: Any, qvel: Any, targets: Any, folder: Path
 def from_sim_robot(spec: RobotSpec, qpos: Any, qvel: Any, targets: Any, folder: Path) -> Frames:
     """The robot that `wildrobot-run --robot sim` reads and writes: a batch of one."""
     robot: Any = open_robot("sim", spec, RobotOptions())
-    robot.set_torque_gain(1.0)
+    robot.set_stiffness(1.0)
     robot.simulation.reset(None, qpos, qvel)
     frames = [robot.read()]
     for target in targets:

@@ -15,14 +15,7 @@ from test_safety import tilted
 
 from wildrobot.core.errors import UserError
 from wildrobot.robot_description.spec import Guard
-from wildrobot.runtime.control.safety import (
-    DEBOUNCE_TICKS,
-    FALL_AHEAD_S,
-    GUARDS,
-    Level,
-    Reading,
-    SafetySupervisor,
-)
+from wildrobot.runtime.control.guards import DEBOUNCE_TICKS, FALL_AHEAD_S, GUARDS, GuardReading, Guards, Level
 
 HOME = SPEC.default_joint_pos[None]
 N = SPEC.num_joints
@@ -119,19 +112,18 @@ def spec_with(name: str, guard: Guard) -> Any:
     return spec
 
 
-def read(spec: Any, name: str, value: float, count: int) -> list[list[Reading]]:
+def read(spec: Any, name: str, value: float, count: int) -> list[list[GuardReading]]:
     """Readings of `count` ticks on which guard `name` reads `value`, after one at rest."""
-    safety = SafetySupervisor(spec)
-    safety.reset(HOME)
-    safety.check(at_rest(-1), no_health(), 0, driven=True)
+    guards = Guards(spec)
+    guards.check(at_rest(-1), no_health(), 0, True, HOME)
     found = []
     for i in range(count):
         tick = SHOW[name](value, i)
-        found.append(safety.check(tick.frame, tick.health, tick.missed, tick.driven, tick.action)[0])
+        found.append(guards.check(tick.frame, tick.health, tick.missed, tick.driven, HOME, tick.action)[0])
     return found
 
 
-def stopping(readings: list[Reading]) -> set[str]:
+def stopping(readings: list[GuardReading]) -> set[str]:
     return {reading.name for reading in readings if reading.level is Level.STOP}
 
 
@@ -202,7 +194,7 @@ def test_levels_that_make_no_sense_are_refused(name: str, guard: Guard | None, s
     if guard is not None:
         spec.guards[name] = guard
     with pytest.raises(UserError, match=said):
-        SafetySupervisor(spec)
+        Guards(spec)
 
 
 @pytest.mark.parametrize(
@@ -210,36 +202,35 @@ def test_levels_that_make_no_sense_are_refused(name: str, guard: Guard | None, s
 )
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_what_is_no_number_counts_as_the_worst(field: str, value: float) -> None:
-    safety = SafetySupervisor(SPEC)
-    safety.reset(HOME)
+    guards = Guards(SPEC)
     for i in range(DEBOUNCE_TICKS):
         frame = at_rest(i)
         getattr(frame, field).reshape(-1)[0] = value
         with np.errstate(invalid="ignore"):
-            found = safety.check(frame, no_health(), 0, driven=False)[1]
+            found = guards.check(frame, no_health(), 0, False, HOME)[1]
     assert found
 
 
 def test_a_current_without_end_counts_and_one_that_nobody_measures_does_not() -> None:
     show = one_servo("current_a", math.nan)
-    safety = SafetySupervisor(SPEC)
+    guards = Guards(SPEC)
     for i in range(DEBOUNCE_TICKS):
         endless = show(math.inf, i)
-        found = safety.check(endless.frame, endless.health, 0, driven=True)[1]
+        found = guards.check(endless.frame, endless.health, 0, driven=True)[1]
     assert found == ["current_a"]
     unknown = show(math.nan, DEBOUNCE_TICKS)
-    assert safety.check(unknown.frame, unknown.health, 0, driven=True)[1] == []
+    assert guards.check(unknown.frame, unknown.health, 0, driven=True)[1] == []
 
 
 def test_a_frame_that_comes_again_grows_old_although_it_calls_itself_fresh() -> None:
-    safety, frame = SafetySupervisor(SPEC), at_rest(1)
-    found = [safety.check(frame, no_health(), 0, driven=True)[1] for _ in range(8)]
+    guards, frame = Guards(SPEC), at_rest(1)
+    found = [guards.check(frame, no_health(), 0, driven=True)[1] for _ in range(8)]
     assert SPEC.guards["sample_age_s"].stop == pytest.approx(6 * SPEC.control_dt)
     assert not any(found[:6])
     assert found[7] == ["sample_age_s"]
 
 
 def test_a_sample_from_the_future_is_as_wrong_as_an_old_one() -> None:
-    safety, frame = SafetySupervisor(SPEC), at_rest(1)
+    guards, frame = Guards(SPEC), at_rest(1)
     frame.joint_time_s[0, 2] += 10.0
-    assert safety.check(frame, no_health(), 0, driven=True)[1] == ["sample_age_s"]
+    assert guards.check(frame, no_health(), 0, driven=True)[1] == ["sample_age_s"]

@@ -13,7 +13,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 import mutation_check  # noqa: E402
 from mutants import MUTANTS, Mutant  # noqa: E402
 
-from wildrobot.runtime.control.safety import GUARDS  # noqa: E402
+from wildrobot.runtime.control.guards import GUARDS  # noqa: E402
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.what)

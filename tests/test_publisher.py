@@ -12,7 +12,8 @@ import pytest
 from runtime_helpers import SPEC, frame_at, no_health, run_small_policy, small_skill
 
 from wildrobot.runtime.commands.watch import CommandWatch
-from wildrobot.runtime.control.safety import Applied, Level, Reading
+from wildrobot.runtime.control.guards import GuardReading, Level
+from wildrobot.runtime.control.safety import Applied
 from wildrobot.runtime.control.timing import TickTimer
 from wildrobot.runtime.logs.eventlog import Event, read_log
 from wildrobot.runtime.telemetry.lcm_types import CHANNEL_TYPES, robot_event_t, run_configuration_t
@@ -109,7 +110,7 @@ def test_health_is_that_of_its_tick_although_the_loop_goes_on(
     health, watch = no_health(), CommandWatch()
     for second in (1, 2):
         publisher.begin(1000 * MS * second, 50 * second, "walking")
-        publisher.health(timer, health, [Reading("tilt_rad", 0.7, Level.WARN)], watch)
+        publisher.health(timer, health, [GuardReading("tilt_rad", 0.7, Level.WARN)], watch)
         publisher.end()
         health.current_a[:] = 77
         watch.refused["old"] += 1

@@ -23,8 +23,9 @@ from wildrobot.core.rotations import quat_from_rotvec, quat_multiply, quat_to_ma
 from wildrobot.robot_description import RobotSpec, load_robot
 from wildrobot.robot_description.mujoco_model import compile_model
 from wildrobot.robot_description.spec import RobotConfig, ServoModel
-from wildrobot.runtime.control.safety import GUARDS
-from wildrobot.runtime.robots import RobotOptions, open_robot
+from wildrobot.runtime.control.guards import GUARDS
+from wildrobot.runtime.robots.base import RobotOptions
+from wildrobot.runtime.robots.choice import open_robot
 from wildrobot.signal_path.estimator import StateEstimator
 from wildrobot.signal_path.features import compute_features, feature_names, mirror_features
 from wildrobot.signal_path.sensor_frame import SensorFrame

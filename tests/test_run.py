@@ -26,7 +26,8 @@ from wildrobot.runtime.commands.keyboard import KeyboardCommand
 from wildrobot.runtime.commands.source import FixedCommand, StopSignals
 from wildrobot.runtime.control.state_machine import State
 from wildrobot.runtime.logs.eventlog import read_log
-from wildrobot.runtime.robots import RobotOptions, open_robot
+from wildrobot.runtime.robots.base import RobotOptions
+from wildrobot.runtime.robots.choice import open_robot
 from wildrobot.runtime.telemetry.figures import WalkFigures
 from wildrobot.runtime.telemetry.lcm_types import CHANNEL_TYPES
 
@@ -260,7 +261,7 @@ def test_torque_off_lets_the_simulated_robot_sink_and_torque_on_holds_it() -> No
     height = {}
     for gain in (1.0, 0.0):
         robot.simulation.reset()
-        robot.set_torque_gain(gain)
+        robot.set_stiffness(gain)
         for _ in range(25):
             robot.write(SPEC.default_joint_pos[None])
         height[gain] = float(robot.truth().pelvis_position[0, 2])
@@ -271,12 +272,12 @@ def test_torque_off_lets_the_simulated_robot_sink_and_torque_on_holds_it() -> No
 
 def test_a_simulated_robot_waits_on_its_stand_until_the_torque_comes_on() -> None:
     robot: Any = open_robot("sim", SPEC, RobotOptions())
-    robot.set_torque_gain(0.0)
+    robot.set_stiffness(0.0)
     for _ in range(100):
         robot.write(np.zeros((1, SPEC.num_joints)))
     np.testing.assert_allclose(robot.read().joint_position[0], SPEC.default_joint_pos, atol=0.05)
-    robot.set_torque_gain(0.01)
-    robot.set_torque_gain(0.0)
+    robot.set_stiffness(0.01)
+    robot.set_stiffness(0.0)
     for _ in range(100):
         robot.write(SPEC.default_joint_pos[None])
     assert robot.truth().pelvis_position[0, 2] < SPEC.standing_height - 0.02
@@ -329,7 +330,7 @@ def test_the_runtime_imports_without_torch_and_mujoco() -> None:
         "import wildrobot.runtime.control.session, wildrobot.runtime.logs.replay\n"
         "import wildrobot.runtime.control.controller\n"
         "import wildrobot.runtime.telemetry.publisher, wildrobot.runtime.commands.source, wildrobot.cli.run\n"
-        "import wildrobot.signal_path.path, wildrobot.runtime.robots\n"
+        "import wildrobot.signal_path.path, wildrobot.runtime.robots.choice\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr

@@ -12,22 +12,16 @@ import numpy as np
 import pytest
 from heron_helpers import HERON
 from kinematics_helpers import torso_rotation
-from runtime_helpers import SPEC, frame_at, no_health
+from runtime_helpers import SPEC, WrittenRobot, frame_at, no_health
 
 from wildrobot.core.errors import UserError
 from wildrobot.core.rotations import quat_from_rotvec, quat_multiply, quat_to_matrix
 from wildrobot.robot_description import load_robot
 from wildrobot.robot_description.kinematics import Kinematics
 from wildrobot.robot_description.mjcf import read_mjcf
-from wildrobot.runtime.control.pelvis_tilt import PelvisTilt
-from wildrobot.runtime.control.safety import (
-    COAST_TICKS,
-    DEBOUNCE_TICKS,
-    POLICY_UNTRUSTED,
-    Health,
-    Level,
-    SafetySupervisor,
-)
+from wildrobot.runtime.control.guards import DEBOUNCE_TICKS, POLICY_UNTRUSTED, Guards, Level, PelvisTilt
+from wildrobot.runtime.control.safety import COAST_TICKS, SafetySupervisor
+from wildrobot.runtime.robots.base import Health
 
 HOME = SPEC.default_joint_pos[None]
 
@@ -44,9 +38,8 @@ def tilted(angle_rad: float, axis: int, waist: float = 0.0, **kwargs: Any) -> An
 
 def watch(frames: list[Any], health: Health | None = None, missed: int = 0) -> list[list[str]]:
     """Names at their stop level, tick by tick."""
-    safety = SafetySupervisor(SPEC)
-    safety.reset(HOME)
-    return [safety.check(frame, health or no_health(), missed, driven=True)[1] for frame in frames]
+    guards = Guards(SPEC)
+    return [guards.check(frame, health or no_health(), missed, True, HOME)[1] for frame in frames]
 
 
 def still(ticks: int) -> list[Any]:
@@ -131,10 +124,9 @@ def test_a_fall_needs_several_ticks_in_a_row() -> None:
 
 
 def test_a_robot_at_rest_trips_nothing() -> None:
-    safety = SafetySupervisor(SPEC)
-    safety.reset(HOME)
+    guards = Guards(SPEC)
     for frame in still(20):
-        readings, stopping = safety.check(frame, no_health(), 0, driven=True)
+        readings, stopping = guards.check(frame, no_health(), 0, True, HOME)
         assert stopping == []
         assert {reading.level for reading in readings} == {Level.FINE}
 
@@ -189,33 +181,30 @@ def test_missed_ticks_in_a_row_stop_the_robot() -> None:
 
 
 def test_a_tracking_error_counts_only_under_torque() -> None:
-    safety = SafetySupervisor(SPEC)
-    safety.reset(np.zeros_like(HOME))
+    safety = supervisor(np.zeros_like(HOME))
     far = np.clip(SPEC.default_joint_pos + 1.0, SPEC.joint_lower, SPEC.joint_upper)
-    limp = driven = [""]
-    for i in range(DEBOUNCE_TICKS):
-        limp = safety.check(frame_at(0.02 * i, position=far, jitter=i), no_health(), 0, driven=False)[1]
-    for i in range(DEBOUNCE_TICKS):
-        driven = safety.check(frame_at(0.02 * i, position=far, jitter=i), no_health(), 0, driven=True)[1]
-    assert limp == []
-    assert driven == ["tracking_error_rad"]
+    found = []
+    for i in range(3 * DEBOUNCE_TICKS):
+        found.append(safety.check(frame_at(0.02 * i, position=far, jitter=i), no_health(), 0)[1])
+        safety.write(0.0 if i < DEBOUNCE_TICKS else 0.999 if i < 2 * DEBOUNCE_TICKS - 1 else 1.0)
+    assert found == [[]] * (3 * DEBOUNCE_TICKS - 1) + [["tracking_error_rad"]]
 
 
 def test_an_unknown_guard_is_refused() -> None:
     wrong: Any = SimpleNamespace(guards={"tilt_degrees": None}, path="robot.yaml")
     with pytest.raises(UserError, match="tilt_degrees"):
-        SafetySupervisor(wrong)
+        Guards(wrong)
 
 
-def supervisor() -> SafetySupervisor:
-    safety = SafetySupervisor(SPEC)
-    safety.reset(HOME)
+def supervisor(position: Any = HOME) -> SafetySupervisor:
+    safety = SafetySupervisor(SPEC, WrittenRobot())
+    safety.reset(position)
     return safety
 
 
 def test_a_target_within_reach_passes_untouched() -> None:
     wanted = HOME + 0.01
-    applied = supervisor().apply(wanted)
+    applied = supervisor().bound(wanted)
     np.testing.assert_array_equal(applied.target, wanted)
     assert applied.limited_by == ()
 
@@ -230,7 +219,7 @@ def test_the_first_target_is_inside_the_limits_and_where_nothing_is_known_the_la
 
 
 def test_a_jump_is_limited_to_the_servo_s_speed() -> None:
-    applied = supervisor().apply(HOME + 0.5)
+    applied = supervisor().bound(HOME + 0.5)
     np.testing.assert_allclose(applied.target - HOME, [SPEC.target_rate_limit * SPEC.control_dt])
     np.testing.assert_array_equal(applied.requested, HOME + 0.5)
     assert applied.limited_by == ("target_rate",)
@@ -239,7 +228,8 @@ def test_a_jump_is_limited_to_the_servo_s_speed() -> None:
 def test_targets_stay_inside_the_joint_limits() -> None:
     safety = supervisor()
     for _ in range(100):
-        applied = safety.apply(np.full_like(HOME, 5.0))
+        applied = safety.bound(np.full_like(HOME, 5.0))
+        safety.write(1.0)
     np.testing.assert_array_equal(applied.target, [SPEC.joint_upper])
     assert applied.limited_by == ("target_rate", "joint_limits")
 
@@ -247,10 +237,11 @@ def test_targets_stay_inside_the_joint_limits() -> None:
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_a_target_that_is_not_finite_holds_the_last_one(value: float) -> None:
     safety = supervisor()
-    last = safety.apply(HOME + 0.02).target
+    last = safety.bound(HOME + 0.02).target
+    safety.write(1.0)
     wanted = HOME.copy()
     wanted[0, 2] = value
-    applied = safety.apply(wanted)
+    applied = safety.bound(wanted)
     np.testing.assert_array_equal(applied.target, last)
     assert applied.limited_by == ("not_finite",)
 
@@ -261,19 +252,20 @@ def test_dropped_reads_are_bridged_and_then_the_target_is_held() -> None:
     for i in range(COAST_TICKS + 2):
         frame = frame_at(0.02 * i, jitter=i)
         frame.joint_valid[:] = False
-        safety.check(frame, no_health(), 0, driven=True)
-        moved.append(safety.apply(HOME + 0.01 * (i + 1)).limited_by)
+        safety.check(frame, no_health(), 0)
+        moved.append(safety.bound(HOME + 0.01 * (i + 1)).limited_by)
+        safety.write(1.0)
     assert moved == [()] * COAST_TICKS + [("stale_samples",)] * 2
 
 
 @pytest.mark.parametrize("part", ["imu", "foot"])
 def test_a_sensor_that_keeps_silent_is_coasted_over_then_the_target_is_held(part: str) -> None:
-    safety, held = SafetySupervisor(SPEC), []
-    safety.reset(HOME)
+    safety, held = supervisor(), []
     for i, frame in enumerate(still(COAST_TICKS + 2)):
         silent = dataclasses.replace(frame, **{f"{part}_valid": np.zeros(1, dtype=bool)})
-        safety.check(silent, no_health(), 0, driven=True)
-        held.append("stale_samples" in safety.apply(HOME + 0.01 * (i + 1)).limited_by)
+        safety.check(silent, no_health(), 0)
+        held.append("stale_samples" in safety.bound(HOME + 0.01 * (i + 1)).limited_by)
+        safety.write(1.0)
     assert held == [False] * COAST_TICKS + [True] * 2
 
 
@@ -285,3 +277,46 @@ def test_feet_that_have_not_been_heard_of_are_stale() -> None:
 def test_a_servo_that_shut_itself_down_stops_the_robot_at_once() -> None:
     ill = dataclasses.replace(no_health(), hardware_errors=1)
     assert watch(still(1), ill) == [["hardware_errors"]]
+
+
+def test_a_target_goes_to_the_robot_only_as_it_was_bounded() -> None:
+    robot = WrittenRobot()
+    safety = SafetySupervisor(SPEC, robot)
+    safety.reset(HOME)
+    for request in (HOME + 0.5, HOME - 0.5):  # the last word counts, and from the same place
+        applied = safety.bound(request)
+    assert robot.written == []
+    safety.write(7.0)
+    np.testing.assert_array_equal(robot.written[0].target, applied.target)
+    np.testing.assert_array_equal(applied.target, HOME - SPEC.target_rate_limit * SPEC.control_dt)
+    assert robot.written[0].stiffness == safety.stiffness == 1.0
+
+
+def test_joints_that_are_said_to_be_elsewhere_under_torque_are_let_go_first() -> None:
+    robot = WrittenRobot()
+    safety = SafetySupervisor(SPEC, robot)
+    safety.reset(HOME)
+    safety.write(1.0)
+    safety.reset(HOME + 0.3)
+    safety.write(1.0)
+    safety.write(1.0)
+    assert [written.stiffness for written in robot.written] == [1.0, 0.0, 1.0]
+
+
+def test_nothing_is_written_before_there_is_a_target() -> None:
+    with pytest.raises(RuntimeError, match="no target yet"):
+        SafetySupervisor(SPEC, WrittenRobot()).write(1.0)
+
+
+def test_a_robot_whose_guards_are_refused_is_closed() -> None:
+    wrong, robot = copy.copy(SPEC), WrittenRobot()
+    wrong.guards = {}
+    with pytest.raises(UserError, match="no levels for tilt_rad"):
+        SafetySupervisor(wrong, robot)
+    assert robot.closed == 1
+
+
+def test_who_has_the_view_of_a_robot_can_read_it_and_no_more() -> None:
+    view = SafetySupervisor(SPEC, WrittenRobot()).view
+    assert sorted(vars(view)) == ["health", "lockstep", "read", "truth"]
+    assert not [name for name in ("write", "set_stiffness", "close") if hasattr(view, name)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import itertools
 import math
 from typing import Any
 
@@ -11,12 +12,13 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from runtime_helpers import SPEC, frame_at, no_health
+from runtime_helpers import SPEC, WrittenRobot, frame_at, no_health
 from wild_helpers import QUICK, Wild, wild_session, wild_tick
 
 from wildrobot.core.rotations import quat_from_rotvec, quat_multiply
 from wildrobot.runtime.commands.source import Command
-from wildrobot.runtime.control.safety import COAST_TICKS, DEBOUNCE_TICKS, Applied, SafetySupervisor
+from wildrobot.runtime.control.guards import DEBOUNCE_TICKS, Guards
+from wildrobot.runtime.control.safety import COAST_TICKS, Applied, SafetySupervisor
 from wildrobot.runtime.control.state_machine import Demand, Durations, State, StateMachine
 from wildrobot.signal_path.sensor_frame import SensorFrame
 
@@ -24,6 +26,7 @@ thorough = settings(max_examples=60, deadline=None, derandomize=True)
 few = settings(max_examples=20, deadline=None, derandomize=True)
 
 N = SPEC.num_joints
+HOME = SPEC.default_joint_pos[None]
 STEP = SPEC.target_rate_limit * SPEC.control_dt
 FOLLOWS = {
     State.LIMP: {State.STANDING_UP, State.ESTOP},
@@ -74,7 +77,7 @@ class Machine:
     def step(self, demand: Demand, measured: Any) -> None:
         before = self.machine.state
         directive = self.machine.step(demand, measured, self.target)
-        after, gain = directive.state, directive.torque_gain
+        after, gain = directive.state, directive.stiffness
         assert after is before or after in FOLLOWS[before]
         assert after is State.ESTOP or not demand.estop
         if before is State.LIMP and after is State.STANDING_UP:
@@ -130,7 +133,7 @@ def test_a_stop_always_ends_limp_within_its_time(
         directive = machine.step(stops[i % len(stops)], home, home)
     assert directive is not None
     assert directive.state in (State.LIMP, State.ESTOP)
-    assert directive.torque_gain == 0.0
+    assert directive.stiffness == 0.0
     assert directive.state is State.LIMP or any(demand.estop for demand, _ in steps)
 
 
@@ -145,16 +148,19 @@ def test_a_stop_always_ends_limp_within_its_time(
 def test_what_the_servos_get_is_inside_limits_and_rates_and_says_what_limited_it(
     start: Any, requests: list[tuple[Any, bool, bool, float]]
 ) -> None:
-    safety, unheard, time = SafetySupervisor(SPEC), 0, 0.0
+    robot, unheard, time = WrittenRobot(), 0, 0.0
+    safety = SafetySupervisor(SPEC, robot)
     last = safety.reset(start)
     assert_safe(last, None)
     for i, (requested, valid, blind, elapsed) in enumerate(requests):
         time += elapsed
         frame = frame_at(time, jitter=i)
         frame.imu_valid[:] = valid
-        safety.check(frame, no_health(), 0, driven=True)
+        safety.check(frame, no_health(), 0)
         unheard = 0 if valid and (elapsed or i == 0) else unheard + 1
-        applied = safety.apply(requested, blind=blind)
+        applied = safety.bound(requested, blind=blind)
+        safety.write(1.0)
+        np.testing.assert_array_equal(robot.written[-1].target, applied.target)
         assert_safe(applied.target, last)
         assert_consistent(applied)
         if not np.all(np.isfinite(requested)):
@@ -168,6 +174,31 @@ def test_what_the_servos_get_is_inside_limits_and_rates_and_says_what_limited_it
         if {"not_finite", "stale_samples"} & set(applied.limited_by):
             np.testing.assert_array_equal(applied.target, last)
         last = applied.target
+
+
+calls = st.one_of(
+    st.tuples(st.just("reset"), joints),
+    st.tuples(st.just("bound"), joints),
+    st.tuples(st.just("write"), st.one_of(st.sampled_from([0.0, 0.5, 1.0]), anything)),
+)
+
+
+@given(st.lists(calls, max_size=30))
+@thorough
+def test_in_whatever_order_it_is_called_no_servo_under_torque_is_given_a_jump(
+    order: list[tuple[str, Any]],
+) -> None:
+    robot = WrittenRobot()
+    safety = SafetySupervisor(SPEC, robot)
+    safety.reset(HOME)
+    for name, value in order:
+        getattr(safety, name)(value)
+    for written in robot.written:
+        assert 0.0 <= written.stiffness <= 1.0
+        assert_safe(written.target, None)
+    for before, after in itertools.pairwise(robot.written):
+        if before.stiffness > 0.0 and after.stiffness > 0.0:
+            assert_safe(after.target, before.target)
 
 
 angles = st.floats(-math.pi, math.pi)
@@ -199,9 +230,9 @@ def test_a_fall_is_seen_in_every_orientation_and_only_then(
 ) -> None:
     spec = copy.copy(SPEC)
     spec.imu_mount = quat_from_rotvec(np.array(mount))
-    safety = SafetySupervisor(spec)
+    guards = Guards(spec)
     stopping: list[list[str]] = [
-        safety.check(turned(spec, tilt, side, yaw, north, waist, i), no_health(), 0, driven=True)[1]
+        guards.check(turned(spec, tilt, side, yaw, north, waist, i), no_health(), 0, driven=True)[1]
         for i in range(DEBOUNCE_TICKS)
     ]
     level = spec.guards["tilt_rad"].stop
@@ -215,10 +246,10 @@ def test_a_fall_is_seen_in_every_orientation_and_only_then(
 def test_a_robot_that_tilts_fast_is_known_to_fall_before_it_lies(
     tilt: float, rate: float, side: float, north: float, waist: float
 ) -> None:
-    safety, level = SafetySupervisor(SPEC), SPEC.guards["falling_rad"].stop
+    guards, level = Guards(SPEC), SPEC.guards["falling_rad"].stop
     for i in range(DEBOUNCE_TICKS + 1):
         frame = turned(SPEC, tilt + 0.02 * i * rate, side, 0.0, north, waist, i)
-        stopping = safety.check(frame, no_health(), 0, driven=True)[1]
+        stopping = guards.check(frame, no_health(), 0, driven=True)[1]
     first, last = (tilt + 0.25 * rate + 0.02 * i * rate for i in (1, DEBOUNCE_TICKS))
     if first > level + 1e-6:
         assert "falling_rad" in stopping

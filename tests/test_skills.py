@@ -19,6 +19,7 @@ from wildrobot.core.errors import UserError
 from wildrobot.runtime.bench import StillRobot
 from wildrobot.runtime.commands.source import Command, StopSignals
 from wildrobot.runtime.control.controller import STAGES, Controller
+from wildrobot.runtime.control.safety import SafetySupervisor
 from wildrobot.runtime.control.skills import Reloader, Skill, load_skill
 from wildrobot.runtime.control.state_machine import State
 from wildrobot.runtime.control.timing import TickTimer
@@ -84,7 +85,7 @@ class Bench:
         timer = TickTimer(STAGES, window=50)
         self.controller = Controller(
             SPEC,
-            StillRobot(SPEC),
+            SafetySupervisor(SPEC, StillRobot(SPEC)),
             skills,
             self.source,
             StopSignals(),

@@ -34,7 +34,7 @@ def walking_machine() -> StateMachine:
 def test_nothing_moves_because_a_process_started() -> None:
     steps = advance(StateMachine(SPEC), Demand(moving=True), 5.0)
     assert {step.state for step in steps} == {State.LIMP}
-    assert all(step.torque_gain == 0.0 and not step.policy for step in steps)
+    assert all(step.stiffness == 0.0 and not step.policy for step in steps)
 
 
 def test_a_stop_is_stronger_than_the_wish_to_stand() -> None:
@@ -55,7 +55,7 @@ def test_standing_up_ramps_from_the_measured_pose_to_home_under_rising_torque() 
     np.testing.assert_allclose(steps[-1].pose, HOME, atol=1e-3)
     jumps = np.abs(np.diff([s.pose[0] for s in steps], axis=0)) * SPEC.control_hz
     assert np.all(jumps < SPEC.target_rate_limit)
-    gains = [s.torque_gain for s in steps]
+    gains = [s.stiffness for s in steps]
     assert gains[0] == 0.0
     assert gains[-1] == 1.0
     assert np.all(np.diff(gains) >= 0.0)
@@ -78,13 +78,13 @@ def test_standing_and_walking_change_with_the_command() -> None:
 def test_a_soft_stop_halts_crouches_and_then_lets_go() -> None:
     steps = advance(walking_machine(), STOP, 4.0)
     assert steps[-1].state is State.LIMP
-    assert steps[-1].torque_gain == 0.0
+    assert steps[-1].stiffness == 0.0
     halting = [s for s in steps if s.state is State.SOFT_STOP and s.policy]
     assert len(halting) == pytest.approx(SPEC.control_hz, abs=1)
-    letting_go = [s for s in steps if s.state is State.SOFT_STOP and not s.policy and s.torque_gain < 1.0]
+    letting_go = [s for s in steps if s.state is State.SOFT_STOP and not s.policy and s.stiffness < 1.0]
     crouch = np.clip(CROUCH_DEPTH * HOME, SPEC.joint_lower, SPEC.joint_upper)
     np.testing.assert_allclose(letting_go[0].pose, crouch, atol=1e-3)
-    assert np.all(np.diff([s.torque_gain for s in letting_go]) < 0.0)
+    assert np.all(np.diff([s.stiffness for s in letting_go]) < 0.0)
 
 
 def test_a_distrusted_policy_is_not_asked_to_halt_the_robot() -> None:
@@ -106,7 +106,7 @@ def test_estop_takes_the_torque_away_at_once_and_stays(seconds: float) -> None:
     advance(machine, Demand(estop=True), 0.02)
     after = advance(machine, WALK, 5.0)
     assert {step.state for step in after} == {State.ESTOP}
-    assert after[6].torque_gain == 0.0
+    assert after[6].stiffness == 0.0
     assert not any(step.policy for step in after)
 
 

@@ -20,7 +20,7 @@ pytest.importorskip("viser", reason="needs the extra 'view'")
 from wildrobot.core.rotations import quat_to_matrix
 from wildrobot.robot_description.mujoco_model import compile_model
 from wildrobot.runtime.control.skills import load_skill
-from wildrobot.runtime.robots import RobotOptions
+from wildrobot.runtime.robots.base import RobotOptions
 from wildrobot.runtime.robots.sim import SimRobot
 from wildrobot.runtime.telemetry.lcm_types import (
     policy_state_t,
@@ -56,7 +56,7 @@ class Walk:
 def walk() -> Walk:
     """Two seconds straight on at 0.3 m/s, two in a left curve."""
     robot, skill = SimRobot(SPEC, RobotOptions()), load_skill(SPEC, POLICY, None)
-    robot.set_torque_gain(1.0)
+    robot.set_stiffness(1.0)
     frames, positions, quaternions = [], [], []
     skill.path.reset(robot.read())
     for tick in range(TICKS):

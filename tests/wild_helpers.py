@@ -13,9 +13,9 @@ from session_helpers import LoopSession
 
 from wildrobot.runtime.commands.source import Command
 from wildrobot.runtime.control.loop import NS_PER_S, SteppedClock
-from wildrobot.runtime.control.safety import Health
 from wildrobot.runtime.control.skills import Skill
 from wildrobot.runtime.control.state_machine import Durations, State, StateMachine
+from wildrobot.runtime.robots.base import Health
 from wildrobot.signal_path.path import SignalPath
 from wildrobot.signal_path.sensor_frame import SensorFrame
 
@@ -81,8 +81,8 @@ class WildRobot:
         if self.gain > 0.0:
             self.position = np.array(joint_target)
 
-    def set_torque_gain(self, gain: float) -> None:
-        self.gain = gain
+    def set_stiffness(self, stiffness: float) -> None:
+        self.gain = stiffness
 
     def truth(self) -> None: ...
 

@@ -15,6 +15,7 @@ from wildrobot.firmware_bridge.virtual.robot import VirtualRobot
 from wildrobot.firmware_bridge.virtual.transport import VirtualTransport
 from wildrobot.robot_description import RobotSpec, load_robot
 from wildrobot.runtime.control.loop import NS_PER_S, DeadlineClock
+from wildrobot.runtime.control.safety import SafetySupervisor
 from wildrobot.runtime.logs.playback import Player
 from wildrobot.runtime.robots.dynamixel import DynamixelRobot
 
@@ -42,7 +43,7 @@ class Rig:
 
     def player(self) -> Player:
         """Takes hold when entered, lets go when left."""
-        return Player(self.spec, self.robot, self.clock())
+        return Player(self.spec, SafetySupervisor(self.spec, self.robot), self.clock())
 
 
 @pytest.fixture(scope="session")

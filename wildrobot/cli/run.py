@@ -136,7 +136,7 @@ def walk(spec: RobotSpec, skills: Sequence[Skill], config: SessionConfig, option
         if options.video is not None:
             from wildrobot.simulation.reel import Reel
 
-            reel = Reel(session.robot.simulation)  # type: ignore[attr-defined]
+            reel = Reel(session.simulation)
 
         def film(tick: int, controller: Controller) -> None:
             if reel is not None:
@@ -188,7 +188,7 @@ def session_config(options: RunOptions) -> SessionConfig:
     """The options as the runtime has them."""
     from wildrobot.runtime.control.session import CommandConfig, SessionConfig
     from wildrobot.runtime.logs.recorder import Rotation
-    from wildrobot.runtime.robots import RobotOptions
+    from wildrobot.runtime.robots.base import RobotOptions
 
     by: Literal["flags", "keyboard", "gamepad", "lcm"] = "flags"
     if options.keyboard:

@@ -17,10 +17,11 @@ from wildrobot.core.constants import GRAVITY_M_S2
 from wildrobot.core.rotations import quat_to_matrix, rotate_inverse
 from wildrobot.robot_description import RobotSpec
 from wildrobot.runtime.commands.source import FixedCommand, StopSignals
-from wildrobot.runtime.control.safety import Health
+from wildrobot.runtime.control.safety import SafetySupervisor
 from wildrobot.runtime.control.session import SessionConfig, assemble, drive, summary
 from wildrobot.runtime.control.skills import Skill
 from wildrobot.runtime.control.timing import Usage
+from wildrobot.runtime.robots.base import Health
 from wildrobot.runtime.telemetry.telemetry import Telemetry, lcm_url
 from wildrobot.signal_path.sensor_frame import SensorFrame
 
@@ -69,7 +70,7 @@ class StillRobot:
     def write(self, joint_target: Any) -> None:
         self._target = np.array(joint_target[0])
 
-    def set_torque_gain(self, gain: float) -> None:
+    def set_stiffness(self, stiffness: float) -> None:
         """It has no servos."""
 
     def truth(self) -> None:
@@ -131,8 +132,9 @@ def run_ticks(
     command = config.command
     telemetry = Telemetry(log, lcm_url(config.lcm_url) if config.publish else None, quiet=True)
     with StopSignals() as signals:
+        safety = SafetySupervisor(spec, StillRobot(spec))
         source = FixedCommand(spec, command.speed, command.yaw_rate, command.duration_s or DURATION_S)
-        controller, clock = assemble(spec, skills, StillRobot(spec), source, telemetry, signals, config)
+        controller, clock = assemble(spec, skills, safety, source, telemetry, signals, config)
         usage = Usage()
         refused = drive(controller, clock, config, note=note)
         figures = summary(controller, usage, telemetry.dropped, config)

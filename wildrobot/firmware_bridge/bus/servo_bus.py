@@ -143,13 +143,13 @@ class ServoBus:
         counts = self.counts_of(joint_position).tolist()
         self.bus.sync_write(table.GOAL_POSITION, dict(zip(self.ids, counts, strict=True)))
 
-    def write_gain(self, gain: float) -> None:
+    def write_stiffness(self, stiffness: float) -> None:
         """Stiffness of all servos as a share of the P gains of robot.yaml.
 
         Raises:
             PortLost: the port is gone.
         """
-        values = np.rint(np.clip(gain, 0.0, 1.0) * self._p_gain).astype(int).tolist()
+        values = np.rint(np.clip(stiffness, 0.0, 1.0) * self._p_gain).astype(int).tolist()
         self.bus.sync_write(table.POSITION_P_GAIN, dict(zip(self.ids, values, strict=True)))
 
     def enable_torque(self, on: bool) -> None:

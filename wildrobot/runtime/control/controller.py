@@ -11,11 +11,11 @@ import numpy as np
 from wildrobot.robot_description import RobotSpec
 from wildrobot.runtime.commands.source import Command, CommandSource, StopSignals
 from wildrobot.runtime.commands.watch import CommandWatch
-from wildrobot.runtime.control.safety import FALL, POLICY_UNTRUSTED, Level, Reading, SafetySupervisor
+from wildrobot.runtime.control.guards import FALL, POLICY_UNTRUSTED, GuardReading, Level
+from wildrobot.runtime.control.safety import SafetySupervisor
 from wildrobot.runtime.control.skills import Reloader, Skill
 from wildrobot.runtime.control.state_machine import Demand, Directive, State, StateMachine
 from wildrobot.runtime.control.timing import TickTimer
-from wildrobot.runtime.robots import Robot
 from wildrobot.runtime.telemetry.figures import WalkFigures
 from wildrobot.runtime.telemetry.publisher import Publisher
 from wildrobot.signal_path.command import is_moving
@@ -54,7 +54,7 @@ class Controller:
     def __init__(
         self,
         spec: RobotSpec,
-        robot: Robot,
+        safety: SafetySupervisor,
         skills: Sequence[Skill],
         source: CommandSource,
         signals: StopSignals,
@@ -62,10 +62,10 @@ class Controller:
         timer: TickTimer,
         reloader: Reloader | None = None,
     ) -> None:
-        self.spec, self.robot, self.skills, self.active = spec, robot, list(skills), 0
+        self.spec, self.safety, self.skills, self.active = spec, safety, list(skills), 0
         self.source, self.signals, self.publisher, self.timer = source, signals, publisher, timer
         self.machine = StateMachine(spec)
-        self.safety = SafetySupervisor(spec)
+        self.robot = safety.view
         self.figures = WalkFigures(spec)
         self.outcome = Outcome()
         self.watch = CommandWatch()
@@ -73,9 +73,7 @@ class Controller:
         self._reloader = reloader
         self._policy_is_new = False
         self._frame: SensorFrame | None = None
-        self._target: Any = None
         self._action: Any = None
-        self._gain = 0.0
         self._policy_fault: str | None = None
         self._asked_to_stand = False
         self._refused_ticks = 0
@@ -91,34 +89,34 @@ class Controller:
 
     def tick(self, now_ns: int) -> None:
         """One control period, at `now_ns` on the loop's clock."""
-        timer, spec = self.timer, self.spec
+        timer, spec, safety = self.timer, self.spec, self.safety
+        first = self._frame is None
         frame = self._frame = drop_not_finite(self.robot.read(), self._frame)
-        if self._target is None:
-            self._target = self.safety.reset(frame.joint_position)
+        if first:
+            safety.reset(frame.joint_position)
         timer.mark("read")
 
         command = self.signals.applied_to(self.source.poll(now_ns, self.state))
         health = self.robot.health()
         missed = 0 if self.robot.lockstep else timer.missed_in_a_row
-        readings, stopping = self.safety.check(frame, health, missed, self._gain >= 1.0, self._action)
+        readings, stopping = safety.check(frame, health, missed, self._action)
         user = np.array([command.linear_velocity_x, command.yaw_rate])
         before = self.state
         self._problems, last = health.problems, self._problems
         demand = self._demand(command, user, stopping, before)
         self._choose_policy(command.policy)
-        directive = self.machine.step(demand, frame.joint_position, self._target)
+        directive = self.machine.step(demand, frame.joint_position, safety.target)
         given_user = user if directive.state is State.WALKING else np.zeros(2)
         timer.mark("judge")
 
         decision = self._decide(directive, frame, given_user)
         if directive.state is State.LIMP:
-            self.safety.reset(frame.joint_position)
+            safety.reset(frame.joint_position)
         going_down = directive.state is State.SOFT_STOP and not directive.policy
-        applied = self.safety.apply(decision.requested, blind=going_down)
-        self._target, self._gain, self._action = applied.target, directive.torque_gain, decision.action
+        applied = safety.bound(decision.requested, blind=going_down)
+        self._action = decision.action
         timer.mark("bound")
-        self.robot.set_torque_gain(directive.torque_gain)
-        self.robot.write(applied.target)
+        safety.write(directive.stiffness)
         truth = self.robot.truth() if directive.state is State.WALKING else None
         timer.mark("write")
         style = self._style(decision, given_user)
@@ -131,13 +129,13 @@ class Controller:
             publish.event("state", f"{before.value} -> {directive.state.value}")
         # The pose of a limp robot may lie outside the limits; nothing drives it there.
         self._report_problems(last)
-        self._report(readings, applied.limited_by if self._gain > 0.0 else ())
+        self._report(readings, applied.limited_by if safety.stiffness > 0.0 else ())
         publish.state(frame)
         if decision.signal is not None:
             publish.policy(
                 decision.signal, decision.action, decision.requested, decision.reset, self.active, style
             )
-        publish.command(given_user, directive.torque_gain, applied, self.watch)
+        publish.command(given_user, directive.stiffness, applied, self.watch)
         if timer.ticks % round(spec.control_hz) == 0:
             publish.health(timer, health, readings, self.watch)
         if timer.ticks % round(spec.control_hz / STATUS_HZ) == 0:
@@ -210,12 +208,12 @@ class Controller:
         action, self._policy_fault = self._ask(skill, signal.observation)
         self.timer.mark("policy")
         if self._policy_fault is not None:
-            return Decision(np.full_like(self._target, np.nan), signal, action, starts)
+            return Decision(np.full_like(self.safety.target, np.nan), signal, action, starts)
         return Decision(skill.path.act(action), signal, action, starts)
 
     def _ask(self, skill: Skill, observation: Any) -> tuple[Any, str | None]:
         """The policy's action (1, n) and None, or the name of what is wrong with it, or with what it would be asked."""
-        nothing = np.full_like(self._target, np.nan)
+        nothing = np.full_like(self.safety.target, np.nan)
         # Networks answer finite nonsense where a clip or a ReLU swallows what is no number.
         if not np.isfinite(observation).all():
             return nothing, "policy_input_not_finite"
@@ -274,7 +272,7 @@ class Controller:
 
     # ------------------------------------------------------------------ telling
 
-    def _report(self, readings: list[Reading], limits: tuple[str, ...]) -> None:
+    def _report(self, readings: list[GuardReading], limits: tuple[str, ...]) -> None:
         """Events where a guard changes its level or the supervisor begins to limit; not on every tick."""
         for reading in readings:
             last = self._levels.get(reading.name, Level.FINE)

@@ -1,269 +1,125 @@
-"""The safety supervisor: watches what the robot measures and bounds what the servos are given.
-
-It reads the SensorFrame itself and not the estimator, so that one fault cannot hide behind the other.
-"""
+"""The safety supervisor: it alone writes to a robot, and only what it has bounded itself."""
 
 from __future__ import annotations
 
-import enum
-import math
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from wildrobot.core.errors import UserError
 from wildrobot.robot_description import RobotSpec
-from wildrobot.runtime.control.pelvis_tilt import PelvisTilt
+from wildrobot.runtime.control.guards import GuardReading, Guards
+from wildrobot.runtime.robots.base import Health, Robot, RobotView
 from wildrobot.signal_path.sensor_frame import SensorFrame
 
 COAST_TICKS = 3
 """Ticks without a fresh sample of every sensor that the policy may bridge; after that the target is held."""
-DEBOUNCE_TICKS = 5
-"""Ticks in a row above its stop level before a guard stops the robot; ages and counts do not wait."""
-
-
-class Level(enum.IntEnum):
-    """How far a guard has gone."""
-
-    FINE = 0
-    WARN = 1
-    STOP = 2
-
-
-@dataclass(frozen=True)
-class Health:
-    """What servos report beside motion, (n,); NaN where the robot does not measure it."""
-
-    current_a: Any
-    temperature_c: Any
-    voltage_v: Any
-    hardware_errors: int = 0
-    """Servos that have shut themselves down or are about to."""
-    problems: tuple[str, ...] = ()
-    """What is wrong with the bus or a device right now, for people: "servo 4 (left_knee_pitch) does not answer"."""
-
-
-class Reading(NamedTuple):
-    """A guard's value on one tick, in the unit of its name; `level` is debounced."""
-
-    name: str
-    value: float
-    level: Level
 
 
 @dataclass(frozen=True)
 class Applied:
     """A joint target (1, n) as asked and as given to the servos, and what made the difference."""
 
-    requested: Any
-    target: Any
+    requested: NDArray[np.float64]
+    target: NDArray[np.float64]
     limited_by: tuple[str, ...]
 
 
-GUARDS = (
-    "tilt_rad",
-    "falling_rad",
-    "tracking_error_rad",
-    "joint_limit_rad",
-    "joint_velocity_rad_s",
-    "current_a",
-    "temperature_c",
-    "voltage_low_v",
-    "voltage_high_v",
-    "sample_age_s",
-    "quaternion_norm_error",
-    "missed_ticks_in_a_row",
-    "hardware_errors",
-    "policy_output_clips",
-)
-"""Every one needs its levels in robot.yaml; `.inf` switches one off, in the open."""
-_IMMEDIATE = ("sample_age_s", "missed_ticks_in_a_row", "hardware_errors", "policy_output_clips")
-_BELOW = ("voltage_low_v",)
-FALL = ("tilt_rad", "falling_rad")
-"""Guards that mean a fall: the torque goes at once, not after a crouch."""
-FALL_AHEAD_S = 0.25
-"""How far ahead `falling_rad` looks. A robot that is pushed over touches the floor about when its tilt has been above
-1 rad for the debounce, under full torque; looked ahead so far, the torque is gone by then."""
-POLICY_UNTRUSTED = ("sample_age_s", "quaternion_norm_error", "policy_output_clips")
-"""Guards after which the policy must not be asked any more: what it would be shown, or what it says, is wrong."""
-
-
 class SafetySupervisor:
-    """Guards with the levels of robot.yaml, and the last bounds on every joint target."""
+    """Holds the robot: everybody else reads it through `view`, and asks here for a target.
 
-    def __init__(self, spec: RobotSpec) -> None:
-        check_levels(spec)
-        self._spec = spec
-        self._lean = PelvisTilt(spec)
-        self._limits = list(zip(spec.joint_lower.tolist(), spec.joint_upper.tolist(), strict=True))
-        self._above = dict.fromkeys(GUARDS, 0)
+    On every tick: `check` what was read, `bound` what is wanted, `write` what came of it. This is the one place that
+    limits rate and range of what the servos get, and holds their last target. The signal path clips an action to the
+    same limits because its policy was trained so and sees what it was given; nothing relies on that here.
+    """
+
+    def __init__(self, spec: RobotSpec, robot: Robot) -> None:
+        """Take the robot over.
+
+        Raises:
+            UserError: the guards' levels make no sense; the robot is closed then.
+        """
+        try:
+            self._guards = Guards(spec)
+        except UserError:
+            robot.close()
+            raise
+        self._spec, self._robot = spec, robot
+        self.view = RobotView(robot)
         self._step = spec.target_rate_limit * spec.control_dt
-        self._target: Any = None
-        self._tilt = self._tilt_rate = math.nan
-        self._tilt_time_s = -math.inf
-        self._imu_last: Any = None
-        self._imu_changed_s = 0.0
-        self._time_s = -math.inf
-        self._stalled_s = 0.0
-        self.stale_ticks = 0
+        self._target: NDArray[np.float64] | None = None
+        self._next: NDArray[np.float64] | None = None
+        """What `write` gives the servos."""
+        self._let_go_first = False
+        self.stiffness = 0.0
+        """As last written: 0 limp, 1 full."""
 
-    # ------------------------------------------------------------------ guards
+    @property
+    def target(self) -> NDArray[np.float64]:
+        """(1, n) rad, given to the servos last; the home pose before there was one."""
+        return self._spec.default_joint_pos[None] if self._target is None else self._target
 
     def check(
-        self, frame: SensorFrame, health: Health, missed_in_a_row: int, driven: bool, action: Any = None
-    ) -> tuple[list[Reading], list[str]]:
-        """Readings of every guard, and the names of those at their stop level.
+        self, frame: SensorFrame, health: Health, missed_in_a_row: int, action: NDArray[Any] | None = None
+    ) -> tuple[list[GuardReading], list[str]]:
+        """Readings of every guard, and the names of those at their stop level; see `Guards.check`."""
+        return self._guards.check(frame, health, missed_in_a_row, self.stiffness >= 1.0, self._target, action)
 
-        `frame` (1, ...) is raw; `driven` says that the servos have full torque, without which a tracking
-        error means nothing; `action` (1, n) is the policy's last answer, None while it is not asked.
-        """
-        now = float(frame.time_s[0])
-        # A frame of no new time is the last one once more, however valid it says it is.
-        if self._time_s < now < math.inf:
-            self._time_s, self._stalled_s = now, 0.0
-        else:
-            self._stalled_s += self._spec.control_dt
-        valid = frame.joint_valid.all() and frame.imu_valid.all() and frame.foot_valid.all()
-        heard = self._imu_is_new(frame) and valid and not self._stalled_s
-        self.stale_ticks = 0 if heard else self.stale_ticks + 1
-        values = self._values(frame, health, missed_in_a_row, driven, action)
-        readings = [self._judge(name, values[name]) for name in self._spec.guards]
-        return readings, [reading.name for reading in readings if reading.level is Level.STOP]
-
-    def _judge(self, name: str, value: float) -> Reading:
-        guard, sign = self._spec.guards[name], (-1.0 if name in _BELOW else 1.0)
-        # NaN: not measured. It is not above anything, so it neither warns nor stops.
-        beyond = sign * value > sign * guard.stop
-        self._above[name] = self._above[name] + 1 if beyond else 0
-        if beyond and (name in _IMMEDIATE or self._above[name] >= DEBOUNCE_TICKS):
-            return Reading(name, value, Level.STOP)
-        return Reading(name, value, Level.WARN if sign * value > sign * guard.warn else Level.FINE)
-
-    def _values(
-        self, frame: SensorFrame, health: Health, missed: int, driven: bool, action: Any
-    ) -> dict[str, float]:
-        # in plain floats: for this few numbers, arrays would take several times as long
-        position, angle = frame.joint_position[0].tolist(), self._lean(frame)
-        target = None if self._target is None else self._target[0].tolist()
-        error = 0.0 if target is None else _largest(abs(a - b) for a, b in zip(target, position, strict=True))
-        voltage = _known(health.voltage_v)
-        return {
-            "tilt_rad": angle,
-            "falling_rad": angle + FALL_AHEAD_S * max(0.0, self._tilting(angle, float(frame.imu_time_s[0]))),
-            # where a joint is that reads no number, nobody knows, driven or not
-            "tracking_error_rad": error if driven or math.isinf(error) else 0.0,
-            "joint_limit_rad": _largest(
-                max(low - at, at - high) for at, (low, high) in zip(position, self._limits, strict=True)
-            ),
-            "joint_velocity_rad_s": _largest(map(abs, frame.joint_velocity[0].tolist())),
-            "current_a": max(map(abs, _known(health.current_a)), default=math.nan),
-            "temperature_c": max(_known(health.temperature_c), default=math.nan),
-            "voltage_low_v": min(voltage, default=math.nan),
-            "voltage_high_v": max(voltage, default=math.nan),
-            "sample_age_s": self._age(frame),
-            "quaternion_norm_error": _largest([abs(math.hypot(*frame.imu_quaternion[0].tolist()) - 1.0)]),
-            "missed_ticks_in_a_row": float(missed),
-            "hardware_errors": float(health.hardware_errors),
-            "policy_output_clips": math.nan
-            if action is None
-            else _largest(abs(value) / self._spec.action_clip for value in action[0].tolist()),
-        }
-
-    def _tilting(self, angle: float, time_s: float) -> float:
-        """How fast the tilt grows, rad/s, since the IMU's last sample; 0 while nobody knows."""
-        if time_s > self._tilt_time_s:
-            # two samples cannot be much closer than a tick, whatever their times say
-            elapsed = max(time_s - self._tilt_time_s, 0.5 * self._spec.control_dt)
-            self._tilt_rate = (angle - self._tilt) / elapsed
-            self._tilt, self._tilt_time_s = angle, time_s
-        return self._tilt_rate if math.isfinite(self._tilt_rate) else 0.0
-
-    def _age(self, frame: SensorFrame) -> float:
-        """Of the oldest sample, s. One that claims to come from the future is as wrong as one that is old."""
-        now = float(frame.time_s[0])
-        times = (*frame.joint_time_s[0].tolist(), float(frame.foot_time_s[0]), float(frame.imu_time_s[0]))
-        return _largest(abs(now - time) for time in (*times, self._imu_changed_s)) + self._stalled_s
-
-    def _imu_is_new(self, frame: SensorFrame) -> bool:
-        # A frozen chip goes on answering with the same bits under new times: its age is that of its last
-        # change. A sample that is the same to the last bit has not been measured anew, whatever time it
-        # carries.
-        parts = (frame.imu_quaternion, frame.imu_angular_velocity, frame.imu_acceleration)
-        sample = [part[0].tolist() for part in parts]
-        same = sample == self._imu_last
-        if not same:
-            self._imu_last = sample
-            self._imu_changed_s = float(frame.imu_time_s[0])
-        return not same
-
-    # ------------------------------------------------------------------ targets
-
-    def reset(self, joint_position: Any) -> Any:
+    def reset(self, joint_position: ArrayLike) -> NDArray[np.float64]:
         """Take (1, n) as the target that the next one may differ from by one tick's rate; it, inside the limits.
 
-        Where a joint's position is no number, its last target stays (the home pose, before there was one).
+        Where a joint's position is no number, its last target stays (the home pose, before there was one). That is for
+        limp joints, whose target has to follow them: under torque the next `write` lets go.
         """
         position = np.asarray(joint_position, dtype=np.float64)
-        last = self._spec.default_joint_pos[None] if self._target is None else self._target
-        known = np.where(np.isfinite(position), position, last)
-        self._target = np.clip(known, self._spec.joint_lower, self._spec.joint_upper)
+        known = np.where(np.isfinite(position), position, self.target)
+        self._target = self._next = np.clip(known, self._spec.joint_lower, self._spec.joint_upper)
+        self._let_go_first = self.stiffness > 0.0
         return self._target
 
-    def apply(self, requested: Any, blind: bool = False) -> Applied:
-        """What the servos get for a requested target (1, n), rad.
+    def bound(self, requested: ArrayLike, blind: bool = False) -> Applied:
+        """What the next `write` gives the servos for a requested target (1, n), rad.
 
         Holds the last target when the request is not finite, or when a sensor has not been heard of for
         more than `COAST_TICKS` (unless `blind`: the request does not follow from what was measured); bounds
         its rate and its range otherwise. `limited_by` is empty if, and only if, the request passed unchanged.
         """
-        if self._target is None:
-            self.reset(requested)
+        last = self.reset(requested) if self._target is None else self._target
         requested = np.asarray(requested, dtype=np.float64)
+        applied = self._bounded(requested, last, blind)
+        self._next = applied.target
+        return applied
+
+    def _bounded(self, requested: NDArray[np.float64], last: NDArray[np.float64], blind: bool) -> Applied:
         if not np.isfinite(requested).all():
-            return Applied(requested, self._target, ("not_finite",))
-        if self.stale_ticks > COAST_TICKS and not blind:
-            same = np.array_equal(requested, self._target)
-            return Applied(requested, self._target, () if same else ("stale_samples",))
+            return Applied(requested, last, ("not_finite",))
+        if self._guards.stale_ticks > COAST_TICKS and not blind:
+            same = np.array_equal(requested, last)
+            return Applied(requested, last, () if same else ("stale_samples",))
         limited = []
-        target = requested.clip(self._target - self._step, self._target + self._step)
+        target = requested.clip(last - self._step, last + self._step)
         if (target != requested).any():
             limited.append("target_rate")
         inside = target.clip(self._spec.joint_lower, self._spec.joint_upper)
         if (inside != target).any():
             limited.append("joint_limits")
-        self._target = inside
         return Applied(requested, inside, tuple(limited))
 
+    def write(self, stiffness: float) -> None:
+        """Give the servos what was bounded last, with `stiffness` from 0 (limp) to 1 (full).
 
-def check_levels(spec: RobotSpec) -> None:
-    """Every guard has a warning and a stop level that make sense.
+        Raises:
+            RuntimeError: nothing was bounded yet.
+        """
+        if self._next is None:
+            raise RuntimeError("there is no target yet: call `reset` or `bound` first")
+        self.stiffness = 0.0 if self._let_go_first or not stiffness > 0.0 else min(float(stiffness), 1.0)
+        self._target, self._let_go_first = self._next, False
+        self._robot.set_stiffness(self.stiffness)
+        self._robot.write(self._target)
 
-    Raises:
-        UserError: those that do not, all of them.
-    """
-    found = [f"unknown guard {name}" for name in sorted(set(spec.guards) - set(GUARDS))]
-    found += [f"no levels for {name}" for name in GUARDS if name not in spec.guards]
-    for name in GUARDS:
-        if name in spec.guards:
-            guard, sign = spec.guards[name], (-1.0 if name in _BELOW else 1.0)
-            if not sign * guard.warn <= sign * guard.stop:  # also true of NaN
-                found.append(f"{name} warns at {guard.warn:g} and stops at {guard.stop:g}")
-    if found:
-        raise UserError(
-            f"{spec.path}: {'; '.join(found)}. Give each of {', '.join(GUARDS)} a `warn` and, beyond it, a `stop` "
-            "level; .inf switches one off."
-        )
-
-
-def _known(values: Any) -> list[float]:
-    """Those of (n,) that are measured."""
-    return [value for value in np.asarray(values).tolist() if not math.isnan(value)]
-
-
-def _largest(values: Iterable[float]) -> float:
-    """The largest; one that is not a number is as bad as can be, where NaN would pass for "not measured"."""
-    values = list(values)
-    largest = math.nan if any(map(math.isnan, values)) else max(values)
-    return largest if math.isfinite(largest) else math.inf
+    def close(self) -> None:
+        """Torque off, and the robot is released."""
+        self._robot.close()

@@ -16,6 +16,7 @@ from wildrobot.runtime.commands.keyboard import KeyboardCommand
 from wildrobot.runtime.commands.lcm_command import LcmCommand
 from wildrobot.runtime.commands.source import CommandSource, FixedCommand, StopSignals
 from wildrobot.runtime.control.controller import STAGES, Controller
+from wildrobot.runtime.control.guards import Guards
 from wildrobot.runtime.control.loop import (
     NS_PER_S,
     Clock,
@@ -29,7 +30,8 @@ from wildrobot.runtime.control.safety import SafetySupervisor
 from wildrobot.runtime.control.skills import Reloader, Skill, load_skill
 from wildrobot.runtime.control.timing import TickTimer, Usage
 from wildrobot.runtime.logs.recorder import Rotation
-from wildrobot.runtime.robots import Robot, RobotOptions, open_robot
+from wildrobot.runtime.robots.base import RobotOptions, RobotView
+from wildrobot.runtime.robots.choice import open_robot
 from wildrobot.runtime.service import supervised
 from wildrobot.runtime.telemetry.configuration_message import describe
 from wildrobot.runtime.telemetry.publisher import Publisher
@@ -98,7 +100,8 @@ class Session:
     config: SessionConfig
     controller: Controller
     clock: Clock
-    robot: Robot
+    simulation: Any
+    """Of a simulated robot, its `Simulation`; else None."""
     telemetry: Telemetry
     usage: Usage
 
@@ -125,7 +128,8 @@ def open_session(spec: RobotSpec, skills: Sequence[Skill], config: SessionConfig
     """
     with contextlib.ExitStack() as stack:
         robot = open_robot(config.robot, spec, config.robot_options)
-        stack.callback(robot.close)
+        safety = SafetySupervisor(spec, robot)
+        stack.callback(safety.close)
         telemetry = Telemetry(
             config.log,
             lcm_url(config.lcm_url) if config.publish else None,
@@ -138,15 +142,16 @@ def open_session(spec: RobotSpec, skills: Sequence[Skill], config: SessionConfig
         stack.callback(source.close)
         signals = StopSignals()
         reloader = stack.enter_context(Reloader(lambda: load_skills(spec, config)))
-        controller, clock = assemble(spec, skills, robot, source, telemetry, signals, config, reloader)
+        controller, clock = assemble(spec, skills, safety, source, telemetry, signals, config, reloader)
         stack.enter_context(signals)
-        yield Session(config, controller, clock, robot, telemetry, Usage())
+        simulation = robot.simulation if config.robot == "sim" else None  # type: ignore[attr-defined]
+        yield Session(config, controller, clock, simulation, telemetry, Usage())
 
 
 def assemble(
     spec: RobotSpec,
     skills: Sequence[Skill],
-    robot: Robot,
+    safety: SafetySupervisor,
     source: CommandSource,
     telemetry: Telemetry,
     signals: StopSignals,
@@ -155,13 +160,13 @@ def assemble(
 ) -> tuple[Controller, Clock]:
     """The loop's parts put together and warmed up, and the clock that paces them."""
     for skill in skills:
-        warm_up(spec, skill, robot)
+        warm_up(spec, skill, safety.view)
     period_ns = round(spec.control_dt * NS_PER_S)
     clock: Clock = SteppedClock(period_ns) if config.fast else DeadlineClock(period_ns)
     timer = TickTimer(STAGES, window=round(spec.control_hz))
     configuration = describe(spec, skills, config.recorded, config.robot_file, config.calibration)
     publisher = Publisher(telemetry, configuration, clock.now_ns())
-    return Controller(spec, robot, skills, source, signals, publisher, timer, reloader), clock
+    return Controller(spec, safety, skills, source, signals, publisher, timer, reloader), clock
 
 
 def drive(
@@ -216,10 +221,10 @@ def open_source(spec: RobotSpec, config: SessionConfig) -> CommandSource:
     return FixedCommand(spec, command.speed, command.yaw_rate, command.duration_s or DEFAULT_DURATION_S)
 
 
-def warm_up(spec: RobotSpec, skill: Skill, robot: Robot) -> None:
+def warm_up(spec: RobotSpec, skill: Skill, robot: RobotView) -> None:
     """Call everything once on memories that are thrown away: first calls are slow."""
     frame, path = robot.read(), SignalPath(spec, skill.policy.layout)
-    SafetySupervisor(spec).check(frame, robot.health(), 0, driven=False)
+    Guards(spec).check(frame, robot.health(), 0, driven=False)
     path.reset(frame)
     signal = path.observe(frame, [[0.0, 0.0]])
     path.act(skill.policy(signal.observation))

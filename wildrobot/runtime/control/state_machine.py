@@ -68,7 +68,7 @@ class Directive:
     """Run the policy; otherwise drive to `pose` (1, n)."""
     policy_starts: bool
     pose: Any
-    torque_gain: float
+    stiffness: float
 
 
 CROUCH_DEPTH = 1.8
@@ -87,8 +87,8 @@ class StateMachine:
         self._ticks = 0
         self._start: Any = self._home
         self._pose: Any = self._home
-        self._gain = 0.0
-        self._gain_at_entry = 0.0
+        self._stiffness = 0.0
+        self._stiffness_at_entry = 0.0
         self._policy = False
         self._settled = False
         self._halting = False
@@ -100,7 +100,7 @@ class StateMachine:
         self._act(joint_position)
         self._ticks += 1
         return Directive(
-            self.state, self._policy, self._policy and not previous_policy, self._pose, self._gain
+            self.state, self._policy, self._policy and not previous_policy, self._pose, self._stiffness
         )
 
     @property
@@ -120,7 +120,7 @@ class StateMachine:
 
     def _enter(self, state: State, start: Any) -> None:
         self.state, self._ticks = state, 0
-        self._start, self._gain_at_entry = np.array(start, dtype=np.float64), self._gain
+        self._start, self._stiffness_at_entry = np.array(start, dtype=np.float64), self._stiffness
 
     def _transition(self, demand: Demand, measured: Any, last_target: Any) -> None:
         state, time = self.state, self._durations
@@ -157,19 +157,19 @@ class StateMachine:
             state is State.SOFT_STOP and self._halting
         )
         if state is State.LIMP:
-            self._pose, self._gain = np.array(measured), 0.0
+            self._pose, self._stiffness = np.array(measured), 0.0
         elif state is State.STANDING_UP:
             self._pose = _blend(self._start, self._home, seconds / time.stand_up)
-            self._gain = min(1.0, seconds / time.torque_ramp)
+            self._stiffness = min(1.0, seconds / time.torque_ramp)
         elif state is State.ESTOP:
             self._pose = self._start
-            self._gain = self._gain_at_entry * max(0.0, 1.0 - seconds / time.estop_release)
+            self._stiffness = self._stiffness_at_entry * max(0.0, 1.0 - seconds / time.estop_release)
         elif state is State.SOFT_STOP and not self._halting:
             self._pose = _blend(self._start, self._crouch, seconds / time.crouch)
             released = (seconds - time.crouch) / time.release
-            self._gain = self._gain_at_entry * float(np.clip(1.0 - released, 0.0, 1.0))
+            self._stiffness = self._stiffness_at_entry * float(np.clip(1.0 - released, 0.0, 1.0))
         else:
-            self._gain = 1.0
+            self._stiffness = 1.0
 
 
 def _blend(start: Any, end: Any, progress: float) -> Any:

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from wildrobot.core.errors import UserError
 from wildrobot.robot_description import RobotSpec
+from wildrobot.runtime.control.guards import FALL
 from wildrobot.runtime.control.loop import Clock
-from wildrobot.runtime.control.safety import FALL, SafetySupervisor
-from wildrobot.runtime.robots import Robot
+from wildrobot.runtime.control.safety import SafetySupervisor
+from wildrobot.runtime.robots.base import RobotView
 
 Array = NDArray[np.float64]
 HOLD_S = 0.5
@@ -57,25 +58,28 @@ def ease(start: Array, end: Array, ticks: int) -> Iterator[Array]:
 class Player:
     """Drives a hanging robot tick by tick, watched by the guards; lets go whatever happens.
 
-    with Player(spec, robot, clock) as player:
+    with Player(spec, safety, clock) as player:
         player.go_to(pose)
         recording = player.play(targets)
     """
 
-    def __init__(self, spec: RobotSpec, robot: Robot, clock: Clock) -> None:
-        self.spec, self.robot, self.clock = spec, robot, clock
-        self._safety = SafetySupervisor(spec)
-        self._gain = 0.0
-        self.target: Array = np.zeros(spec.num_joints)
+    def __init__(self, spec: RobotSpec, safety: SafetySupervisor, clock: Clock) -> None:
+        self.spec, self.clock = spec, clock
+        self._safety = safety
+        self.robot: RobotView = safety.view
+        self._stiffness = 0.0
+
+    @property
+    def target(self) -> Array:
+        """(n,) rad, given to the servos last."""
+        return self._safety.target[0]
 
     def __enter__(self) -> Player:
         """Take hold of every joint where it is, softly first."""
-        start = np.array(self.robot.read().joint_position[0])
-        self.target = np.clip(start, self.spec.joint_lower, self.spec.joint_upper)
-        self._safety.reset(self.target[None])
+        self._safety.reset(self.robot.read().joint_position)
         ticks = round(HOLD_S * self.spec.control_hz)
         for i in range(1, ticks + 1):
-            self._gain = i / ticks
+            self._stiffness = i / ticks
             self.tick(self.target)
         return self
 
@@ -84,14 +88,12 @@ class Player:
         ticks = round(HOLD_S * self.spec.control_hz)
         if kind is None:
             for i in range(ticks):
-                self._gain = 1.0 - i / ticks
+                self._stiffness = 1.0 - i / ticks
                 self.tick(self.target)
-        self._gain = 0.0
         for _repeat in range(5):  # said more than once, since nobody acknowledges it
             self.clock.wait()
             self.robot.read()
-            self.robot.set_torque_gain(0.0)
-            self.robot.write(self.target[None])
+            self._safety.write(0.0)
 
     def tick(self, target: Array) -> Any:
         """One control period with joint targets (n,); returns the frame it began with.
@@ -101,15 +103,14 @@ class Player:
         """
         self.clock.wait()
         frame, health = self.robot.read(), self.robot.health()
-        _, stopping = self._safety.check(frame, health, 0, driven=self._gain >= 1.0)
+        _, stopping = self._safety.check(frame, health, 0)
         # It hangs, and may be tilted by hand.
         stopping = [name for name in stopping if name not in FALL]
         if stopping:
             cause = f" ({'; '.join(health.problems)})" if health.problems else ""
             raise UserError(f"stopped: {', '.join(stopping)} at the stop level{cause}. The robot was let go.")
-        self.target = self._safety.apply(target[None]).target[0]
-        self.robot.set_torque_gain(self._gain)
-        self.robot.write(self.target[None])
+        self._safety.bound(target[None])
+        self._safety.write(self._stiffness)
         return frame
 
     def go_to(self, pose: Array, seconds: float = 1.5) -> None:
@@ -191,7 +192,8 @@ def play_log(path: Path, spec: RobotSpec, port: str | None, confirmed: bool) -> 
     from wildrobot.firmware_bridge.bus.serial_transport import choose_port
     from wildrobot.firmware_bridge.calibration.hands import PersonHands
     from wildrobot.runtime.control.loop import NS_PER_S, DeadlineClock
-    from wildrobot.runtime.robots import RobotOptions, open_robot
+    from wildrobot.runtime.robots.base import RobotOptions
+    from wildrobot.runtime.robots.choice import open_robot
 
     port = choose_port(port)
     targets = logged_targets(path, spec)
@@ -203,16 +205,16 @@ def play_log(path: Path, spec: RobotSpec, port: str | None, confirmed: bool) -> 
         )
         if not PersonHands().agree("Does it hang?"):
             raise UserError("not confirmed: nothing was moved.")
-    robot = open_robot("dynamixel", spec, RobotOptions(port=port))
+    safety = SafetySupervisor(spec, open_robot("dynamixel", spec, RobotOptions(port=port)))
     try:
         clock = DeadlineClock(round(spec.control_dt * NS_PER_S))
-        with Player(spec, robot, clock) as player:
+        with Player(spec, safety, clock) as player:
             start = player.target
             player.go_to(targets[0])
             recording = player.play(targets)
             player.go_to(start)
     finally:
-        robot.close()
+        safety.close()
     return joint_figures(spec.joint_names, spec.control_dt, recording)
 
 

@@ -17,7 +17,7 @@ from wildrobot.firmware_bridge.bus.servo_bus import TickSamples
 from wildrobot.firmware_bridge.bus.startup import prepare
 from wildrobot.firmware_bridge.bus.transport import PortLost, Transport
 from wildrobot.robot_description import RobotSpec
-from wildrobot.runtime.control.safety import Health
+from wildrobot.runtime.robots.base import Health
 from wildrobot.signal_path.sensor_frame import FootSwitches, SensorFrame
 
 NS = 1e-9
@@ -33,7 +33,7 @@ _IMU_BYTES = board_table.FOOT_FORCE_LEFT_TOE.address - board_table.SAMPLE_ADDRES
 
 
 class DynamixelRobot:
-    """One transaction reads everything, one packet writes the targets. Nothing moves before the torque gain is > 0.
+    """One transaction reads everything, one packet writes the targets. Nothing moves before the stiffness is > 0.
 
     A value that could not be read keeps its old value and its old time and is marked not valid.
     """
@@ -64,8 +64,8 @@ class DynamixelRobot:
         self._broken: deque[bool] = deque(maxlen=10)
         self._last_imu = b""
         self._lost_ticks = 0
-        self._gain = 0.0
-        self._send_gain = self._send_torque = 0
+        self._stiffness = 0.0
+        self._send_stiffness = self._send_torque = 0
         self._current, self._temperature, self._voltage = (np.full(n, np.nan) for _ in range(3))
         self._hardware_error = np.zeros(n, dtype=np.int64)
         self._alert = np.zeros(n, dtype=bool)
@@ -132,7 +132,7 @@ class DynamixelRobot:
                 return None
             self._lost_ticks = 0
             # what was asked meanwhile was lost; a watchdog that has tripped stays so
-            self._send_gain = self._send_torque = 0
+            self._send_stiffness = self._send_torque = 0
         try:
             samples = self.servos.read_tick()
         except PortLost:
@@ -246,14 +246,14 @@ class DynamixelRobot:
 
     # ------------------------------------------------------------------ writing
 
-    def set_torque_gain(self, gain: float) -> None:
-        """0 lets go; the first gain above 0 switches the torque on where the joints are, and arms the bus watchdog."""
+    def set_stiffness(self, stiffness: float) -> None:
+        """0 lets go; the first above 0 switches the torque on where the joints are, and arms the bus watchdog."""
         # Nobody acknowledges these packets, and one that noise has hit is lost for all servos: they are sent again.
-        if gain != self._gain:
-            self._send_gain = RESEND_TICKS
-        if gain > 0.0 and self._gain == 0.0:
+        if stiffness != self._stiffness:
+            self._send_stiffness = RESEND_TICKS
+        if stiffness > 0.0 and self._stiffness == 0.0:
             self._send_torque = RESEND_TICKS
-        self._gain = gain
+        self._stiffness = stiffness
 
     def write(self, joint_target: Any) -> None:
         """Targets (1, n), rad; a limp robot is told to let go instead; nothing, if the port is gone."""
@@ -261,13 +261,13 @@ class DynamixelRobot:
 
     def _write(self, joint_target: Any) -> None:
         servos = self.servos
-        if self._gain == 0.0:
+        if self._stiffness == 0.0:
             # on every tick: however disturbed the line is, one of them arrives
             servos.enable_torque(False)
             return
-        if self._send_gain:
-            servos.write_gain(self._gain)
-            self._send_gain -= 1
+        if self._send_stiffness:
+            servos.write_stiffness(self._stiffness)
+            self._send_stiffness -= 1
         if self._send_torque:
             servos.arm_watchdog(self.spec.config.bus.watchdog_s)
             # The manual does not promise that a servo which is switched on takes its place for its goal; those that

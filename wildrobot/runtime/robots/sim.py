@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from wildrobot.robot_description import RobotSpec
-from wildrobot.runtime.control.safety import Health
-from wildrobot.runtime.robots import RobotOptions
+from wildrobot.runtime.robots.base import Health, RobotOptions
 from wildrobot.signal_path.sensor_frame import SensorFrame
 from wildrobot.simulation.randomization.config import FULL, NOMINAL
 from wildrobot.simulation.simulation import Simulation, Truth
@@ -47,15 +46,15 @@ class SimRobot:
     def write(self, joint_target: Any) -> None:
         self.simulation.step(self._start_pose if self._on_stand else joint_target)
 
-    def set_torque_gain(self, gain: float) -> None:
-        if self._on_stand and gain <= 0.0:
+    def set_stiffness(self, stiffness: float) -> None:
+        if self._on_stand and stiffness <= 0.0:
             return
         self._on_stand = False
-        self._gain[:] = gain * self._full_gain
-        self._bias[:] = gain * self._full_bias
+        self._gain[:] = stiffness * self._full_gain
+        self._bias[:] = stiffness * self._full_bias
 
     def truth(self) -> Truth:
         return self.simulation.truth()
 
     def close(self) -> None:
-        self.set_torque_gain(0.0)
+        self.set_stiffness(0.0)

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from wildrobot.runtime.commands.watch import CommandWatch
-from wildrobot.runtime.control.safety import Applied, Health, Reading
+from wildrobot.runtime.control.guards import GuardReading
+from wildrobot.runtime.control.safety import Applied
 from wildrobot.runtime.control.timing import TickTimer, TimerWindow
+from wildrobot.runtime.robots.base import Health
 from wildrobot.runtime.telemetry.configuration_message import with_policies
 from wildrobot.runtime.telemetry.lcm_types import (
     robot_command_t,
@@ -85,13 +87,13 @@ class Publisher:
         if self._telemetry.has_status:
             self._telemetry.status(line())
 
-    def command(self, user: Any, gain: float, applied: Applied, watch: CommandWatch) -> None:
+    def command(self, user: Any, stiffness: float, applied: Applied, watch: CommandWatch) -> None:
         """What the servos were given, and at whose command."""
         if not self._telemetry.active:
             return
         message = robot_command_t()
         message.timestamp_us, message.tick, message.state = self._timestamp_us, self._tick, self._state
-        message.user_command, message.torque_gain = user.tolist(), gain
+        message.user_command, message.torque_gain = user.tolist(), stiffness
         message.command_source, message.command_age_s = watch.source, watch.age_s
         message.joint_target_requested = applied.requested[0].tolist()
         message.joint_target_applied = applied.target[0].tolist()
@@ -99,7 +101,9 @@ class Publisher:
         message.limited_by = ",".join(applied.limited_by)
         self._telemetry.put("robot_command", message)
 
-    def health(self, timer: TickTimer, health: Health, readings: list[Reading], watch: CommandWatch) -> None:
+    def health(
+        self, timer: TickTimer, health: Health, readings: list[GuardReading], watch: CommandWatch
+    ) -> None:
         """Timing, servo health, guards and who commands; and the configuration again for those who have just joined."""
         telemetry = self._telemetry
         if not telemetry.active:

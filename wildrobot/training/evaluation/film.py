@@ -22,10 +22,12 @@ from wildrobot.reports.film_page import build_page, outcome
 from wildrobot.robot_description import RobotSpec, load_robot
 from wildrobot.runtime.commands.source import Command, StopSignals
 from wildrobot.runtime.control.controller import Controller
+from wildrobot.runtime.control.safety import SafetySupervisor
 from wildrobot.runtime.control.session import SessionConfig, assemble, drive
 from wildrobot.runtime.control.skills import Skill, load_skill
 from wildrobot.runtime.control.state_machine import State
-from wildrobot.runtime.robots import RobotOptions, open_robot
+from wildrobot.runtime.robots.base import RobotOptions
+from wildrobot.runtime.robots.choice import open_robot
 from wildrobot.runtime.telemetry.figures import HeadingDrift, heading_and_speed
 from wildrobot.runtime.telemetry.telemetry import Telemetry
 from wildrobot.signal_path.command import is_moving
@@ -283,17 +285,18 @@ def play(spec: RobotSpec, skill: Skill, scene: Scene, config: FilmConfig) -> tup
     options = RobotOptions(config.seed, randomize=config.randomize)
     session = SessionConfig((skill.file,), robot_options=options, fast=True, publish=False)
     robot = open_robot("sim", spec, options)
+    safety = SafetySupervisor(spec, robot)
     telemetry = Telemetry(None, None, lossless=True, quiet=True)
     try:
         simulation: Simulation = robot.simulation  # type: ignore[attr-defined]
         director = Director(spec, scene, simulation)
         reel = SceneReel(simulation, spec, scene, director)
         # Ctrl-C ends the program here, not the walk.
-        controller, clock = assemble(spec, [skill], robot, director, telemetry, StopSignals(), session)
+        controller, clock = assemble(spec, [skill], safety, director, telemetry, StopSignals(), session)
         drive(controller, clock, session, reel.after_tick)
     finally:
         telemetry.close()
-        robot.close()
+        safety.close()
     if not reel.frames:
         why = controller.outcome.fault or "it fell"
         raise UserError(
