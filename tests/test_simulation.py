@@ -14,7 +14,7 @@ from wildrobot.robot_description import RobotSpec
 from wildrobot.robot_description.mujoco_model import compile_model
 from wildrobot.signal_path.sensor_frame import SensorFrame
 from wildrobot.simulation.randomization.config import BASIC, NOMINAL, Randomization
-from wildrobot.simulation.simulation import Simulation
+from wildrobot.simulation.simulation import Simulation, fallen
 
 LOUD = dataclasses.replace(BASIC, push_speed_m_s=0.3, push_interval_s=(0.05, 0.1))
 
@@ -83,6 +83,16 @@ def test_the_robot_stands_at_home(spec: RobotSpec) -> None:
     assert truth.foot_force.sum() == pytest.approx(9.81 * spec.total_mass, rel=0.02)
     assert sim.frame().foot_contact.tolist() == [[1.0, 1.0, 1.0, 1.0]]
     assert not truth.saturated.any()
+
+
+def test_a_robot_that_lies_or_leans_by_more_than_sixty_degrees_has_fallen(spec: RobotSpec) -> None:
+    sim = Simulation(spec, 4, threads=1)
+    qpos, qvel = sim.home(4)
+    lean = np.deg2rad([0.0, 59.0, 61.0, 0.0])
+    qpos[:, 3], qpos[:, 5] = np.cos(0.5 * lean), np.sin(0.5 * lean)
+    qpos[3, 2] = 0.59 * spec.standing_height
+    sim.reset(None, qpos, qvel)
+    np.testing.assert_array_equal(fallen(spec, sim.truth()), [False, False, True, True])
 
 
 def test_a_tick_is_one_control_period(spec: RobotSpec) -> None:

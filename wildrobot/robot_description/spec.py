@@ -164,7 +164,11 @@ class RobotSpec:
         self.tree: BodyTree = read_mjcf(self.mjcf_path)
         self.name = config.name
         self.joint_names = tuple(joint.name for joint in config.joints)
+        self.num_joints = len(self.joint_names)
+        """Actuated joints, n."""
         self.foot_names = config.feet
+        self.num_feet = len(self.foot_names)
+        """Foot switches."""
         hinges = {body.joint.name: body.joint for body in self.tree.bodies if body.joint is not None}
         if sorted(hinges) != sorted(self.joint_names):
             raise UserError(
@@ -208,27 +212,14 @@ class RobotSpec:
         self.gait = config.gait
         self.command = config.command
         self.control_hz = config.control_hz
+        self.control_dt = 1.0 / self.control_hz
+        """Control period, s."""
         self.guards = {
             key: from_dict(Guard, value, where=f"{path}.guards.{key}") for key, value in config.guards.items()
         }
         self.imu_mount = np.array(config.imu_mount) / np.linalg.norm(config.imu_mount)
         self.imu_position = self.tree.sites[config.imu_site].pos
         self.total_mass = sum(body.mass for body in self.tree.bodies)
-
-    @property
-    def num_joints(self) -> int:
-        """Number of actuated joints, n."""
-        return len(self.joint_names)
-
-    @property
-    def num_feet(self) -> int:
-        """Number of foot switches."""
-        return len(self.foot_names)
-
-    @property
-    def control_dt(self) -> float:
-        """Control period, s."""
-        return 1.0 / self.control_hz
 
     @cached_property
     def robot_hash(self) -> str:

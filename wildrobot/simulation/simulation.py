@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import mujoco
 import numpy as np
@@ -11,6 +11,7 @@ from mujoco.batch import Batch
 from numpy.typing import NDArray
 
 from wildrobot.core.errors import UserError
+from wildrobot.core.rotations import quat_to_matrix
 from wildrobot.core.state import Stateful
 from wildrobot.robot_description import RobotSpec
 from wildrobot.robot_description.mujoco_model import DELAY_SAMPLES, SENSOR_SAMPLES, compile_model
@@ -21,6 +22,10 @@ from wildrobot.simulation.robot_rows import RobotRows
 from wildrobot.simulation.sensors import SimulatedSensors
 
 Array = NDArray[np.float64]
+FALLEN_HEIGHT = 0.6
+"""Share of the standing height below which a robot has fallen."""
+FALLEN_UP = 0.5
+"""Cosine of the pelvis's tilt, likewise."""
 
 
 @dataclass(frozen=True)
@@ -47,19 +52,10 @@ class Truth:
     """(N, n) N m, electromagnetic torque before back-EMF."""
 
 
-class Simulator(Protocol):
-    """What training needs of a simulator; a GPU backend is one more class with these methods."""
-
-    spec: RobotSpec
-    num_envs: int
-
-    def reset(self, ids: Any = None, qpos: Any = None, qvel: Any = None) -> None: ...
-
-    def step(self, joint_target: Any) -> None: ...
-
-    def frame(self) -> SensorFrame: ...
-
-    def truth(self) -> Truth: ...
+def fallen(spec: RobotSpec, truth: Truth) -> NDArray[np.bool_]:
+    """(N,) bool: the pelvis is low, or tilted by more than 60 degrees."""
+    up = quat_to_matrix(truth.pelvis_quaternion)[:, 2, 2]
+    return (truth.pelvis_position[:, 2] < FALLEN_HEIGHT * spec.standing_height) | (up < FALLEN_UP)
 
 
 class Simulation(Stateful):
@@ -149,6 +145,15 @@ class Simulation(Stateful):
         qpos[:, self.joint_qpos] = self.spec.default_joint_pos
         return qpos, np.zeros((count, self.model.nv))
 
+    @property
+    def level(self) -> float:
+        """By how much all ranges are scaled about their nominal values, 0 to 1."""
+        return self._level
+
+    @level.setter
+    def level(self, level: float) -> None:
+        self._level, self._drawn = level, self.randomization.at_level(level)
+
     def set_level(self, level: float) -> None:
         """Scale all ranges about their nominal values by `level`, 0 to 1: each robot's from its next reset on.
 
@@ -185,7 +190,7 @@ class Simulation(Stateful):
 
     def _randomize(self, rows: NDArray[np.int64]) -> None:
         self.robots.restore(rows, self.level)
-        randomize(self.robots, rows, self.randomization.at_level(self.level), self._rng, self._tick_rng)
+        randomize(self.robots, rows, self._drawn, self._rng, self._tick_rng)
         self.batch.set_const(rows)
 
     def _settle(self, rows: NDArray[np.int64]) -> None:

@@ -13,14 +13,6 @@ from wildrobot.signal_path.estimator import Estimate
 
 FOOT_DOWN_N = 1.0
 MIN_SWING_TICKS = 3
-FALLEN_HEIGHT = 0.6
-FALLEN_UP = 0.5
-
-
-def fallen(spec: RobotSpec, truth: Any) -> Any:
-    """(N,) bool: the pelvis below 0.6 of its standing height, or tilted by more than 60 degrees."""
-    up = quat_to_matrix(truth.pelvis_quaternion)[:, 2, 2]
-    return (truth.pelvis_position[:, 2] < FALLEN_HEIGHT * spec.standing_height) | (up < FALLEN_UP)
 
 
 def heading_and_speed(truth: Any) -> tuple[Any, Any]:

@@ -13,10 +13,9 @@ from wildrobot.runtime.telemetry.figures import (
     FOOT_DOWN_N,
     HeadingDrift,
     SwingFigures,
-    fallen,
     heading_and_speed,
 )
-from wildrobot.simulation.simulation import Truth
+from wildrobot.simulation.simulation import Truth, fallen
 
 Array = NDArray[np.float64]
 YAW_WINDOW_S = 10.0

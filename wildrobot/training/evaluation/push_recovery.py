@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from wildrobot.core.rotations import rotate_heading
 from wildrobot.robot_description import RobotSpec
-from wildrobot.runtime.telemetry.figures import fallen, heading_and_speed
+from wildrobot.runtime.telemetry.figures import heading_and_speed
 from wildrobot.signal_path.observation import Layout
 from wildrobot.signal_path.path import SignalPath
 from wildrobot.simulation.randomization.config import Randomization
-from wildrobot.simulation.simulation import Simulation
+from wildrobot.simulation.simulation import Simulation, fallen
 from wildrobot.training.evaluation.directions import DIRECTIONS
 from wildrobot.training.evaluation.episodes import Policy
 

@@ -75,10 +75,6 @@ class ReferenceDataset:
         """Array `name` of one rollout."""
         return self.arrays[name][self.begin[index] : self.begin[index + 1]]
 
-    def random_frames(self, rng: np.random.Generator, count: int) -> NDArray[np.int64]:
-        """Indices of frames at which an episode may start."""
-        return rng.integers(len(self.arrays["qpos"]), size=count)
-
     def windows(self, frames: int, rollouts: Any = None) -> NDArray[Any]:
         """All feature windows (k, frames * F) of these rollouts (None: all undisturbed); none spans two rollouts."""
         chosen = self.undisturbed if rollouts is None else rollouts

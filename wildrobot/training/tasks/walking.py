@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 from wildrobot.core.state import Stateful
 from wildrobot.robot_description import RobotSpec
 from wildrobot.robot_description.mirror import Mirror
-from wildrobot.runtime.telemetry.figures import fallen
 from wildrobot.signal_path.command import is_moving
-from wildrobot.simulation.simulation import Simulation, Truth
+from wildrobot.simulation.simulation import Simulation, Truth, fallen
 from wildrobot.training.reference.dataset import ReferenceDataset
 from wildrobot.training.tasks.environment import AVERAGED_S, Moment, Motion, Start
 
@@ -71,7 +70,8 @@ class WalkingTask(Stateful):
     def __init__(
         self, spec: RobotSpec, sim: Simulation, reference: ReferenceDataset, config: WalkingConfig, seed: int
     ) -> None:
-        self.spec, self.sim, self.reference, self.config = spec, sim, reference, config
+        self.spec, self.sim, self.config = spec, sim, config
+        self._starts = {name: reference.arrays[name] for name in ("qpos", "qvel", "command", "phase")}
         self._rng = np.random.default_rng(seed)
         count = sim.num_envs
         self._command = np.zeros((count, 2))
@@ -90,11 +90,12 @@ class WalkingTask(Stateful):
         phase, error = np.zeros(count), np.zeros(count)
         command = np.zeros((count, 2))
         from_reference = np.flatnonzero(rng.random(count) < config.reference_resets)
-        frames = self.reference.random_frames(rng, len(from_reference))
-        qpos[from_reference] = self.reference.qpos[frames]
-        qvel[from_reference] = self.reference.qvel[frames]
-        command[from_reference] = self.reference.command[frames]
-        phase[from_reference] = self.reference.phase[frames]
+        starts = self._starts
+        frames = rng.integers(len(starts["qpos"]), size=len(from_reference))
+        qpos[from_reference] = starts["qpos"][frames]
+        qvel[from_reference] = starts["qvel"][frames]
+        command[from_reference] = starts["command"][frames]
+        phase[from_reference] = starts["phase"][frames]
         straight = np.abs(command[:, 1]) < 0.05
         command[straight, 1] = 0.0
         moving = is_moving(self.spec, command)
