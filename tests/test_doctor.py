@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from calibration_helpers import ALL_WRONG, SPEC, Bench
 
+from wildrobot.cli import doctor
 from wildrobot.core.errors import UserError
 from wildrobot.firmware_bridge.bus import checks as bus_checks
 from wildrobot.firmware_bridge.bus import control_table as table
@@ -30,7 +31,6 @@ from wildrobot.firmware_bridge.virtual.faults import (
     WrongBaud,
 )
 from wildrobot.firmware_bridge.virtual.robot import Hidden
-from wildrobot.runtime import doctor
 from wildrobot.runtime.telemetry import telemetry
 
 POLICY = Path(__file__).resolve().parents[1] / "wildrobot" / "policies" / "wildrobot_walk.onnx"

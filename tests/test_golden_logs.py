@@ -14,10 +14,10 @@ import pytest
 
 from wildrobot.core.errors import UserError
 from wildrobot.robot_description import load_robot
-from wildrobot.runtime.logs import replay
 from wildrobot.runtime.logs.comparison import Comparison, compare
 from wildrobot.runtime.logs.decoding import read_configuration
 from wildrobot.runtime.logs.eventlog import read_log
+from wildrobot.runtime.logs.replay import RecordedPolicies
 from wildrobot.runtime.telemetry.lcm_types import CHANNEL_TYPES
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -33,7 +33,7 @@ def replayed() -> Comparison:
     spec = load_robot()
     try:
         assert read_configuration(GOLDEN).robot_hash == spec.robot_hash, f"another robot; {RENEW}"
-        return compare(GOLDEN, spec, replay.RecordedPolicies((POLICY,), spec), TOLERANCE)
+        return compare(GOLDEN, spec, RecordedPolicies((POLICY,), spec), TOLERANCE)
     except UserError as error:
         pytest.fail(f"{error}\n{RENEW}")
 

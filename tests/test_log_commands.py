@@ -11,11 +11,10 @@ import numpy as np
 import pytest
 from runtime_helpers import SPEC, SmallPolicy, rewrite, run_small_policy
 
-from wildrobot.cli.log import info, plot
+from wildrobot.cli.log import diff, info, plot
 from wildrobot.core.errors import UserError
 from wildrobot.core.files import file_sha256
 from wildrobot.reports.log_page import detail
-from wildrobot.runtime.logs import diff
 from wildrobot.runtime.logs.eventlog import Event, LogWriter, read_log
 from wildrobot.runtime.logs.summary import Stretch, Summary, Told, summarize
 from wildrobot.runtime.telemetry.lcm_types import CHANNEL_TYPES

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from dynamixel_helpers import POLICY
 
-from wildrobot.runtime.logs import replay
+from wildrobot.cli import replay
 from wildrobot.runtime.logs.decoding import read_messages
 from wildrobot.runtime.logs.eventlog import Damage
 

@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 from runtime_helpers import SPEC, SmallPolicy, rewrite, run_small_policy, write_small_onnx
 
-from wildrobot.cli import run
+from wildrobot.cli import replay, run
 from wildrobot.core.errors import UserError
 from wildrobot.runtime.commands.source import Command
 from wildrobot.runtime.control import session
 from wildrobot.runtime.control.state_machine import State
-from wildrobot.runtime.logs import comparison, replay
+from wildrobot.runtime.logs import comparison
+from wildrobot.runtime.logs import replay as log_replay
 from wildrobot.runtime.logs.comparison import policy_ticks
 from wildrobot.runtime.logs.eventlog import LogWriter, log_parts, read_log
 from wildrobot.runtime.telemetry import publisher
@@ -49,16 +50,7 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def replayed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
     """`wildrobot replay` with the small policy, behind the same check of its SHA-256."""
-    checked = replay.open_policy
-
-    def open_policy(path: Path, sha256: str, spec: Any) -> Any:
-        with pytest.MonkeyPatch.context() as patch:
-            module = type(sys)("wildrobot.signal_path.policy")
-            module.OnnxPolicy = lambda path, spec: SmallPolicy(spec)  # type: ignore[attr-defined]
-            patch.setitem(sys.modules, "wildrobot.signal_path.policy", module)
-            return checked(path, sha256, spec)
-
-    monkeypatch.setattr(replay, "open_policy", open_policy)
+    monkeypatch.setattr(log_replay, "OnnxPolicy", lambda path, spec: SmallPolicy(spec))
     return lambda *argv: replay.main([str(value) for value in argv])
 
 
@@ -316,7 +308,7 @@ def test_a_real_policy_file_runs_and_replays_without_torch_and_mujoco(tmp_path: 
     flags = ("--fast", "--no-lcm", "--speed", "0.2", "--duration", "1", "--log", str(log))
     assert run.main([str(policy), "--robot", "sim", *flags]) == 0
     script = f"""{BASE_INSTALL}
-from wildrobot.runtime.logs.replay import main
+from wildrobot.cli.replay import main
 sys.exit(main([{str(log)!r}]))
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)

@@ -104,7 +104,7 @@ COMMANDS = (
     ),
     Command(
         ("doctor",),
-        "wildrobot.runtime.doctor",
+        "wildrobot.cli.doctor",
         "look at port, servos, sensor board, this computer and a policy; say what to do about each fault",
         "wildrobot doctor --port /dev/serial/by-id/usb-FTDI...",
     ),
@@ -122,7 +122,7 @@ COMMANDS = (
     ),
     Command(
         ("replay",),
-        "wildrobot.runtime.logs.replay",
+        "wildrobot.cli.replay",
         "feed a recorded log through the same code again and demand the same answers",
         "wildrobot replay walk.lcmlog",
     ),
@@ -140,7 +140,7 @@ COMMANDS = (
     ),
     Command(
         ("log", "diff"),
-        "wildrobot.runtime.logs.diff",
+        "wildrobot.cli.log.diff",
         "the first tick and field in which two logs differ, and by how much each field does",
         "wildrobot log diff before.lcmlog after.lcmlog",
     ),

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import tyro
 
 from wildrobot.core.errors import UserError
-from wildrobot.runtime.logs.decoding import decode
-from wildrobot.runtime.logs.eventlog import read_log
+from wildrobot.runtime.logs.decoding import exported_messages
 from wildrobot.runtime.telemetry.lcm_types import CHANNEL_TYPES
 
 DESCRIPTION = """Write a log as MCAP or parquet. Needs: pip install 'wildrobot[log]'
@@ -48,23 +47,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise UserError(f"there is no channel {unknown[0]}. Known: {', '.join(CHANNEL_TYPES)}.")
     module = "mcap_file" if options.out.suffix == ".mcap" else "parquet"
     write = importlib.import_module(f"wildrobot.runtime.logs.{module}").write
-    counts = write(options.out, exported(options.log, options.channels), options.channels)
+    counts = write(options.out, exported_messages(options.log, options.channels, _warn), options.channels)
     print(f"{options.out}: {', '.join(f'{name} {count}' for name, count in counts.items())}")
     return 0
 
 
-def exported(path: Path, channels: Sequence[str]) -> Iterator[tuple[str, int, Any]]:
-    """(channel, time us, message) of the channels asked for and, for the names of values, of run_configuration.
-
-    A message of another layout is left out; the first of each channel is told.
-    """
-    told: set[str] = set()
-    for event in read_log(path):
-        if event.channel not in channels and event.channel != "run_configuration":
-            continue
-        try:
-            yield event.channel, event.timestamp_us, decode(path, event.channel, event.data)
-        except UserError as error:
-            if event.channel not in told:
-                print(f"warning: left out: {error}", file=sys.stderr)
-            told.add(event.channel)
+def _warn(text: str) -> None:
+    print(f"warning: {text}", file=sys.stderr)

@@ -12,6 +12,7 @@ import tyro
 
 from wildrobot.core.errors import UserError
 from wildrobot.core.files import write_text
+from wildrobot.reports.log_page import build_page
 
 DESCRIPTION = """Write one HTML page about a log; it loads nothing from a network.
 
@@ -42,8 +43,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = tyro.cli(PlotOptions, args=None if argv is None else list(argv), description=DESCRIPTION)
     if options.begin is not None and options.end is not None and not options.begin < options.end:
         raise UserError(f"--begin is {options.begin:g} and --end {options.end:g}, expected a later end.")
-    from wildrobot.reports.log_page import build_page
-
     out = options.out or options.log.with_suffix(".html")
     write_text(out, build_page(options.log, options.begin, options.end))
     print(f"page: {out}", file=sys.stderr)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from wildrobot.core.errors import UserError
 from wildrobot.runtime.logs.eventlog import Damage, read_log
 from wildrobot.runtime.telemetry.lcm_types import CHANNEL_TYPES
-
-if TYPE_CHECKING:
-    from wildrobot.signal_path.observation import Layout
+from wildrobot.signal_path.observation import Layout, layout_from_dicts
 
 BY_JOINT = (
     "joint_position", "joint_velocity", "joint_time_s", "joint_valid", "action", "joint_target",
@@ -45,6 +43,25 @@ def read_messages(
     for event in read_log(path, damages):
         if event.channel in channels:
             yield event.channel, decode(path, event.channel, event.data)
+
+
+def exported_messages(
+    path: Path, channels: Sequence[str], warn: Callable[[str], None]
+) -> Iterator[tuple[str, int, Any]]:
+    """(channel, time us, message) of the channels asked for and, for the names of values, of run_configuration.
+
+    A message of another layout is left out; `warn` is told of the first of each channel.
+    """
+    told: set[str] = set()
+    for event in read_log(path):
+        if event.channel not in channels and event.channel != "run_configuration":
+            continue
+        try:
+            yield event.channel, event.timestamp_us, decode(path, event.channel, event.data)
+        except UserError as error:
+            if event.channel not in told:
+                warn(f"left out: {error}")
+            told.add(event.channel)
 
 
 def read_configuration(path: Path) -> Any:
@@ -85,8 +102,6 @@ class ElementNames:
     """Names of the values in a message's lists, as a `run_configuration` gives them."""
 
     def __init__(self, configuration: Any | None) -> None:
-        from wildrobot.signal_path.observation import layout_from_dicts
-
         content = json.loads(configuration.json) if configuration is not None else {}
         joints, axes = content.get("joint_names", ()), ("x", "y", "z")
         self._names: dict[str, Sequence[str]] = {

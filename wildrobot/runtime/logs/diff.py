@@ -1,54 +1,24 @@
-"""`wildrobot log diff`: where two logs part, and by how much each of their fields does."""
+"""Where two logs part, and by how much each of their fields does."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
-import tyro
 
 from wildrobot.core.errors import UserError
-from wildrobot.core.files import is_stdout, write_json
 from wildrobot.runtime.logs.decoding import ElementNames, read_messages
 from wildrobot.runtime.logs.eventlog import Damage
 from wildrobot.runtime.telemetry.lcm_types import CHANNEL_TYPES
 
-DESCRIPTION = """Say in which tick and field two logs differ first, and how far every field differs.
-
-examples:
-  wildrobot log diff before.lcmlog after.lcmlog
-  wildrobot log diff before.lcmlog after.lcmlog --channels policy_state --tolerance 1e-6
-  wildrobot log diff sim.lcmlog robot.lcmlog --channels robot_state --ignore timestamp_us time_s joint_time_s --json -
-
-Messages are compared tick by tick. Two simulated runs with the same policy, flags and seed are the same.
-
-Exit code: 0 the same, 1 they differ, 2 bad input."""
 CHANNELS = ("robot_state", "policy_state", "robot_command", "robot_event")
 """Compared unless told: what a run did, and not how long it took for it."""
 
 Key = tuple[int, int, int]
 """Which of the runs in a log, tick, which message of the tick."""
-
-
-@dataclass
-class DiffOptions:
-    """Which logs, and what of them."""
-
-    first: tyro.conf.Positional[Path]
-    """A log."""
-    second: tyro.conf.Positional[Path]
-    """Another one."""
-    channels: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME [NAME ...]")] = CHANNELS
-    """Channels to compare."""
-    ignore: Annotated[tuple[str, ...], tyro.conf.arg(metavar="FIELD [FIELD ...]")] = ("timestamp_us",)
-    """Fields to leave out, on every channel."""
-    tolerance: float = 0.0
-    """Differences up to this do not count, in the field's unit."""
-    json: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """Write all of it here; - prints it and nothing else."""
 
 
 @dataclass(frozen=True)
@@ -110,30 +80,12 @@ class Differences:
         """Whether there is a difference at all."""
         return self.first is not None or bool(self.only_in)
 
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point; returns the exit code."""
-    options = tyro.cli(DiffOptions, args=None if argv is None else list(argv), description=DESCRIPTION)
-    if not options.tolerance >= 0:
-        raise UserError(f"--tolerance is {options.tolerance}, expected 0 or more.")
-    unknown = [name for name in options.channels if name not in CHANNEL_TYPES]
-    if unknown:
-        raise UserError(f"there is no channel {unknown[0]}. Known: {', '.join(CHANNEL_TYPES)}.")
-    known = {name for channel in options.channels for name in CHANNEL_TYPES[channel].__slots__}
-    unknown = [name for name in options.ignore if name not in known | {"timestamp_us"}]
-    if unknown:
-        raise UserError(
-            f"there is no field {unknown[0]} on these channels. Known: {', '.join(sorted(known))}."
-        )
-    found = compare_logs(options.first, options.second, options.channels, options.ignore, options.tolerance)
-    if options.json is not None:
-        document = asdict(found) | {"differ": found.differ}
-        for name, entry in found.fields.items():
+    def document(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        document = asdict(self) | {"differ": self.differ}
+        for name, entry in self.fields.items():
             document["fields"][name]["rms"] = entry.rms
-        write_json(options.json, document)
-    if not is_stdout(options.json):
-        _print(options, found)
-    return 1 if found.differ else 0
+        return document
 
 
 def compare_logs(
@@ -235,26 +187,3 @@ def _compare_field(
         return None
     entry.differ += 1
     return FirstDifference(tick, channel, name, element, float(a[worst]), float(b[worst]))
-
-
-def _print(options: DiffOptions, found: Differences) -> None:
-    ticks = max((entry.ticks for entry in found.fields.values()), default=0)
-    if not found.differ:
-        within = f" within {options.tolerance:g}" if options.tolerance else ""
-        print(f"the same{within}: {ticks} ticks, {len(found.fields)} fields")
-        return
-    if found.first is not None:
-        print(found.first)
-    for channel, (first, second) in found.only_in.items():
-        print(f"{channel}: {first} messages only in {options.first}, {second} only in {options.second}")
-    last = ""
-    for name, entry in found.fields.items():
-        channel, _, own = name.partition(".")
-        if not entry.differ:
-            continue
-        if channel != last:
-            print(f"{channel:<26}{'differ':>7} of {entry.ticks:<7}{'rms':>9}  {'largest':>9}  at tick, of")
-            last = channel
-        rms, largest = (f"{entry.rms:.3e}", f"{entry.largest:.3e}") if entry.values else ("–", "–")
-        where = f"{entry.largest_tick} {entry.largest_name}" if entry.values else ""
-        print(f"  {own:<24}{entry.differ:>7}{'':<11}{rms:>9}  {largest:>9}  {where}".rstrip())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from wildrobot.core.errors import UserError
 from wildrobot.robot_description import RobotSpec
 from wildrobot.runtime.control.guards import FALL
-from wildrobot.runtime.control.loop import Clock
+from wildrobot.runtime.control.loop import NS_PER_S, Clock, DeadlineClock
 from wildrobot.runtime.control.safety import SafetySupervisor
-from wildrobot.runtime.robots.base import RobotView
+from wildrobot.runtime.logs.decoding import read_messages
+from wildrobot.runtime.robots.base import RobotOptions, RobotView
+from wildrobot.runtime.robots.choice import open_robot
 
 Array = NDArray[np.float64]
 HOLD_S = 0.5
@@ -167,8 +169,6 @@ def logged_targets(path: Path, spec: RobotSpec) -> Array:
     Raises:
         UserError: the log has none, or of another robot.
     """
-    from wildrobot.runtime.logs.decoding import read_messages
-
     rows = [
         message.joint_target_applied
         for _, message in read_messages(path, ("robot_command",))
@@ -183,28 +183,12 @@ def logged_targets(path: Path, spec: RobotSpec) -> Array:
     return np.array(rows)
 
 
-def play_log(path: Path, spec: RobotSpec, port: str | None, confirmed: bool) -> list[JointFigures]:
-    """Play a log's targets on the robot at `port`; asks first unless it is `confirmed` that the robot hangs.
+def play_targets(targets: Array, spec: RobotSpec, port: str) -> list[JointFigures]:
+    """Play targets (T, n), rad, on the hanging robot at `port`: from where it is to the first one, and back at the end.
 
     Raises:
-        UserError: nobody confirmed, no such log or port, or a guard stopped it.
+        UserError: the robot is not ready, or a guard stopped it.
     """
-    from wildrobot.firmware_bridge.bus.serial_transport import choose_port
-    from wildrobot.firmware_bridge.calibration.hands import PersonHands
-    from wildrobot.runtime.control.loop import NS_PER_S, DeadlineClock
-    from wildrobot.runtime.robots.base import RobotOptions
-    from wildrobot.runtime.robots.choice import open_robot
-
-    port = choose_port(port)
-    targets = logged_targets(path, spec)
-    seconds, reach = len(targets) * spec.control_dt, float(np.max(np.ptp(targets, axis=0)))
-    if not confirmed:
-        print(
-            f"The robot at {port} will move all joints for {seconds:.0f} s, by up to {np.degrees(reach):.0f} degrees.\n"
-            "It must hang from its stand, feet off the floor, hands off. Ctrl-C lets go."
-        )
-        if not PersonHands().agree("Does it hang?"):
-            raise UserError("not confirmed: nothing was moved.")
     safety = SafetySupervisor(spec, open_robot("dynamixel", spec, RobotOptions(port=port)))
     try:
         clock = DeadlineClock(round(spec.control_dt * NS_PER_S))
@@ -216,16 +200,3 @@ def play_log(path: Path, spec: RobotSpec, port: str | None, confirmed: bool) -> 
     finally:
         safety.close()
     return joint_figures(spec.joint_names, spec.control_dt, recording)
-
-
-def print_figures(figures: list[JointFigures]) -> None:
-    """The table."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("joint", "error rms (rad)", "delay (ms)", "velocity noise (rad/s)", box=None)
-    for entry in figures:
-        values = list(asdict(entry).values())
-        digits = zip(values[1:], (3, 0, 2), strict=True)
-        table.add_row(values[0], *("–" if np.isnan(v) else f"{v:.{places}f}" for v, places in digits))
-    Console().print(table)
