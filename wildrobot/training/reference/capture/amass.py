@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from wildrobot.core.errors import UserError
 from wildrobot.core.rotations import quat_from_rotvec, quat_to_matrix
-from wildrobot.training.reference.capture.human_motion import HumanMotion, forward_kinematics
+from wildrobot.training.reference.capture.human_motion import HumanMotion, forward_kinematics, unreadable
 
 Array = NDArray[np.float64]
 _FRAME_RATE_KEYS = ("mocap_framerate", "mocap_frame_rate")
@@ -62,9 +62,7 @@ def load_amass(path: str | Path) -> HumanMotion:
     try:
         archive = np.load(path, allow_pickle=False)
     except OSError as error:
-        raise UserError(
-            f"cannot read {path}: {error.strerror or error}. Give an AMASS .npz file that exists."
-        ) from error
+        raise unreadable(path, error, "an AMASS .npz file") from error
     except (ValueError, EOFError, zipfile.BadZipFile) as error:
         raise UserError(f"{path} is not a whole .npz file ({error}); download it again.") from error
     if not isinstance(archive, np.lib.npyio.NpzFile):

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wildrobot.core.errors import UserError
-from wildrobot.training.reference.capture.human_motion import HumanMotion, forward_kinematics
+from wildrobot.training.reference.capture.human_motion import HumanMotion, forward_kinematics, unreadable
 
 Array = NDArray[np.float64]
 _AXES = {"x": 0, "y": 1, "z": 2}
@@ -79,9 +79,7 @@ def load_bvh(path: str | Path) -> HumanMotion:
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
-        raise UserError(
-            f"cannot read {path}: {error.strerror or error}. Give a BVH file that exists."
-        ) from error
+        raise unreadable(path, error, "a BVH file") from error
     lines = _Lines(path, text)
     words = lines.take("the word HIERARCHY")
     if words[0].upper() != "HIERARCHY":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,6 +79,11 @@ class HumanMotion:
         # A cyclic change of names keeps the frame right-handed: y up -> (z, x, y), x up -> (y, z, x).
         order = [2, 0, 1] if axis == 1 else [1, 2, 0]
         return replace(self.turned(np.eye(3)[order]), up=2)
+
+
+def unreadable(path: Path, error: OSError, kind: str) -> UserError:
+    """What to say of a file that cannot be opened; `kind` is what it should be."""
+    return UserError(f"cannot read {path}: {error.strerror or error}. Give {kind} that exists.")
 
 
 def forward_kinematics(

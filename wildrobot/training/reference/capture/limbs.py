@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wildrobot.robot_description import RobotSpec
-from wildrobot.training.reference.capture.segment import Bout, Swing, find_swings, heading, smooth
+from wildrobot.training.reference.capture.segment import Bout, Swing, facing, find_swings, heading, smooth
 from wildrobot.training.reference.capture.skeleton import HumanBody
 
 Array = NDArray[np.float64]
@@ -53,14 +53,14 @@ class LimbFigure:
         middle = np.mean(hip, axis=1, keepdims=True)
         self.ball = (
             self.scale * self._local(hip - middle)
-            + spec.leg.thigh * _unit(self._local(knee - hip))
-            + spec.leg.shank * _unit(self._local(ankle - knee))
+            + spec.leg.thigh * _direction(self._local(knee - hip))
+            + spec.leg.shank * _direction(self._local(ankle - knee))
             + self.scale * self._local(foot)
         )
         """(T, 2, 3) m, ball of the left and right foot from the middle of the hips: x ahead, y left, z up."""
         self._world_ball = ball
         if body.has_feet:
-            elevation = np.arcsin(np.clip(_unit(foot)[..., 2], -1.0, 1.0))
+            elevation = np.arcsin(np.clip(_direction(foot)[..., 2], -1.0, 1.0))
             low = ankle[..., 2] <= np.percentile(ankle[..., 2], 25, axis=0)
             flat = np.array([np.median(elevation[low[:, i], i]) for i in range(2)])
             self.foot_pitch = flat - elevation
@@ -79,11 +79,9 @@ class LimbFigure:
             return np.zeros(len(self.yaw))
         left, right = (self.body.motion.positions[:, joint] for joint in self.body.shoulders)
         hips = self.body.path("hip")
-        angles = []
-        for line in (left - right, hips[:, 0] - hips[:, 1]):
-            flat = smooth(line[:, :2], self.fps, 2.0 * _SMOOTHING_S)
-            angles.append(np.unwrap(np.arctan2(-flat[:, 0], flat[:, 1])))
-        twist = angles[0] - angles[1]
+        lines = (left - right, hips[:, 0] - hips[:, 1])
+        shoulders_yaw, hips_yaw = (facing(line, self.fps, 2.0 * _SMOOTHING_S) for line in lines)
+        twist = shoulders_yaw - hips_yaw
         return twist - 2.0 * np.pi * np.round(np.mean(twist) / (2.0 * np.pi))
 
     def foot_lead(self, foot: int, begin: int, end: int) -> tuple[float, float]:
@@ -135,5 +133,5 @@ def mean_shape(shapes: list[SwingShape]) -> SwingShape:
     )
 
 
-def _unit(vectors: Array) -> Array:
+def _direction(vectors: Array) -> Array:
     return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-9)

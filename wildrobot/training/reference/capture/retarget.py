@@ -3,9 +3,8 @@
 Steps are as long as the person's limb directions make them with the robot's legs, and follow each other in
 the person's time times sqrt(leg ratio): walks of equal Froude number are dynamically similar (R. M.
 Alexander, IJRR 1984). Where that asks more than the servos have, steps are shortened, slowed down and
-lowered; the clip's `source` says by how much. The robot has no hip yaw, no ankle roll and no separate toes:
-soles are level while they carry, pelvis and feet share one heading, and the sway comes from the robot's own
-balance.
+lowered; the clip's `source` says by how much. Soles are level while they carry, feet without a hip yaw share
+the pelvis's heading, there are no toes to bend, and the sway comes from the robot's own balance.
 """
 
 from __future__ import annotations

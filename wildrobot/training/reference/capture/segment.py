@@ -103,8 +103,13 @@ def smooth(values: Array, fps: float, sigma_s: float) -> Array:
 def heading(body: HumanBody, sigma_s: float = 0.5) -> Array:
     """Heading (T,) rad about up, unwrapped: across the hip line, smoothed over about a stride."""
     hips = body.path("hip")
-    across = smooth(hips[:, 0, :2] - hips[:, 1, :2], body.motion.fps, sigma_s)
-    return np.unwrap(np.arctan2(-across[:, 0], across[:, 1]))
+    return facing(hips[:, 0] - hips[:, 1], body.motion.fps, sigma_s)
+
+
+def facing(leftward: Array, fps: float, sigma_s: float) -> Array:
+    """Heading (T,) rad about up, unwrapped, of what has `leftward` (T, 3) on its left, smoothed."""
+    flat = smooth(leftward[:, :2], fps, sigma_s)
+    return np.unwrap(np.arctan2(-flat[:, 0], flat[:, 1]))
 
 
 def foot_contacts(body: HumanBody) -> NDArray[np.bool_]:

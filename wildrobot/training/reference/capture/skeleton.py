@@ -79,7 +79,7 @@ def find_body(motion: HumanMotion) -> HumanBody:
     pair = tree.leg_pair()
     legs = [tree.leg(chain) for chain in pair]
     length = float(np.mean([_length(motion, leg) for leg in legs]))
-    factor, notes = _unit(length, motion.source)
+    factor, notes = _unit_of_length(length, motion.source)
     motion = motion.scaled(factor)
     lowest = motion.positions[..., 2].min(axis=1)
     motion = replace(motion, positions=motion.positions - [0.0, 0.0, float(np.median(lowest))])
@@ -219,7 +219,7 @@ def _length(motion: HumanMotion, leg: Leg) -> float:
     )
 
 
-def _unit(length: float, source: str) -> tuple[float, list[str]]:
+def _unit_of_length(length: float, source: str) -> tuple[float, list[str]]:
     """Factor to metres from the leg's length in the file's unit, and what to tell the user."""
     low, high = _PLAUSIBLE_LEG_M
     if low <= length <= high:

@@ -80,7 +80,7 @@ class WalkPlanner:
         land = lift + np.maximum(np.round(stretch * walk.swing_s / self.dt).astype(int), _SHORTEST_SWING)
         ticks = np.arange(int(land[-1]) + rest)
         yaw = hann_smooth(np.interp(ticks, lift, walk.turn_rad), 2 * rest // 3)
-        soles = np.array([[0.0, side * self.config.half_width_m] for side in SIDE])
+        soles = self._side_by_side()
         soles[walk.feet[0], 0] = factor * walk.first_lead_m
         steps, middle = [], np.zeros(2)
         for i, foot in enumerate(walk.feet):
@@ -124,7 +124,7 @@ class WalkPlanner:
             speed = min(native, self.config.max_speed_m_s / stretch) * ease.steps
         factor = speed / native
         air = max(round(stride.swing_share * step), _SHORTEST_SWING)
-        soles = np.array([[0.0, side * self.config.half_width_m] for side in SIDE])
+        soles = self._side_by_side()
         steps, middle = [], 0.0
         for k in range(2 * _PERIODS):
             foot = k % 2
@@ -150,6 +150,10 @@ class WalkPlanner:
         posture = Posture(level, np.full(count, self.spec.standing_height), level, twist)
         plan = self._gait_plan(name, [], self.gait.home_soles, posture, level, still)
         return PlannedWalk(self.gait.plan(plan), (), 1.0, 1.0)
+
+    def _side_by_side(self) -> Array:
+        """Sole points (2, 2) m of walking width."""
+        return np.array([[0.0, side * self.config.half_width_m] for side in SIDE])
 
     def _gait_plan(
         self,

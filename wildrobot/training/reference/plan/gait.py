@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -191,10 +192,7 @@ def build_gait_library(spec: RobotSpec, config: GaitLibraryConfig | None = None)
             steady_gait(planner, v, ticks, clearance) for clearance in config.clearances_m for v in speeds
         ]
     ticks, clearance = config.step_ticks[0], config.clearances_m[0]
-    for rate in config.turn_rates_rad_s:
-        for speed in config.turn_speeds_m_s:
-            left = steady_gait(planner, speed, ticks, clearance, rate)
-            clips += [left, mirror_clip(spec, left, left.name.replace("_w+", "_w-"))]
+    clips += _turns(planner, config.turn_rates_rad_s, config.turn_speeds_m_s, ticks, clearance)
     for speed in config.start_speeds_m_s:
         for clip in start_and_stop(planner, speed, ticks, clearance):
             clips += [clip, mirror_clip(spec, clip, clip.name.replace("_left", "_right"))]
@@ -216,11 +214,16 @@ def _fast_gaits(spec: RobotSpec, config: GaitLibraryConfig) -> list[PlannedClip]
         for clearance in config.fast_clearances_m:
             clips += [steady_gait(planner, speed, ticks, clearance) for speed in config.fast_speeds_m_s]
     ticks, clearance = config.fast_step_ticks[0], config.fast_clearances_m[0]
-    for rate in config.turn_rates_rad_s:
-        for speed in config.fast_turn_speeds_m_s:
-            left = steady_gait(planner, speed, ticks, clearance, rate)
-            clips += [left, mirror_clip(spec, left, left.name.replace("_w+", "_w-"))]
-    return clips
+    return clips + _turns(planner, config.turn_rates_rad_s, config.fast_turn_speeds_m_s, ticks, clearance)
+
+
+def _turns(
+    planner: RoutePlanner, rates: Sequence[float], speeds: Sequence[float], ticks: int, clearance: float
+) -> list[PlannedClip]:
+    """Steady turns to the left, each followed by its mirror image."""
+    lefts = [steady_gait(planner, speed, ticks, clearance, rate) for rate in rates for speed in speeds]
+    pairs = [(left, mirror_clip(planner.spec, left, left.name.replace("_w+", "_w-"))) for left in lefts]
+    return [clip for pair in pairs for clip in pair]
 
 
 def _cut(clip: PlannedClip, name: str, ticks: slice) -> PlannedClip:

@@ -177,10 +177,10 @@ class GaitPlanner:
         still = None if carry is None else Carry(carry.rotation, np.zeros(2))
         load, bearing = feet.load, np.full_like(feet.load, plan.inset_m)
         zmp = self._zmp(plan, bearing, load)[inside]
-        centre, _ = pendulum_motion(zmp, self._omega, self.dt, carry)
+        pelvis, _ = pendulum_motion(zmp, self._omega, self.dt, carry)
         q, pitch = None, feet.pitch
         for _ in range(_ITERATIONS):
-            plane = centre if carry is None else carry.pad(centre, _PAD)
+            plane = pelvis if carry is None else carry.pad(pelvis, _PAD)
             position = np.concatenate([plane, plan.posture.height[:, None]], axis=-1)
             q, pitch = self._joints(plan, position, rotation, q, pitch)
             if draft:
@@ -193,7 +193,7 @@ class GaitPlanner:
             error = (self._zmp(plan, bearing, load) - self.body.zmp(position, quat, q))[inside]
             if np.max(np.abs(error)) < _CONVERGED_M:
                 break
-            centre = centre + _PELVIS_GAIN * pendulum_motion(error, self._omega, self.dt, still)[0]
+            pelvis = pelvis + _PELVIS_GAIN * pendulum_motion(error, self._omega, self.dt, still)[0]
         assert q is not None
         return position, q
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -96,14 +94,15 @@ class LegIK:
         self._side_offset = points[:, 0, 1] - self._hip[:, 1]
         self._toe_share = (self.heel_length / (self.toe_length + self.heel_length))[:, None]
 
-    def _pairs(self, marks: Any) -> Any:
+    def _pairs(self, marks: Array) -> Array:
         """Marks (..., k, 3) by foot: (..., 2, k / 2, 3)."""
         return marks.reshape(*marks.shape[:-2], 2, -1, 3)
 
-    def _between(self, pairs: Any) -> Any:
-        return pairs[..., 1, :] + self._toe_share * (pairs[..., 0, :] - pairs[..., 1, :])
+    def _between(self, pairs: Array) -> Array:
+        points: Array = pairs[..., 1, :] + self._toe_share * (pairs[..., 0, :] - pairs[..., 1, :])
+        return points
 
-    def soles(self, q: Any, position: Array | None = None, rotation: Array | None = None) -> Any:
+    def soles(self, q: Array, position: Array | None = None, rotation: Array | None = None) -> Array:
         """Sole points (..., 2, 3) left and right, m, of joint positions q (..., n).
 
         In the world of a pelvis at `position` (..., 3) with `rotation` (..., 3, 3), or in the pelvis frame.
@@ -190,7 +189,10 @@ class LegIK:
         return q.reshape(*shape, n)
 
     def _planar(self, target: Array, pitch: Array) -> Array:
-        """Joint positions of an ideal leg whose hip axes meet in one point; hip yaw stays zero."""
+        """Joint positions (N, n) of an ideal leg whose hip axes meet in one point; hip yaw stays zero.
+
+        Law of cosines in the plane of the leg (S. Kajita et al., Introduction to Humanoid Robotics, 2014, ch. 2).
+        """
         q = np.zeros((len(target), self._spec.num_joints))
         for leg in range(2):
             hip_to_sole = target[:, leg] - self._hip[leg]

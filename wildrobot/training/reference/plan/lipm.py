@@ -1,10 +1,10 @@
 """Linear inverted pendulum: the motion of the centre of mass that a zero-moment-point (ZMP) plan asks for.
 
-The pendulum x'' = omega^2 (x - p) splits into the divergent component xi = x + x'/omega, which must be solved
-backward in time from where it has to end, and x itself, which follows xi and is solved forward (Takenaka et
-al., IROS 2009; Englsberger et al., T-RO 2015). Preview control (Kajita et al., ICRA 2003) approximates that
-with a finite horizon; a plan made in advance knows its whole future, so the answer here is exact for a
-piecewise linear ZMP.
+The pendulum x'' = omega^2 (x - p) (S. Kajita et al., "The 3D linear inverted pendulum mode", IROS 2001) splits into the
+divergent component of motion (DCM) xi = x + x'/omega, which must be solved backward in time from where it has to end,
+and x itself, which follows xi and is solved forward (T. Takenaka et al., IROS 2009; J. Englsberger et al., T-RO 2015).
+Preview control (S. Kajita et al., ICRA 2003) approximates that with a finite horizon; a plan made in advance knows its
+whole future, so the answer here is exact for a piecewise linear ZMP.
 """
 
 from __future__ import annotations

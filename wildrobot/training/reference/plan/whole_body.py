@@ -33,7 +33,6 @@ class WholeBody:
         )
         self.data = mujoco.MjData(self.model)
         self.joint_qpos = np.array([self.model.joint(name).qposadr[0] for name in spec.joint_names])
-        self.joint_qvel = np.array([self.model.joint(name).dofadr[0] for name in spec.joint_names])
         self._corners = self._contact_points()
         self.data.qpos[:] = self.model.qpos0
         self.data.qpos[2] = spec.standing_height
@@ -86,7 +85,6 @@ class WholeBody:
         for k in range(len(q) - 1):
             mujoco.mj_differentiatePos(model, velocity[k], dt, qpos[k], qpos[k + 1])
         force, moment = np.zeros((len(q), 3)), np.zeros((len(q), 3))
-        self.torque = np.zeros_like(q)
         for k in range(len(q)):
             before, after = velocity[max(k - 1, 0)], velocity[min(k, len(q) - 2)]
             data.qpos[:] = qpos[k]
@@ -96,10 +94,12 @@ class WholeBody:
             force[k] = data.qfrc_inverse[:3]
             pelvis = data.xmat[self._pelvis].reshape(3, 3)
             moment[k] = pelvis @ data.qfrc_inverse[3:6] + np.cross(position[k], force[k])
-            self.torque[k] = data.qfrc_inverse[self.joint_qvel]
         return force, moment
 
     def zmp(self, position: Array, quat: Array, q: Array) -> Array:
-        """Zero-moment point (N, 2) on the floor."""
+        """Zero-moment point (N, 2) on the floor, m: (-moment_y, moment_x) / force_z of the root wrench.
+
+        M. Vukobratovic and B. Borovac, "Zero-moment point: thirty five years of its life", IJHR 2004.
+        """
         force, moment = self.root_wrench(position, quat, q)
         return np.stack([-moment[:, 1], moment[:, 0]], axis=-1) / force[:, 2:3]
