@@ -155,7 +155,12 @@ def judge(name: str, how: Try, installed: str, extra: str, result: tuple[int, st
         excused = name == "run"  # the base install drives a robot; its default, the simulated one, needs more
         kept = code == 2 and lines == 1 and (excused or not has_it)
         return kept, f"2, {lack[2]} ({lack[1]})" + ("" if kept else f"; {lines} lines, exit code {code}")
-    if how.without_input and code == 2 and installed != "train" and err.startswith(f"error: {how.without_input}"):
+    if (
+        how.without_input
+        and code == 2
+        and installed != "train"
+        and err.startswith(f"error: {how.without_input}")
+    ):
         return len(err.splitlines()) == 1, "runs (2: nothing to show yet)"
     if code not in how.codes or how.says not in out + err:
         return False, f"{code}: {(err or out).strip().splitlines()[-1:]}"

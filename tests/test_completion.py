@@ -47,16 +47,21 @@ def test_the_shell_takes_the_script(script: tuple[str, Path]) -> None:
     subprocess.run([shell, "-n", str(path)], check=True, timeout=30)
 
 
-@pytest.mark.parametrize(("line", "expected"), CASES)
-def test_bash_completes_commands_and_flags(line: str, expected: list[str], tmp_path: Path) -> None:
-    path = tmp_path / "completion"
-    path.write_text(completion.script("bash", WORDS))
+def completed_by_bash(line: str, folder: Path, choices: completion.Words | None = None) -> list[str]:
+    """What bash offers at the end of the line."""
+    path = folder / "completion"
+    path.write_text(completion.script("bash", WORDS, choices))
     words = [*line.split(), *([""] if line.endswith(" ") else [])]
     given = " ".join(f"'{word}'" for word in words)
     drive = f"source {path}; COMP_WORDS=({given}); COMP_CWORD={len(words) - 1}; _wildrobot; echo ${{COMPREPLY[*]}}"
     done = subprocess.run(["bash", "-c", drive], capture_output=True, text=True, check=True, timeout=30)
-    assert done.stdout.split() == expected
     assert done.stderr == ""
+    return done.stdout.split()
+
+
+@pytest.mark.parametrize(("line", "expected"), CASES)
+def test_bash_completes_commands_and_flags(line: str, expected: list[str], tmp_path: Path) -> None:
+    assert completed_by_bash(line, tmp_path) == expected
 
 
 @pytest.mark.skipif(shutil.which("fish") is None, reason="no fish here")
@@ -94,3 +99,27 @@ def test_a_command_whose_extra_is_missing_completes_without_flags(
 def test_another_shell_is_refused() -> None:
     with pytest.raises(UserError, match="expected one of bash, zsh, fish"):
         completion.main(["tcsh"])
+
+
+CHOICES: completion.Words = {("run", "--robot"): ["sim", "dynamixel"]}
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("wildrobot run --robot ", ["sim", "dynamixel"]),
+        ("wildrobot run walk.onnx --robot d", ["dynamixel"]),
+        ("wildrobot-run --robot ", ["sim", "dynamixel"]),
+        ("wildrobot run --robot sim --s", ["--speed"]),
+        ("wildrobot run --speed ", ["--robot", "--speed"]),
+    ],
+)
+def test_bash_completes_what_a_flag_may_be(line: str, expected: list[str], tmp_path: Path) -> None:
+    assert completed_by_bash(line, tmp_path, CHOICES) == expected
+
+
+def test_choices_are_the_parsers() -> None:
+    choices = completion.choices_of(completion.collect_syntax())
+    assert choices["run", "--robot"] == ["sim", "dynamixel"]
+    assert choices["export", "--checkpoint"] == ["best", "last"]
+    assert not [path for path in choices if path[0] == "completion"]

@@ -95,7 +95,7 @@ def ours(command: str) -> list[str]:
     words = shlex.split(plain(command).partition("|")[0])
     if words[:1] == ["torchrun"]:
         words = words[words.index("-m") + 1 :]
-    for name, meant in (("wildrobot-run", ["run"]), ("train", ["train"]), ("wildrobot", [])):
+    for name, meant in (("wildrobot-run", ["run"]), ("wildrobot", [])):
         if words[:1] == [name]:
             return [*meant, *words[1:]]
     return []

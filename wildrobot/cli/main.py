@@ -1,4 +1,4 @@
-"""The command line: `wildrobot` and its sub-commands, `wildrobot-run` and `train`.
+"""The command line: `wildrobot` and its sub-commands, and `wildrobot-run`.
 
 Only the module of the chosen sub-command is imported, so that help and the runtime start fast and need
 neither torch nor mujoco.
@@ -26,6 +26,8 @@ class Command:
     example: str
     extra: str = ""
     """Optional dependencies it needs (an extra of the package); empty: the base install does."""
+    early_flags: tuple[str, ...] = ()
+    """Flags that it reads before its parser does, which therefore does not know them."""
 
     @property
     def name(self) -> str:
@@ -39,6 +41,7 @@ COMMANDS = (
         "plan a motion library (gaits or motion capture), execute it in simulation, keep what is good",
         "wildrobot reference build --preset quick",
         "train",
+        ("--preset",),
     ),
     Command(
         ("reference", "show"),
@@ -53,6 +56,7 @@ COMMANDS = (
         "train a policy: PPO for the task, AMP for the style",
         "wildrobot train --preset quick --run-dir runs/first",
         "train",
+        ("--preset", "--config"),
     ),
     Command(
         ("export",),
@@ -248,11 +252,6 @@ def main(argv: Sequence[str]) -> int:
     return run_command(command, rest, f"wildrobot {command.name}")
 
 
-def _script(words: tuple[str, ...], program: str) -> int:
-    command = next(command for command in COMMANDS if command.words == words)
-    return run_main(lambda argv: run_command(command, argv, program))
-
-
 def wildrobot_script() -> int:
     """Console script `wildrobot`."""
     return run_main(main)
@@ -260,9 +259,5 @@ def wildrobot_script() -> int:
 
 def wildrobot_run_script() -> int:
     """Console script `wildrobot-run`: the same as `wildrobot run`."""
-    return _script(("run",), "wildrobot-run")
-
-
-def train_script() -> int:
-    """Console script `train`: the same as `wildrobot train`."""
-    return _script(("train",), "train")
+    command = next(command for command in COMMANDS if command.words == ("run",))
+    return run_main(lambda argv: run_command(command, argv, "wildrobot-run"))

@@ -238,5 +238,5 @@ def _main(argv: Sequence[str]) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Entry of `wildrobot train` and `train`."""
+    """Entry of `wildrobot train`."""
     return run_main(_main, argv)
