@@ -18,7 +18,7 @@ from wildrobot.robot_description import RobotSpec
 from wildrobot.simulation.randomization import terms as randomization_terms
 from wildrobot.simulation.randomization.config import FULL, NOMINAL, PRESETS, Randomization
 from wildrobot.simulation.randomization.effects import Effect, measure, read_back
-from wildrobot.simulation.randomization.probe import READINGS
+from wildrobot.simulation.randomization.probe import READ_BACKS
 from wildrobot.simulation.simulation import Simulation
 
 FIELDS = [field.name for field in dataclasses.fields(Randomization)]
@@ -30,7 +30,7 @@ def marked(effects: list[Effect]) -> dict[str, str]:
 
 
 def test_every_field_of_the_configuration_is_read_back() -> None:
-    assert sorted(reading.name for reading in READINGS) == sorted(FIELDS)
+    assert sorted(term.name for term in READ_BACKS) == sorted(FIELDS)
 
 
 @pytest.mark.parametrize("level", [0.0, 0.3, 1.0])
@@ -131,7 +131,7 @@ def test_the_command_prints_every_term_and_ends_with_zero(
     assert "0.92 … 1.08" in printed.out
     written = json.loads(path.read_text())
     assert (written["preset"], written["envs"], written["resets"]) == ("full", 64, 2)
-    assert [row["name"] for row in written["terms"]] == [reading.name for reading in READINGS]
+    assert [row["name"] for row in written["terms"]] == [term.name for term in READ_BACKS]
     again = tmp_path / "again.json"
     assert wildrobot(["randomization", *arguments[:-1], str(again)]) == 0
     assert again.read_text() == path.read_text()

@@ -177,9 +177,9 @@ def test_runs_that_kept_only_the_largest_areas_have_their_gaps_named(tmp_path: P
 
 def test_every_term_has_its_unit_and_a_meaning() -> None:
     pytest.importorskip("mujoco")
-    from wildrobot.simulation.randomization.probe import READINGS
+    from wildrobot.simulation.randomization.probe import READ_BACKS
 
-    told = {reading.name: reading.unit for reading in READINGS}
+    told = {term.name: term.unit for term in READ_BACKS}
     assert {name: "" if name == "random_yaw_zero" else u for name, u in told.items()} == {
         name: unit(name) for name in told
     }

@@ -1,14 +1,19 @@
 """State estimation: velocity and height of the pelvis from legs, IMU and foot switches, batched.
 
-A Kalman filter on the velocity of the IMU's own point in the IMU's world frame. The accelerometer carries it
-from tick to tick; every foot in contact says how fast the IMU moves over a point at rest (leg odometry): by
-its joint velocities, which a servo may report late, and by the way since the last tick, which is an average
-but on time. A foot that has just landed, or contradicts the rest because it slips, counts for less: its noise
-is scaled by the Student-t weight of its innovation. Both feet are weighed against one prediction, so that
-left and right are exchangeable. The state is the IMU's velocity and not the pelvis's, because the
-accelerometer's own acceleration needs no derivative of the gyroscope.
+A Kalman filter (Simon, Optimal State Estimation, 2006, chapter 5) whose state x is the velocity (3,) m/s of the IMU's
+own point in the IMU's world frame; its covariance P stays diagonal, for the axes' noises are independent and alike.
 
-Inside, vectors are (3, ...) and matrices (3, 3, ...), batch last: that makes large batches cheap.
+- Prediction: the accelerometer carries x from tick to tick (`_predict`).
+- Measurement: leg odometry. A foot in contact is at rest, so that the joints tell how fast the IMU moves over it: by
+  joint velocities, which a servo may report late, and by the way since the last tick, which is an average but on time
+  (`_with_displacement`). Bloesch et al. (State estimation for legged robots, RSS 2012) fuse leg kinematics and IMU
+  with the footholds in the state; a measured velocity needs none.
+- Correction: both feet are weighed against one prediction, so that left and right are exchangeable. A foot that has
+  just landed, or contradicts the rest because it slips, counts for less: its noise grows at touchdown and with the
+  Student-t weight of its innovation (`_correct`).
+
+The state is the IMU's velocity and not the pelvis's, because the accelerometer's own acceleration needs no derivative
+of the gyroscope. Inside, vectors are (3, ...) and matrices (3, 3, ...), batch last: that makes large batches cheap.
 """
 
 from __future__ import annotations
@@ -139,21 +144,21 @@ class StateEstimator(Stateful):
         if self._fresh is None:
             self.reset(frame)
         xp = array_namespace(frame.joint_position)
-        joints = _first(xp, frame.joint_position), _first(xp, frame.joint_velocity)
+        joints = _batch_last(xp, frame.joint_position), _batch_last(xp, frame.joint_velocity)
         points, point_velocity = self._legs(*joints)
         torso, torso_velocity = self._torso(*joints)
         imu_point, imu_velocity = torso[:, 0, 0], torso_velocity[:, 0, 0]
         pelvis_from_imu = torso[:, 0, 1:]
-        world_from_imu = _first(xp, quat_to_matrix(frame.imu_quaternion), 2)
+        world_from_imu = _batch_last(xp, quat_to_matrix(frame.imu_quaternion), 2)
         world_from_pelvis = _times_transposed(world_from_imu, pelvis_from_imu)
-        gyro = _first(xp, frame.imu_angular_velocity)
+        gyro = _batch_last(xp, frame.imu_angular_velocity)
         rate = times(pelvis_from_imu, gyro) - _spin(xp, pelvis_from_imu, torso_velocity[:, 0, 1:])
-        acceleration = times(world_from_imu, _first(xp, frame.imu_acceleration))
+        acceleration = times(world_from_imu, _batch_last(xp, frame.imu_acceleration))
         acceleration[2] -= GRAVITY_M_S2  # of the specific force
         # by how much the IMU's point is faster than the pelvis's origin, pelvis frame
         lead = _cross(xp, rate, imu_point) + imu_velocity
         point_velocity = _cross(xp, rate[:, None, None], points) + point_velocity
-        contact = _first(xp, frame.foot_contact)[self._switches]
+        contact = _batch_last(xp, frame.foot_contact)[self._switches]
         soles = times(world_from_pelvis[:, :, None, None], points)
         reach = times(world_from_pelvis, imu_point)[:, None, None] - soles
         trusted = frame.joint_valid.all(-1) & frame.imu_valid & frame.foot_valid
@@ -162,26 +167,26 @@ class StateEstimator(Stateful):
             self._start(xp, frame, acceleration, reach, -xp.min(soles[2], axis=(0, 1)))
         elapsed = frame.time_s - self._time
         dt = xp.clip(elapsed, 0.0, self.config.max_gap_s)
-        gain = self._predict(xp, acceleration, frame.imu_valid, dt)
+        velocity_change = self._predict(xp, acceleration, frame.imu_valid, dt)
         # by joint velocities: the mean of each foot's points in contact
         share, standing = _shares(contact)
         odometry = lead[:, None] - (share * point_velocity).sum(2)
         measured = times(world_from_pelvis[:, :, None], odometry)
         step = xp.where(dt == elapsed, dt, 0.0)
-        measured = self._with_displacement(xp, measured, reach, contact * trusted, gain, step)
+        measured = self._with_displacement(xp, measured, reach, contact * trusted, velocity_change, step)
         self._correct(xp, measured, standing & trusted, dt)
         velocity = self._velocity - times(world_from_pelvis, lead)
-        self._follow_height(xp, -soles[2], contact > 0.0, trusted, velocity[2], dt)
+        self._update_height(xp, -soles[2], contact > 0.0, trusted, velocity[2], dt)
         self._time = frame.time_s + 0.0
         self._fresh = xp.zeros_like(self._fresh)
 
         columns = xp.concat([world_from_pelvis, velocity[:, None]], axis=1)
-        yaw, turned = heading_split(_last(xp, columns, 2))
+        yaw, turned = heading_split(_batch_first(xp, columns, 2))
         tilt = turned[..., :3]
         return Estimate(
             linear_velocity=turned[..., 3],
-            angular_velocity=_last(xp, times(_first(xp, tilt, 2), rate)),
-            projected_gravity=_last(xp, -world_from_pelvis[2]),
+            angular_velocity=_batch_first(xp, times(_batch_last(xp, tilt, 2), rate)),
+            projected_gravity=_batch_first(xp, -world_from_pelvis[2]),
             pelvis_rotation=tilt,
             yaw=yaw,
             height=self._height,
@@ -189,7 +194,7 @@ class StateEstimator(Stateful):
         )
 
     def _start(self, xp: Any, frame: SensorFrame, acceleration: Any, reach: Any, depth: Any) -> None:
-        """Fresh rows: a wide prior around zero, which feet in contact replace; they have stood for long."""
+        """Fresh rows: x = 0 and P = initial_speed_m_s^2, which feet in contact replace; they have stood for long."""
         fresh = self._fresh
         self._velocity = xp.where(fresh, 0.0, self._velocity)
         self._variance = xp.where(fresh, self.config.initial_speed_m_s**2, self._variance)
@@ -201,34 +206,61 @@ class StateEstimator(Stateful):
         self._time = xp.where(fresh, frame.time_s + 0.0, self._time)
 
     def _predict(self, xp: Any, acceleration: Any, seen: Any, dt: Any) -> Any:
-        """Carry the velocity over `dt` s with the mean acceleration (3, ...) of its ends; the gain, m/s."""
+        """Prediction over `dt` s (...): x- = x + dv, P- = P + Q.
+
+            dv = dt (a_last + a) / 2                      a (3, ...) m/s^2, world, without gravity
+            Q  = dt^2 (sigma^2 + (c (a - a_last))^2)      sigma = acceleration_noise_m_s2, c = acceleration_change
+
+        dv is the integral by the trapezoidal rule; between samples that differ much an impact hides. Where the IMU
+        gave no sample (`seen` (...) False), dv = 0 and Q = dt^2 sigma^2 with sigma = blind_acceleration_m_s2.
+
+        Returns:
+            dv (3, ...) m/s
+        """
         config = self.config
         change = config.acceleration_change * (acceleration - self._acceleration)
         variance = change * change + config.acceleration_noise_m_s2**2
-        gain = xp.where(seen, 0.5 * dt * (self._acceleration + acceleration), 0.0)
-        self._velocity = self._velocity + gain
+        velocity_change = xp.where(seen, 0.5 * dt * (self._acceleration + acceleration), 0.0)
+        self._velocity = self._velocity + velocity_change
         variance = xp.where(seen, variance, config.blind_acceleration_m_s2**2)
         self._variance = self._variance + dt * dt * variance
         self._acceleration = xp.where(seen, acceleration, self._acceleration)
-        return gain
+        return velocity_change
 
     def _with_displacement(
-        self, xp: Any, measured: Any, reach: Any, standing: Any, gain: Any, dt: Any
+        self, xp: Any, measured: Any, reach: Any, standing: Any, velocity_change: Any, dt: Any
     ) -> Any:
-        """Odometry (3, feet, ...) m/s, averaged with the way over points that stood for the whole tick.
+        """The feet's measurements z (3, feet, ...) m/s of x, from joint velocities (`measured`) and displacement.
 
-        `reach` (3, feet, points, ...) m leads from the points to the IMU, world; its change over `dt` s gives
-        the mean velocity; half of what the tick gained brings it to the tick's end.
+            z = (1 - s) z_velocity + s z_displacement             s = displacement_share
+            z_displacement = (r - r_last) / dt + dv / 2
+
+        `reach` r (3, feet, points, ...) m leads from the points to the IMU, world; its change over `dt` s gives the
+        mean velocity of the tick, and half of the predicted dv brings that to the tick's end. Only points count that
+        were `standing` (feet, points, ...) at both ends; a foot without such keeps z_velocity.
         """
         share, stood = _shares(standing * self._stood)
         moving = dt > 0.0
         way = (share * (reach - self._reach)).sum(2)
-        moved = way / xp.where(moving, dt, 1.0) + 0.5 * gain[:, None]
+        moved = way / xp.where(moving, dt, 1.0) + 0.5 * velocity_change[:, None]
         self._reach, self._stood = reach, standing
         return measured + self.config.displacement_share * (stood & moving) * (moved - measured)
 
     def _correct(self, xp: Any, measured: Any, used: Any, dt: Any) -> None:
-        """Weigh the odometry (3, feet, ...) m/s, world, of the feet `used` against the prediction."""
+        """Correction by the measurements z (3, feet, ...) m/s, world, of the feet `used` (feet, ...) bool.
+
+            y_f = z_f - x-                                        innovation
+            R_f = (sigma (1 + (l - 1) exp(-t_f / tau)))^2         sigma = leg_noise_m_s, l = landing_factor,
+                                                                  tau = landing_time_s, t_f s since touchdown
+            d_f^2 = sum_i y_fi^2 / (P-_i + R_f)                   squared Mahalanobis distance, 3 axes
+            w_f = (nu + 3) / (nu + d_f^2)                         nu = outlier_freedom
+            P^-1 = (P-)^-1 + sum_f w_f / R_f                      information form
+            x = x- + P sum_f (w_f / R_f) y_f
+
+        w is the weight of an innovation under a Student-t distribution of nu degrees of freedom (Roth, Ozkan and
+        Gustafsson, A Student's t filter for heavy tailed process and measurement noise, ICASSP 2013): here it divides
+        R. Information form: Simon 2006, section 6.2.
+        """
         config = self.config
         self._stance_time = xp.where(used, self._stance_time + dt, 0.0)
         landing = 1.0 + (config.landing_factor - 1.0) * xp.exp(
@@ -236,15 +268,19 @@ class StateEstimator(Stateful):
         )
         noise = (config.leg_noise_m_s * landing) ** 2
         innovation = measured - self._velocity[:, None]
-        surprise = (innovation * innovation / (self._variance[:, None] + noise)).sum(0)
+        distance = (innovation * innovation / (self._variance[:, None] + noise)).sum(0)  # squared
         freedom = config.outlier_freedom
-        information = xp.where(used, (freedom + 3.0) / ((freedom + surprise) * noise), 0.0)
+        information = xp.where(used, (freedom + 3.0) / ((freedom + distance) * noise), 0.0)
         total = 1.0 / self._variance + information.sum(0)
         self._velocity = self._velocity + (information * innovation).sum(1) / total
         self._variance = 1.0 / total
 
-    def _follow_height(self, xp: Any, depth: Any, contact: Any, trusted: Any, climb: Any, dt: Any) -> None:
-        """Height from the `depth` (feet, points, ...) m of the lowest sole in contact, or by `climb`."""
+    def _update_height(self, xp: Any, depth: Any, contact: Any, trusted: Any, climb: Any, dt: Any) -> None:
+        """An observer of fixed gain: h- = h + v_z dt, h = h- + k (z - h-) with k = height_gain.
+
+        z is the `depth` (feet, points, ...) m of the lowest sole in contact under the pelvis, v_z m/s its `climb`. With
+        no sole in contact, or joints, IMU or switches not `trusted`, h = h-.
+        """
         lowest = xp.max(xp.where(contact, depth, -xp.inf), axis=(0, 1))
         measured = (lowest > -xp.inf) & trusted
         carried = self._height + climb * dt
@@ -261,7 +297,7 @@ def _shares(contact: Any) -> tuple[Any, Any]:
     return contact / (count + ~some)[:, None], some
 
 
-def _first(xp: Any, array: Any, count: int = 1) -> Any:
+def _batch_last(xp: Any, array: Any, count: int = 1) -> Any:
     """(..., 3) to (3, ...), or with `count` 2 (..., 3, 3) to (3, 3, ...)."""
     if array.ndim == count:
         return array
@@ -269,8 +305,8 @@ def _first(xp: Any, array: Any, count: int = 1) -> Any:
     return xp.permute_dims(array, (*range(lead, array.ndim), *range(lead)))
 
 
-def _last(xp: Any, array: Any, count: int = 1) -> Any:
-    """Inverse of `_first`."""
+def _batch_first(xp: Any, array: Any, count: int = 1) -> Any:
+    """Inverse of `_batch_last`."""
     if array.ndim == count:
         return array
     return xp.permute_dims(array, (*range(count, array.ndim), *range(count)))

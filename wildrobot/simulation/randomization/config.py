@@ -1,7 +1,7 @@
 """What differs from one simulated robot to the next: ranges of the physics, the sensors and the disturbances.
 
 Every range is absolute or a factor on the model's own value, drawn anew at each reset, never on top of the last draw.
-What each range does to a simulation stands in `randomization_terms.py`.
+What each range does to a simulation stands in `terms.py`.
 """
 
 from __future__ import annotations

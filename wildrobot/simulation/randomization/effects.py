@@ -11,7 +11,7 @@ import numpy as np
 
 from wildrobot.robot_description import load_robot
 from wildrobot.simulation.randomization.config import Randomization
-from wildrobot.simulation.randomization.probe import READINGS, Probe, Reading, take_probe
+from wildrobot.simulation.randomization.probe import READ_BACKS, Probe, ReadBack, take_probe
 from wildrobot.simulation.simulation import Simulation
 
 LEAST_EXPECTED = 12.0
@@ -56,42 +56,42 @@ def measure(
 
 def read_back(sim: Simulation, resets: int, asked: Randomization | None = None) -> list[Effect]:
     """Every term of a simulation over some more resets of all its robots, against what is asked (default: its own)."""
-    values: dict[str, list[Any]] = {reading.name: [] for reading in READINGS}
+    values: dict[str, list[Any]] = {term.name: [] for term in READ_BACKS}
     for _ in range(resets):
         probe: Probe = take_probe(sim)
-        for reading in READINGS:
-            values[reading.name].append(np.asarray(reading.read(probe), dtype=np.float64))
+        for term in READ_BACKS:
+            values[term.name].append(np.asarray(term.read(probe), dtype=np.float64))
     wanted = (asked or sim.randomization).at_level(sim.level)
-    return [judge(reading, values[reading.name], wanted, sim) for reading in READINGS]
+    return [judge(term, values[term.name], wanted, sim) for term in READ_BACKS]
 
 
-def judge(reading: Reading, resets: list[Any], randomization: Randomization, sim: Simulation) -> Effect:
+def judge(term: ReadBack, resets: list[Any], randomization: Randomization, sim: Simulation) -> Effect:
     """Statistics of effective values, one array (N, ...) per reset, against what `randomization` asks for."""
-    value, default = getattr(randomization, reading.name), getattr(Randomization, reading.name)
-    if reading.name == "random_yaw_zero":
+    value, default = getattr(randomization, term.name), getattr(Randomization, term.name)
+    if term.name == "random_yaw_zero":
         value, default = ((-math.pi, math.pi) if value else (0.0, 0.0)), (0.0, 0.0)
-    elif reading.kind == "range" and not isinstance(value, tuple):
+    elif term.kind == "range" and not isinstance(value, tuple):
         value, default = (0.0, value), (0.0, 0.0)
     asked = value if isinstance(value, tuple) else (float(value), float(value))
     everything = np.concatenate([v.ravel() for v in resets])
     finite = everything[np.isfinite(everything)]
     if not finite.size:  # never pushed
         never, verdict = math.inf, "no effect" if randomization.push_speed_m_s else ""
-        return Effect(reading.name, reading.unit, asked, never, never, never, 0.0, never, never, verdict)
+        return Effect(term.name, term.unit, asked, never, never, never, 0.0, never, never, verdict)
 
     def centre(v: Any) -> float:
-        return float(np.sqrt(np.nanmean(v**2)) if reading.kind == "deviation" else np.nanmean(v))
+        return float(np.sqrt(np.nanmean(v**2)) if term.kind == "deviation" else np.nanmean(v))
 
     spread = float(finite.std())
     first, last = centre(resets[0]), centre(resets[-1])
-    error = reading.error(sim, randomization) + 1e-9
+    error = term.error(sim, randomization) + 1e-9
     verdict = ""
-    if reading.kind == "range":
-        verdict = _judge_range(asked, finite, error, reading.grid(sim), varies=value != default)
-    elif reading.kind == "on":
+    if term.kind == "range":
+        verdict = _judge_range(asked, finite, error, term.grid(sim), varies=value != default)
+    elif term.kind == "on":
         # a count may be met by chance; not all of them
         verdict = "" if bool(np.mean(finite) > 0.99) is bool(value) else "not as asked"
-    elif reading.kind == "rate":
+    elif term.kind == "rate":
         verdict = _judge_rate(asked[0], float(np.mean(finite)), finite.size)
     elif abs(centre(finite) - asked[0]) > 0.1 * asked[0] + error:
         verdict = _size(centre(finite), asked[0])
@@ -100,7 +100,7 @@ def judge(reading: Reading, resets: list[Any], randomization: Randomization, sim
     if not verdict and len(resets) > 1 and abs(last - first) > sure:
         verdict = "shifts"
     return Effect(
-        reading.name, reading.unit, asked, float(finite.min()), centre(finite), float(finite.max()), spread, first,
+        term.name, term.unit, asked, float(finite.min()), centre(finite), float(finite.max()), spread, first,
         last, verdict,
     )  # fmt: skip
 

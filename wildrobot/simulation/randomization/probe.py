@@ -126,7 +126,7 @@ Kind = Literal["range", "deviation", "rate", "on"]
 
 
 @dataclass(frozen=True)
-class Reading:
+class ReadBack:
     """How one field of `Randomization` shows: (N, ...) effective values of a probe."""
 
     name: str
@@ -261,42 +261,42 @@ def _step(sim: Simulation) -> float:
     return float(sim.model.opt.timestep)
 
 
-READINGS = (
-    Reading("friction", "", lambda p: p.field["geom_friction"][:, p.sim.robots.foot_geoms, 0]),
-    Reading("mass_factor", "", _mass),
-    Reading("torso_com_m", "m", _torso_com),
-    Reading("gain_factor", "", _gain),
-    Reading("voltage_v", "V", _supply),
-    Reading("joint_friction_factor", "", _ratio("dof_frictionloss", _joint_dofs)),
-    Reading("damping_factor", "", _ratio("dof_damping", _joint_dofs)),
-    Reading("armature_factor", "", _ratio("dof_armature", _joint_dofs)),
-    Reading("backlash_rad", "rad", lambda p: np.nanmax(p.play, axis=0) - np.nanmin(p.play, axis=0),
+READ_BACKS = (
+    ReadBack("friction", "", lambda p: p.field["geom_friction"][:, p.sim.robots.foot_geoms, 0]),
+    ReadBack("mass_factor", "", _mass),
+    ReadBack("torso_com_m", "m", _torso_com),
+    ReadBack("gain_factor", "", _gain),
+    ReadBack("voltage_v", "V", _supply),
+    ReadBack("joint_friction_factor", "", _ratio("dof_frictionloss", _joint_dofs)),
+    ReadBack("damping_factor", "", _ratio("dof_damping", _joint_dofs)),
+    ReadBack("armature_factor", "", _ratio("dof_armature", _joint_dofs)),
+    ReadBack("backlash_rad", "rad", lambda p: np.nanmax(p.play, axis=0) - np.nanmin(p.play, axis=0),
             error=lambda sim, asked: 2.0 * _half_count(sim, asked)),
-    Reading("encoder_offset_rad", "rad", lambda p: p.still.joint_position - p.position, error=_half_count),
-    Reading("action_delay_s", "s", lambda p: p.field["actuator_delay"][:, 0], grid=_step),
-    Reading("action_jitter_s", "s", lambda p: p.late.T, grid=_step),
-    Reading("joint_loss_rate", "", lambda p: np.stack([~f.joint_valid for f in p.frames], axis=1), "rate"),
-    Reading("velocity_lag_s", "s", lambda p: p.field["sensor_delay"][:, p.sim.robots.velocity_sensors],
+    ReadBack("encoder_offset_rad", "rad", lambda p: p.still.joint_position - p.position, error=_half_count),
+    ReadBack("action_delay_s", "s", lambda p: p.field["actuator_delay"][:, 0], grid=_step),
+    ReadBack("action_jitter_s", "s", lambda p: p.late.T, grid=_step),
+    ReadBack("joint_loss_rate", "", lambda p: np.stack([~f.joint_valid for f in p.frames], axis=1), "rate"),
+    ReadBack("velocity_lag_s", "s", lambda p: p.field["sensor_delay"][:, p.sim.robots.velocity_sensors],
             grid=_step),
-    Reading("joint_position_noise_rad", "rad", _joint_noise("joint_position"), "deviation",
+    ReadBack("joint_position_noise_rad", "rad", _joint_noise("joint_position"), "deviation",
             _hidden("joint_position", "joint_position_noise_rad", 0.6)),
-    Reading("joint_velocity_noise_rad_s", "rad/s", _joint_noise("joint_velocity"), "deviation",
+    ReadBack("joint_velocity_noise_rad_s", "rad/s", _joint_noise("joint_velocity"), "deviation",
             _hidden("joint_velocity", "joint_velocity_noise_rad_s", 1.0)),
-    Reading("quantise_joints", "", _whole_counts, "on"),
-    Reading("gyro_noise_rad_s", "rad/s", _noise("imu_angular_velocity"), "deviation"),
-    Reading("gyro_bias_rad_s", "rad/s", _gyro_bias,
+    ReadBack("quantise_joints", "", _whole_counts, "on"),
+    ReadBack("gyro_noise_rad_s", "rad/s", _noise("imu_angular_velocity"), "deviation"),
+    ReadBack("gyro_bias_rad_s", "rad/s", _gyro_bias,
             error=lambda sim, asked: 2.0 * asked.gyro_bias_rad_s[1] * asked.imu_mount_rad[1]),
-    Reading("acceleration_noise_m_s2", "m/s²", _noise("imu_acceleration"), "deviation"),
-    Reading("imu_tilt_rad", "rad", lambda p: p.tilt),
-    Reading("imu_drift_rad", "rad", _drift, "deviation"),
-    Reading("imu_mount_rad", "rad", _imu_mount, error=lambda sim, asked: asked.imu_mount_rad[1] ** 2),
-    Reading("imu_age_s", "s", lambda p: np.stack([f.time_s - f.imu_time_s for f in p.frames], axis=1), grid=_step),
-    Reading("random_yaw_zero", "rad", lambda p: p.yaw),
-    Reading("foot_switch_factor", "", lambda p: p.switch_factor),
-    Reading("contact_loss_rate", "", _lost_contact, "rate"),
-    Reading("floor_tilt_rad", "rad", _floor_tilt),
-    Reading("floor_bump_m", "m", _bumps),
-    Reading("push_speed_m_s", "m/s", lambda p: np.linalg.norm(p.push, axis=-1)),
-    Reading("push_interval_s", "s", lambda p: p.push_at),
+    ReadBack("acceleration_noise_m_s2", "m/s²", _noise("imu_acceleration"), "deviation"),
+    ReadBack("imu_tilt_rad", "rad", lambda p: p.tilt),
+    ReadBack("imu_drift_rad", "rad", _drift, "deviation"),
+    ReadBack("imu_mount_rad", "rad", _imu_mount, error=lambda sim, asked: asked.imu_mount_rad[1] ** 2),
+    ReadBack("imu_age_s", "s", lambda p: np.stack([f.time_s - f.imu_time_s for f in p.frames], axis=1), grid=_step),
+    ReadBack("random_yaw_zero", "rad", lambda p: p.yaw),
+    ReadBack("foot_switch_factor", "", lambda p: p.switch_factor),
+    ReadBack("contact_loss_rate", "", _lost_contact, "rate"),
+    ReadBack("floor_tilt_rad", "rad", _floor_tilt),
+    ReadBack("floor_bump_m", "m", _bumps),
+    ReadBack("push_speed_m_s", "m/s", lambda p: np.linalg.norm(p.push, axis=-1)),
+    ReadBack("push_interval_s", "s", lambda p: p.push_at),
 )  # fmt: skip
 """One for every field of `Randomization`."""
