@@ -19,7 +19,7 @@ def generator(seed: int = 0) -> torch.Generator:
 
 def updated(amp: AMP, windows: torch.Tensor, draws: torch.Generator, warmup: bool = False) -> Any:
     """One iteration's look at fresh policy windows, and what is learned from them; the figures."""
-    figures = amp.processes.mean_of(amp.figures(amp.logits(windows), draws))
+    figures = amp.distributed.average_metrics(amp.figures(amp.logits(windows), draws))
     return figures | amp.update(windows, figures["disc_acc_heldout"], draws, warmup)
 
 

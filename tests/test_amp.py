@@ -16,7 +16,8 @@ from training_helpers import tiny_config, tiny_runner
 from wildrobot.robot_description import RobotSpec
 from wildrobot.signal_path.features import mirror_features
 from wildrobot.training.rl.amp import AMP, ReplayBuffer, style_reward
-from wildrobot.training.rl.networks import Discriminator, Normalizer
+from wildrobot.training.rl.networks import Discriminator
+from wildrobot.training.rl.normalizer import Normalizer
 
 # ---------------------------------------------------------------------- reward
 

@@ -51,7 +51,7 @@ REASONS = (
     (r"^wildrobot train ", "takes minutes; tests/test_resume.py runs it small"),
     (r"^wildrobot eval ", "takes minutes; tests/test_evaluation.py runs it small"),
     (r"^wildrobot film ", "takes a minute; tests/test_film.py runs it small"),
-    (r"^torchrun ", "needs several machines, or a reference; tests/test_processes.py runs it small"),
+    (r"^torchrun ", "needs several machines, or a reference; tests/test_distributed.py runs it small"),
     (r"^wildrobot log diff ", "needs two runs; tests/test_log_commands.py runs it"),
     (r"^LCM=|^gcc ", "tests/test_decoder.py compiles it"),
     (r"^python scripts/", "writes into the repository; tests/test_docs.py, test_golden_logs.py judge what it wrote"),

@@ -13,8 +13,8 @@ from training_helpers import tiny_runner, walking_environment
 from wildrobot.robot_description import RobotSpec
 from wildrobot.signal_path.observation import default_layout
 from wildrobot.training.reference.dataset import ReferenceDataset
-from wildrobot.training.rl.rollout import Ticks
-from wildrobot.training.tasks.environment import Environment, motion_of
+from wildrobot.training.rl.rollout import StepBuffer
+from wildrobot.training.tasks.environment import Environment, pelvis_motion
 
 ON_ITS_FACE = np.array([np.cos(0.7), 0.0, np.sin(0.7), 0.0])
 
@@ -46,7 +46,7 @@ def env(spec: RobotSpec, walking_reference: ReferenceDataset) -> Environment:
     environment: Environment = walking_environment(
         spec, walking_reference, reference_resets=1.0, command_s=(1e3, 1e3)
     )
-    environment.start()
+    environment.reset()
     for _ in range(3):
         still(environment)
     return environment
@@ -56,7 +56,7 @@ def test_the_first_tick_is_the_reset_and_not_valid(
     spec: RobotSpec, small_reference: ReferenceDataset
 ) -> None:
     env = walking_environment(spec, small_reference)
-    first = env.start()
+    first = env.reset()
     assert not first.valid.any()
     assert not first.window_valid.any()
     assert still(env).valid.all()
@@ -64,7 +64,7 @@ def test_the_first_tick_is_the_reset_and_not_valid(
 
 def test_a_fall_ends_the_episode_and_shows_itself(env: Environment) -> None:
     step = fell(env, 1)
-    assert step.terminated.tolist() == step.ended.tolist() == [False, True, False, False]
+    assert step.terminated.tolist() == step.done.tolist() == [False, True, False, False]
     assert step.valid.all()
     gravity = observed(env, step.obs, "projected_gravity")[0]
     assert gravity[1, 0] > 0.9
@@ -90,7 +90,7 @@ def check_the_tick_after_a_fall(env: Environment) -> None:
     step = still(env)
     assert step.valid.tolist() == [True, False, True, True]
     assert step.window_valid.tolist() == [True, False, True, True]
-    assert not step.ended.any()
+    assert not step.done.any()
     assert env.age[1] == 0
     assert observed(env, step.obs, "projected_gravity")[0][1, 2] < -0.95
     older, newer = np.split(step.window, 2, axis=-1)
@@ -111,7 +111,7 @@ def test_style_is_not_judged_while_a_robot_is_to_stand(
     spec: RobotSpec, small_reference: ReferenceDataset
 ) -> None:
     env = walking_environment(spec, small_reference, reference_resets=0.0, stand_share=1.0)
-    env.start()
+    env.reset()
     assert not any(still(env).window_valid.any() for _ in range(5))
     env.task._command[2] = [0.3, 0.0]
     judged = [still(env).window_valid.tolist() for _ in range(3)]
@@ -141,31 +141,31 @@ def test_a_reset_does_not_touch_the_other_rows(spec: RobotSpec, small_reference:
     steps = []
     for thrown in (False, True):
         env = walking_environment(spec, small_reference, reference_resets=0.0)
-        env.start()
+        env.reset()
         for _ in range(3):
             still(env)
         steps.append([fell(env, 1) if thrown else still(env), *(still(env) for _ in range(5))])
     for plain, other in zip(*steps, strict=True):
         for row in (0, 2, 3):
             np.testing.assert_array_equal(plain.obs[row], other.obs[row])
-            assert plain.judged.reward[row] == other.judged.reward[row]
+            assert plain.rewards.total[row] == other.rewards.total[row]
 
 
 def test_a_time_out_ends_without_a_fall(spec: RobotSpec, small_reference: ReferenceDataset) -> None:
     env = walking_environment(spec, small_reference, episode_s=0.1)
-    env.start()
+    env.reset()
     ends = []
     for _ in range(12):
         step = still(env)
         assert not step.terminated.any()
-        ends.append(step.ended.all())
+        ends.append(step.done.all())
     assert [i for i, end in enumerate(ends) if end] == [4, 10]  # five ticks, one for the reset, five ticks
 
 
 def test_random_ages_spread_the_time_outs(spec: RobotSpec, small_reference: ReferenceDataset) -> None:
     env = walking_environment(spec, small_reference, episode_s=0.1)
-    env.start(np.array([0, 1, 2, 3]))
-    ended = [still(env).ended.tolist() for _ in range(4)]
+    env.reset(np.array([0, 1, 2, 3]))
+    ended = [still(env).done.tolist() for _ in range(4)]
     assert ended == [
         [False, False, False, False],
         [False, False, False, True],
@@ -183,7 +183,7 @@ def test_what_was_done_in_the_tick_of_the_reset_has_no_effect(env: Environment) 
         action = np.zeros((4, env.spec.num_joints))
         action[1] = wild
         reset, after = env.step(action), still(env)
-        results.append((reset.obs[1], after.obs[1], after.judged.reward[1]))
+        results.append((reset.obs[1], after.obs[1], after.rewards.total[1]))
     for a, b in zip(*results, strict=True):
         np.testing.assert_array_equal(a, b)
 
@@ -196,28 +196,28 @@ def check_terms_do_not_vanish_at_a_reset(env: Environment) -> None:
     usual = still(env)
     fell(env, 1)
     step = still(env)
-    assert step.judged.terms.keys() == usual.judged.terms.keys()
-    for name, value in step.judged.terms.items():
+    assert step.rewards.terms.keys() == usual.rewards.terms.keys()
+    for name, value in step.rewards.terms.items():
         assert value.shape == (4,)
         assert value[1] == 0.0, name
     for name in ("forward", "upright", "contact"):
-        np.testing.assert_array_less(0.01, step.judged.terms[name][[0, 2, 3]])
-    np.testing.assert_allclose(step.judged.reward, sum(step.judged.terms.values()))
+        np.testing.assert_array_less(0.01, step.rewards.terms[name][[0, 2, 3]])
+    np.testing.assert_allclose(step.rewards.total, sum(step.rewards.terms.values()))
 
 
-def test_many_ticks_are_judged_together_as_one_by_one(
+def test_many_ticks_are_rewarded_together_as_one_by_one(
     spec: RobotSpec, walking_reference: ReferenceDataset
 ) -> None:
     env = tiny_runner(spec, walking_reference, steps=12).env
     rng = np.random.default_rng(0)
     steps = [env.step(rng.normal(0.0, 0.3, (env.num_envs, spec.num_joints))) for _ in range(20)]
     assert any(not step.valid.all() for step in steps)
-    ticks, apart = Ticks(len(steps)), [step.judged for step in steps]
+    buffer, apart = StepBuffer(len(steps)), [step.rewards for step in steps]
     for t, step in enumerate(steps):
-        ticks.put(t, step.moment)
-    together = env.judge(ticks.all)
-    np.testing.assert_array_equal(together.critic_obs, [one.critic_obs for one in apart])
-    np.testing.assert_allclose(together.reward, [one.reward for one in apart], atol=1e-12)
+        buffer.store(t, step.data)
+    together, critic_obs = env.compute_rewards(buffer.steps), env.critic_observation(buffer.steps)
+    np.testing.assert_array_equal(critic_obs, [step.critic_obs for step in steps])
+    np.testing.assert_allclose(together.total, [one.total for one in apart], atol=1e-12)
     for name, value in together.terms.items():
         np.testing.assert_allclose(value, [one.terms[name] for one in apart], atol=1e-12, err_msg=name)
     for name, value in together.figures.items():
@@ -241,9 +241,9 @@ def logged_and_expected(runner: Any) -> tuple[dict[str, float], dict[str, float]
     metrics = runner.iterate()
     runner.env.step = real
     count = sum(int(step.valid.sum()) for step in steps)
-    names = steps[0].judged.terms
+    names = steps[0].rewards.terms
     expected = {
-        f"reward/{n}": sum(float(s.judged.terms[n][s.valid].sum()) for s in steps) / count for n in names
+        f"reward/{n}": sum(float(s.rewards.terms[n][s.valid].sum()) for s in steps) / count for n in names
     }
     return {name: metrics[name] for name in expected}, expected, steps
 
@@ -267,8 +267,8 @@ def test_the_value_after_an_end_is_that_of_the_terminal_observation(
     def watched(action: Any) -> Any:
         step = real(action)
         with torch.no_grad():
-            critic.append(runner.ppo.critic(torch.from_numpy(step.judged.critic_obs)))
-        after.append(step.ended.copy())
+            critic.append(runner.ppo.critic(torch.from_numpy(step.critic_obs)))
+        after.append(step.done.copy())
         return step
 
     runner.env.step = watched
@@ -303,12 +303,12 @@ def test_the_policy_sees_nothing_of_the_simulator_s_truth(
 
         if lie:
             env.sim.truth = lying
-        env.start()
+        env.reset()
         seen.append(still(env))
     np.testing.assert_array_equal(seen[0].obs, seen[1].obs)
     np.testing.assert_array_equal(seen[0].features, seen[1].features)
-    assert not np.array_equal(seen[0].judged.critic_obs, seen[1].judged.critic_obs)
-    assert not np.array_equal(seen[0].judged.reward, seen[1].judged.reward)
+    assert not np.array_equal(seen[0].critic_obs, seen[1].critic_obs)
+    assert not np.array_equal(seen[0].rewards.total, seen[1].rewards.total)
 
 
 def test_the_task_s_motion_is_in_the_heading_frame(env: Environment) -> None:
@@ -319,7 +319,7 @@ def test_the_task_s_motion_is_in_the_heading_frame(env: Environment) -> None:
         pelvis_linear_velocity=np.tile([0.3 * np.cos(1.5), 0.3 * np.sin(1.5), 0.1], (4, 1)),
         pelvis_angular_velocity=np.tile([0.1, 0.2, 0.3], (4, 1)),
     )
-    motion = motion_of(turned)
+    motion = pelvis_motion(turned)
     np.testing.assert_allclose(motion.yaw, 1.5)
     np.testing.assert_allclose(motion.velocity, np.tile([0.3, 0.0, 0.1], (4, 1)), atol=1e-12)
     np.testing.assert_allclose(motion.angular_velocity, np.tile([0.1, 0.2, 0.3], (4, 1)), atol=1e-12)

@@ -20,7 +20,7 @@ from wildrobot.signal_path.path import SignalPath
 from wildrobot.simulation.randomization.config import NOMINAL
 from wildrobot.simulation.simulation import Simulation
 from wildrobot.training.rl.networks import Critic, Parts, SymmetricActor
-from wildrobot.training.tasks.environment import Environment, Start
+from wildrobot.training.tasks.environment import Environment, InitialState
 from wildrobot.training.tasks.tracking import ClipLibrary, TrackingTask, tracking_layout
 from wildrobot.training.tasks.walking import WalkingConfig, WalkingTask
 
@@ -159,10 +159,10 @@ def test_hidden_layers_come_in_pairs(spec: RobotSpec) -> None:
 def test_the_tracker_s_plan_is_mirrored_with_its_observation(spec: RobotSpec, squat: Any) -> None:
     sim = Simulation(spec, 1, threads=1)
     task = TrackingTask(spec, ClipLibrary(spec, [squat], 10), sim, seed=0)
-    index, sign = task.mirror_extra()
-    assert len(index) == task.extra_size
+    index, sign = task.obs_mirror()
+    assert len(index) == task.obs_size
     check_involution(index, sign)
-    actor = SymmetricActor(spec, tracking_layout(spec), (16, 8), extra=(index, sign))
+    actor = SymmetricActor(spec, tracking_layout(spec), (16, 8), task_mirror=(index, sign))
     check_equivariant(spec, reach_of_actor(actor))
 
 
@@ -237,17 +237,17 @@ def test_a_mirrored_simulation_gives_mirrored_features_and_observations(spec: Ro
 class MirroredWalk(WalkingTask):
     """Two robots that are each other's mirror image, and so are their commands."""
 
-    def start(self, rows: Any) -> Start:
+    def reset(self, rows: Any) -> InitialState:
         self._command[:] = COMMAND
         self._change_at[:] = np.inf
         states = mirrored_states(self.spec, self.sim, np.random.default_rng(5))
-        return Start(*states, phase=PHASE, heading_error=np.array([0.2, -0.2]))
+        return InitialState(*states, phase=PHASE, heading_error=np.array([0.2, -0.2]))
 
 
 class MirroredTracking(TrackingTask):
-    def start(self, rows: Any) -> Start:
+    def reset(self, rows: Any) -> InitialState:
         states = mirrored_states(self.spec, self.sim, np.random.default_rng(5))
-        return Start(*states, phase=np.zeros(2), heading_error=np.zeros(2))
+        return InitialState(*states, phase=np.zeros(2), heading_error=np.zeros(2))
 
 
 @pytest.mark.parametrize("kind", ["walk", "track"])
@@ -261,16 +261,16 @@ def test_a_mirrored_simulation_gives_mirrored_observations_of_actor_and_critic(
     env = Environment(
         spec, sim, task, default_layout(spec) if kind == "walk" else tracking_layout(spec), window_frames=1
     )
-    env.start()
+    env.reset()
     rng, joints = np.random.default_rng(6), spec.mirror
     for _ in range(8):
         action = rng.normal(0.0, 0.4, spec.num_joints)
         step = env.step(np.stack([action, action[joints.joint_index] * joints.joint_sign]))
-        for seen, (index, sign) in ((step.obs, env.obs_mirror), (step.judged.critic_obs, env.critic_mirror)):
+        for seen, (index, sign) in ((step.obs, env.obs_mirror), (step.critic_obs, env.critic_mirror)):
             assert seen.shape[1] == len(index)
             np.testing.assert_allclose(seen[0, index] * sign, seen[1], atol=1e-5)
-        np.testing.assert_allclose(step.judged.reward[0], step.judged.reward[1], atol=1e-6)
-    assert not np.allclose(step.judged.critic_obs[0], step.judged.critic_obs[1], atol=1e-2)
+        np.testing.assert_allclose(step.rewards.total[0], step.rewards.total[1], atol=1e-6)
+    assert not np.allclose(step.critic_obs[0], step.critic_obs[1], atol=1e-2)
 
 
 def test_the_critic_values_a_state_like_its_mirror_image(spec: RobotSpec) -> None:

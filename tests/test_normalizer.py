@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from wildrobot.training.rl.networks import Normalizer
+from wildrobot.training.rl.normalizer import Normalizer
 
 
 def test_statistics_of_pieces_are_those_of_the_whole() -> None:

@@ -11,16 +11,17 @@ import pytest
 import torch
 from torch import nn
 
-from wildrobot.training.rl.distributed import Processes
+from wildrobot.training.rl.distributed import Distributed
 from wildrobot.training.rl.gaussian import log_prob
-from wildrobot.training.rl.networks import Critic, Normalizer, mlp
+from wildrobot.training.rl.networks import Actor, Critic, mlp
+from wildrobot.training.rl.normalizer import Normalizer
 from wildrobot.training.rl.ppo import PPO, PPOConfig, combine_advantages
 from wildrobot.training.rl.rollout import Rollout
 
 GAMMA, LAM = 0.9, 0.8
 
 
-class SmallActor(nn.Module):
+class SmallActor(Actor):
     """The parts of an actor that PPO uses."""
 
     def __init__(self, obs: int = 3, actions: int = 2, std: float = 0.3) -> None:
@@ -29,16 +30,13 @@ class SmallActor(nn.Module):
         self.net = mlp([obs, 8, actions])
         self.log_std = nn.Parameter(torch.full((actions,), math.log(std)))
 
-    def forward(self, obs: torch.Tensor) -> torch.Tensor:
-        return self.answer(self.inputs(obs))
-
     def inputs(self, obs: torch.Tensor) -> torch.Tensor:
         inputs: torch.Tensor = self.normalizer(obs)
         return inputs
 
-    def answer(self, inputs: torch.Tensor) -> torch.Tensor:
-        answer: torch.Tensor = self.net(inputs)
-        return answer
+    def mean(self, inputs: torch.Tensor) -> torch.Tensor:
+        mean: torch.Tensor = self.net(inputs)
+        return mean
 
 
 def small_ppo(**config: Any) -> PPO:
@@ -76,7 +74,7 @@ def test_advantages_are_the_discounted_sums_of_one_step_errors() -> None:
 
 def test_nothing_comes_after_a_fall() -> None:
     rollout = one_episode([1.0, 2.0, 3.0], [0.5, 0.6, 0.7], [0.6, 99.0, 0.8])
-    rollout.terminated[1, 0] = rollout.ended[1, 0] = 1.0
+    rollout.terminated[1, 0] = rollout.dones[1, 0] = 1.0
     advantage, _ = rollout.compute_returns(GAMMA, LAM)
     fall = 2.0 - 0.6  # neither the next value nor tick 2
     assert advantage[:2, 0, 0].tolist() == pytest.approx([1.0 + GAMMA * 0.6 - 0.5 + GAMMA * LAM * fall, fall])
@@ -84,7 +82,7 @@ def test_nothing_comes_after_a_fall() -> None:
 
 def test_a_time_limit_is_no_end_of_the_world() -> None:
     rollout = one_episode([1.0, 2.0, 3.0], [0.5, 0.6, 0.7], [0.6, 5.0, 0.8])
-    rollout.ended[1, 0] = 1.0
+    rollout.dones[1, 0] = 1.0
     advantage, _ = rollout.compute_returns(GAMMA, LAM)
     limit = 2.0 + GAMMA * 5.0 - 0.6  # the value of the last state counts, tick 2 does not
     assert advantage[:2, 0, 0].tolist() == pytest.approx(
@@ -108,8 +106,8 @@ def test_streams_have_advantages_of_their_own() -> None:
     for stream, rollout in enumerate(alone):
         for name in ("rewards", "values", "next_values"):
             getattr(two, name)[..., stream] = getattr(rollout, name)[..., 0]
-        rollout.terminated[1, 0] = rollout.ended[1, 0] = 1.0
-    two.terminated[1, 0] = two.ended[1, 0] = 1.0
+        rollout.terminated[1, 0] = rollout.dones[1, 0] = 1.0
+    two.terminated[1, 0] = two.dones[1, 0] = 1.0
     both = two.compute_returns(GAMMA, LAM)
     for stream, rollout in enumerate(alone):
         for one, all_ in zip(rollout.compute_returns(GAMMA, LAM), both, strict=True):
@@ -121,7 +119,7 @@ def test_streams_are_normalised_apart_before_their_weights_apply() -> None:
     task, style = torch.randn(20_000, generator=generator), torch.randn(20_000, generator=generator)
     # a stream of a hundredth of the size and far from zero counts as its weight says
     total = combine_advantages(
-        torch.stack([100.0 * task, 0.01 * style + 7.0], dim=-1), torch.tensor([1.0, 2.0]), Processes()
+        torch.stack([100.0 * task, 0.01 * style + 7.0], dim=-1), torch.tensor([1.0, 2.0]), Distributed()
     )
     assert total.mean().item() == pytest.approx(0.0, abs=1e-3)
     assert total.std().item() == pytest.approx(1.0, abs=1e-4)
@@ -133,7 +131,7 @@ def test_streams_are_normalised_apart_before_their_weights_apply() -> None:
 def test_one_stream_is_normalised_and_no_more() -> None:
     advantage = torch.tensor([[1.0], [2.0], [6.0]])
     expected = (advantage[:, 0] - 3.0) / advantage[:, 0].std(unbiased=False)
-    torch.testing.assert_close(combine_advantages(advantage, torch.tensor([0.3]), Processes()), expected)
+    torch.testing.assert_close(combine_advantages(advantage, torch.tensor([0.3]), Distributed()), expected)
 
 
 def test_log_density_is_that_of_a_gaussian() -> None:
@@ -158,7 +156,7 @@ def collected(ppo: PPO, steps: int = 6, rows: int = 4) -> Rollout:
     for t in range(steps):
         rollout.actions[t], rollout.means[t], rollout.log_prob[t] = ppo.act(rollout.obs[t], generator)
     rollout.rewards[..., 0] = rollout.actions[..., 0]
-    rollout.ended[:] = 1.0
+    rollout.dones[:] = 1.0
     rollout.valid[:] = True
     return rollout
 

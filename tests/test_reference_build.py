@@ -23,7 +23,7 @@ from wildrobot.training.reference.dataset import ReferenceDataset
 from wildrobot.training.reference.execute.record import record
 from wildrobot.training.reference.execute.track import Limits, TrackConfig, train_tracker
 from wildrobot.training.reference.plan.gait import GaitLibraryConfig, RoutePlanner, steady_gait
-from wildrobot.training.tasks.environment import AVERAGED_S, Environment, motion_of
+from wildrobot.training.tasks.environment import AVERAGED_S, Environment, pelvis_motion
 from wildrobot.training.tasks.tracking import FEET_APART_M, ClipLibrary, TrackingTask, tracking_layout, unroll
 
 QUICK = TrackConfig(
@@ -67,14 +67,14 @@ def test_the_tracker_is_asked_for_frame_k_after_k_ticks(spec: RobotSpec, squat: 
     sim = Simulation(spec, 1, threads=1)
     task = TrackingTask(spec, ClipLibrary(spec, [squat], 50), sim, seed=0, from_start=True)
     env = Environment(spec, sim, task, tracking_layout(spec), 1, 1e6)
-    step = env.start()
+    step = env.reset()
     for k in range(30):
-        plan = step.obs[0, -task.extra_size :][: spec.num_joints]
+        plan = step.obs[0, -task.obs_size :][: spec.num_joints]
         np.testing.assert_allclose(
             plan, squat.joint_position[k + 1] - spec.default_joint_pos, atol=1e-6, err_msg=str(k)
         )
         # the target that the plan's own pose gives is that of the next frame: it has one tick to get there
-        target = spec.default_joint_pos + spec.action_scale * task.to_action(np.zeros((1, 9)))[0]
+        target = spec.default_joint_pos + spec.action_scale * task.process_action(np.zeros((1, 9)))[0]
         np.testing.assert_allclose(target, squat.joint_position[k + 1], atol=1e-12)
         step = env.step(np.zeros((1, spec.num_joints)))
     lag = np.abs(step.truth.joint_position[0] - squat.joint_position[30]).max()
@@ -88,8 +88,8 @@ def test_speed_is_judged_on_the_average_not_on_the_moment(spec: RobotSpec, squat
     sim = Simulation(spec, 1, threads=1)
     task = TrackingTask(spec, library, sim, seed=0, from_start=True)
     env = Environment(spec, sim, task, tracking_layout(spec), 1, 1e6)
-    env.start()
-    paid = [env.step(np.zeros((1, spec.num_joints))).judged.terms["speed"][0] for _ in range(120)]
+    env.reset()
+    paid = [env.step(np.zeros((1, spec.num_joints))).rewards.terms["speed"][0] for _ in range(120)]
     assert paid[0] > 0.95 * task.weights.speed
     assert (
         0.2 * task.weights.speed < paid[round(0.5 * AVERAGED_S * spec.control_hz)] < 0.9 * task.weights.speed
@@ -107,7 +107,7 @@ def test_feet_that_come_together_cost_all_of_it_when_they_touch(spec: RobotSpec,
         qpos[:, sim.joint_qpos[spec.joint_names.index(name)]] += sign * rolls
     sim.reset(np.arange(len(rolls)), qpos, qvel)
     truth = sim.truth()
-    share = task._too_near(truth, motion_of(truth))
+    share = task._too_near(truth, pelvis_motion(truth))
     data, feet = mujoco.MjData(sim.model), [sim.model.geom(f"{side}_foot").id for side in ("left", "right")]
     distance = np.zeros(len(rolls))
     for row, pose in enumerate(qpos):
@@ -125,17 +125,17 @@ def test_feet_that_come_together_cost_all_of_it_when_they_touch(spec: RobotSpec,
 def test_an_episode_begins_in_the_state_of_its_frame(spec: RobotSpec, gait: PlannedClip) -> None:
     sim = Simulation(spec, 6, threads=1)
     task = TrackingTask(spec, ClipLibrary(spec, [gait], 100), sim, seed=0)
-    start = task.start(np.arange(6))
+    initial = task.reset(np.arange(6))
     clip = task.library.clips[0]
     assert len(set(task.frame.tolist())) > 1
     for row, frame in enumerate(task.frame):
-        np.testing.assert_allclose(start.qpos[row, :3], clip.root_position[frame])
-        np.testing.assert_allclose(start.qvel[row, :3], clip.root_linear_velocity[frame])
+        np.testing.assert_allclose(initial.qpos[row, :3], clip.root_position[frame])
+        np.testing.assert_allclose(initial.qvel[row, :3], clip.root_linear_velocity[frame])
         rotation = quat_to_matrix(clip.root_quaternion[frame])
-        np.testing.assert_allclose(start.qvel[row, 3:6], rotation.T @ clip.root_angular_velocity[frame])
-        joints = start.qpos[row, sim.joint_qpos]
+        np.testing.assert_allclose(initial.qvel[row, 3:6], rotation.T @ clip.root_angular_velocity[frame])
+        joints = initial.qpos[row, sim.joint_qpos]
         assert np.abs(joints - clip.joint_position[frame]).max() < 0.06  # the noise of the start
-        np.testing.assert_allclose(start.qvel[row, sim.joint_qvel], clip.joint_velocity[frame])
+        np.testing.assert_allclose(initial.qvel[row, sim.joint_qvel], clip.joint_velocity[frame])
 
 
 # ---------------------------------------------------------------------- repetition

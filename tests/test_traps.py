@@ -55,7 +55,7 @@ def walking(
     """Four robots that are commanded to walk, past their first ticks."""
     env: Environment = walking_environment(spec, reference, reference_resets=1.0, command_s=(1e3, 1e3))
     env.__class__ = kind
-    env.start()
+    env.reset()
     for _ in range(3):
         still(env)
     return env
@@ -69,10 +69,10 @@ class ResetAtOnce(Environment):
 
     def step(self, action: Any) -> Any:
         step = super().step(action)
-        if not (step.ended & step.valid).any():
+        if not (step.done & step.valid).any():
             return step
         after = super().step(np.zeros_like(action))
-        return dataclasses.replace(after, ended=step.ended, terminated=step.terminated, valid=step.valid)
+        return dataclasses.replace(after, done=step.done, terminated=step.terminated, valid=step.valid)
 
 
 def test_trap_1_the_terminal_window_is_read_before_the_reset(
@@ -106,8 +106,8 @@ def check_no_difference_spans_a_reset(env: Environment) -> None:
     action = env.path.previous_action.copy()
     step = env.step(action)
     assert step.valid[1]
-    assert step.judged.terms["slip"][1] > -0.05
-    assert step.judged.terms["action_rate"][1] == 0.0
+    assert step.rewards.terms["slip"][1] > -0.05
+    assert step.rewards.terms["action_rate"][1] == 0.0
 
 
 @pytest.mark.parametrize("memory", ["_last_soles", "_last_action"])
@@ -115,16 +115,16 @@ def test_trap_1_no_finite_difference_spans_a_reset(
     spec: RobotSpec, walking_reference: ReferenceDataset, monkeypatch: pytest.MonkeyPatch, memory: str
 ) -> None:
     check_no_difference_spans_a_reset(walking(spec, walking_reference))
-    advance = WalkingTask.advance
+    take_step = WalkingTask.step
 
     def forgetful(self: Any, truth: Any, motion: Any, action: Any, fresh: Any) -> Any:
         before = getattr(self, memory)
-        result = advance(self, truth, motion, action, fresh)
+        result = take_step(self, truth, motion, action, fresh)
         mask = fresh.reshape(-1, *[1] * (before.ndim - 1))
         setattr(self, memory, np.where(mask, before, getattr(self, memory)))
         return result
 
-    monkeypatch.setattr(WalkingTask, "advance", forgetful)
+    monkeypatch.setattr(WalkingTask, "step", forgetful)
     with pytest.raises(AssertionError):
         check_no_difference_spans_a_reset(walking(spec, walking_reference))
 
@@ -150,7 +150,7 @@ def check_normalisers_learn_raw_data() -> None:
 
 
 def test_trap_2_the_normaliser_learns_raw_data(monkeypatch: pytest.MonkeyPatch) -> None:
-    from wildrobot.training.rl.networks import Normalizer
+    from wildrobot.training.rl.normalizer import Normalizer
 
     check_normalisers_learn_raw_data()
     learn = Normalizer.update
@@ -353,10 +353,10 @@ def test_trap_8_frame_k_is_at_k_control_periods(spec: RobotSpec) -> None:
 class OnlyWholeTicks(Environment):
     """Reports reward terms only of ticks in which nobody resets."""
 
-    def judge(self, moment: Any) -> Any:
-        judged = super().judge(moment)
-        whole = moment.valid.all(axis=-1, keepdims=True)
-        return dataclasses.replace(judged, terms={name: whole * v for name, v in judged.terms.items()})
+    def compute_rewards(self, data: Any) -> Any:
+        rewards = super().compute_rewards(data)
+        whole = data.valid.all(axis=-1, keepdims=True)
+        return dataclasses.replace(rewards, terms={name: whole * v for name, v in rewards.terms.items()})
 
 
 def check_the_log_counts_every_valid_tick(spec: RobotSpec, reference: ReferenceDataset, kind: Any) -> None:

@@ -13,7 +13,7 @@ from training_helpers import walking_environment
 from wildrobot.robot_description import RobotSpec
 from wildrobot.simulation.simulation import Truth
 from wildrobot.training.reference.dataset import ReferenceDataset
-from wildrobot.training.tasks.environment import Moment, motion_of
+from wildrobot.training.tasks.environment import StepData, pelvis_motion
 
 
 @pytest.mark.parametrize("speed", [0.0, 0.2])
@@ -23,7 +23,7 @@ def test_episodes_begin_in_the_reference_s_states_with_its_command_and_phase(
     reference = copy.deepcopy(walking_reference)
     reference.arrays["command"][:, 0] = speed
     env = walking_environment(spec, reference, rows=8, reference_resets=1.0)
-    step = env.start()
+    step = env.reset()
     states = reference.qpos[:, 7:]
     for row in range(8):
         distance = np.abs(states - env.sim.qpos[row, 7:]).max(axis=1)
@@ -39,7 +39,7 @@ def test_the_other_episodes_stand_at_home_commanded_to_stand(
     spec: RobotSpec, small_reference: ReferenceDataset
 ) -> None:
     env = walking_environment(spec, small_reference, reference_resets=0.0)
-    step = env.start()
+    step = env.reset()
     np.testing.assert_array_equal(step.signal.command, 0.0)
     np.testing.assert_array_equal(step.signal.gait_clock, 0.0)
     assert np.abs(env.sim.qpos[:, env.sim.joint_qpos] - spec.default_joint_pos).max() < 0.1
@@ -58,7 +58,7 @@ def test_commands_change_and_are_exactly_zero_or_within_their_ranges(
         speed=(0.1, 0.5),
         yaw_rate=(-0.3, 0.3),
     )
-    env.start()
+    env.reset()
     env.task._change_at[:] = 0.0
     commands = []
     for _ in range(60):
@@ -76,7 +76,7 @@ def test_commands_change_and_are_exactly_zero_or_within_their_ranges(
 
 def test_rewards_know_no_left_and_right(spec: RobotSpec, small_reference: ReferenceDataset) -> None:
     env = walking_environment(spec, small_reference, rows=1)
-    env.start()
+    env.reset()
     rng = np.random.default_rng(0)
     for _ in range(5):
         step = env.step(rng.normal(0.0, 0.5, (1, spec.num_joints)))
@@ -101,14 +101,14 @@ def test_rewards_know_no_left_and_right(spec: RobotSpec, small_reference: Refere
         saturated=truth.saturated[:, mirror.joint_index],
     )
     command, clock = np.array([[0.3, 0.2]]), np.array([[0.9, np.sqrt(0.19)]])
-    action, fresh = rng.normal(0.0, 0.5, (1, n)), np.zeros(1, dtype=bool)
+    action, reset = rng.normal(0.0, 0.5, (1, n)), np.zeros(1, dtype=bool)
     task._filtered = np.array([[0.2, 0.1, 0.1]])
     saved = task.state_dict()
 
     def paid(seen: Truth, asked: Any, reading: Any, done: Any) -> Any:
-        motion = motion_of(seen)
-        *_, own = task.advance(seen, motion, done, fresh)
-        return task.pay(Moment(done, asked, reading, seen, motion, ~fresh, own))[0]
+        motion = pelvis_motion(seen)
+        *_, kept = task.step(seen, motion, done, reset)
+        return task.compute_rewards(StepData(done, asked, reading, seen, motion, ~reset, kept))[0]
 
     plain = paid(truth, command, clock, action)
     task.load_state_dict(saved)

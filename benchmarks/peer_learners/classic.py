@@ -22,11 +22,11 @@ from wildrobot.robot_description.mujoco_model import compile_model
 from wildrobot.signal_path.command import GaitClock, HeadingHold
 from wildrobot.simulation.simulation import Truth
 from wildrobot.training.reference.dataset import ReferenceDataset
-from wildrobot.training.tasks.environment import Moment, Motion, motion_of
+from wildrobot.training.tasks.environment import PelvisMotion, StepData, pelvis_motion
 from wildrobot.training.tasks.walking import WalkingConfig, WalkingTask
 
 Array = NDArray[np.float64]
-FRESH, GOING_ON = np.ones(1, dtype=bool), np.zeros(1, dtype=bool)
+RESET, GOING_ON = np.ones(1, dtype=bool), np.zeros(1, dtype=bool)
 ROW = np.zeros(1, dtype=np.int64)
 
 
@@ -93,17 +93,17 @@ class ClassicWalk(gymnasium.Env):  # type: ignore[misc]
         super().reset(seed=seed)
         if seed is not None:
             self.task._rng = np.random.default_rng(seed)
-        spec, data, start = self.robot, self.data, self.task.start(ROW)
+        spec, data, initial = self.robot, self.data, self.task.reset(ROW)
         mujoco.mj_resetData(self.model, data)
-        data.qpos[:], data.qvel[:] = start.qpos[0], start.qvel[0]
+        data.qpos[:], data.qvel[:] = initial.qpos[0], initial.qvel[0]
         self._target = data.qpos[self.joint_qpos].copy()
         data.ctrl[self._actuators] = self._target
         mujoco.mj_forward(self.model, data)
         self._age = 0
-        self._clock.reset((1,), None, start.phase)
-        self._hold.reset((1,), None, start.heading_error)
+        self._clock.reset((1,), None, initial.phase)
+        self._hold.reset((1,), None, initial.heading_error)
         asked = (self._target - spec.default_joint_pos) / spec.action_scale
-        return self._tick(np.clip(asked, -spec.action_clip, spec.action_clip), FRESH)[0], {}
+        return self._tick(np.clip(asked, -spec.action_clip, spec.action_clip), RESET)[0], {}
 
     def step(self, action: Any) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
         """One control tick with the policy's action (n,)."""
@@ -120,18 +120,18 @@ class ClassicWalk(gymnasium.Env):  # type: ignore[misc]
         obs, reward, fell = self._tick(action, GOING_ON)
         return obs, reward, fell, not fell and self._age >= self._max_age, {}
 
-    def _tick(self, action: Array, fresh: NDArray[np.bool_]) -> tuple[NDArray[np.float32], float, bool]:
+    def _tick(self, action: Array, reset: NDArray[np.bool_]) -> tuple[NDArray[np.float32], float, bool]:
         truth = self.truth()
-        motion = motion_of(truth)
+        motion = pelvis_motion(truth)
         command = self._hold.command(self.task.command(), motion.yaw)
         clock = self._clock.tick(command)
-        fell, _, own = self.task.advance(truth, motion, action[None], fresh)
+        fell, _, kept = self.task.step(truth, motion, action[None], reset)
         obs = self._observation(truth, motion, command, clock, action)
-        terms, _ = self.task.pay(Moment(obs, command, clock, truth, motion, ~fresh, own))
+        terms, _ = self.task.compute_rewards(StepData(obs, command, clock, truth, motion, ~reset, kept))
         return obs, float(sum(value[0] for value in terms.values())), bool(fell[0])
 
     def _observation(
-        self, truth: Truth, motion: Motion, command: Array, clock: Array, action: Array
+        self, truth: Truth, motion: PelvisMotion, command: Array, clock: Array, action: Array
     ) -> NDArray[np.float32]:
         spec = self.robot
         return np.concatenate(

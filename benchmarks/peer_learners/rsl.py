@@ -21,7 +21,7 @@ from tensordict import TensorDict
 from wildrobot.robot_description import RobotSpec
 from wildrobot.training.reference.dataset import ReferenceDataset
 from wildrobot.training.setup import TrainConfig, make_environment
-from wildrobot.training.tasks.environment import Environment, Step
+from wildrobot.training.tasks.environment import Environment, StepResult
 
 
 class Adapter(VecEnv):  # type: ignore[misc]
@@ -39,7 +39,7 @@ class Adapter(VecEnv):  # type: ignore[misc]
         self.device = "cpu"
         self.cfg: dict[str, Any] = {}
         age = np.random.default_rng(seed).integers(env.max_age, size=env.num_envs)
-        self._obs = self._groups(env.start(age))
+        self._obs = self._groups(env.reset(age))
         self.reward_sum, self.valid_ticks = 0.0, 0
         """Task reward and valid ticks since they were last set to zero."""
 
@@ -52,8 +52,8 @@ class Adapter(VecEnv):  # type: ignore[misc]
     def episode_length_buf(self, value: torch.Tensor) -> None:
         self.env.age[:] = value.cpu().numpy()
 
-    def _groups(self, step: Step) -> TensorDict:
-        obs = {"actor": torch.from_numpy(step.obs), "critic": torch.from_numpy(step.judged.critic_obs)}
+    def _groups(self, step: StepResult) -> TensorDict:
+        obs = {"actor": torch.from_numpy(step.obs), "critic": torch.from_numpy(step.critic_obs)}
         return TensorDict(obs, batch_size=[self.num_envs])
 
     def get_observations(self) -> TensorDict:
@@ -64,11 +64,11 @@ class Adapter(VecEnv):  # type: ignore[misc]
         """One control tick: observations, rewards (N,), ends (N,), and among the extras the time-outs (N,)."""
         step = self.env.step(actions.numpy())
         self._obs = self._groups(step)
-        self.reward_sum += float(step.judged.reward.sum())
+        self.reward_sum += float(step.rewards.total.sum())
         self.valid_ticks += int(step.valid.sum())
-        rewards = torch.from_numpy((self.scale * step.judged.reward).astype(np.float32))
-        ends = torch.from_numpy(step.ended | ~step.valid)
-        time_outs = torch.from_numpy((step.ended & ~step.terminated) | ~step.valid)
+        rewards = torch.from_numpy((self.scale * step.rewards.total).astype(np.float32))
+        ends = torch.from_numpy(step.done | ~step.valid)
+        time_outs = torch.from_numpy((step.done & ~step.terminated) | ~step.valid)
         return self._obs, rewards, ends.long(), {"time_outs": time_outs.float()}
 
 

@@ -24,8 +24,9 @@ from wildrobot.training.reference.dataset import ReferenceDataset
 from wildrobot.training.rl.amp import AMP, AMPConfig
 from wildrobot.training.rl.cloning import CloningConfig, demonstration
 from wildrobot.training.rl.device import Device, learning_device
-from wildrobot.training.rl.distributed import Processes
-from wildrobot.training.rl.networks import Critic, SymmetricActor, mirror_tensors
+from wildrobot.training.rl.distributed import Distributed
+from wildrobot.training.rl.networks import Critic, SymmetricActor
+from wildrobot.training.rl.normalizer import mirror_tensors
 from wildrobot.training.rl.ppo import PPO, PPOConfig
 from wildrobot.training.rl.runner import Mix, Runner
 from wildrobot.training.tasks.curriculum import CurriculumConfig
@@ -179,15 +180,15 @@ def make_environment(
 
 
 def make_runner(
-    spec: RobotSpec, config: TrainConfig, dataset: ReferenceDataset, processes: Processes | None = None
+    spec: RobotSpec, config: TrainConfig, dataset: ReferenceDataset, distributed: Distributed | None = None
 ) -> Runner:
     """Simulation, environment, networks, motion prior and learner, all seeded from `config.seed`.
 
     Each of several processes has robots and noise of its own; the networks begin the same.
     """
     check_commands(spec, config)
-    processes = processes or Processes()
-    seed = processes.seed(config.seed)
+    distributed = distributed or Distributed()
+    seed = distributed.seed(config.seed)
     env = make_environment(spec, config, dataset, seed)
     layout = env.layout
     torch.manual_seed(config.seed)
@@ -198,8 +199,8 @@ def make_runner(
     reference, held_out = split_reference(dataset, config.amp, config.seed, config.walking.speed)
     mirror = mirror_tensors(joined([feature_mirror(spec)] * config.amp.frames))
     device = learning_device(config.device)
-    amp = AMP(reference, held_out, config.amp, mirror, device, processes)
+    amp = AMP(reference, held_out, config.amp, mirror, device, distributed)
     shown = demonstration(spec, dataset, layout) if config.cloning.updates else None
-    ppo = PPO(actor, critic, config.ppo, shown, processes, device)
-    processes.copy_first(actor, critic, amp.discriminator)
+    ppo = PPO(actor, critic, config.ppo, shown, distributed, device)
+    distributed.broadcast_parameters(actor, critic, amp.discriminator)
     return Runner(env, ppo, amp, config.rollout_steps, config.mix, seed, config.curriculum)

@@ -32,7 +32,7 @@ from wildrobot.training.reference.dataset import ReferenceDataset
 from wildrobot.training.reference.parity import check_parity
 from wildrobot.training.rl.checkpoint import load_checkpoint, save_checkpoint
 from wildrobot.training.rl.cloning import fit
-from wildrobot.training.rl.distributed import Processes, threads_of_each, together
+from wildrobot.training.rl.distributed import Distributed, init_distributed, threads_per_rank
 from wildrobot.training.rl.runner import Runner
 from wildrobot.training.setup import TrainConfig, make_runner
 
@@ -73,7 +73,7 @@ def checkpoint_state(runner: Runner, spec: RobotSpec, config: TrainConfig) -> di
     `others` are the states that the other processes have for themselves. All processes call this.
     """
     assert runner.amp is not None
-    own = runner.own_state() if not runner.processes.first else {}
+    own = runner.own_state() if not runner.distributed.is_main else {}
     return {
         "iteration": runner.iteration,
         "steps": runner.total_steps,
@@ -83,11 +83,13 @@ def checkpoint_state(runner: Runner, spec: RobotSpec, config: TrainConfig) -> di
         "actor": runner.ppo.actor.state_dict(),
         "discriminator": runner.amp.discriminator.state_dict(),
         "runner": runner.state_dict(),
-        "others": runner.processes.gather(own),
+        "others": runner.distributed.gather_states(own),
     }
 
 
-def _check_same(config: TrainConfig, spec: RobotSpec, saved: dict[str, Any], processes: Processes) -> None:
+def _check_same(
+    config: TrainConfig, spec: RobotSpec, saved: dict[str, Any], distributed: Distributed
+) -> None:
     """Refuse to continue a run with another configuration, apart from what may differ: length, threads and places.
 
     Raises:
@@ -107,11 +109,11 @@ def _check_same(config: TrainConfig, spec: RobotSpec, saved: dict[str, Any], pro
             f"(--config {config.run_dir}/config.yaml), or choose another --run-dir."
         )
     count = 1 + len(saved["others"])
-    if count != processes.count:
+    if count != distributed.world_size:
         how = "wildrobot train" if count == 1 else f"torchrun --nproc-per-node {count} -m wildrobot train"
         raise UserError(
             f"{config.run_dir} is a run of {count} process{'es' if count > 1 else ''}, this is "
-            f"{processes.count}. Continue it with as many ({how}), or choose another --run-dir."
+            f"{distributed.world_size}. Continue it with as many ({how}), or choose another --run-dir."
         )
 
 
@@ -125,40 +127,42 @@ def train(config: TrainConfig) -> Path:
         KeyboardInterrupt: after Ctrl-C (or SIGTERM), when the iteration is done and saved.
     """
     with (
-        together() as processes,
+        init_distributed() as distributed,
         StopRequest() as stop,
-        alone_with(config.run_dir) if processes.first else nullcontext(),  # one writes, so one locks
+        alone_with(config.run_dir) if distributed.is_main else nullcontext(),  # one writes, so one locks
     ):
-        return _train(config, processes, stop)
+        return _train(config, distributed, stop)
 
 
-def _train(config: TrainConfig, processes: Processes, stop: StopRequest) -> Path:
-    console = Console(stderr=True, quiet=not processes.first)
-    torch.set_num_threads(config.threads or threads_of_each())
+def _train(config: TrainConfig, distributed: Distributed, stop: StopRequest) -> Path:
+    console = Console(stderr=True, quiet=not distributed.is_main)
+    torch.set_num_threads(config.threads or threads_per_rank())
     spec = load_robot(config.robot)
     console.print(f"reading {config.reference}", soft_wrap=True)
     dataset = ReferenceDataset.load(config.reference, spec)
     run, path = config.run_dir, config.run_dir / "checkpoint.pt"
     saved = load_checkpoint(path) if path.exists() else None
     if saved is not None:
-        _check_same(config, spec, saved, processes)
-    elif processes.first:
+        _check_same(config, spec, saved, distributed)
+    elif distributed.is_main:
         write_text(run / "config.yaml", yaml.safe_dump(to_dict(config), sort_keys=False))
-        write_text(run / "environment.json", json.dumps(environment_info(processes.count), indent=1) + "\n")
+        write_text(
+            run / "environment.json", json.dumps(environment_info(distributed.world_size), indent=1) + "\n"
+        )
         console.print(check_parity(spec, dataset))
     console.print(f"setting up {config.num_envs} simulated robots and the demonstrations")
-    runner = make_runner(spec, config, dataset, processes)
+    runner = make_runner(spec, config, dataset, distributed)
     if saved is None:
-        if runner.ppo.demonstration is not None and processes.first:
+        if runner.ppo.demonstration is not None and distributed.is_main:
             console.print(fit(runner.ppo.actor, *runner.ppo.demonstration, config.cloning, config.seed))
-        processes.copy_first(runner.ppo.actor)
+        distributed.broadcast_parameters(runner.ppo.actor)
         runner.start()
     else:
         runner.load_state_dict(saved["runner"])
-        if not processes.first:
-            runner.load_own_state(saved["others"][processes.rank - 1])
+        if not distributed.is_main:
+            runner.load_own_state(saved["others"][distributed.rank - 1])
         console.print(f"continuing {run} at iteration {runner.iteration}")
-    if not processes.first:
+    if not distributed.is_main:
         while not _iterate(runner, spec, config, stop, None)[1]:
             pass
         return run
@@ -191,13 +195,13 @@ def _iterate(
 ) -> tuple[dict[str, Any], bool]:
     """One iteration, and a checkpoint and an evaluation when it is time; figures, and whether it was the last one."""
     metrics = runner.iterate()
-    asked = not runner.processes.everybody(not stop.asked)
+    asked = not runner.distributed.all_ranks(not stop.asked)
     done = runner.iteration >= config.iterations
     every = config.selection.every
     evaluate = every > 0 and (done or runner.iteration % every == 0)
     if done or asked or evaluate or runner.iteration % config.checkpoint_every == 0:
         state = checkpoint_state(runner, spec, config)
-        if runner.processes.first:
+        if runner.distributed.is_main:
             save_checkpoint(config.run_dir / "checkpoint.pt", state)
         if evaluate and selection is not None:
             metrics |= selection.consider(runner.ppo.actor, state)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from wildrobot.core.config import check_least
-from wildrobot.training.rl.distributed import Processes
+from wildrobot.training.rl.distributed import Distributed
 from wildrobot.training.rl.governor import Governor, GovernorConfig
 from wildrobot.training.rl.networks import Discriminator, Norm
 from wildrobot.training.rl.workers import Workers
@@ -127,9 +127,9 @@ class AMP:
         config: AMPConfig,
         mirror: tuple[Tensor, Tensor] | None = None,
         device: Any = "cpu",
-        processes: Processes | None = None,
+        distributed: Distributed | None = None,
     ) -> None:
-        self.config, self.processes = config, processes or Processes()
+        self.config, self.distributed = config, distributed or Distributed()
         self.mirror = None if mirror is None else (mirror[0].to(device), mirror[1].to(device))
         self.reference, self.held_out = reference.to(device), held_out.to(device)
         size = reference.shape[1]
@@ -172,7 +172,7 @@ class AMP:
             loss, _ = self.loss(real, self._reflect(fake, generator), generator)
             self.optimizer.zero_grad()
             loss.backward()
-            self.processes.average_gradients(d.parameters())
+            self.distributed.average_gradients(d.parameters())
             self.optimizer.step()
         d.eval()
         self.replay.add(windows, generator)

@@ -20,7 +20,7 @@ from wildrobot.signal_path.observation import Layout
 from wildrobot.signal_path.path import SignalPath
 from wildrobot.signal_path.sensor_frame import SensorFrame
 from wildrobot.training.reference.dataset import SENSOR_FIELDS, ReferenceDataset
-from wildrobot.training.rl.networks import SymmetricActor
+from wildrobot.training.rl.networks import Actor
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def observations(spec: RobotSpec, dataset: ReferenceDataset, layout: Layout) -> 
 def clone(
     spec: RobotSpec,
     dataset: ReferenceDataset,
-    actor: SymmetricActor,
+    actor: Actor,
     layout: Layout,
     config: CloningConfig,
     seed: int,
@@ -82,15 +82,13 @@ def demonstration(
     return torch.from_numpy(inputs), torch.from_numpy(labels)
 
 
-def fit(
-    actor: SymmetricActor, inputs: torch.Tensor, labels: torch.Tensor, config: CloningConfig, seed: int
-) -> str:
+def fit(actor: Actor, inputs: torch.Tensor, labels: torch.Tensor, config: CloningConfig, seed: int) -> str:
     """Supervised learning of `labels` (k, n) from `inputs` (k, D); a sentence for the log."""
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(inputs), generator=generator)
     held, rest = order[: len(order) // 20], order[len(order) // 20 :]
     actor.normalizer.update(inputs)
-    parameters = [*actor.net.parameters(), *actor.head.parameters()]
+    parameters = [value for name, value in actor.named_parameters() if name != "log_std"]
     optimizer = torch.optim.Adam(parameters, lr=config.learning_rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.updates)
     with Bar("cloning", config.updates) as bar:

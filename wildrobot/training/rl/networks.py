@@ -1,4 +1,4 @@
-"""The networks: normaliser, mirror-symmetric actor, critic and discriminator."""
+"""The networks: mirror-symmetric actor and critic, and the discriminator."""
 
 from __future__ import annotations
 
@@ -15,50 +15,7 @@ from wildrobot.core.errors import UserError
 from wildrobot.robot_description import RobotSpec
 from wildrobot.robot_description.mirror import Mirror, joined
 from wildrobot.signal_path.observation import Layout, observation_mirror
-from wildrobot.training.rl.distributed import Processes
-
-ALONE = Processes()
-
-
-class Normalizer(nn.Module):
-    """(x - mean) / std with statistics of all data seen by `update` (merged as by Chan et al. 1979).
-
-    Statistics stop changing once `until` samples were seen. `floor` bounds the standard deviation from below.
-    """
-
-    mean: Tensor
-    var: Tensor
-    count: Tensor
-
-    def __init__(self, size: int, floor: float = 1e-2, until: float = 1e12, clip: float = 10.0) -> None:
-        super().__init__()
-        self.floor, self.until, self.clip = floor, until, clip
-        self.register_buffer("mean", torch.zeros(size))
-        self.register_buffer("var", torch.ones(size))
-        self.register_buffer("count", torch.tensor(0.0, dtype=torch.float64))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Normalised x (..., size), clipped to +-clip."""
-        normal = (x - self.mean) / torch.clamp(torch.sqrt(self.var), min=self.floor)
-        return torch.clamp(normal, -self.clip, self.clip)
-
-    @torch.no_grad()
-    def update(self, x: Tensor, processes: Processes = ALONE) -> None:
-        """Learn from raw samples x (b, size), those of all processes."""
-        count = float(self.count)
-        if count >= self.until or len(x) == 0:
-            return
-        mean, var, size = self._moments(x, processes)
-        total = count + size
-        delta = mean - self.mean
-        self.mean += delta * (size / total)
-        between = delta.square() * (count * size / total)
-        self.var.copy_((self.var * count + var * size + between) / total)
-        self.count.fill_(total)
-
-    def _moments(self, x: Tensor, processes: Processes) -> tuple[Tensor, Tensor, float]:
-        return processes.moments(x)
-
+from wildrobot.training.rl.normalizer import MirrorNormalizer, Normalizer
 
 Norm = Literal["layer", "spectral", "none"]
 
@@ -86,29 +43,23 @@ def mlp(sizes: Sequence[int], norm: Norm = "none", output_gain: float = 0.01) ->
 ROOT = math.sqrt(0.5)
 
 
-def mirror_tensors(mirror: Mirror) -> tuple[Tensor, Tensor]:
-    """Index and sign (k,) as tensors."""
-    return torch.from_numpy(mirror[0].copy()), torch.from_numpy(mirror[1].copy()).float()
+class Actor(nn.Module):
+    """What PPO needs of a policy network: the mean and log deviation of actions, and a normaliser of observations."""
 
+    normalizer: Normalizer
+    log_std: nn.Parameter
 
-class MirrorNormalizer(Normalizer):
-    """Statistics of the samples and of their mirror images, so that normalising and mirroring change places."""
+    def forward(self, obs: Tensor) -> Tensor:
+        """Mean action (b, n) for raw observations (b, D)."""
+        return self.mean(self.inputs(obs))
 
-    index: Tensor
-    sign: Tensor
+    def inputs(self, obs: Tensor) -> Tensor:
+        """What the network sees of raw observations (b, D)."""
+        raise NotImplementedError
 
-    def __init__(self, mirror: Mirror, until: float = 1e12) -> None:
-        super().__init__(len(mirror[0]), until=until)
-        index, sign = mirror_tensors(mirror)
-        self.register_buffer("index", index, persistent=False)
-        self.register_buffer("sign", sign, persistent=False)
-
-    def _moments(self, x: Tensor, processes: Processes) -> tuple[Tensor, Tensor, float]:
-        """Those of x and its mirror images, from those of x alone."""
-        mean, var, size = processes.moments(x)
-        image = mean[self.index] * self.sign
-        both = 0.5 * (mean + image)
-        return both, 0.5 * (var + var[self.index]) + (0.5 * (mean - image)).square(), 2.0 * size
+    def mean(self, inputs: Tensor) -> Tensor:
+        """Mean action (b, n) for `inputs` (b, D)."""
+        raise NotImplementedError
 
 
 class Parts(nn.Module):
@@ -205,13 +156,13 @@ class MirrorNet(nn.Module):
         return even, odd
 
 
-class SymmetricActor(nn.Module):
+class SymmetricActor(Actor):
     """Mean action (b, n), exactly equivariant: to the mirrored observation it gives the mirrored action.
 
-    `extra` gives index and sign of inputs that follow the layout's slices.
+    `task_mirror` gives index and sign of inputs that follow the layout's slices.
     """
 
-    answers: Tensor
+    to_joints: Tensor
 
     def __init__(
         self,
@@ -219,33 +170,29 @@ class SymmetricActor(nn.Module):
         layout: Layout,
         hidden: Sequence[int],
         init_std: float = 0.12,
-        extra: Mirror | None = None,
+        task_mirror: Mirror | None = None,
         until: float = 1e12,
     ) -> None:
         super().__init__()
         mirror = observation_mirror(spec, layout)
-        if extra is not None:
-            mirror = joined([mirror, extra])
+        if task_mirror is not None:
+            mirror = joined([mirror, task_mirror])
         self.normalizer = MirrorNormalizer(mirror, until)
         self.parts, actions = Parts(mirror), Parts(spec.mirror.joints)
-        self.register_buffer("answers", actions.matrix(), persistent=False)
+        self.register_buffer("to_joints", actions.matrix(), persistent=False)
         self.net = MirrorNet(self.parts, hidden)
         self.head = PairedLinear((self.net.width, self.net.width, actions.even, actions.odd), 0.01 * ROOT)
         self.log_std = nn.Parameter(torch.full((spec.num_joints,), math.log(init_std)))
-
-    def forward(self, obs: Tensor) -> Tensor:
-        """Mean action (b, n) for raw observations (b, D)."""
-        return self.answer(self.inputs(obs))
 
     def inputs(self, obs: Tensor) -> Tensor:
         """What the network sees of raw observations (b, D): normalised, even part and odd part, (b, D)."""
         parts: Tensor = self.parts(self.normalizer(obs))
         return parts
 
-    def answer(self, inputs: Tensor) -> Tensor:
+    def mean(self, inputs: Tensor) -> Tensor:
         """Mean action (b, n) for `inputs` (b, D)."""
-        answer: Tensor = torch.cat(self.head(*self.net(inputs)), dim=1) @ self.answers
-        return answer
+        mean: Tensor = torch.cat(self.head(*self.net(inputs)), dim=1) @ self.to_joints
+        return mean
 
 
 class Critic(nn.Module):
@@ -266,14 +213,14 @@ class Critic(nn.Module):
 
     def forward(self, obs: Tensor) -> Tensor:
         """Values (b, streams) of raw observations (b, size)."""
-        return self.answer(self.inputs(obs))
+        return self.value(self.inputs(obs))
 
     def inputs(self, obs: Tensor) -> Tensor:
         """Raw observations (b, size), normalised: even part, odd part."""
         parts: Tensor = self.parts(self.normalizer(obs))
         return parts
 
-    def answer(self, inputs: Tensor) -> Tensor:
+    def value(self, inputs: Tensor) -> Tensor:
         """Values (b, streams) for `inputs` (b, size)."""
         value: Tensor = self.head(self.net(inputs)[0])
         return value

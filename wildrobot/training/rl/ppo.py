@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from wildrobot.core.config import check_least
 from wildrobot.core.errors import UserError
-from wildrobot.training.rl.distributed import Processes
+from wildrobot.training.rl.distributed import Distributed
 from wildrobot.training.rl.gaussian import gaussian_entropy, kl_divergence, log_prob
-from wildrobot.training.rl.networks import Critic
+from wildrobot.training.rl.networks import Actor, Critic
 from wildrobot.training.rl.rollout import Rollout
 from wildrobot.training.rl.workers import Workers, spawn_generator
 
@@ -57,18 +57,18 @@ class PPOConfig:
         check_least(self, epochs=1, minibatches=1, critic_warmup=0)
 
 
-def combine_advantages(advantages: Tensor, weights: Tensor, processes: Processes) -> Tensor:
+def combine_advantages(advantages: Tensor, weights: Tensor, distributed: Distributed) -> Tensor:
     """Advantages (k, streams) as one (k,): each stream normalised by itself, weighted, and the sum normalised again.
 
     So a stream's weight says what it counts whatever the scale and spread of its rewards. Means and deviations are
     those of all processes.
     """
-    mean, var, _ = processes.moments(advantages)
+    mean, var, _ = distributed.moments(advantages)
     normalized = (advantages - mean) / (var.sqrt() + 1e-8)
     if advantages.shape[1] == 1:
         return normalized[:, 0]
     total = normalized @ weights
-    return total / (processes.moments(total[:, None])[1].sqrt() + 1e-8)
+    return total / (distributed.moments(total[:, None])[1].sqrt() + 1e-8)
 
 
 class PPO:
@@ -76,11 +76,11 @@ class PPO:
 
     def __init__(
         self,
-        actor: Any,
+        actor: Actor,
         critic: Critic,
         config: PPOConfig,
         demonstration: tuple[Tensor, Tensor] | None = None,
-        processes: Processes | None = None,
+        distributed: Distributed | None = None,
         device: str | torch.device = "cpu",
     ) -> None:
         self.actor, self.critic, self.config = actor.to(device), critic.to(device), config
@@ -88,7 +88,7 @@ class PPO:
         self.demonstration = None
         if demonstration is not None:
             self.demonstration = demonstration[0].to(device), demonstration[1].to(device)
-        self.processes = processes or Processes()
+        self.distributed = distributed or Distributed()
         self.workers = Workers()
         self.updates = 0
         self.actor_optimizer = torch.optim.Adam(actor.parameters(), lr=config.learning_rate, fused=True)
@@ -130,7 +130,7 @@ class PPO:
         advantages, returns = rollout.compute_returns(self.config.gamma, self.config.lam)
         valid = rollout.valid.flatten().nonzero()[:, 0]
         advantages, returns = (x.flatten(0, 1)[valid] for x in (advantages, returns))
-        advantages = combine_advantages(advantages, rollout.weights, self.processes)
+        advantages = combine_advantages(advantages, rollout.weights, self.distributed)
 
         # both networks, and who learns alongside
         updates: list[Update] = [
@@ -139,7 +139,7 @@ class PPO:
             *alongside,
         ]
         # several processes talk while they learn: in the same order everywhere
-        side_by_side = self.processes.count == 1 and self.device.type == "cpu"
+        side_by_side = self.distributed.world_size == 1 and self.device.type == "cpu"
         figures = self.workers.run(updates) if side_by_side else [update() for update in updates]
         self.updates += 1
         return {name: value for part in figures for name, value in part.items()}
@@ -157,7 +157,7 @@ class PPO:
             entropy = float(gaussian_entropy(self.actor.log_std.detach()))
         else:
             policy_loss, kl, entropy = self._actor_epochs(obs, rollout, valid, advantages, generator)
-        self.actor.normalizer.update(obs, self.processes)
+        self.actor.normalizer.update(obs, self.distributed)
         return {
             "policy_loss": policy_loss,
             "kl": kl,
@@ -179,13 +179,13 @@ class PPO:
         figures = []
         for rows in self._minibatches(len(valid), generator):
             # the present policy
-            mean = self.actor.answer(inputs.index_select(0, rows))
+            mean = self.actor.mean(inputs.index_select(0, rows))
             new_log_prob = log_prob(mean, log_std, actions.index_select(0, rows))
 
             # learning rate from the KL divergence
             old_mean = means.index_select(0, rows)
             kl = kl_divergence(old_mean, old_log_std, mean.detach(), log_std.detach())
-            self._adapt_learning_rate(float(self.processes.mean(kl)))
+            self._adapt_learning_rate(float(self.distributed.mean(kl)))
 
             # surrogate loss
             ratio, advantage = torch.exp(new_log_prob - old_log_prob[rows]), advantages[rows]
@@ -215,13 +215,13 @@ class PPO:
         losses = []
         for rows in self._minibatches(len(valid), generator):
             # value loss
-            values = self.critic.answer(inputs.index_select(0, rows))
+            values = self.critic.value(inputs.index_select(0, rows))
             value_loss = (values - returns.index_select(0, rows)).square().sum(dim=-1).mean()
 
             # gradient step
             self._gradient_step(self.critic_optimizer, self.config.value_weight * value_loss)
             losses.append(value_loss.detach())
-        self.critic.normalizer.update(critic_obs, self.processes)
+        self.critic.normalizer.update(critic_obs, self.distributed)
         return {"value_loss": torch.stack(losses).mean().item()}
 
     def _minibatches(self, count: int, generator: torch.Generator) -> Iterator[Tensor]:
@@ -234,7 +234,7 @@ class PPO:
         parameters = optimizer.param_groups[0]["params"]
         optimizer.zero_grad()
         loss.backward()
-        self.processes.average_gradients(parameters)
+        self.distributed.average_gradients(parameters)
         # each network by itself: the critic's gradient must not shrink the actor's
         nn.utils.clip_grad_norm_(parameters, self.config.max_grad_norm)
         optimizer.step()

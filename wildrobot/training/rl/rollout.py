@@ -23,7 +23,7 @@ class Rollout:
         obs: int,
         critic_obs: int,
         actions: int,
-        device: Any,
+        device: torch.device | str,
         streams: int = 1,
     ) -> None:
         def zeros(*shape: int) -> Tensor:
@@ -33,7 +33,7 @@ class Rollout:
         self.actions, self.means, self.log_prob = zeros(actions), zeros(actions), zeros()
         self.rewards, self.values, self.next_values = zeros(streams), zeros(streams), zeros(streams)
         self.weights = torch.ones(streams, device=device)
-        self.terminated, self.ended = zeros(), zeros()
+        self.terminated, self.dones = zeros(), zeros()
         self.valid = zeros().bool()
 
     def compute_returns(self, gamma: float, lam: float) -> tuple[Tensor, Tensor]:
@@ -46,7 +46,7 @@ class Rollout:
         """
         advantage = torch.zeros_like(self.rewards)
         running = torch.zeros_like(self.rewards[0])
-        stays, goes_on = 1.0 - self.terminated[..., None], 1.0 - self.ended[..., None]
+        stays, goes_on = 1.0 - self.terminated[..., None], 1.0 - self.dones[..., None]
         for t in reversed(range(len(self.rewards))):
             delta = self.rewards[t] + gamma * self.next_values[t] * stays[t] - self.values[t]
             running = delta + gamma * lam * goes_on[t] * running
@@ -54,22 +54,22 @@ class Rollout:
         return advantage, advantage + self.values
 
 
-class Ticks:
-    """Nests (dataclasses, dicts) of arrays (N, ...), one a tick, kept as one nest of arrays (T, N, ...).
+class StepBuffer:
+    """Nests (dataclasses, dicts) of arrays (N, ...), one a step, kept as one nest of arrays (T, N, ...).
 
     The room is made by the first one and used again by every rollout.
     """
 
     def __init__(self, count: int) -> None:
         self._count = count
-        self.all: Any = None
-        """The nest of all ticks."""
+        self.steps: Any = None
+        """The nest of all steps."""
 
-    def put(self, tick: int, item: Any) -> None:
-        """Copy what one tick said."""
-        if self.all is None:
-            self.all = self._room(item)
-        _copy(self.all, tick, item)
+    def store(self, t: int, item: Any) -> None:
+        """Copy step t."""
+        if self.steps is None:
+            self.steps = self._room(item)
+        _copy(self.steps, t, item)
 
     def _room(self, item: Any) -> Any:
         if isinstance(item, np.ndarray):
@@ -82,9 +82,9 @@ def _parts(nest: Any) -> dict[str, Any]:
     return nest if isinstance(nest, dict) else vars(nest)
 
 
-def _copy(room: Any, tick: int, item: Any) -> None:
+def _copy(room: Any, t: int, item: Any) -> None:
     if isinstance(item, np.ndarray):
-        room[tick] = item
+        room[t] = item
         return
     for name, value in _parts(item).items():
-        _copy(_parts(room)[name], tick, value)
+        _copy(_parts(room)[name], t, value)

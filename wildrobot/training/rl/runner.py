@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from wildrobot.signal_path.features import feature_names
@@ -59,7 +60,7 @@ class Runner:
         curriculum: CurriculumConfig | None = None,
     ) -> None:
         self.env, self.ppo, self.amp, self.steps, self.mix = env, ppo, amp, steps, mix
-        self.processes, self.workers = ppo.processes, ppo.workers
+        self.distributed, self.workers = ppo.distributed, ppo.workers
         self.generator = torch.Generator().manual_seed(seed)
         self.curriculum = Curriculum(curriculum or CurriculumConfig(start=1.0))
         env.sim.set_level(self.curriculum.level)
@@ -75,9 +76,9 @@ class Runner:
 
     def start(self) -> None:
         """Reset all rows and spread their ages, so that time-outs do not come together."""
-        self.collector.start(self._rng.integers(self.env.max_age, size=self.env.num_envs))
-        self.ppo.actor.normalizer.update(self.collector.obs, self.processes)
-        self.ppo.critic.normalizer.update(self.collector.critic_obs, self.processes)
+        self.collector.reset(self._rng.integers(self.env.max_age, size=self.env.num_envs))
+        self.ppo.actor.normalizer.update(self.collector.obs, self.distributed)
+        self.ppo.critic.normalizer.update(self.collector.critic_obs, self.distributed)
 
     def iterate(self) -> dict[str, Any]:
         """Collect one rollout, learn from it; returns this iteration's figures."""
@@ -87,53 +88,56 @@ class Runner:
     def _iterate(self) -> dict[str, Any]:
         began = time.perf_counter()
         rollout = self.rollout
-        seen = self.collector.collect(self.generator)
-        collected = time.perf_counter() - began
+        collected = self.collector.collect(self.generator)
+        collect_s = time.perf_counter() - began
         rollout.values.copy_(self.ppo.values(rollout.critic_obs.flatten(0, 1)).view(rollout.values.shape))
         # the next state's value: that of the following tick's observation, which is the terminal one at an end
         rollout.next_values[:-1] = rollout.values[1:]
         rollout.next_values[-1] = self.ppo.values(self.collector.critic_obs)
         count = max(1, int(rollout.valid.sum()))
-        metrics: dict[str, Any] = {f"reward/{name}": total / count for name, total in seen.sums.items()}
-        for name, (value, known) in seen.tallies.items():
+        metrics: dict[str, Any] = {
+            f"reward/{name}": total / count for name, total in collected.reward_sums.items()
+        }
+        for name, (value, known) in collected.figure_sums.items():
             metrics[name] = value / known if known else float("nan")
         task_weight = self.mix.task_weight(self.iteration)
         metrics["task_reward_mean"] = float(self._task_reward.sum()) / count
         rewards, weights = self._task_reward[..., None], torch.tensor([task_weight])
         style_updates: list[Update] = []
         if self.amp is not None:
-            style, style_updates = self._style(seen.windows, seen.window_ok, metrics)
+            style, style_updates = self._style(collected.windows, collected.window_valid, metrics)
             rewards = torch.stack([self._task_reward, style], dim=-1)
             weights = torch.tensor([task_weight, self.mix.style])
             if self.iteration % self.amp.config.diagnostics_every == 0:
-                self._feature_figures(seen.features, metrics)
+                self._feature_figures(collected.features, metrics)
         total = rewards @ weights
         rollout.weights.copy_(weights if rollout.rewards.shape[-1] > 1 else torch.ones(1))
-        paid = rewards if rollout.rewards.shape[-1] > 1 else total[..., None]
-        rollout.rewards.copy_(paid * self.mix.scale)
+        streams = rewards if rollout.rewards.shape[-1] > 1 else total[..., None]
+        rollout.rewards.copy_(streams * self.mix.scale)
         rollout.rewards *= rollout.valid[..., None]
         metrics |= self.ppo.update(rollout, self.generator, style_updates)
         self.iteration += 1
         everywhere = (
-            self.processes.mean(torch.tensor([float(seen.falls), float(count)])) * self.processes.count
+            self.distributed.mean(torch.tensor([float(collected.falls), float(count)]))
+            * self.distributed.world_size
         )
         self.env.sim.set_level(self.curriculum.update(*(int(total) for total in everywhere)))
-        samples = rollout.valid.numel() * self.processes.count
+        samples = rollout.valid.numel() * self.distributed.world_size
         self.total_steps += samples
         elapsed = time.perf_counter() - began
         metrics |= {
             "iteration": self.iteration,
             "steps": self.total_steps,
             "steps_per_s": samples / elapsed,
-            "collect_s": collected,
+            "collect_s": collect_s,
             "iteration_s": elapsed,
             "return_mean": float(total.sum()) / count,
-            "episode_length": float(np.mean(seen.lengths)) if seen.lengths else float("nan"),
-            "survival": 1.0 - seen.falls / max(1, seen.ends) if seen.ends else float("nan"),
-            "falls_per_1000_steps": 1000.0 * seen.falls / count,
+            "episode_length": float(np.mean(collected.lengths)) if collected.lengths else float("nan"),
+            "survival": 1.0 - collected.falls / max(1, collected.dones) if collected.dones else float("nan"),
+            "falls_per_1000_steps": 1000.0 * collected.falls / count,
             "randomization_level": self.curriculum.level,
         }
-        return self.processes.mean_of(metrics)
+        return self.distributed.average_metrics(metrics)
 
     def _style(self, windows: Tensor, ok: Tensor, metrics: dict[str, Any]) -> tuple[Tensor, list[Update]]:
         """Style reward (T, N) of windows (T, N, size), judged where `ok` (T, N).
@@ -143,7 +147,7 @@ class Runner:
         amp = self.amp
         assert amp is not None
         fresh = windows[ok].to(self.ppo.device)
-        if not self.processes.everybody(len(fresh) > 0):  # somewhere, nobody was commanded to walk
+        if not self.distributed.all_ranks(len(fresh) > 0):  # somewhere, nobody was commanded to walk
             names = [f"disc_{side}_{what}" for side in ("real", "fake") for what in ("mean", "std")]
             names += ["disc_acc", "disc_acc_heldout", "style_reward_mean", "style_reward_std"]
             names += ["style_clipped_low", "style_clipped_high"]
@@ -151,7 +155,7 @@ class Runner:
             return torch.zeros(ok.shape), []
         warmup, generator = self.ppo.warming_up, spawn_generator(self.generator)
         logits = self.workers.infer(amp.logits, fresh)
-        metrics |= self.processes.mean_of(amp.figures(logits, generator, self.workers))
+        metrics |= self.distributed.average_metrics(amp.figures(logits, generator, self.workers))
         accuracy = metrics["disc_acc_heldout"]
         updates: list[Update] = [partial(amp.update, fresh, accuracy, generator, warmup)]
         if not amp.config.reward_before_update:
@@ -162,7 +166,7 @@ class Runner:
         style[ok] = style_reward(logits, amp.config.reward).cpu()
         return style, updates
 
-    def _feature_figures(self, features: Any, metrics: dict[str, Any]) -> None:
+    def _feature_figures(self, features: NDArray[np.float64], metrics: dict[str, Any]) -> None:
         """What the discriminator sees: separability of single features and ratios of standard deviations."""
         assert self.amp is not None
         names = feature_names(self.env.spec)

@@ -1,4 +1,4 @@
-"""The vectorized environment: a simulator, the signal path of the robot, and a task that sets goals and pays.
+"""The vectorized environment: a simulator, the signal path of the robot, and a task that sets goals and rewards.
 
 A row that ended is not stepped on: its next tick carries the reset, and that tick is marked invalid. So every tick has
 one observation, the terminal one is real, and nothing spans a reset.
@@ -6,13 +6,12 @@ one observation, the terminal one is real, and nothing spans a reset.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from wildrobot.core.constants import GRAVITY_M_S2
 from wildrobot.core.rotations import heading_split, quat_to_matrix, rotate_heading
@@ -33,8 +32,8 @@ AVERAGED_S = 0.36
 
 
 @dataclass
-class Start:
-    """Where rows begin: qpos (k, nq), qvel (k, nv), clock phase (k,) rad and heading error (k,) rad."""
+class InitialState:
+    """Where episodes begin: qpos (k, nq), qvel (k, nv), clock phase (k,) rad and heading error (k,) rad."""
 
     qpos: Array
     qvel: Array
@@ -43,7 +42,7 @@ class Start:
 
 
 @dataclass
-class Motion:
+class PelvisMotion:
     """Truth in the pelvis's heading frame, (N, ...): what rewards are written in."""
 
     yaw: Array
@@ -57,11 +56,11 @@ class Motion:
     """Pelvis origin over the floor, m."""
 
 
-def motion_of(truth: Truth) -> Motion:
-    """Express the simulator's truth in the heading frame."""
+def pelvis_motion(truth: Truth) -> PelvisMotion:
+    """The simulator's truth in the heading frame."""
     rotation = quat_to_matrix(truth.pelvis_quaternion)
     yaw, tilt = heading_split(rotation)
-    return Motion(
+    return PelvisMotion(
         yaw=yaw,
         velocity=rotate_heading(yaw, truth.pelvis_linear_velocity, inverse=True),
         angular_velocity=(tilt @ truth.pelvis_angular_velocity[..., None])[..., 0],
@@ -71,77 +70,76 @@ def motion_of(truth: Truth) -> Motion:
 
 
 @dataclass
-class Moment:
-    """What rewards and critic are told of one tick, arrays (N, ...), or of several ones, (T, N, ...)."""
+class StepData:
+    """What rewards and critic are computed from: arrays (N, ...) of one tick, or (T, N, ...) of several."""
 
     obs: NDArray[np.float32]
     command: Array
     """(2,) in the observation."""
     gait_clock: Array
     truth: Truth
-    motion: Motion
+    motion: PelvisMotion
     valid: NDArray[np.bool_]
     """False where this tick was the reset."""
-    own: dict[str, Array]
+    task: dict[str, Array]
     """What the task keeps of it."""
 
 
 @dataclass
-class Judged:
-    """What moments, (N,) or (T, N) of them, were worth."""
+class Rewards:
+    """Of steps, (N,) or (T, N) of them."""
 
-    reward: Array
+    total: Array
     terms: dict[str, Array]
-    """Weighted reward terms, zero where the tick was a reset."""
+    """Weighted, zero where the tick was a reset; `total` is their sum."""
     figures: dict[str, Array]
-    """Unweighted, NaN where they do not apply."""
-    critic_obs: NDArray[np.float32]
+    """Unweighted, for the log; NaN where they do not apply."""
 
 
 class Task(Protocol):
     """What the robots are to do. Arrays are numpy, rows are environments.
 
-    `advance` is called once a tick and keeps what `pay` and `critic_extra` need; they change nothing, and take one tick
-    or many at once.
+    `step` is called once a tick and keeps what `compute_rewards` and `critic_observation` need; these change nothing,
+    and take one tick or many at once.
     """
 
-    extra_size: int
+    obs_size: int
     heading_hold: bool
 
-    def start(self, rows: NDArray[np.int64]) -> Start: ...
+    def reset(self, rows: NDArray[np.int64]) -> InitialState: ...
 
     def command(self) -> Array: ...
 
-    def to_action(self, action: Array) -> Array: ...
+    def process_action(self, action: Array) -> Array: ...
 
-    def extra(self, truth: Truth, motion: Motion) -> Array: ...
+    def observation(self, truth: Truth, motion: PelvisMotion) -> Array: ...
 
-    def advance(
-        self, truth: Truth, motion: Motion, action: Array, fresh: NDArray[np.bool_]
+    def step(
+        self, truth: Truth, motion: PelvisMotion, action: Array, reset: NDArray[np.bool_]
     ) -> tuple[NDArray[np.bool_], NDArray[np.bool_], dict[str, Array]]:
-        """Move on by one tick; who fell, who came to an end, and what is kept for `Moment.own`."""
+        """Move on by one tick, which carried the reset in rows `reset`: terminated, truncated, and `StepData.task`."""
         ...
 
-    def pay(self, moment: Moment) -> tuple[dict[str, Array], dict[str, Array]]:
+    def compute_rewards(self, data: StepData) -> tuple[dict[str, Array], dict[str, Array]]:
         """Weighted reward terms and figures."""
         ...
 
-    def critic_extra(self, moment: Moment) -> Array: ...
+    def critic_observation(self, data: StepData) -> Array: ...
 
-    def mirror_extra(self) -> Mirror: ...
+    def obs_mirror(self) -> Mirror: ...
 
-    def mirror_critic_extra(self) -> Mirror: ...
+    def critic_mirror(self) -> Mirror: ...
 
 
 @dataclass
-class Step:
+class StepResult:
     """One tick of all rows, after it was taken."""
 
     obs: NDArray[np.float32]
     terminated: NDArray[np.bool_]
     """Fell: no value beyond."""
-    ended: NDArray[np.bool_]
-    """Fell or timed out: the next tick carries the reset."""
+    done: NDArray[np.bool_]
+    """Terminated or truncated (timed out): the next tick carries the reset."""
     valid: NDArray[np.bool_]
     """False where this tick was the reset."""
     features: Array
@@ -150,17 +148,22 @@ class Step:
     """The window holds real frames only, of a robot that was commanded to move all along: style is judged there."""
     signal: Signal
     truth: Truth
-    moment: Moment
-    judge: Callable[[Moment], Judged]
+    data: StepData
+    env: Environment
 
     @cached_property
-    def judged(self) -> Judged:
-        """What this tick was worth. Who has many ticks asks `Environment.judge` for all of them at once."""
-        return self.judge(self.moment)
+    def rewards(self) -> Rewards:
+        """Of this tick. Who has many ticks asks `Environment.compute_rewards` for all of them at once."""
+        return self.env.compute_rewards(self.data)
+
+    @cached_property
+    def critic_obs(self) -> NDArray[np.float32]:
+        """(N, critic_size), likewise."""
+        return self.env.critic_observation(self.data)
 
 
 class Environment(Stateful):
-    """N robots in parallel. `step(action)` (N, n) in, `Step` out."""
+    """N robots in parallel. `step(action)` (N, n) in, `StepResult` out."""
 
     state_fields = ("sim", "path", "task", "window", "age", "ended", "_moving_for")
 
@@ -168,7 +171,7 @@ class Environment(Stateful):
         self,
         spec: RobotSpec,
         sim: Simulation,
-        task: Any,
+        task: Task,
         layout: Layout,
         window_frames: int,
         episode_s: float = 20.0,
@@ -179,92 +182,88 @@ class Environment(Stateful):
         self.window = FeatureWindow(window_frames)
         self.max_age = round(episode_s * spec.control_hz)
         self.age = np.zeros(self.num_envs, dtype=np.int64)
+        """(N,) ticks of the episode."""
         self.ended = np.ones(self.num_envs, dtype=bool)
+        """(N,) the last tick was the episode's last: the next one resets."""
         self._weight = spec.total_mass * GRAVITY_M_S2
         self._moving_for = np.zeros(self.num_envs, dtype=np.int64)
-        self.obs_size = layout_size(layout) + task.extra_size
-        self.obs_mirror: Mirror = joined([observation_mirror(spec, layout), task.mirror_extra()])
-        """Of `Step.obs`."""
+        self.obs_size = layout_size(layout) + task.obs_size
+        self.obs_mirror: Mirror = joined([observation_mirror(spec, layout), task.obs_mirror()])
+        """Of `StepResult.obs`."""
         feet = spec.mirror.feet
-        own = [POLAR, AXIAL, SAME, POLAR, feet, feet, task.mirror_critic_extra()]
+        own = [POLAR, AXIAL, SAME, POLAR, feet, feet, task.critic_mirror()]
         self.critic_mirror: Mirror = joined([self.obs_mirror, *own])
-        """Of `Step.critic_obs`."""
+        """Of `StepResult.critic_obs`."""
         self.critic_size = len(self.critic_mirror[0])
 
-    def start(self, random_age: NDArray[np.int64] | None = None) -> Step:
-        """Reset every row; `random_age` (N,) ticks spreads the time-outs. Returns the first (invalid) tick."""
+    def reset(self, age: NDArray[np.int64] | None = None) -> StepResult:
+        """Reset every row; `age` (N,) ticks spreads the time-outs. Returns the first (invalid) tick."""
         self.ended[:] = True
-        step = self.step(np.zeros((self.num_envs, self.spec.num_joints)))
-        if random_age is not None:
-            self.age[:] = random_age
-        return step
+        result = self.step(np.zeros((self.num_envs, self.spec.num_joints)))
+        if age is not None:
+            self.age[:] = age
+        return result
 
-    def step(self, action: Any) -> Step:
+    def step(self, action: ArrayLike) -> StepResult:
         """One control tick with the policy's action (N, n)."""
-        fresh = self.ended
-        action = self.task.to_action(np.asarray(action, dtype=np.float64))
+        reset = self.ended
+        action = self.task.process_action(np.asarray(action, dtype=np.float64))
         if self.path.previous_target is not None:
             self.sim.step(self.path.act(action))
-        if fresh.any():
-            rows = np.flatnonzero(fresh)
-            start = self.task.start(rows)
-            self.sim.reset(rows, start.qpos, start.qvel)
+        if reset.any():
+            rows = np.flatnonzero(reset)
+            initial = self.task.reset(rows)
+            self.sim.reset(rows, initial.qpos, initial.qvel)
             self.age[rows] = 0
         frame = self.sim.frame()
-        if fresh.any():
+        if reset.any():
             phase, error = np.zeros(self.num_envs), np.zeros(self.num_envs)
-            phase[rows], error[rows] = start.phase, start.heading_error
-            self.path.reset(frame, fresh, phase, error)
+            phase[rows], error[rows] = initial.phase, initial.heading_error
+            self.path.reset(frame, reset, phase, error)
             # what was asked of a row that ended was not done: its first action is the one that asks for its pose
-            action = np.where(fresh[:, None], self.path.previous_action, action)
+            action = np.where(reset[:, None], self.path.previous_action, action)
         signal = self.path.observe(frame, self.task.command())
         truth = self.sim.truth()
-        motion = motion_of(truth)
+        motion = pelvis_motion(truth)
         moving = is_moving(self.spec, signal.command)
-        self._moving_for = np.where(moving & ~fresh, self._moving_for + 1, 0)
-        window, window_valid = self.window.push(signal.features, fresh)
+        self._moving_for = np.where(moving & ~reset, self._moving_for + 1, 0)
+        window, window_valid = self.window.push(signal.features, reset)
         window_valid = window_valid & (self._moving_for >= self.window.frames)
-        terminated, timeout, own = self.task.advance(truth, motion, action, fresh)
-        valid = ~fresh
+        terminated, truncated, kept = self.task.step(truth, motion, action, reset)
+        valid = ~reset
         self.age += valid
         terminated = terminated & valid
-        ended = (terminated | timeout | (self.age >= self.max_age)) & valid
-        self.ended = ended
-        extra = self.task.extra(truth, motion)
-        obs = np.concatenate([signal.observation, extra], axis=-1, dtype=np.float32, casting="unsafe")
-        moment = Moment(obs, signal.command, signal.gait_clock, truth, motion, valid, own)
-        return Step(
-            obs,
-            terminated,
-            ended,
-            valid,
-            signal.features,
-            window,
-            window_valid,
-            signal,
-            truth,
-            moment,
-            self.judge,
+        done = (terminated | truncated | (self.age >= self.max_age)) & valid
+        self.ended = done
+        task_obs = self.task.observation(truth, motion)
+        obs = np.concatenate([signal.observation, task_obs], axis=-1, dtype=np.float32, casting="unsafe")
+        data = StepData(obs, signal.command, signal.gait_clock, truth, motion, valid, kept)
+        features = signal.features
+        return StepResult(
+            obs, terminated, done, valid, features, window, window_valid, signal, truth, data, self
         )
 
-    def judge(self, moment: Moment) -> Judged:
-        """Rewards and the critic's observations of one tick (N, ...), or of many together (T, N, ...)."""
-        truth, motion = moment.truth, moment.motion
-        terms, figures = self.task.pay(moment)
-        terms = {name: np.where(moment.valid, value, 0.0) for name, value in terms.items()}
-        critic_obs = np.concatenate(
+    def compute_rewards(self, data: StepData) -> Rewards:
+        """Of one tick (N, ...), or of many together (T, N, ...)."""
+        terms, figures = self.task.compute_rewards(data)
+        terms = {name: np.where(data.valid, value, 0.0) for name, value in terms.items()}
+        return Rewards(sum(terms.values(), np.zeros(data.valid.shape)), terms, figures)
+
+    def critic_observation(self, data: StepData) -> NDArray[np.float32]:
+        """(..., critic_size) of one tick (N, ...), or of many together (T, N, ...): what the policy sees, and truth."""
+        truth, motion = data.truth, data.motion
+        return np.concatenate(
             [
-                moment.obs,
+                data.obs,
                 motion.velocity,
                 motion.angular_velocity,
                 motion.height[..., None],
                 motion.up,
                 truth.foot_force / self._weight,
                 truth.foot_position[..., 2],
-                self.task.critic_extra(moment),
+                self.task.critic_observation(data),
             ],
             axis=-1,
             dtype=np.float32,
             casting="unsafe",
         )
-        return Judged(sum(terms.values(), np.zeros(moment.valid.shape)), terms, figures, critic_obs)

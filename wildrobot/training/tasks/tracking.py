@@ -24,7 +24,7 @@ from wildrobot.robot_description.mirror import POLAR, SAME, Mirror, joined
 from wildrobot.signal_path.observation import Layout, make_layout
 from wildrobot.simulation.simulation import Simulation, Truth
 from wildrobot.training.reference.clip import PlannedClip
-from wildrobot.training.tasks.environment import AVERAGED_S, Moment, Motion, Start
+from wildrobot.training.tasks.environment import AVERAGED_S, InitialState, PelvisMotion, StepData
 
 Array = NDArray[np.float64]
 
@@ -171,10 +171,10 @@ class TrackingTask(Stateful):
         self._behind = np.zeros((num_envs, 2))
         self._width = _feet_width(sim)
         n = spec.num_joints
-        self.extra_size = 2 * n + 2 + 2 + 1 + 1 + 3 + 1 + 3
+        self.obs_size = 2 * n + 2 + 2 + 1 + 1 + 3 + 1 + 3
 
-    def mirror_extra(self) -> Mirror:
-        """Index and sign of `extra`'s mirror image."""
+    def obs_mirror(self) -> Mirror:
+        """Index and sign of `observation`'s mirror image."""
         joints = self.spec.mirror.joints
         clock = (np.arange(2), np.array([-1.0, -1.0]))
         odd = (np.arange(1), -np.ones(1))
@@ -186,7 +186,7 @@ class TrackingTask(Stateful):
         at: NDArray[np.int64] = self.library.begin[self.clip] + frame
         return at
 
-    def start(self, rows: NDArray[np.int64]) -> Start:
+    def reset(self, rows: NDArray[np.int64]) -> InitialState:
         """Random clip and frame (or each row's own clip from its first frame), with a little noise."""
         library, rng = self.library, self._rng
         if self.from_start:
@@ -203,14 +203,14 @@ class TrackingTask(Stateful):
         qpos[:, self.sim.joint_qpos] += rng.normal(0.0, 0.01, (len(rows), self.spec.num_joints))
         self._last_action[rows] = 0.0
         self._shift[rows] = 0.0
-        return Start(qpos, qvel, np.zeros(len(rows)), np.zeros(len(rows)))
+        return InitialState(qpos, qvel, np.zeros(len(rows)), np.zeros(len(rows)))
 
     def command(self) -> Array:
         """The clip's own command at this frame."""
         value: Array = self.library.command[self.at()]
         return value
 
-    def to_action(self, action: Array) -> Array:
+    def process_action(self, action: Array) -> Array:
         """The tracker's correction, added to the plan's next pose, in the units of a policy's action."""
         plan = self.library.joint_position[self.at(1)]
         value: Array = (plan - self.spec.default_joint_pos) / self.spec.action_scale + action
@@ -221,7 +221,7 @@ class TrackingTask(Stateful):
         value: Array = truth.pelvis_position - self.library.root_position[self.at()] - self._shift
         return value
 
-    def extra(self, truth: Truth, motion: Motion) -> Array:
+    def observation(self, truth: Truth, motion: PelvisMotion) -> Array:
         """The plan's next pose, and where the robot is against the plan."""
         library, at, following = self.library, self.at(), self.at(1)
         error = rotate_heading(motion.yaw, -self._drift(truth), inverse=True)
@@ -240,7 +240,7 @@ class TrackingTask(Stateful):
             axis=-1,
         )
 
-    def _too_near(self, truth: Truth, motion: Motion) -> Array:
+    def _too_near(self, truth: Truth, motion: PelvisMotion) -> Array:
         """0 where the feet's inner edges are far enough apart, 1 where they touch, (...)."""
         left, right = self.spec.foot_pads
         soles = truth.foot_position
@@ -249,44 +249,44 @@ class TrackingTask(Stateful):
         share: Array = np.clip(1.0 - gap / FEET_APART_M, 0.0, 1.0)
         return share
 
-    def critic_extra(self, moment: Moment) -> Array:
+    def critic_observation(self, data: StepData) -> Array:
         """Time left in the clip, s (capped), and what forward speed and yaw rate lack, averaged."""
-        left = np.minimum(moment.own["left_s"], 1.0)
-        return np.concatenate([left[..., None], moment.own["behind"]], axis=-1)
+        left = np.minimum(data.task["left_s"], 1.0)
+        return np.concatenate([left[..., None], data.task["behind"]], axis=-1)
 
-    def mirror_critic_extra(self) -> Mirror:
-        """Index and sign of `critic_extra`'s mirror image."""
+    def critic_mirror(self) -> Mirror:
+        """Index and sign of `critic_observation`'s mirror image."""
         return np.arange(3), np.array([1.0, 1.0, -1.0])
 
-    def advance(
-        self, truth: Truth, motion: Motion, action: Array, fresh: NDArray[np.bool_]
+    def step(
+        self, truth: Truth, motion: PelvisMotion, action: Array, reset: NDArray[np.bool_]
     ) -> tuple[NDArray[np.bool_], NDArray[np.bool_], dict[str, Array]]:
         """Move on by one frame; keep where the plan was."""
-        self.frame = np.where(fresh, self.frame, self.frame + 1)
-        library, at, begins = self.library, self.at(), fresh[:, None]
+        self.frame = np.where(reset, self.frame, self.frame + 1)
+        library, at, was_reset = self.library, self.at(), reset[:, None]
         drift = self._drift(truth)
-        self._shift[:, :2] += np.where(begins, 0.0, ANCHOR_SHARE * drift[:, :2])
+        self._shift[:, :2] += np.where(was_reset, 0.0, ANCHOR_SHARE * drift[:, :2])
         forward = motion.velocity[:, 0] - library.velocity_heading[at, 0]
         turn = motion.angular_velocity[:, 2] - library.yaw_rate[at]
         share = self.spec.control_dt / AVERAGED_S
         error = np.stack([forward, turn], axis=-1)
-        self._behind = np.where(begins, 0.0, self._behind + share * (error - self._behind))
+        self._behind = np.where(was_reset, 0.0, self._behind + share * (error - self._behind))
         left = library.length[self.clip] - self.frame
-        own = {
+        kept = {
             "at": at,
             "drift": drift,
             "behind": self._behind,
             "left_s": left * self.spec.control_dt,
-            "action_step": np.where(begins, 0.0, action - self._last_action),
+            "action_step": np.where(was_reset, 0.0, action - self._last_action),
         }
         self._last_action = action
         fallen = (motion.height < 0.6 * self.spec.standing_height) | (motion.up[:, 2] < 0.6)
-        return fallen, left <= 1, own
+        return fallen, left <= 1, kept
 
-    def pay(self, moment: Moment) -> tuple[dict[str, Array], dict[str, Array]]:
+    def compute_rewards(self, data: StepData) -> tuple[dict[str, Array], dict[str, Array]]:
         """Pay for being where the plan is."""
-        library, w, truth, motion, own = self.library, self.weights, moment.truth, moment.motion, moment.own
-        at, drift, behind = own["at"], own["drift"], own["behind"]
+        library, w, truth, motion, kept = self.library, self.weights, data.truth, data.motion, data.task
+        at, drift, behind = kept["at"], kept["drift"], kept["behind"]
         pose = truth.joint_position - library.joint_position[at]
         rate = truth.joint_velocity - library.joint_velocity[at]
         velocity = motion.velocity - library.velocity_heading[at]
@@ -312,7 +312,7 @@ class TrackingTask(Stateful):
             "upright": w.upright * np.exp(-20.0 * np.sum(tilt**2, axis=-1)),
             "contact": w.contact * contact,
             "feet_apart": w.feet_apart * self._too_near(truth, motion),
-            "action_rate": w.action_rate * np.sum(own["action_step"] ** 2, axis=-1),
+            "action_rate": w.action_rate * np.sum(kept["action_step"] ** 2, axis=-1),
             "saturation": w.saturation * saturation,
         }
         return terms, figures

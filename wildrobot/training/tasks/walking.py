@@ -13,7 +13,7 @@ from wildrobot.robot_description.mirror import Mirror
 from wildrobot.signal_path.command import is_moving
 from wildrobot.simulation.simulation import Simulation, Truth, fallen
 from wildrobot.training.reference.dataset import ReferenceDataset
-from wildrobot.training.tasks.environment import AVERAGED_S, Moment, Motion, Start
+from wildrobot.training.tasks.environment import AVERAGED_S, InitialState, PelvisMotion, StepData
 
 Array = NDArray[np.float64]
 
@@ -65,7 +65,7 @@ class WalkingTask(Stateful):
 
     state_fields = ("_rng", "_command", "_change_at", "_time", "_last_action", "_last_soles", "_filtered")
     heading_hold = True
-    extra_size = 0
+    obs_size = 0
 
     def __init__(
         self, spec: RobotSpec, sim: Simulation, reference: ReferenceDataset, config: WalkingConfig, seed: int
@@ -82,7 +82,7 @@ class WalkingTask(Stateful):
         self._filtered = np.zeros((count, 3))
         self._left = spec.foot_side == 0
 
-    def start(self, rows: NDArray[np.int64]) -> Start:
+    def reset(self, rows: NDArray[np.int64]) -> InitialState:
         """From a random frame of the reference with its own command, or standing at home with none."""
         rng, config, count = self._rng, self.config, len(rows)
         qpos, qvel = self.sim.home(count)
@@ -108,7 +108,7 @@ class WalkingTask(Stateful):
         self._time[rows] = 0.0
         first = np.where(moving, rng.uniform(*config.command_s, count), rng.uniform(0.3, 2.0, count))
         self._change_at[rows] = first
-        return Start(qpos, qvel, phase, error)
+        return InitialState(qpos, qvel, phase, error)
 
     def command(self) -> Array:
         """The user's command of this tick, (N, 2)."""
@@ -123,60 +123,60 @@ class WalkingTask(Stateful):
             self._change_at[rows] += rng.uniform(*config.command_s, count)
         return self._command.copy()
 
-    def to_action(self, action: Array) -> Array:
+    def process_action(self, action: Array) -> Array:
         """The policy's action as it is."""
         return action
 
-    def extra(self, truth: Truth, motion: Motion) -> Array:
+    def observation(self, truth: Truth, motion: PelvisMotion) -> Array:
         """Nothing beyond the robot's own observation."""
         return np.zeros((self.sim.num_envs, 0))
 
-    def mirror_extra(self) -> Mirror:
-        """Index and sign of `extra`'s mirror image."""
+    def obs_mirror(self) -> Mirror:
+        """Index and sign of `observation`'s mirror image."""
         return np.arange(0), np.ones(0)
 
-    def critic_extra(self, moment: Moment) -> Array:
+    def critic_observation(self, data: StepData) -> Array:
         """The user's command (forward speed, yaw rate), before heading hold, and both speeds and yaw rate averaged."""
-        return np.concatenate([moment.own["user"], moment.own["averaged"]], axis=-1)
+        return np.concatenate([data.task["user"], data.task["averaged"]], axis=-1)
 
-    def mirror_critic_extra(self) -> Mirror:
-        """Index and sign of `critic_extra`'s mirror image."""
+    def critic_mirror(self) -> Mirror:
+        """Index and sign of `critic_observation`'s mirror image."""
         return np.arange(5), np.array([1.0, -1.0, 1.0, -1.0, -1.0])
 
-    def advance(
-        self, truth: Truth, motion: Motion, action: Array, fresh: NDArray[np.bool_]
+    def step(
+        self, truth: Truth, motion: PelvisMotion, action: Array, reset: NDArray[np.bool_]
     ) -> tuple[NDArray[np.bool_], NDArray[np.bool_], dict[str, Array]]:
         """Move on by one tick; keep what its rewards need of the past."""
         dt = self.spec.control_dt
         self._time += dt
         now = np.concatenate([motion.velocity[:, :2], motion.angular_velocity[:, 2:]], axis=-1)
-        begins = fresh[:, None]
-        self._filtered = np.where(begins, now, self._filtered + dt / AVERAGED_S * (now - self._filtered))
+        was_reset = reset[:, None]
+        self._filtered = np.where(was_reset, now, self._filtered + dt / AVERAGED_S * (now - self._filtered))
         soles = truth.foot_position
-        own = {
+        kept = {
             "user": self._command.copy(),
             "averaged": self._filtered,
-            "sole_step": np.where(begins[..., None], 0.0, soles - self._last_soles),
-            "action_step": np.where(begins, 0.0, action - self._last_action),
+            "sole_step": np.where(was_reset[..., None], 0.0, soles - self._last_soles),
+            "action_step": np.where(was_reset, 0.0, action - self._last_action),
         }
         self._last_soles, self._last_action = soles, action
         down = fallen(self.spec, truth)
-        return down, np.zeros_like(down), own
+        return down, np.zeros_like(down), kept
 
-    def pay(self, moment: Moment) -> tuple[dict[str, Array], dict[str, Array]]:
+    def compute_rewards(self, data: StepData) -> tuple[dict[str, Array], dict[str, Array]]:
         """Reward terms and figures."""
-        w, spec, truth, own = self.config.weights, self.spec, moment.truth, moment.own
-        command, averaged = moment.command, own["averaged"]
+        w, spec, truth, kept = self.config.weights, self.spec, data.truth, data.task
+        command, averaged = data.command, kept["averaged"]
         moving = is_moving(spec, command)
         error = averaged[..., 0] - command[..., 0]
         turn = averaged[..., 2] - command[..., 1]
         contact = truth.foot_force > spec.foot_switch.on_n
-        planned = self._planned_contact(moment.gait_clock, moving)
+        planned = self._planned_contact(data.gait_clock, moving)
         soles = truth.foot_position
-        sole_speed = np.linalg.norm(own["sole_step"][..., :2], axis=-1) / spec.control_dt
+        sole_speed = np.linalg.norm(kept["sole_step"][..., :2], axis=-1) / spec.control_dt
         away = np.sum((truth.joint_position - spec.default_joint_pos) ** 2, axis=-1)
         speed = np.sum(truth.joint_velocity**2, axis=-1)
-        tilt = 1.0 - moment.motion.up[..., 2]
+        tilt = 1.0 - data.motion.up[..., 2]
         saturation = np.mean(truth.saturated, axis=-1)
         figures = {"speed_error": np.where(moving, np.abs(error), np.nan), "saturation": saturation}
         terms = {
@@ -187,10 +187,10 @@ class WalkingTask(Stateful):
             * (0.5 * np.exp(-((turn / 0.1) ** 2)) + 0.5 * np.exp(-((turn / 0.3) ** 2))),
             "contact": w.contact
             * np.mean(np.where(np.isnan(planned), 1.0, contact == (planned > 0.5)), axis=-1),
-            "clearance": w.clearance * np.where(moving, self._clearance(moment.gait_clock, soles), 1.0),
+            "clearance": w.clearance * np.where(moving, self._clearance(data.gait_clock, soles), 1.0),
             "upright": w.upright * np.exp(-tilt / 0.03),
             "stand_still": w.stand_still * np.where(moving, 0.0, np.minimum(away + 0.05 * speed, 1.0)),
-            "action_rate": w.action_rate * np.sum(own["action_step"] ** 2, axis=-1),
+            "action_rate": w.action_rate * np.sum(kept["action_step"] ** 2, axis=-1),
             "saturation": w.saturation * saturation,
             "slip": w.slip * np.mean(contact * np.minimum(sole_speed, 1.0), axis=-1),
         }

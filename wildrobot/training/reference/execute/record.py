@@ -64,7 +64,7 @@ def roll(
     # what the policy would see: its own observation, heading hold and clock
     path = SignalPath(spec, default_layout(spec))
     rng = np.random.default_rng(seed + 2)
-    step = env.start()
+    step = env.reset()
     ticks = int(library.length[task.clip].max())
     log: dict[str, list[Any]] = {name: [] for name in (*ARRAYS, "plan", "force", "saturated", "depth")}
     alive, length = np.ones(count, dtype=bool), np.zeros(count, dtype=np.int64)
@@ -77,7 +77,7 @@ def roll(
             signal = path.observe(frame, library.command[at])
             with torch.no_grad():
                 residual = tracker(torch.from_numpy(step.obs)).numpy()
-                label = task.to_action(residual)
+                label = task.process_action(residual)
                 if student is None:
                     action = label
                 else:
@@ -100,9 +100,9 @@ def roll(
             log["moving"].append(library.moving[at].copy())
             log["saturated"].append(step.truth.saturated)
             length += alive
-            alive &= ~step.ended
+            alive &= ~step.done
             disturbance = noise[:, None] * rng.standard_normal(action.shape)
-            step = env.step(action - task.to_action(np.zeros_like(action)) + disturbance)
+            step = env.step(action - task.process_action(np.zeros_like(action)) + disturbance)
             bar.advance()
     stacked = {name: np.stack(values) for name, values in log.items()}
     survived = length >= library.length[task.clip] - 1

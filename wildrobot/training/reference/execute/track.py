@@ -108,7 +108,7 @@ def make_runner(
     task = TrackingTask(spec, library, sim, seed + 1)
     env = Environment(spec, sim, task, tracking_layout(spec), 1, config.episode_s)
     torch.manual_seed(seed)
-    actor = SymmetricActor(spec, env.layout, config.hidden, config.ppo.init_std, env.task.mirror_extra())
+    actor = SymmetricActor(spec, env.layout, config.hidden, config.ppo.init_std, task.obs_mirror())
     critic = Critic(env.critic_mirror, config.hidden)
     ppo = PPO(actor, critic, config.ppo, device=learning_device(device))
     return Runner(env, ppo, None, config.steps, Mix(task=1.0, style=0.0, scale=0.1), seed)

@@ -21,38 +21,39 @@ from wildrobot.core.config import to_dict
 from wildrobot.core.errors import UserError
 from wildrobot.training.reference.dataset import ReferenceDataset
 from wildrobot.training.rl.checkpoint import load_checkpoint
-from wildrobot.training.rl.distributed import Processes, threads_of_each
+from wildrobot.training.rl.distributed import Distributed, threads_per_rank
 from wildrobot.training.train import train
 
 # Each process writes what it found to OUT/RANK.pt.
 MEASURE = """
 import sys, torch
 from torch import nn
-from wildrobot.training.rl.networks import Normalizer
-from wildrobot.training.rl.distributed import together
-with together() as processes:
-    rank = processes.rank
+from wildrobot.training.rl.normalizer import Normalizer
+from wildrobot.training.rl.distributed import init_distributed
+with init_distributed() as distributed:
+    rank = distributed.rank
     x = torch.load(sys.argv[1], weights_only=True)[rank]
     normalizer = Normalizer(x.shape[1])
-    normalizer.update(x[:2], processes)
-    normalizer.update(x[2:], processes)
+    normalizer.update(x[:2], distributed)
+    normalizer.update(x[2:], distributed)
     layer = nn.Linear(3, 2, bias=False)
     torch.manual_seed(rank)
     nn.init.normal_(layer.weight)
-    processes.copy_first(layer)
+    distributed.broadcast_parameters(layer)
     layer(x).square().mean().backward()
-    processes.average_gradients(layer.parameters())
+    distributed.average_gradients(layer.parameters())
     found = {
-        "mean": processes.mean(torch.tensor([1.0 + rank])),
-        "mean_of": processes.mean_of({"a": 1.0 + rank, "b": 5.0 if rank else float("nan"), "c": f"text {rank}",
-                              "d": 7}),
-        "everybody": [processes.everybody(True), processes.everybody(rank == 0)],
-        "moments": processes.moments(x),
+        "mean": distributed.mean(torch.tensor([1.0 + rank])),
+        "average_metrics": distributed.average_metrics(
+            {"a": 1.0 + rank, "b": 5.0 if rank else float("nan"), "c": f"text {rank}", "d": 7}
+        ),
+        "all_ranks": [distributed.all_ranks(True), distributed.all_ranks(rank == 0)],
+        "moments": distributed.moments(x),
         "normalizer": normalizer.state_dict(),
         "weight": layer.weight.detach(),
         "gradient": layer.weight.grad,
-        "gathered": processes.gather({"rank": torch.full((rank + 1,), rank)}),
-        "seed": processes.seed(3),
+        "gathered": distributed.gather_states({"rank": torch.full((rank + 1,), rank)}),
+        "seed": distributed.seed(3),
     }
     torch.save(found, f"{sys.argv[2]}/{rank}.pt")
 """
@@ -81,8 +82,8 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[torch.Tensor],
 def test_means_are_of_both_processes(found: tuple[list[torch.Tensor], list[Any]]) -> None:
     for rank, mine in enumerate(found[1]):
         assert mine["mean"].tolist() == [1.5]
-        assert mine["mean_of"] == {"a": 1.5, "b": 5.0, "c": f"text {rank}", "d": 7}
-        assert mine["everybody"] == [True, False]
+        assert mine["average_metrics"] == {"a": 1.5, "b": 5.0, "c": f"text {rank}", "d": 7}
+        assert mine["all_ranks"] == [True, False]
 
 
 def test_moments_are_those_of_all_rows_together(found: tuple[list[torch.Tensor], list[Any]]) -> None:
@@ -117,23 +118,23 @@ def test_the_first_process_gathers_what_the_others_have(found: tuple[list[torch.
 
 
 def test_one_process_is_its_own_mean() -> None:
-    alone, x = Processes(), torch.randn(5, 3)
-    assert alone.first
+    alone, x = Distributed(), torch.randn(5, 3)
+    assert alone.is_main
     assert alone.seed(7) == 7
     assert alone.mean(x) is x
-    assert alone.mean_of({"a": float("nan")}).keys() == {"a"}
-    assert alone.gather({"x": x}) == []
-    assert [alone.everybody(yes) for yes in (True, False)] == [True, False]
+    assert alone.average_metrics({"a": float("nan")}).keys() == {"a"}
+    assert alone.gather_states({"x": x}) == []
+    assert [alone.all_ranks(yes) for yes in (True, False)] == [True, False]
     assert alone.moments(x)[2] == 5
 
 
 def test_processes_of_one_machine_share_its_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
     cpus = os.cpu_count() or 1
-    assert threads_of_each() == cpus
+    assert threads_per_rank() == cpus
     monkeypatch.setenv("LOCAL_WORLD_SIZE", str(cpus))
-    assert threads_of_each() == 1
+    assert threads_per_rank() == 1
     monkeypatch.setenv("LOCAL_WORLD_SIZE", str(3 * cpus))
-    assert threads_of_each() == 1
+    assert threads_per_rank() == 1
 
 
 # ---------------------------------------------------------------------- training
@@ -163,17 +164,17 @@ SAME = """
 import sys, torch
 from wildrobot.core.config import load_config
 from wildrobot.robot_description import load_robot
-from wildrobot.training.rl.distributed import together
+from wildrobot.training.rl.distributed import init_distributed
 from wildrobot.training.reference.dataset import ReferenceDataset
 from wildrobot.training.setup import TrainConfig, make_runner
 config, spec = load_config(TrainConfig, sys.argv[1], TrainConfig()), load_robot()
-with together() as processes:
-    runner = make_runner(spec, config, ReferenceDataset.load(config.reference, spec), processes)
+with init_distributed() as distributed:
+    runner = make_runner(spec, config, ReferenceDataset.load(config.reference, spec), distributed)
     runner.start()
     for _ in range(3):
         runner.iterate()
     networks = {"ppo": runner.ppo.state_dict(), "discriminator": runner.amp.discriminator.state_dict()}
-    torch.save({"networks": networks, "obs": runner.collector.obs}, f"{sys.argv[2]}/{processes.rank}.pt")
+    torch.save({"networks": networks, "obs": runner.collector.obs}, f"{sys.argv[2]}/{distributed.rank}.pt")
 """
 
 
