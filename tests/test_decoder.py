@@ -10,11 +10,11 @@ from typing import Any
 import lcm
 import numpy as np
 import pytest
+from lcm_helpers import RUNTIME, find_lcm_tool
 from runtime_helpers import run_small_policy
 
 from wildrobot.runtime.logs.eventlog import read_log
 from wildrobot.runtime.telemetry.lcm_types import CHANNEL_TYPES
-from wildrobot.runtime.telemetry.lcm_types.generate import SOURCES, find_lcm_tool
 
 LCM = Path(lcm.__file__).resolve().parents[1]
 """Where the wheel has LCM's C headers and library."""
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.skipif(COMPILER is None, reason="no C compiler (cc or g
 def decoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The compiled program; its types are generated here, by lcm-gen, and no file of ours is used."""
     folder = tmp_path_factory.mktemp("decoder")
-    types = [str(path) for path in sorted(SOURCES.glob("*.lcm"))]
+    types = [str(path) for path in sorted(RUNTIME.glob("*.lcm"))]
     flags = ["--c", "--c-no-pubsub", "--c-cpath", str(folder), "--c-hpath", str(folder)]
     subprocess.run([find_lcm_tool("lcm-gen"), *flags, *types], check=True)
     program = folder / "print_log"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import filecmp
 import os
 import shutil
 import signal
@@ -17,13 +16,13 @@ from typing import Any
 import lcm
 import numpy as np
 import pytest
+from lcm_helpers import RUNTIME, check_generated, find_lcm_tool
 from runtime_helpers import frame_at, run_small_policy
 
 from wildrobot.core.errors import UserError
 from wildrobot.runtime.logs.eventlog import Event, LogWriter, read_log
 from wildrobot.runtime.telemetry import telemetry
 from wildrobot.runtime.telemetry.lcm_types import CHANNEL_TYPES, robot_event_t
-from wildrobot.runtime.telemetry.lcm_types.generate import PACKAGE, SOURCES, find_lcm_tool, generate
 from wildrobot.runtime.telemetry.messages import frame_from_message, frame_to_message
 from wildrobot.runtime.telemetry.telemetry import MULTICAST_FIX, Telemetry
 
@@ -40,11 +39,7 @@ def event_message(timestamp_us: int = 7, text: str = "") -> robot_event_t:
 
 
 def test_generated_types_are_those_of_the_sources(tmp_path: Path) -> None:
-    fresh = generate(tmp_path)
-    names = sorted(path.name for path in fresh.glob("*.py"))
-    assert names == sorted(path.name for path in (SOURCES / PACKAGE).glob("*.py"))
-    _, different, missing = filecmp.cmpfiles(fresh, SOURCES / PACKAGE, names, shallow=False)
-    assert different == missing == [], "run: python -m wildrobot.runtime.telemetry.lcm_types.generate"
+    check_generated(RUNTIME, tmp_path)
 
 
 def test_every_channel_is_snake_case_and_every_type_has_an_integer_timestamp() -> None:

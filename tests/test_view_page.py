@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from lcm_helpers import find_lcm_tool
 
 pytest.importorskip("viser", reason="needs the extra 'view'")
 
@@ -32,7 +33,6 @@ from view_helpers import (
 from wildrobot.cli import run
 from wildrobot.core.errors import UserError
 from wildrobot.runtime.telemetry.lcm_types import velocity_command_t
-from wildrobot.runtime.telemetry.lcm_types.generate import find_lcm_tool
 from wildrobot.view.driving import URGENT_EVERY_S, URGENT_REPEATS
 from wildrobot.view.looks import plots_width
 from wildrobot.view.plots import PLOTS

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import filecmp
 import os
 import select
 import signal
@@ -18,6 +17,7 @@ from pathlib import Path
 import lcm
 import pytest
 import serial
+from lcm_helpers import VIRTUAL, check_generated
 from virtual_helpers import SPEC
 
 from wildrobot.cli import virtual_robot as cli
@@ -26,7 +26,6 @@ from wildrobot.core.files import alone_with
 from wildrobot.firmware_bridge.bus.protocol import Instruction, Packet, Parser, encode
 from wildrobot.firmware_bridge.virtual.faults import CableOut, Fault
 from wildrobot.firmware_bridge.virtual.lcm_types import CHANNEL, virtual_robot_truth_t
-from wildrobot.firmware_bridge.virtual.lcm_types.generate import PACKAGE, SOURCES, generate
 from wildrobot.firmware_bridge.virtual.pty_server import PtyServer
 from wildrobot.firmware_bridge.virtual.robot import VirtualRobot
 from wildrobot.firmware_bridge.virtual.truth_publisher import TruthPublisher
@@ -239,11 +238,7 @@ def test_all_options_reach_the_robot() -> None:
 
 
 def test_generated_type_is_that_of_the_source(tmp_path: Path) -> None:
-    fresh = generate(tmp_path)
-    names = sorted(path.name for path in fresh.glob("*.py"))
-    assert names == sorted(path.name for path in (SOURCES / PACKAGE).glob("*.py"))
-    _, different, missing = filecmp.cmpfiles(fresh, SOURCES / PACKAGE, names, shallow=False)
-    assert different == missing == [], "run: python -m wildrobot.firmware_bridge.virtual.lcm_types.generate"
+    check_generated(VIRTUAL, tmp_path)
 
 
 def test_the_true_state_is_published_fifty_times_a_second() -> None:

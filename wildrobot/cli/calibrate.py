@@ -6,14 +6,17 @@ import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import tyro
 
 from wildrobot.core.errors import UserError
-
-if TYPE_CHECKING:
-    from wildrobot.firmware_bridge.bus.transport import Transport
+from wildrobot.firmware_bridge.bus.driver import PATIENCE_S, Bus, BusError
+from wildrobot.firmware_bridge.bus.serial_transport import SerialTransport, choose_port
+from wildrobot.firmware_bridge.bus.transport import PortLost, Transport
+from wildrobot.firmware_bridge.calibration.hands import PersonHands
+from wildrobot.firmware_bridge.calibration.measures import Refused, ask_and_write, measure
+from wildrobot.robot_description import load_robot
 
 EXAMPLES = """Measure what is one robot's own and write it to a calibration file: servo ids and directions (you move
 joint after joint by hand), zeros (the robot drives every joint softly to its end stops), the IMU's mount (the waist
@@ -62,13 +65,6 @@ def run(options: CalibrateOptions, transport: Transport | None = None) -> int:
     Raises:
         UserError: see the steps.
     """
-    from wildrobot.firmware_bridge.bus.driver import PATIENCE_S, Bus, BusError
-    from wildrobot.firmware_bridge.bus.serial_transport import SerialTransport, choose_port
-    from wildrobot.firmware_bridge.bus.transport import PortLost
-    from wildrobot.firmware_bridge.calibration.hands import PersonHands
-    from wildrobot.firmware_bridge.calibration.measures import Refused, ask_and_write, measure
-    from wildrobot.robot_description import load_robot
-
     if not options.only:
         raise UserError("--only names no step. Name some of: identify offsets imu feet.")
     spec = load_robot(options.robot_file, options.calibration)

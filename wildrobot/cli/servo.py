@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import tyro
 
 from wildrobot.core.errors import UserError
-
-if TYPE_CHECKING:
-    from wildrobot.firmware_bridge.bus.transport import Transport
+from wildrobot.firmware_bridge.bus import control_table as table
+from wildrobot.firmware_bridge.bus import servo_tools
+from wildrobot.firmware_bridge.bus.driver import Bus, BusError
+from wildrobot.firmware_bridge.bus.presence import BAUDS, model_name, patient_bus
+from wildrobot.firmware_bridge.bus.protocol import ALERT
+from wildrobot.firmware_bridge.bus.serial_transport import SerialTransport, choose_port
+from wildrobot.firmware_bridge.bus.servo_tools import describe
+from wildrobot.firmware_bridge.bus.transport import PortLost, Transport
+from wildrobot.robot_description import RobotSpec, load_robot
 
 EXAMPLES = """Look at the devices on the bus and set them up. Nothing moves, unless `write` makes it: goal_position with
 the torque on.
@@ -135,30 +142,77 @@ def run(order: Any, transport: Transport | None = None) -> int:
     Raises:
         UserError: the port, the device or the value is wrong.
     """
-    from wildrobot.firmware_bridge.bus import servo_tools as orders
-    from wildrobot.firmware_bridge.bus.driver import BusError
-    from wildrobot.firmware_bridge.bus.presence import patient_bus
-    from wildrobot.firmware_bridge.bus.serial_transport import SerialTransport, choose_port
-    from wildrobot.firmware_bridge.bus.transport import PortLost
-    from wildrobot.robot_description import load_robot
-
     common: _Common = order.common
+    spec = load_robot(common.robot_file)
     if transport is None:
-        baud = common.baud or load_robot(common.robot_file).config.bus.baud
-        transport = SerialTransport(choose_port(common.port), baud)
-    actions: dict[type, Any] = {
-        Scan: orders.scan,
-        Read: orders.read,
-        Write: orders.write,
-        SetId: orders.set_id,
-        Reboot: orders.reboot,
-    }
+        transport = SerialTransport(choose_port(common.port), common.baud or spec.config.bus.baud)
     try:
-        code: int = actions[type(order)](patient_bus(transport), order)
-        return code
+        return do(order, patient_bus(transport), spec)
     except BusError as error:
         raise UserError(f"{error}. `wildrobot servo scan` shows who answers.") from error
     except PortLost as error:
         raise UserError(f"the port is gone ({error}). Check cable and adapter.") from error
     finally:
         transport.close()
+
+
+def do(order: Any, bus: Bus, spec: RobotSpec) -> int:
+    """One order, printed; returns the exit code."""
+    match order:
+        case Scan():
+            return scan(order, bus)
+        case Read():
+            units = servo_tools.units_for(spec, order.id)
+            for register, value in servo_tools.read(bus, order.id, order.registers):
+                print(f"{register.name:<24} {describe(register, value, units)}")
+        case Write():
+            register, old, new = servo_tools.write(
+                bus, order.id, order.register, order.value, order.torque_off
+            )
+            if new is None:
+                baud = table.BAUD_RATES.get(order.value, order.value)
+                print(f"servo {order.id} talks at {baud} bit/s from now on")
+            else:
+                shown = describe(register, new, servo_tools.units_for(spec, order.id))
+                print(f"servo {order.id}: {register.name} {old} > {shown}")
+        case SetId():
+            return set_id(order, bus)
+        case Reboot():
+            error = servo_tools.reboot(bus, order.id)
+            text = table.describe_hardware_error(error)
+            print(f"servo {order.id} is up again; hardware error: {text}")
+            return 1 if error else 0
+    return 0
+
+
+def scan(order: Scan, bus: Bus) -> int:
+    """List who answers; 1 when nobody does."""
+    found = 0
+    asked = bus.transport.baud
+    for baud, device in servo_tools.scan(bus, BAUDS if order.all_bauds else (asked,)):
+        found += 1
+        alert = ", reports a hardware error" if device.error & ALERT else ""
+        print(
+            f"{baud:>8} bit/s  id {device.id:>3}  {model_name(device.model_number)}, "
+            f"firmware {device.firmware}{alert}"
+        )
+    if not found:
+        print(f"nobody answers at {asked} bit/s; try --all-bauds, and look at the supply")
+    return 0 if found else 1
+
+
+def set_id(order: SetId, bus: Bus) -> int:
+    """Ask, then give a servo another id; 1 when it was not agreed to."""
+    device = servo_tools.check_new_id(bus, order.old, order.new)
+    if not order.yes:
+        print(
+            f"servo {order.old} gets the id {order.new}; its torque goes off, and what it carries drops. Go on? [y/N] ",
+            end="",
+            flush=True,
+        )
+        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+            print("nothing was changed")
+            return 1
+    servo_tools.set_id(bus, device, order.new)
+    print(f"servo {order.old} is {order.new} now")
+    return 0

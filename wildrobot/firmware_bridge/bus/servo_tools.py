@@ -1,24 +1,20 @@
-"""What `wildrobot servo` does with the bus once it is open; each order returns the exit code."""
+"""Servos looked at and set up one by one: who answers, registers by name, ids, restarts."""
 
 from __future__ import annotations
 
 import difflib
 import functools
-import sys
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
 
 from wildrobot.core.errors import UserError
 from wildrobot.firmware_bridge.board.driver import MODEL_NUMBER
 from wildrobot.firmware_bridge.bus import control_table as table
 from wildrobot.firmware_bridge.bus.control_table import BY_NAME, Register
-from wildrobot.firmware_bridge.bus.driver import Bus
-from wildrobot.firmware_bridge.bus.presence import BAUDS, answers_garbled, model_name
+from wildrobot.firmware_bridge.bus.driver import Bus, Device
+from wildrobot.firmware_bridge.bus.presence import answers_garbled
 from wildrobot.firmware_bridge.bus.protocol import MAX_ID
-from wildrobot.robot_description import load_robot
+from wildrobot.robot_description import RobotSpec
 from wildrobot.robot_description.spec import ServoModel
-
-if TYPE_CHECKING:
-    from wildrobot.cli.servo import Read, Reboot, Scan, SetId, Write
 
 Units = dict[str, tuple[float, str]]
 _POSITIONS = (
@@ -30,109 +26,106 @@ _POSITIONS = (
 )
 
 
-def scan(bus: Bus, order: Scan) -> int:
-    """List who answers; 1 when nobody does."""
-    found = 0
+def scan(bus: Bus, bauds: Sequence[int]) -> Iterator[tuple[int, Device]]:
+    """(bit/s, device) of everybody who answers, as they do; the bus's speed is set back."""
     asked = bus.transport.baud
-    for baud in BAUDS if order.all_bauds else (asked,):
-        bus.transport.baud = baud
-        for device in bus.scan():
-            found += 1
-            alert = ", reports a hardware error" if device.error & 0x80 else ""
-            print(
-                f"{baud:>8} bit/s  id {device.id:>3}  {model_name(device.model_number)}, "
-                f"firmware {device.firmware}{alert}"
-            )
-    bus.transport.baud = asked
-    if not found:
-        print(f"nobody answers at {asked} bit/s; try --all-bauds, and look at the supply")
-    return 0 if found else 1
+    try:
+        for baud in bauds:
+            bus.transport.baud = baud
+            for device in bus.scan():
+                yield baud, device
+    finally:
+        bus.transport.baud = asked
 
 
-def read(bus: Bus, order: Read) -> int:
-    """Print registers."""
-    registers = [_register(name) for name in order.registers] or list(table.REGISTERS)
-    for register in registers:
-        print(f"{register.name:<24} {describe(register, bus.read(order.id, register), _units_of(order))}")
-    return 0
+def read(bus: Bus, device: int, names: Sequence[str]) -> Iterator[tuple[Register, int]]:
+    """Registers and their counts; all of the table unless some are named.
+
+    Raises:
+        UserError: a servo has no register of this name.
+        BusError: it does not answer.
+    """
+    for register in [find_register(name) for name in names] or table.REGISTERS:
+        yield register, bus.read(device, register)
 
 
-def write(bus: Bus, order: Write) -> int:
-    """Write one register and read it back."""
-    register = _register(order.register)
+def write(
+    bus: Bus, device: int, name: str, value: int, torque_off: bool = False
+) -> tuple[Register, int, int | None]:
+    """Write one register and read it back: its old and new count (None: it talks at another speed from now on).
+
+    Raises:
+        UserError: no such register or value, or it is locked while the torque is on (`torque_off` takes it away).
+        BusError: the servo does not answer, or refuses.
+    """
+    register = find_register(name)
     if not register.writable:
         raise UserError(f"{register.name} is read-only: it says what the servo measures or is.")
     if register is table.ID:
         raise UserError("an id is changed by `wildrobot servo set-id`, which looks that the new one is free.")
     low, high = _bounds(register)
-    if not low <= order.value <= high:
-        raise UserError(
-            f"{register.name} has {register.size} bytes: {order.value} is not in {low} to {high}."
-        )
-    if register.address < table.EEPROM_END and bus.read(order.id, table.TORQUE_ENABLE):
-        if not order.torque_off:
+    if not low <= value <= high:
+        raise UserError(f"{register.name} has {register.size} bytes: {value} is not in {low} to {high}.")
+    if register.address < table.EEPROM_END and bus.read(device, table.TORQUE_ENABLE):
+        if not torque_off:
             raise UserError(
-                f"{register.name} is in the EEPROM, which is locked while the torque of servo {order.id} is on. "
+                f"{register.name} is in the EEPROM, which is locked while the torque of servo {device} is on. "
                 "Hold the robot and add --torque-off, or switch it off yourself."
             )
-        bus.write(order.id, table.TORQUE_ENABLE, 0)
-    old = bus.read(order.id, register)
-    bus.write(order.id, register, order.value)
-    if register is table.BAUD_RATE:
-        print(f"servo {order.id} talks at {table.BAUD_RATES.get(order.value, order.value)} bit/s from now on")
-        return 0
-    new = describe(register, bus.read(order.id, register), _units_of(order))
-    print(f"servo {order.id}: {register.name} {old} > {new}")
-    return 0
+        bus.write(device, table.TORQUE_ENABLE, 0)
+    old = bus.read(device, register)
+    bus.write(device, register, value)
+    return register, old, None if register is table.BAUD_RATE else bus.read(device, register)
 
 
-def set_id(bus: Bus, order: SetId) -> int:
-    """Give a servo another id."""
-    if not 0 <= order.new <= MAX_ID:
-        raise UserError(f"id {order.new} is none: ids go from 0 to {MAX_ID}.")
-    if order.old == order.new:
-        raise UserError(f"servo {order.old} has this id already.")
-    if answers_garbled(bus, order.old):
+def check_new_id(bus: Bus, old: int, new: int) -> Device:
+    """The device `old`, which may get the id `new`: it is alone with its own, and `new` is free.
+
+    Raises:
+        UserError: it may not.
+    """
+    if not 0 <= new <= MAX_ID:
+        raise UserError(f"id {new} is none: ids go from 0 to {MAX_ID}.")
+    if old == new:
+        raise UserError(f"servo {old} has this id already.")
+    if answers_garbled(bus, old):
         raise UserError(
-            f"two devices answer as {order.old} and garble each other. Disconnect one, then set the other's id."
+            f"two devices answer as {old} and garble each other. Disconnect one, then set the other's id."
         )
-    device = bus.ping(order.old) or bus.ping(order.old)
+    device = bus.ping(old) or bus.ping(old)
     if device is None:
-        raise UserError(f"nobody answers as {order.old}. `wildrobot servo scan` shows who does.")
-    if bus.ping(order.new) is not None or answers_garbled(bus, order.new):
-        raise UserError(
-            f"id {order.new} is taken: two devices with one id garble each other. Choose another."
-        )
-    if not order.yes:
-        print(
-            f"servo {order.old} gets the id {order.new}; its torque goes off, and what it carries drops. Go on? [y/N] ",
-            end="",
-            flush=True,
-        )
-        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-            print("nothing was changed")
-            return 1
+        raise UserError(f"nobody answers as {old}. `wildrobot servo scan` shows who does.")
+    if bus.ping(new) is not None or answers_garbled(bus, new):
+        raise UserError(f"id {new} is taken: two devices with one id garble each other. Choose another.")
+    return device
+
+
+def set_id(bus: Bus, device: Device, new: int) -> None:
+    """Give a device the id `new`; a servo's torque goes off.
+
+    Raises:
+        UserError: it does not answer under its new id.
+    """
     # the board has no torque
     if device.model_number != MODEL_NUMBER:
-        bus.write(order.old, table.TORQUE_ENABLE, 0)
-    bus.write(order.old, table.ID, order.new)
-    if bus.ping(order.new) is None and bus.ping(order.new) is None:
-        raise UserError(f"servo {order.old} took the write but does not answer as {order.new}. Scan for it.")
-    print(f"servo {order.old} is {order.new} now")
-    return 0
+        bus.write(device.id, table.TORQUE_ENABLE, 0)
+    bus.write(device.id, table.ID, new)
+    if bus.ping(new) is None and bus.ping(new) is None:
+        raise UserError(f"servo {device.id} took the write but does not answer as {new}. Scan for it.")
 
 
-def reboot(bus: Bus, order: Reboot) -> int:
-    """Restart a servo and wait until it answers again."""
-    bus.reboot(order.id)
+def reboot(bus: Bus, device: int) -> int:
+    """Restart a servo and wait until it answers again; returns its hardware error status, 0 if there is none.
+
+    Raises:
+        UserError: it does not come back.
+    """
+    bus.reboot(device)
     for _ in range(20):
         bus.transport.sleep(0.1)
-        if bus.ping(order.id) is not None:
-            error = bus.read(order.id, table.HARDWARE_ERROR_STATUS)
-            text = table.describe_hardware_error(error)
-            print(f"servo {order.id} is up again; hardware error: {text}")
-            return 1 if error else 0
-    raise UserError(f"servo {order.id} has not come back within 2 s. Check its supply.")
+        if bus.ping(device) is not None:
+            return bus.read(device, table.HARDWARE_ERROR_STATUS)
+    raise UserError(f"servo {device} has not come back within 2 s. Check its supply.")
 
 
 # ---------------------------------------------------------------------- registers
@@ -155,10 +148,9 @@ def describe(register: Register, value: int, units: Units) -> str:
     return str(value)
 
 
-def _units_of(order: Read | Write) -> Units:
-    """Of the servo that the order names; of the robot's first one, if robot.yaml does not know that id."""
-    spec = load_robot(order.common.robot_file)
-    return units_of(spec.servos[spec.servo_ids.index(order.id) if order.id in spec.servo_ids else 0])
+def units_for(spec: RobotSpec, device: int) -> Units:
+    """Of the robot's servo with this id; of its first one, if it has none of this id."""
+    return units_of(spec.servos[spec.servo_ids.index(device) if device in spec.servo_ids else 0])
 
 
 @functools.lru_cache(maxsize=8)
@@ -184,8 +176,12 @@ def _bounds(register: Register) -> tuple[int, int]:
     return (-(1 << bits - 1), (1 << bits - 1) - 1) if register.signed else (0, (1 << bits) - 1)
 
 
-def _register(name: str) -> Register:
+def find_register(name: str) -> Register:
+    """A register of the control table by its name.
 
+    Raises:
+        UserError: there is none; the nearest one is named.
+    """
     if name not in BY_NAME:
         near = difflib.get_close_matches(name, BY_NAME, n=1, cutoff=0.4)
         hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(BY_NAME)}."
