@@ -37,7 +37,7 @@ from wildrobot.view.driving import URGENT_EVERY_S, URGENT_REPEATS
 from wildrobot.view.looks import plots_width
 from wildrobot.view.plots import PLOTS
 from wildrobot.view.scene import CAMERA, FIELD_OF_VIEW_DEG, LOOK_AT
-from wildrobot.view.simulation import Simulation
+from wildrobot.view.simulated_run import SimulatedRun
 
 TABS = ("Joints", "IMU", "Contacts", "Features", "Timing")
 ANOTHER_SIZE = ("Joints", "Features", "Timing")  # IMU and Contacts are made like Joints
@@ -297,9 +297,9 @@ def test_a_simulation_that_has_ended_is_started_again(
 ) -> None:
     policy = tmp_path / "policy.onnx"
     with pytest.raises(UserError, match="there is no policy"):
-        Simulation(policy, "memq://")
+        SimulatedRun(policy, "memq://")
     policy.write_bytes(b"no policy at all")  # the run says so and ends
-    simulation = Simulation(policy, "memq://")
+    simulation = SimulatedRun(policy, "memq://")
     first = simulation._process
     assert first.wait(60) == 2
     simulation.restart()

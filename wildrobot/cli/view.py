@@ -17,7 +17,7 @@ from wildrobot.runtime.telemetry.telemetry import lcm_url, try_lcm
 from wildrobot.signal_path.shipped import shipped_policy
 from wildrobot.view.feed import Feed
 from wildrobot.view.page import Page
-from wildrobot.view.simulation import Simulation
+from wildrobot.view.simulated_run import SimulatedRun
 
 EXAMPLES = """Show a robot live in a browser and drive it: simulated, virtual, real, or a played log.
 
@@ -89,7 +89,7 @@ def view(options: ViewOptions) -> int:
         stack.callback(feed.close)
         restart = None
         if options.sim is not None:
-            simulation = Simulation(options.sim[0] if options.sim else shipped_policy(spec), url)
+            simulation = SimulatedRun(options.sim[0] if options.sim else shipped_policy(spec), url)
             stack.callback(simulation.close)
             restart = simulation.restart
         page = Page(

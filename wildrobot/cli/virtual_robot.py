@@ -10,17 +10,18 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
 from wildrobot.core.errors import UserError
 from wildrobot.core.files import alone_with
 from wildrobot.firmware_bridge.virtual.fault_text import describe_faults, load_faults, parse_fault
-
-if TYPE_CHECKING:
-    from wildrobot.firmware_bridge.virtual.robot import Hidden
-    from wildrobot.robot_description import RobotSpec
+from wildrobot.firmware_bridge.virtual.hands import RobotHands, TypedLines
+from wildrobot.firmware_bridge.virtual.pty_server import PtyServer, realtime_if_allowed
+from wildrobot.firmware_bridge.virtual.robot import Hidden, VirtualRobot
+from wildrobot.firmware_bridge.virtual.truth_publisher import TruthPublisher
+from wildrobot.robot_description import RobotSpec, load_robot
 
 WARM_UP_NS = 50_000_000
 EXAMPLES = """A robot that cannot be told from the real one by the bytes on its bus: servos, sensor board and physics.
@@ -105,11 +106,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(options: VirtualRobotOptions) -> int:
     """Serve until SIGINT, SIGTERM or the end of `duration`."""
-    from wildrobot.firmware_bridge.virtual.hands import RobotHands, TypedLines
-    from wildrobot.firmware_bridge.virtual.pty_server import PtyServer, realtime_if_allowed
-    from wildrobot.firmware_bridge.virtual.robot import VirtualRobot
-    from wildrobot.robot_description import load_robot
-
     faults = [parse_fault(text) for text in options.fault]
     faults += load_faults(options.faults) if options.faults is not None else []
     spec = load_robot(options.robot_file)
@@ -124,7 +120,7 @@ def run(options: VirtualRobotOptions) -> int:
         velocity_window_ms=options.velocity_window_ms,
     )
     typed = TypedLines(RobotHands(robot), sys.stdin, lambda text: print(text, flush=True))
-    ticks = [_truth(options.lcm_url)] if options.lcm_truth else []
+    ticks = [TruthPublisher(options.lcm_url)] if options.lcm_truth else []
     welcome = f"virtual {spec.name} at {{}}, {spec.config.bus.baud} baud; Ctrl-C ends it"
     server = PtyServer(robot, options.link, say=lambda text: print(text, flush=True))
 
@@ -176,8 +172,6 @@ def hidden_errors(spec: RobotSpec, options: VirtualRobotOptions) -> Hidden:
     Raises:
         UserError: a value that is none; joints are checked by the robot.
     """
-    from wildrobot.firmware_bridge.virtual.robot import Hidden
-
     x, y, z = (math.radians(value) for value in options.hide_imu_tilt_deg)
     return Hidden(
         offset_rad=_pairs("--hide-offset-rad", options.hide_offset_rad, float),
@@ -202,9 +196,3 @@ def _pairs(flag: str, items: Sequence[str], kind: Any) -> dict[str, Any]:
                 f"{flag} has '{item}', expected JOINT=VALUE, for example left_knee_pitch={kind(1)}."
             )
     return found
-
-
-def _truth(url: str | None) -> Any:
-    from wildrobot.firmware_bridge.virtual.truth_publisher import TruthPublisher
-
-    return TruthPublisher(url)

@@ -18,7 +18,7 @@ from websockets.datastructures import Headers
 from websockets.http11 import Response
 
 from wildrobot.core.errors import UserError
-from wildrobot.view.guard import Guard
+from wildrobot.view.access import PageAccess
 
 Answers = Callable[[Any, Any], Response | None]
 TOLD = re.compile(r"/told/(\d+)/(\w+)/(\w+)")
@@ -40,7 +40,7 @@ class GuardedServer(viser.ViserServer):
 
     def __init__(self, host: str, port: int, label: str) -> None:
         check_address(host, port)
-        self.guard = Guard(host)
+        self.access = PageAccess(host)
         self.on_told: Callable[[int, str, str], None] = lambda viewer, what, word: None
         with _guarded(self._answer) as installed, contextlib.redirect_stdout(io.StringIO()):
             super().__init__(host, port, label=label, verbose=False)
@@ -57,7 +57,7 @@ class GuardedServer(viser.ViserServer):
         host = self.get_host()
         shown = {"0.0.0.0": socket.gethostname(), "::": socket.gethostname()}.get(host, host)
         shown = f"[{shown}]" if ":" in shown else shown
-        return f"http://{shown}:{self.get_port()}/?token={self.guard.token}"
+        return f"http://{shown}:{self.get_port()}/?token={self.access.token}"
 
     def request_share_url(self, verbose: bool = True) -> str | None:
         """Never: viser's tunnel would put the robot on the public internet, and a browser can ask for it."""
@@ -68,7 +68,7 @@ class GuardedServer(viser.ViserServer):
         return self._websock_server._live_connections.get(client_id)
 
     def _answer(self, connection: Any, request: Any, viser_answers: Answers) -> Response | None:
-        refusal = self.guard.refusal(request.path, request.headers)
+        refusal = self.access.refusal(request.path, request.headers)
         if refusal is not None:
             return _text(*refusal)
         told = TOLD.fullmatch(request.path)
@@ -78,7 +78,7 @@ class GuardedServer(viser.ViserServer):
         response = viser_answers(connection, request)
         if response is not None:
             for name, value in (
-                ("Set-Cookie", self.guard.cookie(connection.local_address[1])),
+                ("Set-Cookie", self.access.cookie(connection.local_address[1])),
                 ("Referrer-Policy", "no-referrer"),
                 ("Cache-Control", "no-store"),
                 # No other page may put ours, with its buttons, under somebody's clicks.

@@ -59,7 +59,7 @@ class Told:
 
 
 @dataclass
-class Guard:
+class GuardSummary:
     """A guard as `robot_health` gave it: the value at its worst level."""
 
     value: float
@@ -101,7 +101,7 @@ class Summary:
     faults: int = 0
     events: list[Told] = field(default_factory=list)
     event_counts: dict[str, int] = field(default_factory=dict)
-    guards: dict[str, Guard] = field(default_factory=dict)
+    guards: dict[str, GuardSummary] = field(default_factory=dict)
     timing: Timing | None = None
     damages: list[Damage] = field(default_factory=list)
 
@@ -235,7 +235,7 @@ class _Reader:
         for name, value, level in _guards(message):
             known = guards.get(name)
             if known is None or level >= LEVELS.index(known.level):
-                guards[name] = Guard(value, LEVELS[level])
+                guards[name] = GuardSummary(value, LEVELS[level])
 
 
 def _guards(message: Any) -> Iterator[tuple[str, float, int]]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from wildrobot.core.errors import UserError
 
 
-class Simulation:
+class SimulatedRun:
     """Runs a policy on the simulated robot, commanded over LCM; `restart` begins anew, after an E-STOP say."""
 
     def __init__(self, policy: Path, lcm_url: str) -> None:

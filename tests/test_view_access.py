@@ -22,7 +22,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.typing import Origin, Subprotocol
 
 from wildrobot.core.errors import UserError
-from wildrobot.view.guard import Guard
+from wildrobot.view.access import PageAccess
 from wildrobot.view.server import GuardedServer
 
 
@@ -66,7 +66,7 @@ def websocket_status(server: GuardedServer, origin: str | None, cookie: str | No
 
 
 def good_cookie(server: GuardedServer) -> str:
-    return server.guard.cookie(server.get_port()).partition(";")[0]
+    return server.access.cookie(server.get_port()).partition(";")[0]
 
 
 def test_the_printed_address_opens_the_page_and_leaves_a_cookie(server: GuardedServer) -> None:
@@ -92,7 +92,7 @@ def test_without_the_token_nothing_is_served_and_the_answer_says_what_to_open(
     status, headers, body = get(server, path, Cookie="wildrobot_view_1=wrong; other=1")
     assert status == HTTPStatus.UNAUTHORIZED
     assert b"wildrobot view" in body
-    assert server.guard.token.encode() not in body
+    assert server.access.token.encode() not in body
     assert "Set-Cookie" not in headers
 
 
@@ -100,13 +100,13 @@ def test_without_the_token_nothing_is_served_and_the_answer_says_what_to_open(
     "origin", ["http://evil.example", "null", "http://127.0.0.1:1", "https://127.0.0.1.evil.example"]
 )
 def test_another_website_is_refused_even_with_the_token(server: GuardedServer, origin: str) -> None:
-    path = f"/?token={server.guard.token}"
+    path = f"/?token={server.access.token}"
     assert get(server, path, Origin=origin)[0] == HTTPStatus.FORBIDDEN
     assert websocket_status(server, origin, good_cookie(server)) == HTTPStatus.FORBIDDEN
 
 
 def test_a_foreign_name_for_this_machine_is_refused(server: GuardedServer) -> None:
-    path = f"/?token={server.guard.token}"
+    path = f"/?token={server.access.token}"
     assert get(server, path, Host="evil.example")[0] == HTTPStatus.FORBIDDEN
     assert get(server, path, Host=f"localhost:{server.get_port()}")[0] == 200
     assert get(server, path, Host="localhost:9000")[0] == 200, "through ssh -L the port differs"
@@ -133,7 +133,7 @@ def test_what_a_browser_says_of_itself_is_heard_only_with_the_token(server: Guar
 
 
 def test_a_request_with_two_hosts_or_none_is_refused() -> None:
-    guard = Guard("127.0.0.1")
+    guard = PageAccess("127.0.0.1")
     path = f"/?token={guard.token}"
     two = Headers()
     two["Host"] = "127.0.0.1"
@@ -145,7 +145,7 @@ def test_a_request_with_two_hosts_or_none_is_refused() -> None:
 
 
 def test_every_server_has_a_token_of_its_own() -> None:
-    tokens = {Guard("127.0.0.1").token for _ in range(20)}
+    tokens = {PageAccess("127.0.0.1").token for _ in range(20)}
     assert len(tokens) == 20
     assert min(map(len, tokens)) >= 32
 

@@ -19,7 +19,7 @@ FOREIGN = (
 )
 
 
-class Guard:
+class PageAccess:
     """Judges requests. The token comes once in the address; the browser then holds it as a cookie.
 
     `host` is the address that the page is served at: a name given there is one that browsers may use for it.
