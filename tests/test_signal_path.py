@@ -15,7 +15,7 @@ from wildrobot.signal_path.command import GaitClock, HeadingHold, is_moving
 from wildrobot.signal_path.features import compute_features, feature_names, num_features
 from wildrobot.signal_path.observation import default_layout, layout_from_dicts, layout_to_dicts, make_layout
 from wildrobot.signal_path.path import Signal, SignalPath, joint_target
-from wildrobot.signal_path.sensor_frame import SensorFrame
+from wildrobot.signal_path.sensor_frame import SensorFrame, hold_invalid
 from wildrobot.simulation.randomization.config import BASIC
 from wildrobot.simulation.simulation import Simulation
 
@@ -213,6 +213,35 @@ def test_a_sample_that_is_not_valid_is_held(spec: RobotSpec, frames: list[Sensor
     assert used.joint_position[1, 4] == frames[0].joint_position[1, 4]
     assert used.joint_time_s[1, 4] == frames[0].joint_time_s[1, 4]
     np.testing.assert_array_equal(used.joint_position[valid], frames[1].joint_position[valid])
+
+
+def test_each_sample_that_is_not_valid_is_the_last_valid_one_with_its_time_whatever_was_read(
+    frames: list[SensorFrame],
+) -> None:
+    last, read = frames[0], frames[1].copy()
+    read.joint_valid[0, 3] = read.imu_valid[1] = read.foot_valid[2] = False
+    read.joint_position[0, 3] = read.imu_quaternion[1] = read.imu_time_s[1] = read.foot_contact[2] = np.nan
+    held = hold_invalid(read, last)
+    for row, group in ((1, "imu_"), (2, "foot_")):
+        for name in (f.name for f in dataclasses.fields(SensorFrame) if f.name.startswith(group)):
+            if not name.endswith("valid"):
+                np.testing.assert_array_equal(getattr(held, name)[row], getattr(last, name)[row])
+                np.testing.assert_array_equal(getattr(held, name)[0], getattr(read, name)[0])
+    for name in ("joint_position", "joint_velocity", "joint_time_s"):
+        assert getattr(held, name)[0, 3] == getattr(last, name)[0, 3]
+        np.testing.assert_array_equal(
+            np.delete(getattr(held, name), 3, 1), np.delete(getattr(read, name), 3, 1)
+        )
+    np.testing.assert_array_equal(held.joint_valid, read.joint_valid)
+    np.testing.assert_array_equal(held.time_s, read.time_s)
+
+
+def test_samples_that_age_are_the_same_ones_and_none_is_fresh(frames: list[SensorFrame]) -> None:
+    aged = frames[0].aged(frames[1].time_s)
+    assert not np.concatenate([aged.joint_valid.ravel(), aged.imu_valid, aged.foot_valid]).any()
+    np.testing.assert_array_equal(aged.time_s, frames[1].time_s)
+    np.testing.assert_array_equal(aged.joint_time_s, frames[0].joint_time_s)
+    assert hold_invalid(aged, frames[0]).imu_quaternion.tolist() == frames[0].imu_quaternion.tolist()
 
 
 def test_a_reset_row_never_holds_a_sample_from_before(spec: RobotSpec, frames: list[SensorFrame]) -> None:

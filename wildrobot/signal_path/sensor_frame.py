@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,6 +64,11 @@ class SensorFrame:
             **values,
         )
 
+    def aged(self, time_s: Any) -> SensorFrame:
+        """The same samples, with their times, as known at the later instant `time_s` (...): none is a fresh one."""
+        no = {flag: np.zeros_like(getattr(self, flag)) for flag in ("joint_valid", "imu_valid", "foot_valid")}
+        return dataclasses.replace(self, time_s=time_s, **no)
+
     def row(self, index: int) -> SensorFrame:
         """One simulation of a batch, without the leading dimension."""
         return SensorFrame(**{f.name: getattr(self, f.name)[index] for f in dataclasses.fields(self)})
@@ -72,27 +78,39 @@ class SensorFrame:
         return SensorFrame(**{f.name: np.array(getattr(self, f.name)) for f in dataclasses.fields(self)})
 
 
-def hold_invalid(frame: SensorFrame, last: SensorFrame) -> SensorFrame:
-    """Values of `last` where `frame` has no valid sample; times and validity flags stay those of each sample.
+_READ_TOGETHER = {
+    "joint_valid": ("joint_position", "joint_velocity", "joint_time_s"),
+    "imu_valid": ("imu_quaternion", "imu_angular_velocity", "imu_acceleration", "imu_time_s"),
+    "foot_valid": ("foot_contact", "foot_time_s"),
+}
+"""What each flag of a frame speaks of."""
 
-    An old sample keeps its old time, so that its age stays visible.
+
+def last_valid(valid: Any, values: Sequence[Any], last: Sequence[Any]) -> Sequence[Any]:
+    """Samples that are read together, and the last valid ones where they are not `valid` (...) themselves.
+
+    `values` and `last` are arrays (...) or (..., k), the samples' times among them: an old sample keeps its old time,
+    so that its age stays visible. Whatever stands where a sample is not valid, NaN too, is not looked at.
     """
-    joint, imu, foot = frame.joint_valid, frame.imu_valid, frame.foot_valid
-    if np.all(joint) and np.all(imu) and np.all(foot):
-        return frame
-    imu_rows, foot_rows = np.asarray(imu)[..., None], np.asarray(foot)[..., None]
-    return dataclasses.replace(
-        frame,
-        joint_position=np.where(joint, frame.joint_position, last.joint_position),
-        joint_velocity=np.where(joint, frame.joint_velocity, last.joint_velocity),
-        joint_time_s=np.where(joint, frame.joint_time_s, last.joint_time_s),
-        imu_quaternion=np.where(imu_rows, frame.imu_quaternion, last.imu_quaternion),
-        imu_angular_velocity=np.where(imu_rows, frame.imu_angular_velocity, last.imu_angular_velocity),
-        imu_acceleration=np.where(imu_rows, frame.imu_acceleration, last.imu_acceleration),
-        imu_time_s=np.where(imu, frame.imu_time_s, last.imu_time_s),
-        foot_contact=np.where(foot_rows, frame.foot_contact, last.foot_contact),
-        foot_time_s=np.where(foot, frame.foot_time_s, last.foot_time_s),
-    )
+    valid = np.asarray(valid)
+    if valid.all():
+        return values
+    rows = valid[..., None]
+    return [
+        np.where(valid if np.ndim(new) == valid.ndim else rows, new, old)
+        for new, old in zip(values, last, strict=True)
+    ]
+
+
+def hold_invalid(frame: SensorFrame, last: SensorFrame) -> SensorFrame:
+    """Values and times of `last` where `frame` has no valid sample; the flags and the instant stay those of `frame`."""
+    held: dict[str, Any] = {}
+    for flag, names in _READ_TOGETHER.items():
+        valid = getattr(frame, flag)
+        if not np.all(valid):
+            values, old = ([getattr(one, name) for name in names] for one in (frame, last))
+            held |= zip(names, last_valid(valid, values, old), strict=True)
+    return dataclasses.replace(frame, **held) if held else frame
 
 
 def drop_not_finite(frame: SensorFrame, last: SensorFrame | None) -> SensorFrame:

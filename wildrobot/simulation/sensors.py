@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from wildrobot.core.rotations import quat_from_rotvec, quat_multiply, quat_to_matrix, rotate_inverse
 from wildrobot.core.state import Stateful
 from wildrobot.robot_description import RobotSpec
-from wildrobot.signal_path.sensor_frame import FootSwitches, SensorFrame
+from wildrobot.signal_path.sensor_frame import FootSwitches, SensorFrame, last_valid
 from wildrobot.simulation.randomization.config import Randomization
 from wildrobot.simulation.robot_rows import RobotRows
 
@@ -98,10 +98,9 @@ class SimulatedSensors(Stateful):
             velocity = np.round(velocity / self._counts[:, 1]) * self._counts[:, 1]
         joint_time = np.repeat(time[:, None], spec.num_joints, axis=1)
         lost = robots.joint_lost & self._seen
-        if lost.any():
-            position = np.where(lost, self._position, position)
-            velocity = np.where(lost, self._velocity, velocity)
-            joint_time = np.where(lost, self._time, joint_time)
+        position, velocity, joint_time = last_valid(
+            ~lost, (position, velocity, joint_time), (self._position, self._velocity, self._time)
+        )
         if r.joint_loss_rate:
             self._position, self._velocity, self._time = position.copy(), velocity.copy(), joint_time.copy()
             self._seen |= ~lost

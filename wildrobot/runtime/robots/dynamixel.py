@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import deque
 from typing import Any
 
@@ -18,7 +19,7 @@ from wildrobot.firmware_bridge.bus.startup import prepare
 from wildrobot.firmware_bridge.bus.transport import PortLost, Transport
 from wildrobot.robot_description import RobotSpec
 from wildrobot.runtime.robots.base import Health
-from wildrobot.signal_path.sensor_frame import FootSwitches, SensorFrame
+from wildrobot.signal_path.sensor_frame import FootSwitches, SensorFrame, hold_invalid
 
 NS = 1e-9
 PLAUSIBLE_MARGIN_RAD = 0.35
@@ -103,25 +104,22 @@ class DynamixelRobot:
 
     def read(self) -> SensorFrame:
         """One transaction; (1, ...)."""
-        samples, old, spec = self._transact(), self._frame, self.spec
-        valid = np.zeros(spec.num_joints, dtype=bool)
-        position, velocity, time = old.joint_position[0], old.joint_velocity[0], old.joint_time_s[0]
+        samples, old = self._transact(), self._frame
+        seen = old.aged(np.array([self.transport.now_ns() * NS]))
         if samples is not None:
             angle, rate = self.servos.joint_motion(samples)
             plausible = (angle >= self._low) & (angle <= self._high)
-            valid = samples.valid & plausible
-            position, velocity = np.where(valid, angle, position), np.where(valid, rate, velocity)
-            time = np.where(valid, samples.time_ns * NS, time)
             self._judge_servos(samples, plausible, angle)
             self._take_health(samples)
-        self._frame = SensorFrame(
-            time_s=np.array([self.transport.now_ns() * NS]),
-            joint_position=position[None],
-            joint_velocity=velocity[None],
-            joint_time_s=time[None],
-            joint_valid=valid[None],
-            **self._board_values(samples, old),
-        )
+            seen = dataclasses.replace(
+                seen,
+                joint_position=angle[None],
+                joint_velocity=rate[None],
+                joint_time_s=(samples.time_ns * NS)[None],
+                joint_valid=(samples.valid & plausible)[None],
+                **self._board_values(samples),
+            )
+        self._frame = hold_invalid(seen, old)
         return self._frame
 
     def _transact(self) -> TickSamples | None:
@@ -147,24 +145,18 @@ class DynamixelRobot:
         )
         return samples
 
-    def _board_values(self, samples: TickSamples | None, old: SensorFrame) -> dict[str, Any]:
+    def _board_values(self, samples: TickSamples) -> dict[str, Any]:
         """The board's part of the frame. What the IMU has not measured anew, or what is no rotation, is no sample."""
-        values = {
-            name: getattr(old, name)
-            for name in (
-                "imu_quaternion", "imu_angular_velocity", "imu_acceleration", "imu_time_s", "foot_contact",
-                "foot_time_s",
-            )
-        }  # fmt: skip
-        values["imu_valid"] = values["foot_valid"] = np.array([False])
         device = self.servos.board_id
-        if samples is None or samples.board is None:
-            if samples is not None:
-                self._note(device, samples.failures[device])
-            return values
+        if samples.board is None:
+            self._note(device, samples.failures[device])
+            return {}
         board, now = BoardSample.decode(samples.board), samples.board_time_ns
-        values["foot_contact"] = self._switches.update(board.foot_force[None, : self.spec.num_feet])
-        values["foot_time_s"], values["foot_valid"] = np.array([now * NS]), np.array([True])
+        values: dict[str, Any] = {
+            "foot_contact": self._switches.update(board.foot_force[None, : self.spec.num_feet]),
+            "foot_time_s": np.array([now * NS]),
+            "foot_valid": np.array([True]),
+        }
         norm = board.quaternion_norm
         if not self._freshness.update(board.counter, now):
             self._note(device, "its IMU is frozen")
