@@ -30,6 +30,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from wildrobot.cli.train import parse
 from wildrobot.core.config import from_dict, to_dict
 from wildrobot.core.errors import UserError, run_main
 from wildrobot.core.files import write_text
@@ -40,6 +41,7 @@ from wildrobot.reports.elements.charts import thin
 from wildrobot.robot_description import RobotSpec, load_robot
 from wildrobot.signal_path.features import num_features
 from wildrobot.training.evaluation.best import score, short_evaluation
+from wildrobot.training.learn import environment_info
 from wildrobot.training.reference.dataset import ReferenceDataset
 from wildrobot.training.reference.imitation import PhaseTable
 from wildrobot.training.reference.kinematic import kinematic_windows
@@ -47,7 +49,6 @@ from wildrobot.training.rl.amp import AMP
 from wildrobot.training.rl.cloning import clone
 from wildrobot.training.rl.runner import Runner
 from wildrobot.training.setup import TrainConfig, make_runner
-from wildrobot.training.train import environment_info, parse
 
 KINEMATIC = "kinematic"
 TRACKING = "tracking reward"

@@ -36,15 +36,16 @@ import torch
 from peer_learners.ours import OURS, PPO_ALONE, Ours
 from peer_learners.turns import Iteration, Learner, in_turns, ratios, summary, table
 
+from wildrobot.cli.train import parse
 from wildrobot.core.config import to_dict
 from wildrobot.core.errors import UserError, run_main
 from wildrobot.core.files import write_text
 from wildrobot.core.progress import Bar
 from wildrobot.robot_description import load_robot
 from wildrobot.simulation.randomization.config import PRESETS
+from wildrobot.training.learn import environment_info
 from wildrobot.training.reference.dataset import ReferenceDataset
 from wildrobot.training.setup import TrainConfig
-from wildrobot.training.train import environment_info, parse
 
 NEEDS: dict[str, tuple[tuple[str, str], ...]] = {
     OURS: (),

@@ -20,11 +20,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from wildrobot.cli.train import parse
 from wildrobot.robot_description import RobotSpec, load_robot
 from wildrobot.simulation.simulation import Simulation
 from wildrobot.training.reference.dataset import ReferenceDataset
 from wildrobot.training.setup import TrainConfig, make_runner
-from wildrobot.training.train import parse
 
 
 class Recorder:

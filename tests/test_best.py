@@ -16,9 +16,9 @@ from wildrobot.robot_description import RobotSpec
 from wildrobot.signal_path.observation import default_layout
 from wildrobot.signal_path.policy import OnnxPolicy
 from wildrobot.training.evaluation.best import BEST_FILE, Selection, SelectionConfig
+from wildrobot.training.learn import train
 from wildrobot.training.reference.dataset import ReferenceDataset
 from wildrobot.training.rl.checkpoint import load_checkpoint, save_checkpoint
-from wildrobot.training.train import train
 
 QUICK = SelectionConfig(every=2, speeds_m_s=(0.0, 0.3), episodes=2, duration_s=0.4)
 

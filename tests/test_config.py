@@ -8,12 +8,13 @@ from typing import Any, Literal
 
 import pytest
 
+from wildrobot.cli.reference.build import parse as parse_build
+from wildrobot.cli.train import parse
 from wildrobot.core.config import from_dict, load_config, load_yaml, to_dict
 from wildrobot.core.errors import UserError
 from wildrobot.training.preset import PRESETS
 from wildrobot.training.reference.build import BuildConfig
 from wildrobot.training.setup import TrainConfig
-from wildrobot.training.train import parse
 
 
 @dataclass(frozen=True)
@@ -141,6 +142,16 @@ def test_flags_win_over_the_preset_and_the_preset_over_the_defaults() -> None:
     assert iterations != TrainConfig().iterations
     assert parse(["--preset", "quick"]).iterations == iterations
     assert parse(["--preset", "quick", "--iterations", "3"]).iterations == 3
+
+
+def test_a_preset_is_named_in_each_of_the_ways_that_flags_have(tmp_path: Path) -> None:
+    quick = parse(["--preset", "quick"])
+    assert parse(["--preset=quick"]) == quick
+    assert parse(["--preset", "walk", "--preset", "quick"]).preset == "quick"
+    assert parse_build(["--preset=quick", "--seed", "3"]).gaits == parse_build(["--preset", "quick"]).gaits
+    for asked in (parse, parse_build):
+        with pytest.raises(UserError, match="--preset needs a value"):
+            asked(["--preset"])
 
 
 def test_an_unknown_preset_is_answered_with_the_known_ones() -> None:

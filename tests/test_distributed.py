@@ -19,10 +19,10 @@ from training_helpers import assert_same_state, comparable, tiny_config
 
 from wildrobot.core.config import to_dict
 from wildrobot.core.errors import UserError
+from wildrobot.training.learn import train
 from wildrobot.training.reference.dataset import ReferenceDataset
 from wildrobot.training.rl.checkpoint import load_checkpoint
 from wildrobot.training.rl.distributed import Distributed, threads_per_rank
-from wildrobot.training.train import train
 
 # Each process writes what it found to OUT/RANK.pt.
 MEASURE = """

@@ -15,6 +15,7 @@ from training_helpers import assert_same_state, comparable, leaves, tiny_config,
 from wildrobot.core.errors import UserError
 from wildrobot.robot_description import RobotSpec
 from wildrobot.simulation.randomization.config import FULL
+from wildrobot.training.learn import train
 from wildrobot.training.reference.dataset import ReferenceDataset
 from wildrobot.training.rl.checkpoint import load_checkpoint, save_checkpoint
 from wildrobot.training.rl.cloning import CloningConfig
@@ -22,7 +23,6 @@ from wildrobot.training.rl.governor import GovernorConfig
 from wildrobot.training.rl.runner import Mix
 from wildrobot.training.setup import make_runner
 from wildrobot.training.tasks.curriculum import CurriculumConfig
-from wildrobot.training.train import train
 
 
 def metrics_of(runner: Any, iterations: int) -> list[dict[str, Any]]:

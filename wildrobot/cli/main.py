@@ -37,7 +37,7 @@ class Command:
 COMMANDS = (
     Command(
         ("reference", "build"),
-        "wildrobot.training.reference.build",
+        "wildrobot.cli.reference.build",
         "plan a motion library (gaits or motion capture), execute it in simulation, keep what is good",
         "wildrobot reference build --preset quick",
         "train",
@@ -52,7 +52,7 @@ COMMANDS = (
     ),
     Command(
         ("train",),
-        "wildrobot.training.train",
+        "wildrobot.cli.train",
         "train a policy: PPO for the task, AMP for the style",
         "wildrobot train --preset quick --run-dir runs/first",
         "train",

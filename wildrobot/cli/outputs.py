@@ -1,11 +1,18 @@
-"""Whether files and folders that a command is to write can be written: asked before its work begins."""
+"""What commands write: whether they can, asked before their work begins, and notes about that work."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
+from rich.console import Console
+
 from wildrobot.core.errors import UserError
+
+
+def note(text: str) -> None:
+    """Say what is being done, on stderr."""
+    Console(stderr=True).print(text, soft_wrap=True, markup=False)
 
 
 def check_file(flag: str, file: Path) -> None:

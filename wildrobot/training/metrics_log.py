@@ -7,6 +7,8 @@ import math
 from pathlib import Path
 from typing import Any
 
+from torch.utils.tensorboard import SummaryWriter
+
 from wildrobot.core.files import write_text
 
 
@@ -27,11 +29,9 @@ class MetricsLog:
         write_text(path, "".join(line + "\n" for line in lines))
         self.spent_s = json.loads(lines[-1])["time_s"] if lines else 0.0
         self._file = path.open("a")
-        self._writer: Any = None
-        if tensorboard:
-            from torch.utils.tensorboard import SummaryWriter
-
-            self._writer = SummaryWriter(str(run / "tensorboard"), purge_step=iteration)
+        self._writer: SummaryWriter | None = (
+            SummaryWriter(str(run / "tensorboard"), purge_step=iteration) if tensorboard else None
+        )
 
     def write(self, metrics: dict[str, Any]) -> None:
         """One iteration."""

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import torch
-import tyro
 from numpy.typing import NDArray
 
 from wildrobot.core.config import check_least
@@ -41,7 +40,7 @@ NORMALIZER_SAMPLES = 5e6
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Train a walking policy. Every field is a flag; `--preset NAME` starts from presets/NAME.yaml (or FILE.yaml)."""
+    """How a walking policy is trained."""
 
     run_dir: Path = Path("runs/train")
     """Where the run goes. A run that is there is continued; its configuration must be the same."""
@@ -61,8 +60,8 @@ class TrainConfig:
     device: Device = "auto"
     """Where the networks learn and answer; the physics stays on the CPUs. auto: on a GPU if there is one."""
     preset: str = "default"
-    """Start from this preset: quick, walk, or FILE.yaml. Flags beside it win; the run is reported under its name."""
-    robot: Annotated[Path | None, tyro.conf.arg(name="robot-file", metavar="FILE")] = None
+    """What this configuration began as; the run is reported under its name."""
+    robot: Path | None = None
     """robot.yaml of another robot."""
     episode_s: float = 20.0
     """Length of an episode; then the robot is drawn and set up anew."""

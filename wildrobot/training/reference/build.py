@@ -1,24 +1,24 @@
-"""`wildrobot reference build`: plan, execute, judge and store the reference motion."""
+"""The reference motion: planned, executed in simulation, judged and stored."""
 
 from __future__ import annotations
 
 import json
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
-import tyro
-from rich.console import Console
 
 from wildrobot.core.config import to_dict
-from wildrobot.core.errors import UserError, run_main
+from wildrobot.core.errors import UserError
 from wildrobot.core.files import alone_with, write_text
 from wildrobot.robot_description import RobotSpec, load_robot
-from wildrobot.training.preset import apply_preset
+from wildrobot.training.reference.capture.amass import load_amass
+from wildrobot.training.reference.capture.bvh import load_bvh
+from wildrobot.training.reference.capture.retarget import retarget
 from wildrobot.training.reference.capture.scaling import RetargetConfig
 from wildrobot.training.reference.clip import PlannedClip
 from wildrobot.training.reference.dataset import ReferenceDataset
@@ -26,17 +26,6 @@ from wildrobot.training.reference.execute.record import record
 from wildrobot.training.reference.execute.track import TrackConfig, train_tracker
 from wildrobot.training.reference.plan.gait import GaitLibraryConfig, build_gait_library
 from wildrobot.training.rl.device import Device
-
-EPILOG = """examples:
-  wildrobot reference build                                  # the generated gait library
-  wildrobot reference build --bvh walk.bvh --output runs/walk/reference.npz
-  wildrobot reference show runs/reference/reference.npz --video reference.mp4"""
-
-
-EXAMPLES = """examples:
-  wildrobot reference build --preset quick
-  wildrobot reference build --bvh walk.bvh --output runs/walk/reference.npz
-  wildrobot reference build --robot-file mine/robot.yaml --preset mine/preset.yaml"""
 
 
 @dataclass(frozen=True)
@@ -56,7 +45,7 @@ class BuildConfig:
     seed: int = 0
     device: Device = "auto"
     """Where the tracker learns. auto: on a GPU if there is one."""
-    robot: Annotated[Path | None, tyro.conf.arg(name="robot-file", metavar="FILE")] = None
+    robot: Path | None = None
     """robot.yaml of another robot."""
     gaits: GaitLibraryConfig = field(default_factory=GaitLibraryConfig)
     retarget: RetargetConfig = field(default_factory=RetargetConfig)
@@ -69,10 +58,6 @@ def plan_clips(spec: RobotSpec, config: BuildConfig) -> tuple[list[PlannedClip],
     clips: list[PlannedClip] = []
     rejected: list[dict[str, Any]] = []
     if config.bvh or config.amass:
-        from wildrobot.training.reference.capture.amass import load_amass
-        from wildrobot.training.reference.capture.bvh import load_bvh
-        from wildrobot.training.reference.capture.retarget import retarget
-
         for loader, paths in ((load_bvh, config.bvh), (load_amass, config.amass)):
             for path in paths:
                 found, failed = retarget(spec, loader(path), config.retarget)
@@ -108,14 +93,20 @@ def _rejected(name: str, source: str, figure: str, value: float, limit: float) -
     }  # fmt: skip
 
 
-def build(config: BuildConfig) -> ReferenceDataset:
-    """Build and store the reference; returns it."""
-    console = Console(stderr=True)
+def build(config: BuildConfig, say: Callable[[str], None] = lambda text: None) -> ReferenceDataset:
+    """Build and store the reference; returns it. `say` is told what is being done, a sentence at a time.
+
+    Raises:
+        UserError: nothing usable was planned, another process is at it, or the folder cannot be written to.
+    """
+    with alone_with(config.output):
+        return _build(config, say)
+
+
+def _build(config: BuildConfig, say: Callable[[str], None]) -> ReferenceDataset:
     spec = load_robot(config.robot)
     clips, rejected = plan_clips(spec, config)
-    console.print(
-        f"{len(clips)} planned clips, {len(rejected)} segments left out; executing them in simulation"
-    )
+    say(f"{len(clips)} planned clips, {len(rejected)} segments left out; executing them in simulation")
     began = time.time()
     checkpoint = config.output.with_suffix(".tracker.pt")
     actor = train_tracker(spec, clips, config.track, config.seed, checkpoint, config.device)
@@ -135,35 +126,8 @@ def build(config: BuildConfig) -> ReferenceDataset:
     write_text(
         config.output.with_suffix(".json"), json.dumps(summary | {"table": dataset.clips}, indent=1) + "\n"
     )
-    console.print(
-        f"{accepted} of {len(dataset.clips)} clips accepted, {summary['frames']} frames -> {config.output}"
-    )
+    say(f"{accepted} of {len(dataset.clips)} clips accepted, {summary['frames']} frames -> {config.output}")
     for entry in dataset.clips:
         if not entry["accepted"]:
-            console.print(f"  rejected {entry['name']}: {entry['reason']}")
+            say(f"  rejected {entry['name']}: {entry['reason']}")
     return dataset
-
-
-def _main(argv: Sequence[str]) -> int:
-    argv = list(argv)
-    base = BuildConfig()
-    for i, item in enumerate(argv):
-        if item == "--preset" and i + 1 < len(argv):
-            base = apply_preset(base, argv[i + 1], "reference")
-            del argv[i : i + 2]
-            break
-    config = tyro.cli(
-        BuildConfig,
-        prog="wildrobot reference build",
-        args=argv,
-        default=base,
-        description=f"{BuildConfig.__doc__}\n\n{EXAMPLES}",
-    )
-    with alone_with(config.output):
-        build(config)
-    return 0
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Entry of `wildrobot reference build`."""
-    return run_main(_main, argv)

@@ -1,4 +1,4 @@
-"""`wildrobot train`: PPO with an adversarial motion prior."""
+"""The learning of a run: from its configuration, or from where it was interrupted, to its last checkpoint."""
 
 from __future__ import annotations
 
@@ -7,19 +7,17 @@ import os
 import platform
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
 from contextlib import nullcontext
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import torch
-import tyro
 import yaml
-from rich.console import Console
 
-from wildrobot.core.config import load_config, to_dict
-from wildrobot.core.errors import UserError, run_main
+from wildrobot.core.config import to_dict
+from wildrobot.core.errors import UserError
 from wildrobot.core.files import alone_with, write_text
 from wildrobot.core.progress import Bar
 from wildrobot.core.stop import StopRequest
@@ -27,7 +25,6 @@ from wildrobot.robot_description import RobotSpec, load_robot
 from wildrobot.signal_path.observation import layout_to_dicts
 from wildrobot.training.evaluation.best import Selection
 from wildrobot.training.metrics_log import MetricsLog
-from wildrobot.training.preset import apply_preset
 from wildrobot.training.reference.dataset import ReferenceDataset
 from wildrobot.training.reference.parity import check_parity
 from wildrobot.training.rl.checkpoint import load_checkpoint, save_checkpoint
@@ -117,10 +114,11 @@ def _check_same(
         )
 
 
-def train(config: TrainConfig) -> Path:
+def train(config: TrainConfig, say: Callable[[str], None] = lambda text: None) -> Path:
     """Train to `config.iterations`; continues the run in `run_dir` if there is one. Returns the run folder.
 
-    Started by torchrun, this is one of several processes; the first one writes and speaks.
+    `say` is told what is being done, a sentence or so at a time. Started by torchrun, this is one of several processes;
+    the first one writes and speaks.
 
     Raises:
         UserError: the run that is there is another one, or another process was lost.
@@ -131,14 +129,15 @@ def train(config: TrainConfig) -> Path:
         StopRequest() as stop,
         alone_with(config.run_dir) if distributed.is_main else nullcontext(),  # one writes, so one locks
     ):
-        return _train(config, distributed, stop)
+        return _train(config, distributed, stop, say if distributed.is_main else lambda text: None)
 
 
-def _train(config: TrainConfig, distributed: Distributed, stop: StopRequest) -> Path:
-    console = Console(stderr=True, quiet=not distributed.is_main)
+def _train(
+    config: TrainConfig, distributed: Distributed, stop: StopRequest, say: Callable[[str], None]
+) -> Path:
     torch.set_num_threads(config.threads or threads_per_rank())
     spec = load_robot(config.robot)
-    console.print(f"reading {config.reference}", soft_wrap=True)
+    say(f"reading {config.reference}")
     dataset = ReferenceDataset.load(config.reference, spec)
     run, path = config.run_dir, config.run_dir / "checkpoint.pt"
     saved = load_checkpoint(path) if path.exists() else None
@@ -149,19 +148,19 @@ def _train(config: TrainConfig, distributed: Distributed, stop: StopRequest) -> 
         write_text(
             run / "environment.json", json.dumps(environment_info(distributed.world_size), indent=1) + "\n"
         )
-        console.print(check_parity(spec, dataset))
-    console.print(f"setting up {config.num_envs} simulated robots and the demonstrations")
+        say(check_parity(spec, dataset))
+    say(f"setting up {config.num_envs} simulated robots and the demonstrations")
     runner = make_runner(spec, config, dataset, distributed)
     if saved is None:
         if runner.ppo.demonstration is not None and distributed.is_main:
-            console.print(fit(runner.ppo.actor, *runner.ppo.demonstration, config.cloning, config.seed))
+            say(fit(runner.ppo.actor, *runner.ppo.demonstration, config.cloning, config.seed))
         distributed.broadcast_parameters(runner.ppo.actor)
         runner.start()
     else:
         runner.load_state_dict(saved["runner"])
         if not distributed.is_main:
             runner.load_own_state(saved["others"][distributed.rank - 1])
-        console.print(f"continuing {run} at iteration {runner.iteration}")
+        say(f"continuing {run} at iteration {runner.iteration}")
     if not distributed.is_main:
         while not _iterate(runner, spec, config, stop, None)[1]:
             pass
@@ -184,9 +183,9 @@ def _train(config: TrainConfig, distributed: Distributed, stop: StopRequest) -> 
     finally:
         log.close()
     if stop.asked and runner.iteration < config.iterations:
-        console.print(f"stopped at iteration {runner.iteration}; the same command continues it")
+        say(f"stopped at iteration {runner.iteration}; the same command continues it")
         raise KeyboardInterrupt
-    console.print(f"run: {run}\nnext: wildrobot export {run} --onnx", soft_wrap=True)
+    say(f"run: {run}\nnext: wildrobot export {run} --onnx")
     return run
 
 
@@ -206,41 +205,3 @@ def _iterate(
         if evaluate and selection is not None:
             metrics |= selection.consider(runner.ppo.actor, state)
     return metrics, done or asked
-
-
-def parse(argv: Sequence[str]) -> TrainConfig:
-    """Configuration from `--preset NAME`, `--config FILE` and flags, later ones winning."""
-    argv, base = list(argv), TrainConfig()
-    for option in ("--preset", "--config"):
-        if option not in argv:
-            continue
-        at = argv.index(option)
-        if at + 1 >= len(argv):
-            raise UserError(f"{option} needs a value.")
-        value = argv[at + 1]
-        del argv[at : at + 2]
-        if option == "--config":
-            base = load_config(TrainConfig, value, base)
-            continue
-        base = apply_preset(base, value, "train", preset=value)
-    return tyro.cli(
-        TrainConfig,
-        prog="wildrobot train",
-        args=argv,
-        default=base,
-        description=f"{TrainConfig.__doc__}\n\nexamples:\n  wildrobot train --preset quick\n"
-        "  wildrobot train --preset walk --run-dir runs/walk --seed 3\n"
-        "  wildrobot train --robot-file mine/robot.yaml --preset mine/preset.yaml\n"
-        "  wildrobot train --config runs/walk/config.yaml\n"
-        "  torchrun --nproc-per-node 2 -m wildrobot train --preset walk",
-    )
-
-
-def _main(argv: Sequence[str]) -> int:
-    train(parse(argv))
-    return 0
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Entry of `wildrobot train`."""
-    return run_main(_main, argv)

@@ -1,0 +1,45 @@
+"""`wildrobot reference build`: plan, execute, judge and store the reference motion."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from wildrobot.cli.outputs import note
+from wildrobot.cli.starting_point import starting_point
+from wildrobot.training.reference.build import BuildConfig, build
+
+EXAMPLES = """examples:
+  wildrobot reference build --preset quick
+  wildrobot reference build --bvh walk.bvh --output runs/walk/reference.npz
+  wildrobot reference build --robot-file mine/robot.yaml --preset mine/preset.yaml"""
+
+
+@dataclass(frozen=True)
+class BuildOptions(BuildConfig):
+    """Plan motions (generated gaits, or motion capture), execute them in simulation, keep what passes."""
+
+    robot: Annotated[Path | None, tyro.conf.arg(name="robot-file", metavar="FILE")] = None
+    """robot.yaml of another robot."""
+
+
+def parse(argv: Sequence[str]) -> BuildConfig:
+    """Configuration from `--preset NAME` and flags, which win."""
+    base, rest = starting_point(BuildConfig(), argv, "reference", ("--preset",))
+    return tyro.cli(
+        BuildOptions,
+        prog="wildrobot reference build",
+        args=rest,
+        default=BuildOptions(**vars(base)),
+        description=f"{BuildOptions.__doc__}\n\n{EXAMPLES}",
+    )
+
+
+def main(argv: Sequence[str]) -> int:
+    """Entry of `wildrobot reference build`."""
+    build(parse(argv), note)
+    return 0
