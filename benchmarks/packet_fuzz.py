@@ -20,7 +20,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 from test_protocol import accepts_only_what_has_a_right_crc  # noqa: E402
 from test_virtual_robot import feed_nonsense  # noqa: E402
 
-from wildrobot.firmware_bridge.board.core import FIRMWARE  # noqa: E402
+from wildrobot.firmware_bridge.virtual.board_core import FIRMWARE  # noqa: E402
 
 ROBOT_STRINGS = 10_000
 """Fed into one virtual robot; then comes a new one, since nonsense may well change its ids and rates."""

@@ -137,7 +137,7 @@ MUTANTS = (
     Mutant("missed ticks are not told", CONTROLLER, "0 if self.robot.lockstep else timer.missed_in_a_row", "0", TICK),
     Mutant("only one tick's misses count", f"{CONTROL}/timing.py", "self.missed_in_a_row + skipped if",
            "skipped if", TICK),
-    Mutant("missed ticks are made up for", f"{CONTROL}/loop.py",
+    Mutant("missed ticks are made up for", f"{CONTROL}/timing.py",
            "            self._deadline += skipped * self._period\n",
            "", TICK),
     # the person

@@ -13,8 +13,8 @@ from wildrobot.firmware_bridge.virtual.robot import Hidden, VirtualRobot
 from wildrobot.firmware_bridge.virtual.transport import VirtualTransport
 from wildrobot.robot_description import RobotSpec
 from wildrobot.runtime.commands.source import CommandSource, FixedCommand
-from wildrobot.runtime.control.loop import NS_PER_S, DeadlineClock
 from wildrobot.runtime.control.skills import load_skill
+from wildrobot.runtime.control.timing import NS_PER_S, DeadlineClock
 from wildrobot.runtime.robots.dynamixel import DynamixelRobot
 
 __all__ = ["POLICY", "SPEC", "Session", "Told", "up"]

@@ -12,11 +12,10 @@ import numpy as np
 from wildrobot.robot_description import RobotSpec, load_robot
 from wildrobot.runtime.commands.source import CommandSource, FixedCommand, StopSignals
 from wildrobot.runtime.control.controller import STAGES, Controller
-from wildrobot.runtime.control.loop import NS_PER_S, Clock, DeadlineClock
 from wildrobot.runtime.control.safety import Applied, SafetySupervisor
 from wildrobot.runtime.control.skills import Skill, load_skill
 from wildrobot.runtime.control.state_machine import State
-from wildrobot.runtime.control.timing import TickTimer
+from wildrobot.runtime.control.timing import NS_PER_S, Clock, DeadlineClock, TickTimer
 from wildrobot.runtime.robots.base import Health, Robot, RobotOptions
 from wildrobot.runtime.robots.sim import SimRobot
 from wildrobot.signal_path.sensor_frame import SensorFrame

@@ -14,8 +14,8 @@ from runtime_helpers import SPEC, run_small_policy
 
 from wildrobot.core.errors import UserError
 from wildrobot.runtime import bench
-from wildrobot.runtime.control.loop import control_cpu
-from wildrobot.runtime.control.timing import Histogram, Usage
+from wildrobot.runtime.control.realtime import Usage, control_cpu
+from wildrobot.runtime.control.timing import Histogram
 
 FINE = {
     "tick": {"count": 1000, "missed": 0, "p99_ms": 2.0, "max_ms": 3.0},

@@ -12,10 +12,10 @@ import pytest
 
 from wildrobot.core.errors import UserError
 from wildrobot.firmware_bridge.board import control_table as table
-from wildrobot.firmware_bridge.board import core as core_module
-from wildrobot.firmware_bridge.board.core import BoardCore
 from wildrobot.firmware_bridge.bus import protocol
 from wildrobot.firmware_bridge.bus.protocol import Error, FastReply, Instruction, encode, encode_status
+from wildrobot.firmware_bridge.virtual import board_core as core_module
+from wildrobot.firmware_bridge.virtual.board_core import BoardCore
 
 if core_module.compiler() is None:
     pytest.skip("no C++ compiler on this computer", allow_module_level=True)
@@ -327,7 +327,7 @@ def test_a_failing_compiler_shows_what_it_said(monkeypatch: pytest.MonkeyPatch, 
 
 def test_two_processes_build_at_once_and_share_the_result(tmp_path: Path) -> None:
     code = (
-        "from wildrobot.firmware_bridge.board.core import BoardCore, build\n"
+        "from wildrobot.firmware_bridge.virtual.board_core import BoardCore, build\n"
         "BoardCore().receive(b'', 0)\n"
         "print(build())"
     )

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from wildrobot.firmware_bridge.board import control_table as table
-from wildrobot.firmware_bridge.board import core as core_module
 from wildrobot.firmware_bridge.board import driver
-from wildrobot.firmware_bridge.board.core import BoardCore
 from wildrobot.firmware_bridge.board.driver import BoardSample, BoardStatus, FreshnessTracker
 from wildrobot.firmware_bridge.bus.protocol import Instruction, Parser, encode
+from wildrobot.firmware_bridge.virtual import board_core as core_module
+from wildrobot.firmware_bridge.virtual.board_core import BoardCore
 
 needs_compiler = pytest.mark.skipif(core_module.compiler() is None, reason="no C++ compiler on this computer")
 

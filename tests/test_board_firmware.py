@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from wildrobot.firmware_bridge.board.core import FIRMWARE, compiler
+from wildrobot.firmware_bridge.virtual.board_core import FIRMWARE, compiler
 
 if compiler() is None or shutil.which("make") is None:
     pytest.skip("no C++ compiler or no make on this computer", allow_module_level=True)

@@ -22,8 +22,7 @@ import pytest
 from runtime_helpers import SPEC, run_small_policy, write_small_onnx
 from test_run import messages
 
-from wildrobot.runtime.commands.source import Command, FixedCommand, Note, StopSignals
-from wildrobot.runtime.commands.watch import CommandWatch
+from wildrobot.runtime.commands.source import CommandWatch, FixedCommand, Note, OperatorCommand, StopSignals
 from wildrobot.runtime.control.state_machine import State
 from wildrobot.runtime.telemetry import telemetry
 from wildrobot.runtime.telemetry.lcm_types import robot_command_t, velocity_command_t
@@ -41,7 +40,7 @@ class Told:
         self.events.append((text, severity))
 
 
-def watched(*commands: Command) -> tuple[CommandWatch, list[tuple[str, int]]]:
+def watched(*commands: OperatorCommand) -> tuple[CommandWatch, list[tuple[str, int]]]:
     watch, told, state = CommandWatch(), Told(), State.WALKING
     for command in commands:
         watch.take(command, state, told)
@@ -53,7 +52,7 @@ def watched(*commands: Command) -> tuple[CommandWatch, list[tuple[str, int]]]:
 
 
 def test_who_commands_is_told_once_and_so_is_why_nobody_does() -> None:
-    held, lost = Command(0.3, source="gamepad", age_s=0.0), Command(lost="deadman not held")
+    held, lost = OperatorCommand(0.3, source="gamepad", age_s=0.0), OperatorCommand(lost="deadman not held")
     watch, events = watched(lost, held, held, lost, lost, held)
     assert events == [
         ("commanded by gamepad", 0),
@@ -66,11 +65,11 @@ def test_who_commands_is_told_once_and_so_is_why_nobody_does() -> None:
 
 def test_another_source_notes_and_stops_are_told() -> None:
     watch, events = watched(
-        Command(source="lcm:a", refused={"old": 2}, notes=(Note("b is refused", warning=True),)),
-        Command(source="lcm:b", refused={"old": 1, "repeated": 4}, stop=True),
-        Command(source="lcm:b"),
-        Command(source="lcm:b", stop=True),  # it stops already
-        Command(source="lcm:b", stop=True, estop=True),
+        OperatorCommand(source="lcm:a", refused={"old": 2}, notes=(Note("b is refused", warning=True),)),
+        OperatorCommand(source="lcm:b", refused={"old": 1, "repeated": 4}, stop=True),
+        OperatorCommand(source="lcm:b"),
+        OperatorCommand(source="lcm:b", stop=True),  # it stops already
+        OperatorCommand(source="lcm:b", stop=True, estop=True),
     )
     assert [text for text, _ in events] == [
         "b is refused",
@@ -84,10 +83,10 @@ def test_another_source_notes_and_stops_are_told() -> None:
 
 
 def test_the_line_says_who_what_and_how_long_ago() -> None:
-    watch, _ = watched(Command(source="gamepad", age_s=0.26))
+    watch, _ = watched(OperatorCommand(source="gamepad", age_s=0.26))
     line = watch.line("walking", np.array([0.3, -0.1]))
     assert line == "[walking] commanded by gamepad · +0.30 m/s -0.10 rad/s · last word 0.3 s ago"
-    watch, _ = watched(Command(lost="no gamepad"))
+    watch, _ = watched(OperatorCommand(lost="no gamepad"))
     assert watch.line("limp", (0.0, 0.0)) == "[limp] nobody commands (no gamepad) · +0.00 m/s +0.00 rad/s"
 
 
@@ -102,7 +101,9 @@ def test_flags_and_signals_say_who_they_are() -> None:
     )
     signals.stop("--duration")
     signals.stop("somebody else")
-    stopped = signals.applied_to(Command(0.3, stand=True, policy=2, source="gamepad", estop=True, age_s=5.0))
+    stopped = signals.applied_to(
+        OperatorCommand(0.3, stand=True, policy=2, source="gamepad", estop=True, age_s=5.0)
+    )
     assert (stopped.source, stopped.stop, stopped.end, signals.count) == ("--duration", True, True, 1)
     assert (stopped.linear_velocity_x, stopped.stand, stopped.policy) == (0.0, False, 0)
     assert stopped.estop  # the button still works while the robot stops softly

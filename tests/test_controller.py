@@ -12,7 +12,7 @@ from runtime_helpers import SPEC, frame_at
 from session_helpers import LoopSession
 from wild_helpers import QUICK, Wild, WildRobot, wild_session, wild_tick
 
-from wildrobot.runtime.commands.source import Command
+from wildrobot.runtime.commands.source import OperatorCommand
 from wildrobot.runtime.control.controller import REFUSAL_S
 from wildrobot.runtime.control.guards import DEBOUNCE_TICKS
 from wildrobot.runtime.control.safety import COAST_TICKS
@@ -79,43 +79,48 @@ def test_a_robot_without_readings_is_never_stood_up() -> None:
 
 def test_who_asks_once_is_obeyed_as_soon_as_the_guards_have_seen_enough() -> None:
     session, wild = wild_session()
-    wild.now = Wild(command=Command(0.0, 0.0))
+    wild.now = Wild(command=OperatorCommand(0.0, 0.0))
     assert set(states(session, wild, 2)) == {State.LIMP}
-    wild.now = Wild(command=Command(0.0, 0.0, stand=True))
+    wild.now = Wild(command=OperatorCommand(0.0, 0.0, stand=True))
     assert states(session, wild, 1) == [State.LIMP]
-    wild.now = Wild(command=Command(0.0, 0.0))
+    wild.now = Wild(command=OperatorCommand(0.0, 0.0))
     rest = round(QUICK.limp * SPEC.control_hz) - 3
     assert states(session, wild, rest + 1) == [State.LIMP] * rest + [State.STANDING_UP]
 
 
 def test_a_stop_takes_back_that_somebody_asked() -> None:
     session, wild = wild_session()
-    wild.now = Wild(command=Command(0.0, 0.0, stand=True))
+    wild.now = Wild(command=OperatorCommand(0.0, 0.0, stand=True))
     states(session, wild, 2)
-    wild.now = Wild(command=Command(0.0, 0.0, stop=True))
+    wild.now = Wild(command=OperatorCommand(0.0, 0.0, stop=True))
     states(session, wild, 1)
-    wild.now = Wild(command=Command(0.0, 0.0))
+    wild.now = Wild(command=OperatorCommand(0.0, 0.0))
     assert set(states(session, wild, 30)) == {State.LIMP}
 
 
 def test_who_asks_once_while_a_guard_holds_the_robot_back_is_told_and_not_obeyed_later() -> None:
     session, wild = wild_session()
     blind = [("joint_position", 0, math.nan)]
-    wild.now = Wild(values=blind, command=Command(0.0, 0.0, stand=True))
+    wild.now = Wild(values=blind, command=OperatorCommand(0.0, 0.0, stand=True))
     states(session, wild, 2)
-    wild.now = Wild(values=blind, command=Command(0.0, 0.0))
+    wild.now = Wild(values=blind, command=OperatorCommand(0.0, 0.0))
     assert set(states(session, wild, 20)) == {State.LIMP}
     told = [event.text for event in session.told.events if event.name == "refused"]
     assert len(told) == 1
     assert "not standing up" in told[0]
     assert "sample_age_s" in told[0]
-    wild.now = Wild(command=Command(0.0, 0.0))
+    wild.now = Wild(command=OperatorCommand(0.0, 0.0))
     assert set(states(session, wild, 30)) == {State.LIMP}
 
 
 def test_who_asks_a_limp_robot_to_walk_is_told_once() -> None:
     session, wild = wild_session()
-    for command in (Command(0.3, 0.0), Command(0.0, 0.0), Command(0.3, 0.0, stop=True), Command(0.3, 0.0)):
+    for command in (
+        OperatorCommand(0.3, 0.0),
+        OperatorCommand(0.0, 0.0),
+        OperatorCommand(0.3, 0.0, stop=True),
+        OperatorCommand(0.3, 0.0),
+    ):
         wild.now = Wild(command=command)
         assert set(states(session, wild, 5)) == {State.LIMP}
     told = [event.text for event in session.told.events if event.name == "refused"]
@@ -205,7 +210,7 @@ def test_a_servo_that_gives_up_while_it_walks_ends_the_walk_with_the_policy_s_he
 
 def test_a_stop_is_for_the_person_who_asked_and_a_new_stand_may_follow() -> None:
     session, wild = walking()
-    wild.now = Wild(command=Command(stop=True))
+    wild.now = Wild(command=OperatorCommand(stop=True))
     assert (
         states(session, wild, round((QUICK.halt + QUICK.crouch + QUICK.release) * 50) + 2)[-1] is State.LIMP
     )
@@ -216,11 +221,11 @@ def test_a_stop_is_for_the_person_who_asked_and_a_new_stand_may_follow() -> None
 def test_a_robot_that_sinks_down_while_it_is_let_go_has_not_fallen() -> None:
     session, wild = walking()
     session.controller.machine._durations = dataclasses.replace(QUICK, release=0.4)
-    wild.now = Wild(command=Command(stop=True))
+    wild.now = Wild(command=OperatorCommand(stop=True))
     while not session.controller.machine.releasing:
         wild_tick(session, wild)
     on_its_side = [("imu_quaternion", 0, math.sqrt(0.5)), ("imu_quaternion", 1, math.sqrt(0.5))]
-    wild.now = Wild(command=Command(stop=True), values=on_its_side)
+    wild.now = Wild(command=OperatorCommand(stop=True), values=on_its_side)
     assert set(states(session, wild, 25)) == {State.SOFT_STOP, State.LIMP}
     assert not session.controller.outcome.fell
 

@@ -40,7 +40,7 @@ from wildrobot.runtime.commands.gamepad.command import (
 )
 from wildrobot.runtime.commands.gamepad.evdev import AxisRange
 from wildrobot.runtime.commands.gamepad.finder import PadFinder
-from wildrobot.runtime.commands.source import Command
+from wildrobot.runtime.commands.source import OperatorCommand
 from wildrobot.runtime.control.state_machine import State
 
 MS = 1_000_000
@@ -59,13 +59,13 @@ class Hands:
         self.kernel, self.source, self.now_ns = kernel, source, 10**12
         self.notes: list[str] = []
 
-    def poll(self, after_ns: int = 20 * MS, state: State = State.WALKING) -> Command:
+    def poll(self, after_ns: int = 20 * MS, state: State = State.WALKING) -> OperatorCommand:
         self.now_ns += after_ns
         command = self.source.poll(self.now_ns, state)
         self.notes += [note.text for note in command.notes]
         return command
 
-    def until(self, done: Callable[[Command], bool]) -> Command:
+    def until(self, done: Callable[[OperatorCommand], bool]) -> OperatorCommand:
         """Poll, without time going by on the loop's clock, until a thread has done its work."""
         end = time.monotonic() + 20.0
         while not done(command := self.poll(0)):
@@ -334,7 +334,7 @@ def test_a_run_by_gamepad_walks_while_the_deadman_is_held_and_its_e_stop_is_latc
     ]
     tick, poll = [0], GamepadCommand.poll
 
-    def acting(self: GamepadCommand, now_ns: int, state: State) -> Command:
+    def acting(self: GamepadCommand, now_ns: int, state: State) -> OperatorCommand:
         tick[0] += 1
         while steps and steps[0][0] == tick[0]:
             steps.pop(0)[1]()

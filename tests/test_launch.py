@@ -17,7 +17,7 @@ import pytest
 import tyro
 
 from wildrobot.cli.run import RunOptions
-from wildrobot.runtime.control.loop import realtime
+from wildrobot.runtime.control.realtime import realtime
 from wildrobot.runtime.control.state_machine import Durations
 from wildrobot.runtime.telemetry.telemetry import MULTICAST_FIX
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from runtime_helpers import SPEC
 
 from wildrobot.runtime.commands.lcm_command import MAX_SOURCES, LcmCommand, SenderClock
-from wildrobot.runtime.commands.source import Command
+from wildrobot.runtime.commands.source import OperatorCommand
 from wildrobot.runtime.control.state_machine import State
 from wildrobot.runtime.telemetry.lcm_types import velocity_command_t
 
@@ -41,14 +41,14 @@ class Network:
         message.source, message.linear_velocity_x, message.request = source, speed, request
         self.connection.publish("velocity_command", message.encode())
 
-    def poll(self, at_s: float) -> Command:
+    def poll(self, at_s: float) -> OperatorCommand:
         return self.source.poll(round(at_s * NS), State.WALKING)
 
     def speed(self, at_s: float) -> float:
         return self.poll(at_s).linear_velocity_x
 
 
-def texts(command: Command) -> list[str]:
+def texts(command: OperatorCommand) -> list[str]:
     return [note.text for note in command.notes]
 
 

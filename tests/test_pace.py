@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from wildrobot.runtime.control.loop import DeadlineClock, SteppedClock, gc_outside_the_tick
-from wildrobot.runtime.control.timing import TickTimer
+from wildrobot.runtime.control.realtime import gc_outside_the_tick
+from wildrobot.runtime.control.timing import DeadlineClock, SteppedClock, TickTimer
 
 MS = 1_000_000
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from runtime_helpers import SPEC, frame_at, no_health, run_small_policy, small_skill
 
-from wildrobot.runtime.commands.watch import CommandWatch
+from wildrobot.runtime.commands.source import CommandWatch
 from wildrobot.runtime.control.guards import GuardReading, Level
 from wildrobot.runtime.control.safety import Applied
 from wildrobot.runtime.control.timing import TickTimer

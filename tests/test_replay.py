@@ -15,7 +15,7 @@ from runtime_helpers import SPEC, SmallPolicy, rewrite, run_small_policy, write_
 
 from wildrobot.cli import replay, run
 from wildrobot.core.errors import UserError
-from wildrobot.runtime.commands.source import Command
+from wildrobot.runtime.commands.source import OperatorCommand
 from wildrobot.runtime.control import session
 from wildrobot.runtime.control.state_machine import State
 from wildrobot.runtime.logs import comparison
@@ -336,9 +336,9 @@ def test_a_run_in_which_another_policy_took_over_replays_whole(
 
         ticks = 0
 
-        def poll(self, now_ns: int, state: State) -> Command:
+        def poll(self, now_ns: int, state: State) -> OperatorCommand:
             self.ticks += state is State.STANDING
-            return Command(
+            return OperatorCommand(
                 stand=True, policy=2 if self.ticks == 50 else 0, stop=self.ticks > 100, end=self.ticks > 100
             )
 

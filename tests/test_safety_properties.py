@@ -16,7 +16,7 @@ from runtime_helpers import SPEC, WrittenRobot, frame_at, no_health
 from wild_helpers import QUICK, Wild, wild_session, wild_tick
 
 from wildrobot.core.rotations import quat_from_rotvec, quat_multiply
-from wildrobot.runtime.commands.source import Command
+from wildrobot.runtime.commands.source import OperatorCommand
 from wildrobot.runtime.control.guards import DEBOUNCE_TICKS, Guards
 from wildrobot.runtime.control.safety import COAST_TICKS, Applied, SafetySupervisor
 from wildrobot.runtime.control.state_machine import Demand, Durations, State, StateMachine
@@ -264,7 +264,7 @@ FIELDS = [field.name for field in dataclasses.fields(SensorFrame)]
 
 
 commands = st.builds(
-    Command,
+    OperatorCommand,
     st.floats(allow_nan=True),
     st.floats(allow_nan=True),
     stand=st.sampled_from([True, True, True, False]),
@@ -292,7 +292,7 @@ def test_no_input_of_any_kind_moves_the_robot_in_an_unsafe_way(steps: list[Wild]
     session, wild = wild_session()
     before, last_gain, last = State.LIMP, 0.0, None
     wild.now = Wild()
-    ending = dataclasses.replace(steps[-1], command=Command(stop=True))
+    ending = dataclasses.replace(steps[-1], command=OperatorCommand(stop=True))
     bound = ticks(QUICK.halt + QUICK.crouch + QUICK.release) + 3
     plan = [(wild.now, calm), *((step, step.count) for step in steps), (ending, bound)]
     for wild.now, count in plan:
@@ -324,7 +324,7 @@ def test_estop_is_for_good(steps: list[Wild]) -> None:
     wild.now = Wild()
     session.run(0.9)
     assert session.state is State.WALKING
-    wild.now = dataclasses.replace(wild.now, command=Command(estop=True))
+    wild.now = dataclasses.replace(wild.now, command=OperatorCommand(estop=True))
     session.tick()
     held = wild.written[-1][1]
     for wild.now in steps:

@@ -255,7 +255,7 @@ def test_goals_stay_inside_the_servo_s_turn() -> None:
 def test_the_gain_is_a_share_of_robot_yaml_s() -> None:
     rig = Rig()
     for gain, share in ((0.5, 0.5), (1.7, 1.0), (-0.2, 0.0)):
-        rig.servos.write_gain(gain)
+        rig.servos.write_stiffness(gain)
         rig.tick()
         expected = [round(share * joint.p_gain) for joint in SPEC.config.joints]
         assert [servo.get(table.POSITION_P_GAIN) for servo in rig.virtual.servos] == expected

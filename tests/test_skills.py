@@ -17,7 +17,7 @@ from runtime_helpers import SPEC, SmallPolicy, run_small_policy, small_skill, wr
 
 from wildrobot.core.errors import UserError
 from wildrobot.runtime.bench import StillRobot
-from wildrobot.runtime.commands.source import Command, StopSignals
+from wildrobot.runtime.commands.source import OperatorCommand, StopSignals
 from wildrobot.runtime.control.controller import STAGES, Controller
 from wildrobot.runtime.control.safety import SafetySupervisor
 from wildrobot.runtime.control.skills import Reloader, Skill, load_skill
@@ -64,9 +64,9 @@ class Scripted:
     """Whatever `command` is now."""
 
     def __init__(self) -> None:
-        self.command = Command(stand=True)
+        self.command = OperatorCommand(stand=True)
 
-    def poll(self, now_ns: int, state: State) -> Command:
+    def poll(self, now_ns: int, state: State) -> OperatorCommand:
         command, self.command = self.command, dataclasses.replace(self.command, policy=0)
         return command
 
@@ -103,7 +103,7 @@ class Bench:
 
     def say(self, **changes: Any) -> None:
         """Command, for one tick and on."""
-        self.source.command = Command(**changes)
+        self.source.command = OperatorCommand(**changes)
         self.ticks(1)
 
 

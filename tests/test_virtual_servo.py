@@ -367,7 +367,7 @@ def test_indirect_data_show_the_bytes_that_the_addresses_name() -> None:
     assert status.error == 0
     size = len(table.MOTION_BYTES) + len(table.HEALTH_BYTES)
     (status,) = bench.ask(1, Instruction.READ, u16(table.INDIRECT_DATA) + u16(size))
-    motion = table.Motion.decode(status.parameters)
+    motion = table.MotionBlock.decode(status.parameters)
     assert (motion.position, motion.velocity) == (2100, 0)
     (status,) = bench.ask(1, Instruction.READ, u16(table.REALTIME_TICK.address) + u16(2))
     assert 0 <= int.from_bytes(status.parameters, "little") - motion.tick_ms <= 30

@@ -8,7 +8,7 @@ from wildrobot.core.config import from_dict
 from wildrobot.firmware_bridge.bus import control_table as table
 from wildrobot.firmware_bridge.bus.control_table import Register
 from wildrobot.firmware_bridge.bus.protocol import BROADCAST_ID, Instruction, Packet, Parser, encode
-from wildrobot.firmware_bridge.virtual.device import Device
+from wildrobot.firmware_bridge.virtual.device import VirtualDevice
 from wildrobot.firmware_bridge.virtual.robot import VirtualRobot
 from wildrobot.firmware_bridge.virtual.servo import Servo, ServoOptions
 from wildrobot.firmware_bridge.virtual.transport import VirtualTransport
@@ -35,7 +35,7 @@ def servo(device: int = 1, firmware: int = 48, model: str = "XM430-W350-T", **ee
 class Bench:
     """Devices without a body on a wire: time passes only when asked; the servos' control loops run at 1 kHz."""
 
-    def __init__(self, *devices: Device, baud: int = 1_000_000, latency_timer_ms: float = 0.0) -> None:
+    def __init__(self, *devices: VirtualDevice, baud: int = 1_000_000, latency_timer_ms: float = 0.0) -> None:
         self.devices = devices
         self.wire = Wire([DeviceStation(device) for device in devices], baud, 0, latency_timer_ms)
         self.now = 0

@@ -11,10 +11,10 @@ import numpy as np
 from runtime_helpers import SPEC, SmallPolicy, frame_at
 from session_helpers import LoopSession
 
-from wildrobot.runtime.commands.source import Command
-from wildrobot.runtime.control.loop import NS_PER_S, SteppedClock
+from wildrobot.runtime.commands.source import OperatorCommand
 from wildrobot.runtime.control.skills import Skill
 from wildrobot.runtime.control.state_machine import Durations, State, StateMachine
+from wildrobot.runtime.control.timing import NS_PER_S, SteppedClock
 from wildrobot.runtime.robots.base import Health
 from wildrobot.signal_path.path import SignalPath
 from wildrobot.signal_path.sensor_frame import SensorFrame
@@ -22,7 +22,7 @@ from wildrobot.signal_path.sensor_frame import SensorFrame
 QUICK = Durations(
     limp=0.2, stand_up=0.2, torque_ramp=0.1, settle=0.04, halt=0.1, crouch=0.2, release=0.1, estop_release=0.06
 )  # fmt: skip
-WALK = Command(0.3, 0.0, stand=True)
+WALK = OperatorCommand(0.3, 0.0, stand=True)
 
 
 @dataclasses.dataclass
@@ -40,7 +40,7 @@ class Wild:
     health: float = math.nan
     missed: int = 0
     """Deadlines that each tick comes after."""
-    command: Command = WALK
+    command: OperatorCommand = WALK
 
 
 class WildRobot:
@@ -98,7 +98,7 @@ class WildRobot:
                 action[0, self.time % SPEC.num_joints] = self.now.action
         return action
 
-    def poll(self, now_ns: int, state: State) -> Command:
+    def poll(self, now_ns: int, state: State) -> OperatorCommand:
         return self.now.command
 
 

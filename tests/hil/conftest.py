@@ -14,8 +14,8 @@ from wildrobot.firmware_bridge.bus.transport import Transport
 from wildrobot.firmware_bridge.virtual.robot import VirtualRobot
 from wildrobot.firmware_bridge.virtual.transport import VirtualTransport
 from wildrobot.robot_description import RobotSpec, load_robot
-from wildrobot.runtime.control.loop import NS_PER_S, DeadlineClock
 from wildrobot.runtime.control.safety import SafetySupervisor
+from wildrobot.runtime.control.timing import NS_PER_S, DeadlineClock
 from wildrobot.runtime.logs.playback import Player
 from wildrobot.runtime.robots.dynamixel import DynamixelRobot
 

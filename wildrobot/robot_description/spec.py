@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wildrobot.core.config import from_dict, load_config, load_yaml, to_dict
+from wildrobot.core.constants import SERVO_FULL_PWM, SERVO_P_GAIN_UNIT
 from wildrobot.core.errors import UserError
 from wildrobot.robot_description.body_checks import check_feet, check_places, check_sides
 from wildrobot.robot_description.kinematics import Kinematics
@@ -22,9 +23,6 @@ from wildrobot.robot_description.mjcf import BodyTree, read_mjcf
 
 Array = NDArray[np.float64]
 DEFAULT_ROBOT = Path(__file__).parent / "robot.yaml"
-# Full duty of a Dynamixel X servo is 885 units, and Position P Gain counts 1/128 duty unit per position count.
-_FULL_DUTY = 885.0
-_P_GAIN_UNIT = 128.0
 
 
 @dataclass(frozen=True)
@@ -201,7 +199,7 @@ class RobotSpec:
         self.stall_torque = np.array([servo.stall_torque_nm for servo in self.servos])
         self.no_load_speed = np.array([servo.no_load_speed_rad_s for servo in self.servos])
         self.joint_damping = self.stall_torque / self.no_load_speed
-        gain = np.array([joint.p_gain for joint in config.joints]) / _P_GAIN_UNIT / _FULL_DUTY
+        gain = np.array([joint.p_gain for joint in config.joints]) / SERVO_P_GAIN_UNIT / SERVO_FULL_PWM
         self.joint_stiffness = (
             self.stall_torque * gain / np.array([s.position_rad_per_count for s in self.servos])
         )

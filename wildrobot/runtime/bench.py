@@ -17,10 +17,10 @@ from wildrobot.core.constants import GRAVITY_M_S2
 from wildrobot.core.rotations import quat_to_matrix, rotate_inverse
 from wildrobot.robot_description import RobotSpec
 from wildrobot.runtime.commands.source import FixedCommand, StopSignals
+from wildrobot.runtime.control.realtime import Usage
 from wildrobot.runtime.control.safety import SafetySupervisor
 from wildrobot.runtime.control.session import SessionConfig, assemble, drive, summary
 from wildrobot.runtime.control.skills import Skill
-from wildrobot.runtime.control.timing import Usage
 from wildrobot.runtime.robots.base import Health
 from wildrobot.runtime.telemetry.telemetry import Telemetry, lcm_url
 from wildrobot.signal_path.sensor_frame import SensorFrame

@@ -9,7 +9,7 @@ from wildrobot.firmware_bridge.bus.startup import Finding
 from wildrobot.robot_description import RobotSpec
 from wildrobot.runtime.commands.gamepad.evdev import BUS_BLUETOOTH
 from wildrobot.runtime.commands.gamepad.finder import PadFinder
-from wildrobot.runtime.control.loop import realtime
+from wildrobot.runtime.control.realtime import realtime
 from wildrobot.runtime.telemetry import telemetry
 from wildrobot.signal_path.policy import OnnxPolicy
 

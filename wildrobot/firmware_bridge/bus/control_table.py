@@ -6,6 +6,8 @@ import enum
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from wildrobot.core.constants import SERVO_FULL_PWM, SERVO_P_GAIN_UNIT
+
 EEPROM_END = 64
 """Registers below keep their value without power and are writable only while the torque is off."""
 SIZE = 661
@@ -86,6 +88,7 @@ PROFILE_VELOCITY = _r("profile_velocity", 112, 4)
 GOAL_POSITION = _r("goal_position", 116, 4, signed=True)
 REALTIME_TICK = _r("realtime_tick", 120, 2, writable=False)
 REALTIME_TICK_PERIOD = 32768
+"""Its counts until it begins anew."""
 MOVING = _r("moving", 122, 1, writable=False)
 MOVING_STATUS = _r("moving_status", 123, 1, writable=False)
 PRESENT_PWM = _r("present_pwm", 124, 2, signed=True, writable=False)
@@ -115,10 +118,10 @@ VOLTAGE_V = 0.1
 """Volts per unit of voltage registers."""
 PROFILE_ACCELERATION_REV_MIN2 = 214.577
 """Revolutions per minute squared per unit of PROFILE_ACCELERATION."""
-FULL_PWM = 885
+FULL_PWM = SERVO_FULL_PWM
 """PWM_LIMIT and GOAL_PWM at full duty."""
-P_GAIN_UNIT = 128
-"""Position P gain of the servo's controller: duty units per count = POSITION_P_GAIN / 128."""
+P_GAIN_UNIT = SERVO_P_GAIN_UNIT
+"""Position P gain of the servo's controller: duty units per count = POSITION_P_GAIN / this."""
 COUNTS_PER_TURN = 4096
 CENTRE_COUNT = 2048
 """Present position of the servo's own zero angle."""
@@ -166,7 +169,7 @@ HEALTH_BYTES = tuple(
 
 
 @dataclass(frozen=True)
-class Motion:
+class MotionBlock:
     """A servo's motion block, in counts, and its clock, ms."""
 
     position: int
@@ -174,7 +177,7 @@ class Motion:
     tick_ms: int
 
     @classmethod
-    def decode(cls, data: bytes) -> Motion:
+    def decode(cls, data: bytes) -> MotionBlock:
         """From the first bytes of the indirect data."""
         return cls(
             int.from_bytes(data[0:2], "little", signed=True),

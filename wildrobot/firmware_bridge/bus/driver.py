@@ -63,7 +63,7 @@ class BulkAnswer:
 
 
 @dataclass(frozen=True)
-class Device:
+class FoundDevice:
     """Who answered a ping."""
 
     id: int
@@ -135,16 +135,16 @@ class Bus:
 
     # ------------------------------------------------------------------ one device
 
-    def ping(self, device: int, margin_s: float = PATIENCE_S) -> Device | None:
+    def ping(self, device: int, margin_s: float = PATIENCE_S) -> FoundDevice | None:
         """Model number and firmware of a device, None when nobody answers."""
         status = self._status(encode(device, Instruction.PING), device, 3, margin_s)
         if status is None or len(status.parameters) < 3:
             return None
-        return Device(
+        return FoundDevice(
             device, int.from_bytes(status.parameters[:2], "little"), status.parameters[2], status.error
         )
 
-    def scan(self, ids: Iterable[int] = range(BROADCAST_ID - 1)) -> list[Device]:
+    def scan(self, ids: Iterable[int] = range(BROADCAST_ID - 1)) -> list[FoundDevice]:
         """Every device that answers a ping, one id after another: about 2 ms per id that is not there."""
         return [device for i in ids if (device := self.ping(i, self.margin_s)) is not None]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from wildrobot.firmware_bridge.board.driver import MODEL_NUMBER
 from wildrobot.firmware_bridge.bus import control_table as table
-from wildrobot.firmware_bridge.bus.driver import Bus, Device
+from wildrobot.firmware_bridge.bus.driver import Bus, FoundDevice
 from wildrobot.firmware_bridge.bus.protocol import Instruction, Parser, encode
 from wildrobot.firmware_bridge.bus.serial_transport import latency_timer_ms
 from wildrobot.firmware_bridge.bus.transport import Transport
@@ -61,7 +61,7 @@ def answers_garbled(bus: Bus, device: int, tries: int = 3) -> bool:
 class Stranger:
     """A device that answers where it was not looked for."""
 
-    device: Device
+    device: FoundDevice
     baud: int
 
     def __str__(self) -> str:

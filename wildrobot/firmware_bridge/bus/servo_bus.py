@@ -10,15 +10,22 @@ from numpy.typing import NDArray
 
 from wildrobot.firmware_bridge.board import control_table as board_table
 from wildrobot.firmware_bridge.bus import control_table as table
-from wildrobot.firmware_bridge.bus.control_table import HealthBlock, Motion
-from wildrobot.firmware_bridge.bus.device_clock import DeviceClock
+from wildrobot.firmware_bridge.bus.control_table import HealthBlock, MotionBlock
 from wildrobot.firmware_bridge.bus.driver import Answer, Bus
-from wildrobot.firmware_bridge.bus.protocol import Instruction, encode
+from wildrobot.firmware_bridge.bus.protocol import BROADCAST_ID, Instruction, encode
 from wildrobot.robot_description import RobotSpec
 
 Array = NDArray[np.float64]
 LATEST_S = 0.3
 """No answer comes later than this; a clock that is further behind has begun anew."""
+TOLERANCE_S = 0.008
+"""A host that is interrupted between looking at its clock and sending sees answers that seem this much off."""
+DRIFT = 0.01
+"""By which two clocks may part: a servo runs on its processor's own oscillator."""
+FORGET_S = 1.2
+"""After so long without an answer the clock may be anywhere within a tick, and is taken as it comes."""
+FIRST_READINGS = 5
+_FOLLOW = 0.05
 
 
 @dataclass
@@ -98,7 +105,7 @@ class ServoBus:
             if device == self.board_id:
                 samples.board, samples.board_time_ns = got.data, got.time_ns
                 continue
-            i, motion = self._index[device], Motion.decode(got.data)
+            i, motion = self._index[device], MotionBlock.decode(got.data)
             samples.valid[i], samples.time_ns[i], samples.error[i] = True, got.time_ns, got.error
             samples.position[i], samples.velocity[i] = motion.position, motion.velocity
             if i == turn:
@@ -113,7 +120,7 @@ class ServoBus:
             clock = board_table.CLOCK.address - board_table.SAMPLE_ADDRESS
             count = board_table.CLOCK.decode(answer.data[clock:])
         else:
-            count = Motion.decode(answer.data).tick_ms
+            count = MotionBlock.decode(answer.data).tick_ms
         return self._clocks[device].late_s(count, answer.time_ns)
 
     def joint_motion(self, samples: TickSamples) -> tuple[Array, Array]:
@@ -178,6 +185,44 @@ def _why_late(late_s: float) -> str:
     return "its clock has jumped: it has restarted"
 
 
+class DeviceClock:
+    """Whether an answer is of this request: the device's own clock must have gone on as far as the host's.
+
+    Packets carry no number. An answer that comes a whole tick late looks like one to the request that has just gone
+    out; only the device's clock in it tells. Follows a counter that counts `unit_s` and wraps after `period` counts.
+    """
+
+    def __init__(self, unit_s: float, period: int) -> None:
+        self._unit_s, self._period_s = unit_s, unit_s * period
+        self._offset_s: float | None = None
+        """Host time minus device time, modulo the period."""
+        self._seen_s = 0.0
+        self._first = 0
+
+    def late_s(self, count: int, time_ns: int) -> float:
+        """How old a reading is that was asked for at `time_ns`, s; 0 for one of this request, give or take.
+
+        A reading of this request is followed; another one changes nothing.
+        """
+        time_s = 1e-9 * time_ns
+        offset = time_s - count * self._unit_s
+        elapsed = time_s - self._seen_s
+        if self._offset_s is None or elapsed > FORGET_S:
+            self._offset_s, self._seen_s, self._first = offset, time_s, 1
+            return 0.0
+        late = (offset - self._offset_s + 0.5 * self._period_s) % self._period_s - 0.5 * self._period_s
+        if abs(late) > TOLERANCE_S + DRIFT * elapsed:
+            return late
+        if self._first < FIRST_READINGS:
+            # an interrupted host makes the offset too small, never too large
+            self._first += 1
+            self._offset_s += max(late, 0.0)
+        else:
+            self._offset_s += _FOLLOW * late
+        self._seen_s = time_s
+        return 0.0
+
+
 @dataclass(frozen=True)
 class WireTime:
     """Modelled seconds on the wire of one tick, without USB."""
@@ -191,11 +236,11 @@ def wire_time(spec: RobotSpec, baud: int, fast: bool, return_delay_s: float = 0.
     sizes = [board_table.SAMPLE_SIZE] + [len(table.MOTION_BYTES)] * spec.num_joints
     sizes[-1] += len(table.HEALTH_BYTES)
     body = bytes(5 * len(sizes))
-    request = len(encode(0xFE, Instruction.BULK_READ, body))
+    request = len(encode(BROADCAST_ID, Instruction.BULK_READ, body))
     if fast:
         reply = 8 + sum(4 + size for size in sizes)
     else:
         reply = sum(11 + size for size in sizes)
-    goals = len(encode(0xFE, Instruction.SYNC_WRITE, bytes(4 + 5 * spec.num_joints)))
+    goals = len(encode(BROADCAST_ID, Instruction.SYNC_WRITE, bytes(4 + 5 * spec.num_joints)))
     delays = return_delay_s * (1 if fast else len(sizes))
     return WireTime((request + reply) * 10 / baud + delays, goals * 10 / baud)

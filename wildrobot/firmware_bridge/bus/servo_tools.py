@@ -10,7 +10,7 @@ from wildrobot.core.errors import UserError
 from wildrobot.firmware_bridge.board.driver import MODEL_NUMBER
 from wildrobot.firmware_bridge.bus import control_table as table
 from wildrobot.firmware_bridge.bus.control_table import BY_NAME, Register
-from wildrobot.firmware_bridge.bus.driver import Bus, Device
+from wildrobot.firmware_bridge.bus.driver import Bus, FoundDevice
 from wildrobot.firmware_bridge.bus.presence import answers_garbled
 from wildrobot.firmware_bridge.bus.protocol import MAX_ID
 from wildrobot.robot_description import RobotSpec
@@ -26,7 +26,7 @@ _POSITIONS = (
 )
 
 
-def scan(bus: Bus, bauds: Sequence[int]) -> Iterator[tuple[int, Device]]:
+def scan(bus: Bus, bauds: Sequence[int]) -> Iterator[tuple[int, FoundDevice]]:
     """(bit/s, device) of everybody who answers, as they do; the bus's speed is set back."""
     asked = bus.transport.baud
     try:
@@ -78,7 +78,7 @@ def write(
     return register, old, None if register is table.BAUD_RATE else bus.read(device, register)
 
 
-def check_new_id(bus: Bus, old: int, new: int) -> Device:
+def check_new_id(bus: Bus, old: int, new: int) -> FoundDevice:
     """The device `old`, which may get the id `new`: it is alone with its own, and `new` is free.
 
     Raises:
@@ -100,7 +100,7 @@ def check_new_id(bus: Bus, old: int, new: int) -> Device:
     return device
 
 
-def set_id(bus: Bus, device: Device, new: int) -> None:
+def set_id(bus: Bus, device: FoundDevice, new: int) -> None:
     """Give a device the id `new`; a servo's torque goes off.
 
     Raises:

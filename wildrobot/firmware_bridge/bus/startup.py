@@ -13,7 +13,7 @@ from wildrobot.firmware_bridge.board import control_table as board_table
 from wildrobot.firmware_bridge.board.driver import FOOT_INPUTS
 from wildrobot.firmware_bridge.bus import control_table as table
 from wildrobot.firmware_bridge.bus.control_table import BY_NAME, Register, describe_hardware_error
-from wildrobot.firmware_bridge.bus.driver import Bus, BusError, Device
+from wildrobot.firmware_bridge.bus.driver import Bus, BusError, FoundDevice
 from wildrobot.firmware_bridge.bus.servo_bus import ServoBus
 from wildrobot.robot_description import RobotSpec
 
@@ -230,5 +230,5 @@ def _reader(bus: Bus, spec: RobotSpec, say: Callable[[str], None]) -> ServoBus:
     return ServoBus(bus, spec, fast=False)
 
 
-def _names(devices: Sequence[Device]) -> str:
+def _names(devices: Sequence[FoundDevice]) -> str:
     return "servo " + ", ".join(str(device.id) for device in devices)

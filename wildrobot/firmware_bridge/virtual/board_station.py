@@ -20,7 +20,7 @@ BROWN_OUT_V = 5.0
 
 
 class Core(Protocol):
-    """What is needed of `board.core.BoardCore`; times are microseconds."""
+    """What is needed of `board_core.BoardCore`; times are microseconds."""
 
     def receive(self, data: bytes, now_us: int) -> None: ...
 

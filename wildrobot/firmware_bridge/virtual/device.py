@@ -48,7 +48,7 @@ class _Read:
     """LEN of the fast status."""
 
 
-class Device(ABC):
+class VirtualDevice(ABC):
     """Protocol 2.0 from a device's side. Times are nanoseconds on the simulation's clock.
 
     Values are latched when the answer is made: at the request's end, in a chain when the turn comes. In a fast chain

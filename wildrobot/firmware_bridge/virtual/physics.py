@@ -38,7 +38,7 @@ _SUSPENDED_HEIGHT_M = 0.25
 
 
 @dataclass(frozen=True)
-class Truth:
+class VirtualTruth:
     """The simulation's own state, one instant. World frame unless said otherwise; joints in policy order."""
 
     time_ns: int
@@ -217,10 +217,10 @@ class Physics:
             rotate_inverse(mount, sensors[self._at_acceleration]),
         )
 
-    def truth(self, time_ns: int, torque_on: NDArray[np.bool_], goal_position: Array) -> Truth:
+    def truth(self, time_ns: int, torque_on: NDArray[np.bool_], goal_position: Array) -> VirtualTruth:
         """The state, copied."""
         data = self.data
-        return Truth(
+        return VirtualTruth(
             time_ns=time_ns,
             pelvis_position=data.qpos[:3].copy(),
             pelvis_quaternion=data.qpos[3:7].copy(),

@@ -27,7 +27,7 @@ from wildrobot.firmware_bridge.virtual.wire import DeviceStation, Line, Station,
 from wildrobot.robot_description import RobotSpec
 
 if TYPE_CHECKING:
-    from wildrobot.firmware_bridge.virtual.physics import Start, Truth
+    from wildrobot.firmware_bridge.virtual.physics import Start, VirtualTruth
 
 Array = NDArray[np.float64]
 STEP_NS = 1_000_000
@@ -330,7 +330,7 @@ class VirtualRobot:
             sample.acceleration + IMU_NOISE_M_S2 * noise[6:],
         )
 
-    def truth(self) -> Truth:
+    def truth(self) -> VirtualTruth:
         """The simulation's own state."""
         on = np.array([servo.torque_on for servo in self.servos])
         goal = np.array([servo.motor.horn_goal_rad for servo in self.servos])
@@ -342,7 +342,7 @@ def _in_eeprom(name: str) -> bool:
 
 
 def _new_core(spec: RobotSpec) -> Core:
-    from wildrobot.firmware_bridge.board.core import REBOOT_US, BoardCore
+    from wildrobot.firmware_bridge.virtual.board_core import REBOOT_US, BoardCore
 
     codes = {baud: code for code, baud in table.BAUD_RATES.items()}
     bus = spec.config.bus

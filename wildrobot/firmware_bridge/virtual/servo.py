@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from wildrobot.firmware_bridge.bus import control_table as table
 from wildrobot.firmware_bridge.bus.control_table import HardwareError, OperatingMode, Register
 from wildrobot.firmware_bridge.bus.protocol import Error, Instruction
-from wildrobot.firmware_bridge.virtual.device import Device
+from wildrobot.firmware_bridge.virtual.device import VirtualDevice
 from wildrobot.firmware_bridge.virtual.motor import Motor
 from wildrobot.firmware_bridge.virtual.registers import (
     FACTORY,
@@ -48,7 +48,7 @@ class ServoOptions:
     """Registers below 64 that differ from the factory's, by name."""
 
 
-class Servo(Device):
+class Servo(VirtualDevice):
     """One servo: answers on the bus, drives its motor. Voltages in V, angles in rad at the horn."""
 
     def __init__(self, model: ServoModel, options: ServoOptions, velocity_window_ms: int = 5) -> None:
@@ -361,7 +361,7 @@ class Servo(Device):
     def _refresh(self, now_ns: int) -> None:
         """Bring the registers of the present up to date."""
         motor, put = self.motor, self.put
-        put(table.REALTIME_TICK, (now_ns - self._booted_ns) // _NS_PER_MS % 32768)
+        put(table.REALTIME_TICK, (now_ns - self._booted_ns) // _NS_PER_MS % table.REALTIME_TICK_PERIOD)
         moving = motor.moving(self.get(table.MOVING_THRESHOLD))
         put(table.MOVING, int(moving))
         put(table.MOVING_STATUS, int(not moving) | 2 * int(motor.profile_running))

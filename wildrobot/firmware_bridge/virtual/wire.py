@@ -21,7 +21,7 @@ from wildrobot.firmware_bridge.bus.protocol import (
     Parser,
     encode_status,
 )
-from wildrobot.firmware_bridge.virtual.device import Device, Reply
+from wildrobot.firmware_bridge.virtual.device import Reply, VirtualDevice
 
 BYTE_GAP_NS = 2_000_000
 """A packet whose next byte takes longer than this is given up (assumed; the sensor board's firmware does the same)."""
@@ -88,7 +88,7 @@ class Ear:
 class DeviceStation:
     """A `Device` on the line."""
 
-    def __init__(self, device: Device) -> None:
+    def __init__(self, device: VirtualDevice) -> None:
         self.device = device
 
     @property

@@ -8,9 +8,9 @@ import select
 import sys
 
 from wildrobot.robot_description import RobotSpec
-from wildrobot.runtime.commands.source import COMMAND_TIMEOUT_NS, Command, Note
-from wildrobot.runtime.control.loop import NS_PER_S
+from wildrobot.runtime.commands.source import COMMAND_TIMEOUT_NS, Note, OperatorCommand
 from wildrobot.runtime.control.state_machine import State
+from wildrobot.runtime.control.timing import NS_PER_S
 
 
 class KeyboardCommand:
@@ -36,7 +36,7 @@ class KeyboardCommand:
         self._turn = 0.0
         self._ended = False
 
-    def poll(self, now_ns: int, state: State) -> Command:
+    def poll(self, now_ns: int, state: State) -> OperatorCommand:
         stand = estop = False
         policy = 0
         notes: tuple[Note, ...] = ()
@@ -63,7 +63,7 @@ class KeyboardCommand:
         walking = now_ns - self._walk_ns <= COMMAND_TIMEOUT_NS
         turning = now_ns - self._turn_ns <= COMMAND_TIMEOUT_NS
         held = walking or turning
-        command = Command(
+        command = OperatorCommand(
             self._speed if walking else 0.0,
             self._turn if turning else 0.0,
             stand=stand,

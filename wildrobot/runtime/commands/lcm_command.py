@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from wildrobot.robot_description import RobotSpec
-from wildrobot.runtime.commands.source import COMMAND_TIMEOUT_NS, Command, Note
-from wildrobot.runtime.control.loop import NS_PER_S
+from wildrobot.runtime.commands.source import COMMAND_TIMEOUT_NS, Note, OperatorCommand
 from wildrobot.runtime.control.state_machine import State
+from wildrobot.runtime.control.timing import NS_PER_S
 from wildrobot.runtime.telemetry.lcm_types import velocity_command_t
 
 CLOCK_DRIFT = 1e-3
@@ -161,7 +161,7 @@ class LcmCommand:
     def _silent(self) -> bool:
         return self._arrived_ns is None or self._now_ns - self._arrived_ns > COMMAND_TIMEOUT_NS
 
-    def poll(self, now_ns: int, state: State) -> Command:
+    def poll(self, now_ns: int, state: State) -> OperatorCommand:
         self._begin(now_ns)
         for _ in range(100):  # bounded: a flood must not hold up the tick
             if self._lcm.handle_timeout(0) <= 0:
@@ -170,7 +170,7 @@ class LcmCommand:
             self._holder = None
         held = self._holder is not None
         moves = held and _finite(self._latest)
-        return Command(
+        return OperatorCommand(
             self._latest.linear_velocity_x if moves else 0.0,
             self._latest.yaw_rate if moves else 0.0,
             stand=self._request == velocity_command_t.STAND,

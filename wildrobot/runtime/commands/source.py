@@ -1,16 +1,21 @@
-"""What a person asks of the robot, and who: what all sources of commands have in common, flags, and signals."""
+"""What a person asks of the robot, and who: what all sources of commands have in common, flags, signals, and the watch
+that tells of it."""
 
 from __future__ import annotations
 
 import math
 import signal
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
 
 from wildrobot.robot_description import RobotSpec
-from wildrobot.runtime.control.loop import NS_PER_S
 from wildrobot.runtime.control.state_machine import State
+from wildrobot.runtime.control.timing import NS_PER_S
+from wildrobot.runtime.telemetry.lcm_types import robot_event_t
 
 COMMAND_TIMEOUT_NS = NS_PER_S // 2
 """A person's command older than this asks for standing still."""
@@ -25,7 +30,7 @@ class Note:
 
 
 @dataclass(frozen=True)
-class Command:
+class OperatorCommand:
     """What the person asks for now."""
 
     linear_velocity_x: float = 0.0
@@ -51,7 +56,7 @@ class Command:
     """Commands that were not obeyed since the last poll: how many, by reason."""
     notes: tuple[Note, ...] = ()
 
-    def clipped(self, spec: RobotSpec) -> Command:
+    def clipped(self, spec: RobotSpec) -> OperatorCommand:
         """Inside the ranges of robot.yaml."""
         ranges = spec.command
         return replace(
@@ -66,7 +71,7 @@ class Command:
 class CommandSource(Protocol):
     """Polled once per tick; never blocks."""
 
-    def poll(self, now_ns: int, state: State) -> Command: ...
+    def poll(self, now_ns: int, state: State) -> OperatorCommand: ...
 
     def close(self) -> None: ...
 
@@ -81,12 +86,12 @@ class FixedCommand:
         gait = spec.gait
         moves = abs(speed) > gait.moving_speed_m_s or abs(yaw_rate) > gait.moving_yaw_rate_rad_s
         self._counts_from = State.WALKING if moves else State.STANDING
-        self._command = Command(speed, yaw_rate, stand=True, source="flags", age_s=0.0)
+        self._command = OperatorCommand(speed, yaw_rate, stand=True, source="flags", age_s=0.0)
         # In ticks, so that the length of a run does not hang on the clock.
         self._ticks_left = round(duration_s * spec.control_hz)
         self._counting = False
 
-    def poll(self, now_ns: int, state: State) -> Command:
+    def poll(self, now_ns: int, state: State) -> OperatorCommand:
         self._counting = self._counting or state is self._counts_from
         if self._counting:
             self._ticks_left -= 1
@@ -125,7 +130,7 @@ class StopSignals:
         if self.count == 0:
             self.count, self._by = 1, by
 
-    def applied_to(self, command: Command) -> Command:
+    def applied_to(self, command: OperatorCommand) -> OperatorCommand:
         """The command after the signals received so far."""
         if self.count == 0:
             return command
@@ -141,3 +146,51 @@ class StopSignals:
             source=self._by,
             age_s=0.0,
         )
+
+
+class Teller(Protocol):
+    """Takes events, as `Publisher` does."""
+
+    def event(self, name: str, text: str, severity: int = ..., /) -> None: ...
+
+
+class CommandWatch:
+    """Given every tick's command; the events that it tells are called `command`."""
+
+    def __init__(self) -> None:
+        self.source, self.age_s = "", math.nan
+        self.lost = 0
+        """Times that the robot was told to stand still because who commanded it let go or fell silent."""
+        self.refused: Counter[str] = Counter()
+        self._why = ""
+
+    def take(self, command: OperatorCommand, state: State, teller: Teller) -> None:
+        """One tick; `state` is that in which the command came."""
+        for note in command.notes:
+            teller.event("command", note.text, robot_event_t.WARNING if note.warning else robot_event_t.INFO)
+        before, self.source, self.age_s = self.source, command.source, command.age_s
+        self._why = command.lost
+        self.refused.update(command.refused)
+        if before and not self.source:
+            self.lost += 1
+            why = f" ({command.lost})" if command.lost else ""
+            teller.event("command", f"command of {before} lost{why}: standing still")
+        elif self.source != before:
+            teller.event("command", f"commanded by {self.source}")
+        if command.estop and state is not State.ESTOP:
+            teller.event("command", "asked to let go at once")
+        elif command.stop and state not in (State.LIMP, State.SOFT_STOP, State.ESTOP):
+            teller.event("command", "asked to stop softly")
+
+    def line(self, state: str, velocity: NDArray[Any]) -> str:
+        """What the robot does and who commands, as one line; `velocity` (2,) m/s and rad/s is what it was given."""
+        if self.source:
+            who = f"commanded by {self.source}"
+        else:
+            who = f"nobody commands ({self._why})" if self._why else "nobody commands"
+        age = "" if math.isnan(self.age_s) else f" · last word {min(self.age_s, 999.9):.1f} s ago"
+        return f"[{state}] {who} · {velocity[0]:+.2f} m/s {velocity[1]:+.2f} rad/s{age}"
+
+    def summary(self) -> dict[str, Any]:
+        """Plain data for the final figures."""
+        return {"lost": self.lost, "refused": dict(sorted(self.refused.items()))}

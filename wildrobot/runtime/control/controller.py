@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from wildrobot.robot_description import RobotSpec
-from wildrobot.runtime.commands.source import Command, CommandSource, StopSignals
-from wildrobot.runtime.commands.watch import CommandWatch
+from wildrobot.runtime.commands.source import CommandSource, CommandWatch, OperatorCommand, StopSignals
 from wildrobot.runtime.control.guards import FALL, POLICY_UNTRUSTED, GuardReading, Level
 from wildrobot.runtime.control.safety import SafetySupervisor
 from wildrobot.runtime.control.skills import Reloader, Skill
@@ -148,7 +147,7 @@ class Controller:
             directive.state is State.ESTOP and self.machine.seconds >= 1.0
         )
 
-    def _demand(self, command: Command, user: Any, stopping: list[str], state: State) -> Demand:
+    def _demand(self, command: OperatorCommand, user: Any, stopping: list[str], state: State) -> Demand:
         """Merge what the person wants with what the guards demand. A limp robot cannot fall or fault."""
         if state in (State.LIMP, State.ESTOP):
             # A person asks once, perhaps before the guards have seen enough: it counts as soon as they have.

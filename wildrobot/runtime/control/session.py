@@ -17,18 +17,10 @@ from wildrobot.runtime.commands.lcm_command import LcmCommand
 from wildrobot.runtime.commands.source import CommandSource, FixedCommand, StopSignals
 from wildrobot.runtime.control.controller import STAGES, Controller
 from wildrobot.runtime.control.guards import Guards
-from wildrobot.runtime.control.loop import (
-    NS_PER_S,
-    Clock,
-    DeadlineClock,
-    SteppedClock,
-    control_cpu,
-    gc_outside_the_tick,
-    realtime,
-)
+from wildrobot.runtime.control.realtime import Usage, control_cpu, gc_outside_the_tick, realtime
 from wildrobot.runtime.control.safety import SafetySupervisor
 from wildrobot.runtime.control.skills import Reloader, Skill, load_skill
-from wildrobot.runtime.control.timing import TickTimer, Usage
+from wildrobot.runtime.control.timing import NS_PER_S, Clock, DeadlineClock, SteppedClock, TickTimer
 from wildrobot.runtime.logs.recorder import Rotation
 from wildrobot.runtime.robots.base import RobotOptions, RobotView
 from wildrobot.runtime.robots.choice import open_robot

@@ -1,22 +1,95 @@
-"""How long the loop's work took and how late it began: the last second's figures, and histograms of the whole run."""
+"""When the loop's ticks begin, and how long they take: clocks with absolute deadlines, the last second's figures, and
+histograms of the whole run."""
 
 from __future__ import annotations
 
-import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+NS_PER_S = 1_000_000_000
 BIN_NS = 20_000
 BINS = 2500
 ROBOT_STAGES = ("read", "write")
 """What they take is the robot's business: the bus, or the physics of a simulated one and what it knows better."""
 EDGES_MS = (0.0, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0)
 """Of the histogram that people are shown; the last bin is open."""
+
+
+class Clock(Protocol):
+    """Paces the loop."""
+
+    def now_ns(self) -> int:
+        """Time on the loop's clock."""
+        ...
+
+    def wait(self) -> tuple[int, int]:
+        """Sleep until the next tick; returns (deadlines skipped, lateness of the wake-up in ns)."""
+        ...
+
+    def slack_ns(self) -> int:
+        """Time left until the next tick."""
+        ...
+
+
+class DeadlineClock:
+    """Ticks at start + k * period on the monotonic clock, in integer nanoseconds, so that no error adds up.
+
+    After an overrun the ticks that were missed are skipped, never made up for: two policy steps on one
+    instant would be wrong twice.
+    """
+
+    def __init__(
+        self,
+        period_ns: int,
+        now_ns: Callable[[], int] = time.monotonic_ns,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._period, self._now, self._sleep = period_ns, now_ns, sleep
+        self._deadline: int | None = None
+
+    def now_ns(self) -> int:
+        return self._now()
+
+    def slack_ns(self) -> int:
+        now = self._now()
+        return 0 if self._deadline is None else self._deadline + self._period - now
+
+    def wait(self) -> tuple[int, int]:
+        if self._deadline is None:  # the first tick is at once, and the others count from it
+            self._deadline = self._now()
+            return 0, 0
+        self._deadline += self._period
+        late = self._now() - self._deadline
+        skipped = 0
+        if late > 0:
+            skipped = -(-late // self._period)
+            self._deadline += skipped * self._period
+        # A sleep may end early (signal handlers run in it); the deadline decides.
+        while (left := self._deadline - self._now()) > 0:
+            self._sleep(left / NS_PER_S)
+        return skipped, self._now() - self._deadline
+
+
+class SteppedClock:
+    """Simulated time for runs faster than real time: every wait is over at once, one period later."""
+
+    def __init__(self, period_ns: int) -> None:
+        self._period, self._time = period_ns, time.monotonic_ns()
+
+    def now_ns(self) -> int:
+        return self._time
+
+    def slack_ns(self) -> int:
+        return self._period
+
+    def wait(self) -> tuple[int, int]:
+        self._time += self._period
+        return 0, 0
 
 
 class Histogram:
@@ -153,28 +226,3 @@ class TickTimer:
         count = min(self.ticks, len(self._stage))
         work, late = (values[:count].copy() for values in self._window_ns.values())
         return TimerWindow(work, late, self._stage[: max(1, count)].copy(), self.work.copy())
-
-
-class Usage:
-    """What the process takes of the machine from now on."""
-
-    def __init__(self) -> None:
-        self._wall, self._cpu, self._memory = time.perf_counter(), time.process_time(), resident_mb()
-
-    def summary(self) -> dict[str, float]:
-        """Share of one CPU since the start; memory in RAM now and by how much it grew, MB."""
-        wall, memory = time.perf_counter() - self._wall, resident_mb()
-        return {
-            "cpu_share": (time.process_time() - self._cpu) / max(wall, 1e-9),
-            "memory_mb": memory,
-            "memory_growth_mb": memory - self._memory,
-        }
-
-
-def resident_mb() -> float:
-    """Memory of this process in RAM, MB; NaN where /proc does not say."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-    except OSError:
-        return float("nan")
-    return pages * os.sysconf("SC_PAGE_SIZE") * 1e-6

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from wildrobot.core.errors import UserError
 from wildrobot.robot_description import RobotSpec
 from wildrobot.runtime.control.guards import FALL
-from wildrobot.runtime.control.loop import NS_PER_S, Clock, DeadlineClock
 from wildrobot.runtime.control.safety import SafetySupervisor
+from wildrobot.runtime.control.timing import NS_PER_S, Clock, DeadlineClock
 from wildrobot.runtime.logs.decoding import read_messages
 from wildrobot.runtime.robots.base import RobotOptions, RobotView
 from wildrobot.runtime.robots.choice import open_robot

@@ -14,6 +14,7 @@ from wildrobot.firmware_bridge.board.driver import BoardSample, FreshnessTracker
 from wildrobot.firmware_bridge.bus import control_table as table
 from wildrobot.firmware_bridge.bus.control_table import describe_hardware_error
 from wildrobot.firmware_bridge.bus.driver import BEHIND, Bus
+from wildrobot.firmware_bridge.bus.protocol import ALERT
 from wildrobot.firmware_bridge.bus.servo_bus import TickSamples
 from wildrobot.firmware_bridge.bus.startup import prepare
 from wildrobot.firmware_bridge.bus.transport import PortLost, Transport
@@ -194,7 +195,7 @@ class DynamixelRobot:
                 )
             else:
                 self._note(device, "")
-            self._alert[i] = bool(samples.error[i] & 0x80) if samples.valid[i] else self._alert[i]
+            self._alert[i] = bool(samples.error[i] & ALERT) if samples.valid[i] else self._alert[i]
 
     def _take_health(self, samples: TickSamples) -> None:
         if samples.health is None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from wildrobot.runtime.commands.watch import CommandWatch
+from wildrobot.runtime.commands.source import CommandWatch
 from wildrobot.runtime.control.guards import GuardReading
 from wildrobot.runtime.control.safety import Applied
 from wildrobot.runtime.control.timing import TickTimer, TimerWindow

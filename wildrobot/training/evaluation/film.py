@@ -20,7 +20,7 @@ from wildrobot.core.progress import Bar
 from wildrobot.core.rotations import rotate_heading
 from wildrobot.reports.film_page import build_page, outcome
 from wildrobot.robot_description import RobotSpec, load_robot
-from wildrobot.runtime.commands.source import Command, StopSignals
+from wildrobot.runtime.commands.source import OperatorCommand, StopSignals
 from wildrobot.runtime.control.controller import Controller
 from wildrobot.runtime.control.safety import SafetySupervisor
 from wildrobot.runtime.control.session import SessionConfig, assemble, drive
@@ -170,7 +170,7 @@ def choose(names: Sequence[str], spec: RobotSpec) -> list[Scene]:
 
 def takes(spec: RobotSpec, speed: float, turn: float) -> bool:
     """Whether a command lies in the ranges of robot.yaml."""
-    asked = Command(speed, turn)
+    asked = OperatorCommand(speed, turn)
     return asked == asked.clipped(spec)
 
 
@@ -194,17 +194,17 @@ class Director:
         """Whether this tick belongs to the scene."""
         return 0 <= self.tick < self._length
 
-    def poll(self, now_ns: int, state: State) -> Command:
+    def poll(self, now_ns: int, state: State) -> OperatorCommand:
         if self.tick >= 0 or state is State.STANDING:
             self.tick += 1
         if self.tick >= self._length:
-            return Command(estop=True, end=True)
+            return OperatorCommand(estop=True, end=True)
         if self.tick < 0:
-            return Command(stand=True)
+            return OperatorCommand(stand=True)
         while self._due and self._due[0].time_s <= self.time_s + 1e-9:
             self._push(self._due.pop(0))
         speed, turn = self._scene.command(self.time_s)
-        return Command(speed, turn, stand=True)
+        return OperatorCommand(speed, turn, stand=True)
 
     def _push(self, push: Push) -> None:
         yaw, _ = heading_and_speed(self._simulation.truth())

@@ -18,12 +18,12 @@ from wildrobot.runtime.commands.gamepad.evdev import (
     EV_ABS,
     EV_KEY,
     DeviceGone,
-    Event,
+    InputEvent,
 )
 from wildrobot.runtime.commands.gamepad.finder import Pad, PadFinder
-from wildrobot.runtime.commands.source import Command, Note
-from wildrobot.runtime.control.loop import NS_PER_S
+from wildrobot.runtime.commands.source import Note, OperatorCommand
 from wildrobot.runtime.control.state_machine import State
+from wildrobot.runtime.control.timing import NS_PER_S
 
 DEAD_ZONE = 0.15
 """Of a stick's way from the centre, that counts as its centre."""
@@ -60,10 +60,10 @@ class GamepadCommand:
         if self._connect_next is None:
             finder.start()
 
-    def poll(self, now_ns: int, state: State) -> Command:
+    def poll(self, now_ns: int, state: State) -> OperatorCommand:
         notes: list[Note] = []
         pad = self._pad or self._connect(now_ns, notes)
-        events: list[Event] = []
+        events: list[InputEvent] = []
         if pad is not None:
             try:
                 events = pad.device.read()
@@ -79,7 +79,7 @@ class GamepadCommand:
         if pad is None:
             overdue = self._lost_ns is not None and now_ns - self._lost_ns > UNPLUGGED_STOP_NS
             stop = overdue and state is not State.LIMP
-            return Command(stop=stop, age_s=age_s, lost="no gamepad", notes=tuple(notes))
+            return OperatorCommand(stop=stop, age_s=age_s, lost="no gamepad", notes=tuple(notes))
         return replace(self._asked(pad, events, now_ns), age_s=age_s, notes=tuple(notes))
 
     def _connect(self, now_ns: int, notes: list[Note]) -> Pad | None:
@@ -96,12 +96,12 @@ class GamepadCommand:
         notes += [Note(f"gamepad: {pad}"), Note(pad.layout.help())]
         return pad
 
-    def _asked(self, pad: Pad, events: Iterable[Event], now_ns: int) -> Command:
+    def _asked(self, pad: Pad, events: Iterable[InputEvent], now_ns: int) -> OperatorCommand:
         layout, device = pad.layout, pad.device
         pressed = {event.code for event in events if event.kind == EV_KEY and event.value == 1}
         held = layout.deadman in device.down
         self._armed = self._armed or not held or layout.deadman in pressed
-        command = Command(
+        command = OperatorCommand(
             stand=layout.stand in pressed,
             stop=layout.soft_stop in pressed,
             estop=layout.estop in pressed,
@@ -141,7 +141,7 @@ class GamepadCommand:
         self._finder.close()
 
 
-def _policy(pad: Pad, events: Iterable[Event]) -> int:
+def _policy(pad: Pad, events: Iterable[InputEvent]) -> int:
     """The policy asked for: up, right, down and left of the d-pad are 1 to 4; 0: none."""
     asked = 0
     for event in events:

@@ -88,7 +88,7 @@ class AxisRange:
         return min(max((value - self.minimum) / half - 1.0, -1.0), 1.0) if half > 0 else 0.0
 
 
-class Event(NamedTuple):
+class InputEvent(NamedTuple):
     """A button (value 1 down, 0 up, 2 held) or an axis that changed."""
 
     kind: int
@@ -121,7 +121,7 @@ class InputDevice:
         self._rest = b""
         self._dropped = False
 
-    def read(self) -> list[Event]:
+    def read(self) -> list[InputEvent]:
         """What has changed since the last time, in order.
 
         Raises:
@@ -145,11 +145,11 @@ class InputDevice:
                 self._dropped = False
                 events += self._catch_up()
             elif kind in (EV_KEY, EV_ABS) and not self._dropped:
-                self._take(event := Event(kind, code, value))
+                self._take(event := InputEvent(kind, code, value))
                 events.append(event)
         return events
 
-    def _take(self, event: Event) -> None:
+    def _take(self, event: InputEvent) -> None:
         if event.kind == EV_ABS:
             self.values[event.code] = event.value
         elif event.value:
@@ -157,15 +157,17 @@ class InputDevice:
         else:
             self.down.discard(event.code)
 
-    def _catch_up(self) -> list[Event]:
+    def _catch_up(self) -> list[InputEvent]:
         """After events were lost: the difference between what was known and what the kernel says."""
         try:
             down, values = self._state()
         except OSError as error:
             raise DeviceGone(error.strerror) from error
-        events = [Event(EV_KEY, code, 1) for code in sorted(down - self.down)]
-        events += [Event(EV_KEY, code, 0) for code in sorted(self.down - down)]
-        events += [Event(EV_ABS, axis, value) for axis, value in values.items() if value != self.values[axis]]
+        events = [InputEvent(EV_KEY, code, 1) for code in sorted(down - self.down)]
+        events += [InputEvent(EV_KEY, code, 0) for code in sorted(self.down - down)]
+        events += [
+            InputEvent(EV_ABS, axis, value) for axis, value in values.items() if value != self.values[axis]
+        ]
         self.down, self.values = down, values
         return events
 

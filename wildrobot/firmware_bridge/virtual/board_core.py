@@ -18,7 +18,7 @@ from wildrobot.core.files import atomic_write
 from wildrobot.firmware_bridge.board import control_table as table
 from wildrobot.firmware_bridge.bus.control_table import BAUD_RATES, Register
 
-FIRMWARE = Path(__file__).resolve().parent / "firmware"
+FIRMWARE = Path(__file__).resolve().parents[1] / "board" / "firmware"
 """Sources of the firmware: core, Arduino layer, C++ tests, Makefile."""
 _SOURCES = FIRMWARE / "core"
 _FLAGS = ("-std=c++17", "-O2", "-shared", "-fPIC", "-fno-exceptions", "-fno-rtti")
