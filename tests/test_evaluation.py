@@ -16,7 +16,7 @@ from wildrobot.core.errors import UserError, run_main
 from wildrobot.core.rotations import quat_from_yaw
 from wildrobot.reports.evaluation_page import build_page
 from wildrobot.robot_description import RobotSpec
-from wildrobot.runtime.telemetry.figures import HeadingDrift, SwingFigures
+from wildrobot.simulation.gait_figures import HeadingDrift, SwingFigures
 from wildrobot.simulation.simulation import Truth
 from wildrobot.training.evaluation import evaluation
 from wildrobot.training.evaluation.best import score

@@ -2,75 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from wildrobot.core.rotations import heading_split, quat_to_matrix, rotate_heading, wrap_angle
 from wildrobot.robot_description import RobotSpec
 from wildrobot.robot_description.legs import SIDES
 from wildrobot.signal_path.estimator import Estimate
+from wildrobot.simulation.gait_figures import HeadingDrift, SwingFigures, heading_and_speed
 
-FOOT_DOWN_N = 1.0
-MIN_SWING_TICKS = 3
-
-
-def heading_and_speed(truth: Any) -> tuple[Any, Any]:
-    """Yaw of the pelvis (N,) rad, world, and its velocity (N, 3) m/s in the heading frame."""
-    heading, _ = heading_split(quat_to_matrix(truth.pelvis_quaternion))
-    return heading, rotate_heading(heading, truth.pelvis_linear_velocity, inverse=True)
-
-
-class SwingFigures:
-    """Swings of the left and the right foot, (N, 2): how many, and how high the sole's lower point went."""
-
-    def __init__(self, rows: int) -> None:
-        self.count = np.zeros((rows, 2), dtype=np.int64)
-        """Swings seen from lift-off to touchdown."""
-        self.height_sum = np.zeros((rows, 2))
-        """m, sum over swings of the largest height of the foot's lower sole point."""
-        self._ticks = np.full((rows, 2), -1)  # a swing whose beginning was not seen does not count
-        self._peak = np.zeros((rows, 2))
-
-    def update(self, down: Any, height: Any, active: Any = True) -> None:
-        """One tick: feet on the floor and heights of their lower sole points (N, 2), rows that count."""
-        down, ticks = np.asarray(down, dtype=bool), self._ticks
-        done = down & (ticks >= MIN_SWING_TICKS) & np.asarray(active)[..., None]
-        self.count += done
-        self.height_sum += np.where(done, self._peak, 0.0)
-        aloft = ~down & (ticks >= 0)
-        self._peak = np.where(aloft, np.maximum(self._peak, height), 0.0)
-        self._ticks = np.where(down, 0, np.where(aloft, ticks + 1, ticks))
-
-    def take(self, spec: RobotSpec, truth: Any, active: Any = True) -> None:
-        """`update` from the simulator's truth."""
-        pads = spec.foot_pads
-        down = (truth.foot_force[:, pads] > FOOT_DOWN_N).any(axis=-1)
-        self.update(down, truth.foot_position[:, pads, 2].min(axis=-1), active)
-
-    def restart(self) -> None:
-        """What comes next does not follow from what came last."""
-        self._ticks[:], self._peak[:] = -1, 0.0
-
-
-class HeadingDrift:
-    """How far rows (N,) have turned from the heading asked for, rad, counted over full turns."""
-
-    def __init__(self, rows: int) -> None:
-        self.drift = np.zeros(rows)
-        self.largest = np.zeros(rows)
-        self._yaw: Any = None
-
-    def update(self, yaw: Any, turned: Any = 0.0, active: Any = True) -> None:
-        """One tick: heading `yaw` (N,) rad, and by how much the command `turned` it since the last one."""
-        if self._yaw is not None:
-            self.drift = self.drift + np.where(active, wrap_angle(yaw - self._yaw) - turned, 0.0)
-            self.largest = np.maximum(self.largest, np.abs(self.drift))
-        self._yaw = np.asarray(yaw, dtype=np.float64)
-
-    def restart(self) -> None:
-        """Go on from the next heading as if it were the last one."""
-        self._yaw = None
+if TYPE_CHECKING:
+    from wildrobot.simulation.simulation import Truth  # MuJoCo is there for `sim` only
 
 
 class WalkFigures:
@@ -92,7 +35,11 @@ class WalkFigures:
         self._swings.restart()
 
     def walking(
-        self, command: Any, estimate: Estimate, truth: Any | None, style: float = float("nan")
+        self,
+        command: NDArray[np.float64],
+        estimate: Estimate,
+        truth: Truth | None,
+        style: float = float("nan"),
     ) -> None:
         """One tick of walking under the user's `command` (2,): speed, turning, swings and style are taken up."""
         self.from_truth = truth is not None

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from wildrobot.core.constants import GRAVITY_M_S2
 from wildrobot.robot_description import RobotSpec
-from wildrobot.runtime.telemetry.figures import (
+from wildrobot.simulation.gait_figures import (
     FOOT_DOWN_N,
     HeadingDrift,
     SwingFigures,

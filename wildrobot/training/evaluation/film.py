@@ -28,10 +28,10 @@ from wildrobot.runtime.control.skills import Skill, load_skill
 from wildrobot.runtime.control.state_machine import State
 from wildrobot.runtime.robots.base import RobotOptions
 from wildrobot.runtime.robots.choice import open_robot
-from wildrobot.runtime.telemetry.figures import HeadingDrift, heading_and_speed
 from wildrobot.runtime.telemetry.telemetry import Telemetry
 from wildrobot.signal_path.command import is_moving
 from wildrobot.signal_path.shipped import shipped_policy
+from wildrobot.simulation.gait_figures import HeadingDrift, heading_and_speed
 from wildrobot.simulation.reel import Reel
 from wildrobot.simulation.simulation import Simulation
 from wildrobot.simulation.video import video_available

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from wildrobot.core.rotations import rotate_heading
 from wildrobot.robot_description import RobotSpec
-from wildrobot.runtime.telemetry.figures import heading_and_speed
 from wildrobot.signal_path.observation import Layout
 from wildrobot.signal_path.path import SignalPath
+from wildrobot.simulation.gait_figures import heading_and_speed
 from wildrobot.simulation.randomization.config import Randomization
 from wildrobot.simulation.simulation import Simulation, fallen
 from wildrobot.training.evaluation.directions import DIRECTIONS
