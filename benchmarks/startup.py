@@ -41,7 +41,7 @@ def marked(module, name, label):
     setattr(module, name, outer)
 import wildrobot.runtime.control.controller, wildrobot.robot_description
 import wildrobot.signal_path.policy
-from wildrobot.cli import run
+from wildrobot.cli.run import run
 from wildrobot.runtime.control import session
 mark("imports")
 marked(run, "check_options", "options")

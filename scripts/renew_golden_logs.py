@@ -16,7 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from wildrobot.cli import run  # noqa: E402
+from wildrobot.cli.run import run  # noqa: E402
 from wildrobot.core.files import atomic_write  # noqa: E402
 from wildrobot.runtime.logs.comparison import policy_ticks  # noqa: E402
 from wildrobot.runtime.logs.eventlog import Event, LogWriter, read_log  # noqa: E402

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from wildrobot.cli import run
+from wildrobot.cli.run import run
 from wildrobot.core.files import file_sha256
 from wildrobot.robot_description import RobotSpec, load_robot
 from wildrobot.runtime.control import session

@@ -104,7 +104,7 @@ def test_the_start_is_measured_at_functions_that_are_there() -> None:
     marked = re.findall(r'^marked\(([\w.]+), "(\w+)"', source, re.MULTILINE)
     assert len(marked) >= 5
     for module, name in marked:
-        full = {"run": "wildrobot.cli.run", "session": "wildrobot.runtime.control.session"}.get(
+        full = {"run": "wildrobot.cli.run.run", "session": "wildrobot.runtime.control.session"}.get(
             module, module
         )
         assert callable(getattr(importlib.import_module(full), name)), f"{full}.{name}"

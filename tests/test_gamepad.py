@@ -390,7 +390,7 @@ def test_flags_that_do_not_go_together_are_refused(
 
 
 def test_a_policy_that_the_gamepad_s_flag_swallowed_is_missed_with_a_hint(tmp_path: Path) -> None:
-    from wildrobot.cli import run
+    from wildrobot.cli.run import run
 
     with pytest.raises(UserError, match="Name it before --gamepad"):
         run.main(["--gamepad", str(tmp_path / "policy.onnx")])

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import tyro
 
-from wildrobot.cli.run import RunOptions
+from wildrobot.cli.run.options import RunOptions
 from wildrobot.runtime.control.realtime import realtime
 from wildrobot.runtime.control.state_machine import Durations
 from wildrobot.runtime.telemetry.telemetry import MULTICAST_FIX

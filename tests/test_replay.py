@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from runtime_helpers import SPEC, SmallPolicy, rewrite, run_small_policy, write_small_onnx
 
-from wildrobot.cli import replay, run
+from wildrobot.cli import replay
+from wildrobot.cli.run import run
 from wildrobot.core.errors import UserError
 from wildrobot.runtime.commands.source import OperatorCommand
 from wildrobot.runtime.control import session

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from runtime_helpers import SPEC, SmallPolicy, frame_at, run_small_policy, use_small_policy
 
-from wildrobot.cli import run
+from wildrobot.cli.run import run
 from wildrobot.core.errors import UserError
 from wildrobot.core.files import file_sha256
 from wildrobot.core.rotations import quat_from_yaw
@@ -311,7 +311,7 @@ def test_real_time_is_kept_and_a_signal_stops_softly(tmp_path: Path, monkeypatch
 
 def test_help_is_fast_shows_examples_and_imports_neither_torch_nor_mujoco() -> None:
     script = (
-        "import sys, time\nfrom wildrobot.cli.run import main\n"
+        "import sys, time\nfrom wildrobot.cli.run.run import main\n"
         "try:\n    main(['--help'])\nexcept SystemExit as end:\n    code = end.code\n"
         "loaded = {'torch', 'mujoco'} & set(sys.modules)\n"
         "print(code, sorted(loaded), time.process_time(), file=sys.stderr)\n"
@@ -329,7 +329,7 @@ def test_the_runtime_imports_without_torch_and_mujoco() -> None:
         "import sys\nsys.modules['torch'] = sys.modules['mujoco'] = None\n"
         "import wildrobot.runtime.control.session, wildrobot.runtime.logs.replay\n"
         "import wildrobot.runtime.control.controller\n"
-        "import wildrobot.runtime.telemetry.publisher, wildrobot.runtime.commands.source, wildrobot.cli.run\n"
+        "import wildrobot.runtime.telemetry.publisher, wildrobot.runtime.commands.source, wildrobot.cli.run.execute\n"
         "import wildrobot.signal_path.path, wildrobot.runtime.robots.choice\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)

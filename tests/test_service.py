@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from runtime_helpers import run_small_policy, write_small_onnx
 
-from wildrobot.cli import run
+from wildrobot.cli.run import run
 from wildrobot.core.errors import UserError
 from wildrobot.runtime import service
 from wildrobot.runtime.control import session

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from heron_helpers import HERON
 
-from wildrobot.cli import run
 from wildrobot.cli.eval import EvalOptions, configuration
+from wildrobot.cli.run import run
 from wildrobot.core.errors import UserError
 from wildrobot.core.files import file_sha256
 from wildrobot.robot_description import RobotSpec, load_robot

@@ -261,7 +261,7 @@ def test_style_is_judged_on_whole_windows_of_walking_only() -> None:
 def test_the_live_score_is_that_of_the_log_s_features(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from wildrobot.cli import run
+    from wildrobot.cli.run import run
 
     log = tmp_path / "walk.lcmlog"
     flags = ["--fast", "--no-lcm", "--speed", "0.3", "--duration", "1.5", "--log", str(log)]
@@ -316,7 +316,7 @@ def test_the_log_says_which_policies_there_were_and_which_was_in_charge(
 
 
 def test_every_policy_on_the_command_line_is_verified(tmp_path: Path) -> None:
-    from wildrobot.cli import run
+    from wildrobot.cli.run import run
 
     good, bad = write_small_onnx(tmp_path / "good.onnx"), tmp_path / "bad.onnx"
     bad.write_bytes(good.read_bytes()[:-100])

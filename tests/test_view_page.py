@@ -30,7 +30,7 @@ from view_helpers import (
     until,
 )
 
-from wildrobot.cli import run
+from wildrobot.cli.run import run
 from wildrobot.core.errors import UserError
 from wildrobot.runtime.telemetry.lcm_types import velocity_command_t
 from wildrobot.view.driving import URGENT_EVERY_S, URGENT_REPEATS

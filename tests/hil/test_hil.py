@@ -133,7 +133,7 @@ def test_gravity_follows_the_robot_s_tilt(rig: Rig, words: str, axis: int, sign:
 @pytest.fixture(scope="session")
 def walk(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Targets of a simulated walk, from its log."""
-    from wildrobot.cli import run
+    from wildrobot.cli.run import run
 
     log = tmp_path_factory.mktemp("walk") / "walk.lcmlog"
     flags = ["--robot", "sim", "--fast", "--no-lcm", "--duration", "4", "--log", str(log)]

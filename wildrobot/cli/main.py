@@ -88,7 +88,7 @@ COMMANDS = (
     ),
     Command(
         ("run",),
-        "wildrobot.cli.run",
+        "wildrobot.cli.run.run",
         "run a policy at 50 Hz on a robot: simulated or real",
         "wildrobot run --robot sim --speed 0.3 --duration 20",
     ),

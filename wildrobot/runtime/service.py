@@ -11,12 +11,9 @@ import os
 import socket
 import threading
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
 
 from wildrobot.core.errors import UserError
-
-if TYPE_CHECKING:
-    from wildrobot.runtime.control.controller import Controller
+from wildrobot.runtime.control.controller import Controller
 
 PINGS_PER_TIMEOUT = 4
 STATUS_EVERY_S = 1.0

@@ -13,7 +13,7 @@ import tyro
 
 from wildrobot.cli.extras import require_packages
 from wildrobot.cli.make_run.pipeline import Pipeline, Stage
-from wildrobot.cli.run import RunOptions, check_command
+from wildrobot.cli.run.options import RunOptions, check_command
 from wildrobot.core.config import load_yaml
 from wildrobot.core.errors import UserError
 from wildrobot.core.files import write_text

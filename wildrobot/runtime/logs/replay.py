@@ -13,6 +13,7 @@ from wildrobot.robot_description.spec import DEFAULT_ROBOT, RobotSpec
 from wildrobot.runtime.logs.comparison import Comparison, compare
 from wildrobot.runtime.logs.decoding import read_configuration
 from wildrobot.signal_path.policy import OnnxPolicy
+from wildrobot.signal_path.shipped import POLICIES
 
 
 def replay(
@@ -84,8 +85,5 @@ class RecordedPolicies:
 
     def _recorded(self, path: Path, digest: str) -> Path:
         """Where the policy was recorded; if it is gone from there, the shipped one, if that is the same."""
-        from wildrobot.core.files import file_sha256
-        from wildrobot.signal_path.shipped import POLICIES
-
         shipped = POLICIES.glob("*.onnx") if not path.is_file() else ()
         return next((file for file in shipped if file_sha256(file) == digest), path)

@@ -1,25 +1,17 @@
-"""`wildrobot-run`: a policy on a robot at 50 Hz, from limp over walking back to limp."""
+"""What `wildrobot-run` is asked to do: its flags, and what of them cannot go together."""
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import tyro
 
-from wildrobot.cli.rows import histogram_rows, print_rows
-from wildrobot.cli.run_figures import print_figures
 from wildrobot.core.errors import UserError
-from wildrobot.core.files import write_text
-
-if TYPE_CHECKING:  # imported once the options are known: help must not wait for the runtime
-    from wildrobot.robot_description import RobotSpec
-    from wildrobot.runtime.control.session import SessionConfig
-    from wildrobot.runtime.control.skills import Skill
+from wildrobot.robot_description import RobotSpec
+from wildrobot.signal_path.shipped import shipped_policy
 
 GIVE_ONE = "Give an .onnx file made by `wildrobot export`, or none for the policy that comes with WildRobot."
 EXAMPLES = """Run a policy on a robot at 50 Hz: it stands up, stands, walks, crouches and lets go.
@@ -96,129 +88,6 @@ class RunOptions:
     """robot.yaml of another robot."""
     calibration: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """This robot's calibration, as written by `wildrobot calibrate`."""
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point; returns the exit code."""
-    options = tyro.cli(
-        RunOptions,
-        args=None if argv is None else list(argv),
-        description=EXAMPLES,
-        config=(tyro.conf.FlagCreatePairsOff,),
-    )
-    check_options(options)
-    return run(options)
-
-
-def run(options: RunOptions) -> int:
-    """Run with checked options; returns the exit code."""
-    from wildrobot.robot_description import load_robot
-    from wildrobot.runtime.control import session
-
-    spec = load_robot(options.robot_file, options.calibration)
-    check_command(spec, options)
-    options = with_policies(options, spec)
-    config = session_config(options)
-    skills = session.load_skills(spec, config)
-    return run_bench(spec, skills, config, options) if options.bench else walk(spec, skills, config, options)
-
-
-def walk(spec: RobotSpec, skills: Sequence[Skill], config: SessionConfig, options: RunOptions) -> int:
-    """From limp to limp; 0: walked without a fall or a fault."""
-    from wildrobot.runtime.commands.keyboard import KeyboardCommand
-    from wildrobot.runtime.control.controller import Controller
-    from wildrobot.runtime.control.session import open_session
-
-    with open_session(spec, skills, config) as session:
-        if options.keyboard:
-            print(KeyboardCommand.HELP)
-        reel: Any = None
-        if options.video is not None:
-            from wildrobot.simulation.reel import Reel
-
-            reel = Reel(session.simulation)
-
-        def film(tick: int, controller: Controller) -> None:
-            if reel is not None:
-                reel.capture(tick, controller.state.value.replace("_", " "))
-
-        names = ", ".join(str(file) for file in options.policies)
-        print(f"running {names} on {options.robot} at {spec.control_hz:g} Hz; Ctrl-C stops softly")
-        session.drive(film, print_note)
-        figures = session.summary()
-    figures["log_ended"] = session.telemetry.log_error
-    print_figures(figures)
-    if options.json is not None:
-        write_text(options.json, json.dumps(figures, indent=2) + "\n")
-    if options.video is not None:
-        reel.render(options.video)
-    outcome = session.controller.outcome
-    return 1 if outcome.fell or outcome.fault else 0
-
-
-def run_bench(spec: RobotSpec, skills: Sequence[Skill], config: SessionConfig, options: RunOptions) -> int:
-    """`--bench`; 0: this computer is fit."""
-    from wildrobot.runtime.bench import DURATION_S, bench
-
-    duration = options.duration or DURATION_S
-    print(f"ticks at {spec.control_hz:g} Hz for {duration:g} s, with log and LCM, without a robot")
-    report = bench(spec, skills, config, print_note)
-    rows = [
-        (v.name, f"{'ok     ' if v.well else 'NOT FIT' if v.needed else 'warning'}  {v.found}")
-        for v in report.verdicts
-    ]
-    rows += [("work", row) for row in histogram_rows(report.figures["tick"])]
-    rows += [("woken late by", row) for row in histogram_rows(report.figures["lateness"])]
-    print_rows(rows)
-    for verdict in report.verdicts:
-        if not verdict.well:
-            print(f"{verdict.name}: {verdict.advice}")
-    print("this computer is fit to walk" if report.fit else "this computer is NOT fit to walk yet")
-    if options.json is not None:
-        write_text(options.json, json.dumps(report.document(), indent=2) + "\n")
-    return 0 if report.fit else 1
-
-
-def print_note(text: str) -> None:
-    """For a person, beside the figures."""
-    print(f"note: {text}", file=sys.stderr)
-
-
-def session_config(options: RunOptions) -> SessionConfig:
-    """The options as the runtime has them."""
-    from wildrobot.runtime.control.session import CommandConfig, SessionConfig
-    from wildrobot.runtime.logs.recorder import Rotation
-    from wildrobot.runtime.robots.base import RobotOptions
-
-    by: Literal["flags", "keyboard", "gamepad", "lcm"] = "flags"
-    if options.keyboard:
-        by = "keyboard"
-    elif options.gamepad is not None:
-        by = "gamepad"
-    elif options.lcm_command:
-        by = "lcm"
-    rotation = None
-    if options.log_rotate is not None:
-        rotation = Rotation(round(1e6 * options.log_rotate), round(1e6 * options.log_keep))
-    device = next(iter(options.gamepad or ()), None)
-    return SessionConfig(
-        options.policies,
-        robot=options.robot,
-        robot_options=RobotOptions(options.seed, options.push, options.randomize, options.port),
-        command=CommandConfig(
-            by, options.speed, options.yaw_rate, options.duration, device, options.lcm_source
-        ),
-        style=options.style,
-        fast=options.fast,
-        cpu=options.cpu,
-        publish=not options.no_lcm,
-        lcm_url=options.lcm_url,
-        log=options.log,
-        rotation=rotation,
-        robot_file=options.robot_file,
-        calibration=options.calibration,
-        recorded=asdict(options),
-    )
 
 
 def check_options(options: RunOptions) -> None:
@@ -319,6 +188,4 @@ def with_policies(options: RunOptions, spec: RobotSpec) -> RunOptions:
     Raises:
         UserError: none comes with the package for this robot.
     """
-    from wildrobot.signal_path.shipped import shipped_policy
-
     return options if options.policies else replace(options, policies=(shipped_policy(spec),))
