@@ -93,7 +93,7 @@ class Simulation(Stateful):
         n, feet = spec.num_joints, spec.num_feet
         self._time = np.zeros(num_envs)
         self._sensors = SimulatedSensors(spec, self.model, num_envs)
-        self._force = np.zeros((num_envs, self.model.nu))
+        self._force = np.zeros((num_envs, n))
         self._sites = np.zeros((num_envs, feet, 3))
         self._goal = np.zeros((num_envs, n))
         self._push_at = np.full(num_envs, np.inf)
@@ -128,13 +128,13 @@ class Simulation(Stateful):
         model, spec, batch = self.model, self.spec, self.batch
         self.qpos, self.qvel = batch.bind("qpos"), batch.bind("qvel")
         self._ctrl, self._history = batch.bind("ctrl"), batch.bind("history")
-        self._sensordata, self._site_xpos = batch.bind("sensordata"), batch.bind("site_xpos")
-        self._actuator_force = batch.bind("actuator_force")
+        self._sensordata = batch.bind("sensordata")
         self._warmstart, self._sim_time = batch.bind("qacc_warmstart"), batch.bind("time")
         self.joint_qpos = np.array([model.joint(name).qposadr[0] for name in spec.joint_names])
         self.joint_qvel = np.array([model.joint(name).dofadr[0] for name in spec.joint_names])
-        self._actuators = np.array([model.actuator(name).id for name in spec.joint_names])
-        self._foot_sites = np.array([model.site(name).id for name in spec.foot_names])
+        servos = [batch.actuator(name) for name in spec.joint_names]
+        self._targets, self._torques = ([getattr(s, part) for s in servos] for part in ("ctrl", "force"))
+        self._soles = [batch.site(name).xpos for name in spec.foot_names]
 
     # ------------------------------------------------------------------ reset and randomization
 
@@ -222,9 +222,8 @@ class Simulation(Stateful):
     # ------------------------------------------------------------------ stepping
 
     def _write_ctrl(self, rows: Any, target: Any) -> None:
-        ctrl = np.zeros((len(target), self.model.nu))
-        ctrl[:, self._actuators] = target
-        self._ctrl[rows] = ctrl
+        for servo, goal in zip(self._targets, np.transpose(target), strict=True):
+            servo[rows, 0] = goal
 
     def step(self, joint_target: Any) -> None:
         """Advance one control period with joint targets (N, n), rad, as the servos see them (their own zeros)."""
@@ -254,8 +253,10 @@ class Simulation(Stateful):
 
     def _collect(self, rows: Any) -> None:
         self._sensors.values[rows] = self._sensordata[rows]
-        self._force[rows] = self._actuator_force[rows]
-        self._sites[rows] = self._site_xpos[rows][:, self._foot_sites]
+        for i, torque in enumerate(self._torques):
+            self._force[rows, i] = torque[rows, 0]
+        for i, sole in enumerate(self._soles):
+            self._sites[rows, i] = sole[rows]
 
     # ------------------------------------------------------------------ what can be read
 
@@ -270,7 +271,7 @@ class Simulation(Stateful):
 
     def truth(self) -> Truth:
         """The simulator's own state (copies)."""
-        torque = self._force[:, self._actuators]
+        torque = self._force.copy()
         return Truth(
             pelvis_position=self.qpos[:, :3].copy(),
             pelvis_quaternion=self.qpos[:, 3:7].copy(),
