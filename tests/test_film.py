@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from runtime_helpers import SPEC, write_small_onnx
 
-from wildrobot.core.errors import EXIT_BAD_INPUT, UserError
+from wildrobot.cli import film as cli
+from wildrobot.core.errors import EXIT_BAD_INPUT, UserError, run_main
 from wildrobot.reports.film_page import FLOOR_SQUARE_M, build_page, film_grid, outcome
 from wildrobot.reports.run_page import build_page as build_report
 from wildrobot.robot_description.mujoco_model import compile_model
@@ -21,8 +22,9 @@ from wildrobot.runtime.control.state_machine import State
 from wildrobot.runtime.robots.base import RobotOptions
 from wildrobot.runtime.robots.choice import open_robot
 from wildrobot.simulation import video
-from wildrobot.training.evaluation import film
-from wildrobot.training.evaluation.film import SCENES, Director, FilmConfig, Push, Scene
+from wildrobot.training.evaluation import film, scenes
+from wildrobot.training.evaluation.film import Director
+from wildrobot.training.evaluation.scenes import SCENES, Scene, ScenePush, choose
 
 available, reason = video.video_available()
 needs_rendering = pytest.mark.skipif(not available, reason=f"no rendering here: {reason}")
@@ -44,10 +46,6 @@ def policy_file(tmp_path: Path) -> Path:
     return write_small_onnx(tmp_path / "small.onnx")
 
 
-def config(policy: Path, out: Path, **more: Any) -> FilmConfig:
-    return FilmConfig(out, policy, **more)
-
-
 def test_the_scenes_are_the_ones_that_a_person_asks_for() -> None:
     speeds = {one.commands[-1][1] for one in SCENES if one.name.startswith("walk")}
     assert speeds == {0.15, 0.3, 0.5}
@@ -59,7 +57,7 @@ def test_the_scenes_are_the_ones_that_a_person_asks_for() -> None:
         assert one.commands[0][0] == 0.0
         assert [entry[0] for entry in one.commands] == sorted(entry[0] for entry in one.commands)
         assert all(push.time_s < one.duration_s for push in one.pushes)
-    assert film.choose((), SPEC) == list(SCENES)
+    assert choose((), SPEC) == list(SCENES)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +93,7 @@ def test_the_director_waits_for_standing_and_pushes_once_in_the_robot_s_own_fram
     simulation = robot.simulation
     yaw = 0.5 * math.pi  # facing +y: forward is +y, left is -x
     simulation.qpos[0, 3:7] = np.cos(yaw / 2), 0.0, 0.0, np.sin(yaw / 2)
-    one = Scene("x", "x", ((0.0, 0.0, 0.0), (0.04, 0.2, 0.1)), 0.08, (Push(0.02, 0.3, 0.4),))
+    one = Scene("x", "x", ((0.0, 0.0, 0.0), (0.04, 0.2, 0.1)), 0.08, (ScenePush(0.02, 0.3, 0.4),))
     director = Director(SPEC, one, simulation)
     assert director.poll(0, State.LIMP).stand
     assert not director.filming
@@ -115,29 +113,25 @@ def test_the_director_waits_for_standing_and_pushes_once_in_the_robot_s_own_fram
 
 def test_a_push_is_said_with_its_impulse() -> None:
     mass = SPEC.total_mass
-    assert Push(0.0, forward_m_s=-0.4).words(SPEC) == f"backward, {0.4 * mass:.1f} N s"
-    assert Push(0.0, 0.3, 0.4).words(SPEC) == f"forward and to the left, {0.5 * mass:.1f} N s"
+    assert ScenePush(0.0, forward_m_s=-0.4).words(SPEC) == f"backward, {0.4 * mass:.1f} N s"
+    assert ScenePush(0.0, 0.3, 0.4).words(SPEC) == f"forward and to the left, {0.5 * mass:.1f} N s"
 
 
 def test_a_robot_that_stands_is_measured_standing_for_the_whole_scene(policy_file: Path) -> None:
     one = dataclasses.replace(scene("stand"), duration_s=2.0)
-    reel, figures = film.play(
-        SPEC, load_skill(SPEC, policy_file), one, config(policy_file, policy_file.parent)
-    )
+    reel, figures = film.play(SPEC, load_skill(SPEC, policy_file), one, RobotOptions())
     assert reel.frames == 50
     assert figures["fell_at_s"] is None
     assert figures["mean_speed_m_s"] == pytest.approx(0.0, abs=0.02)
     assert figures["asked_speed_m_s"] == 0.0
     assert figures["moved_m"] < 0.03
-    again = film.play(SPEC, load_skill(SPEC, policy_file), one, config(policy_file, policy_file.parent))
+    again = film.play(SPEC, load_skill(SPEC, policy_file), one, RobotOptions())
     assert again[1] == figures
 
 
 def test_a_fall_is_told_and_ends_the_scene_a_second_later(policy_file: Path) -> None:
-    one = dataclasses.replace(scene("stand"), pushes=(Push(0.5, left_m_s=3.0),))
-    reel, figures = film.play(
-        SPEC, load_skill(SPEC, policy_file), one, config(policy_file, policy_file.parent)
-    )
+    one = dataclasses.replace(scene("stand"), pushes=(ScenePush(0.5, left_m_s=3.0),))
+    reel, figures = film.play(SPEC, load_skill(SPEC, policy_file), one, RobotOptions())
     assert 0.5 < figures["fell_at_s"] < 3.0
     assert reel.frames / reel.fps == pytest.approx(figures["fell_at_s"] + 1.0, abs=0.1)
     assert outcome(figures).startswith(f"fell at {figures['fell_at_s']:.1f} s")
@@ -147,9 +141,9 @@ def test_a_fall_is_told_and_ends_the_scene_a_second_later(policy_file: Path) -> 
 def test_a_tiny_film_and_its_page(policy_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import av
 
-    monkeypatch.setattr(film, "SCENES", (SHORT,))
+    monkeypatch.setattr(scenes, "SCENES", (SHORT,))
     out = tmp_path / "film"
-    assert film.main([str(policy_file), "--out", str(out)]) == 0
+    assert cli.main([str(policy_file), "--out", str(out)]) == 0
     assert sorted(path.name for path in out.iterdir()) == ["film.json", "index.html", "short.mp4"]
     with av.open(str(out / "short.mp4")) as container:
         frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
@@ -205,8 +199,8 @@ def test_the_report_carries_the_films_of_the_run_and_says_when_they_are_of_anoth
 def test_without_rendering_the_reason_is_given_and_nothing_is_written(
     policy_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(film, "video_available", lambda: (False, "apt-get install -y libegl1"))
-    assert film.main([str(policy_file), "--out", str(tmp_path / "film")]) == EXIT_BAD_INPUT
+    monkeypatch.setattr(cli, "video_available", lambda: (False, "apt-get install -y libegl1"))
+    assert run_main(cli.main, [str(policy_file), "--out", str(tmp_path / "film")]) == EXIT_BAD_INPUT
     assert "cannot film: apt-get install -y libegl1" in capsys.readouterr().err
     assert not (tmp_path / "film").exists()
 
@@ -214,26 +208,26 @@ def test_without_rendering_the_reason_is_given_and_nothing_is_written(
 def test_bad_input_ends_with_two_and_says_what_to_do(
     policy_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(film, "video_available", lambda: (True, ""))
+    monkeypatch.setattr(cli, "video_available", lambda: (True, ""))
     for arguments, message in (
         ((str(tmp_path / "absent.onnx"), "--out", str(tmp_path)), "there is no policy"),
         ((str(policy_file), "--out", str(tmp_path), "--scenes", "dance"), "no scene 'dance'. Known: stand, "),
         ((str(policy_file), "--out", str(policy_file)), "Choose a folder"),
         ((str(policy_file), "--out", "/proc/film"), "Choose a folder"),
     ):
-        assert film.main(arguments) == EXIT_BAD_INPUT
+        assert run_main(cli.main, arguments) == EXIT_BAD_INPUT
         assert message in capsys.readouterr().err
 
 
 def test_a_scene_beyond_the_robot_s_commands_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(film, "SCENES", (Scene("sprint", "Sprint", ((0.0, 3.0, 0.0),)),))
+    monkeypatch.setattr(scenes, "SCENES", (Scene("sprint", "Sprint", ((0.0, 3.0, 0.0),)),))
     with pytest.raises(UserError, match="scene sprint asks for 3 m/s"):
-        film.choose((), SPEC)
+        choose((), SPEC)
 
 
 def test_the_page_of_earlier_films_goes_before_new_ones_are_made(tmp_path: Path) -> None:
     (tmp_path / "index.html").write_text("old")
     (tmp_path / "film.json").write_text("{}")
     (tmp_path / "stand.mp4").write_bytes(b"old")
-    film.prepare(tmp_path)
+    cli.prepare(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["stand.mp4"]

@@ -33,7 +33,7 @@ from wildrobot.simulation.reel import Reel
 from wildrobot.simulation.simulation import Simulation
 from wildrobot.simulation.video import video_available
 from wildrobot.training.evaluation.evaluation import commandable
-from wildrobot.training.evaluation.film import choose
+from wildrobot.training.evaluation.scenes import choose
 from wildrobot.training.preset import apply_preset
 from wildrobot.training.setup import TrainConfig, check_commands
 

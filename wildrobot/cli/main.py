@@ -74,7 +74,7 @@ COMMANDS = (
     ),
     Command(
         ("film",),
-        "wildrobot.training.evaluation.film",
+        "wildrobot.cli.film",
         "short videos of a policy: standing, walking, pushed, starting and stopping, turning; on one page",
         "wildrobot film --out runs/film",
         "sim",
