@@ -11,7 +11,7 @@ import pytest
 import torch
 from training_helpers import assert_same_state, tiny_config
 
-from wildrobot.cli.export import export
+from wildrobot.export.run_export import export
 from wildrobot.robot_description import RobotSpec
 from wildrobot.signal_path.observation import default_layout
 from wildrobot.signal_path.policy import OnnxPolicy

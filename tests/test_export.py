@@ -13,10 +13,11 @@ import torch
 from policy_helpers import make_networks, make_run
 
 from wildrobot.cli import export as cli
-from wildrobot.cli.export import export
 from wildrobot.core.errors import UserError, run_main
+from wildrobot.export import run_export
 from wildrobot.export.contract import golden_vectors
 from wildrobot.export.onnx_export import compare, rollout, to_onnx
+from wildrobot.export.run_export import export
 from wildrobot.robot_description import RobotSpec
 from wildrobot.signal_path.contract import robot_contract
 from wildrobot.signal_path.observation import default_layout, layout_size, observation_mirror
@@ -33,7 +34,7 @@ def run(spec: RobotSpec, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def exported(run: Path) -> cli.Exported:
+def exported(run: Path) -> run_export.Exported:
     """Its export."""
     return export(run, threads=1)
 
@@ -41,7 +42,7 @@ def exported(run: Path) -> cli.Exported:
 @pytest.fixture
 def recorded(walked: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """Exports take the observations of one rollout made before: it is the slow part."""
-    monkeypatch.setattr(cli, "rollout", lambda *args, **kwargs: walked)
+    monkeypatch.setattr(run_export, "rollout", lambda *args, **kwargs: walked)
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +73,7 @@ def test_spectral_norm_is_done_with_when_the_discriminator_is_written(
 
 
 def test_policy_and_discriminator_agree_with_torch_and_the_file_says_how_well(
-    exported: cli.Exported, spec: RobotSpec
+    exported: run_export.Exported, spec: RobotSpec
 ) -> None:
     assert exported.style is not None
     for path, network, kind in zip(
@@ -89,7 +90,9 @@ def test_policy_and_discriminator_agree_with_torch_and_the_file_says_how_well(
         assert 0.0 < comparison["max_abs_difference"] <= 1e-5
 
 
-def test_mirrored_observations_get_exactly_mirrored_actions(exported: cli.Exported, spec: RobotSpec) -> None:
+def test_mirrored_observations_get_exactly_mirrored_actions(
+    exported: run_export.Exported, spec: RobotSpec
+) -> None:
     policy = OnnxPolicy(exported.policy, spec)
     index, sign = observation_mirror(spec, default_layout(spec))
     obs = np.random.default_rng(3).normal(size=(64, policy.input_size)).astype(np.float32)
@@ -101,7 +104,7 @@ def test_mirrored_observations_get_exactly_mirrored_actions(exported: cli.Export
 
 
 def test_the_contract_holds_the_robot_the_training_and_nothing_rounded(
-    exported: cli.Exported, spec: RobotSpec
+    exported: run_export.Exported, spec: RobotSpec
 ) -> None:
     contract = OnnxPolicy(exported.policy).contract
     expected = robot_contract(spec, default_layout(spec))
@@ -113,7 +116,7 @@ def test_the_contract_holds_the_robot_the_training_and_nothing_rounded(
     assert contract["evaluation"] is None
 
 
-def test_the_comma_strings_of_other_tools_are_there(exported: cli.Exported, spec: RobotSpec) -> None:
+def test_the_comma_strings_of_other_tools_are_there(exported: run_export.Exported, spec: RobotSpec) -> None:
     model = onnx.load(str(exported.policy))
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     assert metadata["joint_names"] == ",".join(spec.joint_names)
@@ -129,7 +132,7 @@ def test_the_comma_strings_of_other_tools_are_there(exported: cli.Exported, spec
     assert "/" not in metadata["run_path"]
 
 
-def test_the_graph_is_small_plain_and_takes_any_batch(exported: cli.Exported) -> None:
+def test_the_graph_is_small_plain_and_takes_any_batch(exported: run_export.Exported) -> None:
     model = onnx.load(str(exported.policy))
     assert model.opset_import[0].version >= 17
     nodes = [node.op_type for node in model.graph.node if node.op_type != "Constant"]
@@ -145,7 +148,9 @@ def test_the_graph_is_small_plain_and_takes_any_batch(exported: cli.Exported) ->
     assert str(exported.policy.parent).encode() not in content
 
 
-def test_two_exports_of_one_run_are_the_same_file(run: Path, exported: cli.Exported, tmp_path: Path) -> None:
+def test_two_exports_of_one_run_are_the_same_file(
+    run: Path, exported: run_export.Exported, tmp_path: Path
+) -> None:
     again = export(run, tmp_path / "again.onnx", threads=1)
     assert again.policy.read_bytes() == exported.policy.read_bytes()
     assert sorted(files(tmp_path)) == ["again.onnx", "style.onnx"]
@@ -153,7 +158,7 @@ def test_two_exports_of_one_run_are_the_same_file(run: Path, exported: cli.Expor
 
 @pytest.mark.usefixtures("recorded")
 def test_an_evaluation_of_this_network_is_taken_up_and_one_of_another_is_not(
-    spec: RobotSpec, exported: cli.Exported, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    spec: RobotSpec, exported: run_export.Exported, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = make_run(tmp_path, spec)
     network = OnnxPolicy(exported.policy).contract["network_sha256"]
@@ -212,7 +217,7 @@ def test_a_graph_with_another_activation_is_refused_and_nothing_is_left_behind(
             patch.setattr(torch.nn.functional, "elu", torch.nn.functional.selu)
             return to_onnx(module, size, names)
 
-    monkeypatch.setattr(cli, "to_onnx", wrong)
+    monkeypatch.setattr(run_export, "to_onnx", wrong)
     place = tmp_path / "new" / "policy.onnx"
     assert run_main(cli.main, [str(run), "--onnx", str(place), "--threads", "1"]) == 2
     assert "differ by" in capsys.readouterr().err
@@ -244,14 +249,14 @@ def test_the_comparison_draws_the_line_at_1e_minus_5(spec: RobotSpec) -> None:
 def test_a_discriminator_that_differs_stops_the_policy_too(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = cli.to_onnx
+    real = run_export.to_onnx
 
     def broken(module: torch.nn.Module, size: int, names: tuple[str, str]) -> Any:
-        if names == cli.STYLE_NAMES:
+        if names == run_export.STYLE_NAMES:
             module = torch.nn.Sequential(module, torch.nn.Softplus())
         return real(module, size, names)
 
-    monkeypatch.setattr(cli, "to_onnx", broken)
+    monkeypatch.setattr(run_export, "to_onnx", broken)
     with pytest.raises(UserError, match="'logit'"):
         export(run, tmp_path / "policy.onnx", threads=1)
     assert files(tmp_path) == []
@@ -309,7 +314,7 @@ def test_a_failure_while_writing_keeps_the_files_that_were_there(
 ) -> None:
     for name in ("policy.onnx", "style.onnx"):
         (tmp_path / name).write_text("old")
-    monkeypatch.setattr(cli, "OnnxPolicy", FailsToLoad)
+    monkeypatch.setattr(run_export, "OnnxPolicy", FailsToLoad)
     with pytest.raises(UserError):
         export(run, tmp_path / "policy.onnx", threads=1)
     assert files(tmp_path) == ["policy.onnx", "style.onnx"]
@@ -363,7 +368,7 @@ def measured(policy: Path, **changes: Any) -> dict[str, Any]:
 
 
 def test_figures_go_into_a_policy_file_and_leave_the_rest_of_it_alone(
-    exported: cli.Exported, tmp_path: Path, spec: RobotSpec
+    exported: run_export.Exported, tmp_path: Path, spec: RobotSpec
 ) -> None:
     policy, figures = tmp_path / "policy.onnx", tmp_path / "figures.json"
     policy.write_bytes(exported.policy.read_bytes())
@@ -378,7 +383,7 @@ def test_figures_go_into_a_policy_file_and_leave_the_rest_of_it_alone(
 
 
 def test_figures_of_another_network_are_refused_and_the_file_stays_as_it_is(
-    exported: cli.Exported, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    exported: run_export.Exported, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     policy, figures = tmp_path / "policy.onnx", tmp_path / "figures.json"
     content = exported.policy.read_bytes()

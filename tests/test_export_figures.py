@@ -11,8 +11,9 @@ from policy_helpers import make_run
 
 from wildrobot.cli import export as cli
 from wildrobot.core.errors import UserError, run_main
-from wildrobot.export.contract import read_json
+from wildrobot.core.files import read_json_object
 from wildrobot.export.figures import evaluation_of, store_evaluation
+from wildrobot.export.run_export import export
 from wildrobot.robot_description import RobotSpec
 from wildrobot.signal_path.policy import OnnxPolicy
 
@@ -21,7 +22,7 @@ from wildrobot.signal_path.policy import OnnxPolicy
 def original(spec: RobotSpec, tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """A policy file without figures."""
     run = make_run(tmp_path_factory.mktemp("run"), spec, discriminator=None)
-    return cli.export(run, threads=1).policy.read_bytes()
+    return export(run, threads=1).policy.read_bytes()
 
 
 @pytest.fixture
@@ -92,4 +93,4 @@ def test_the_command_stores_figures_and_names_what_is_missing(
 
 def test_figures_that_json_has_no_word_for_are_read_as_none(tmp_path: Path) -> None:
     (tmp_path / "figures.json").write_text('{"slip": NaN, "speed": [Infinity, 1.0]}')
-    assert read_json(tmp_path / "figures.json") == {"slip": None, "speed": [None, 1.0]}
+    assert read_json_object(tmp_path / "figures.json") == {"slip": None, "speed": [None, 1.0]}

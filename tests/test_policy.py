@@ -14,9 +14,9 @@ import pytest
 import yaml
 from policy_helpers import make_run, rewrite_contract
 
-from wildrobot.cli.export import export
 from wildrobot.cli.run import run
 from wildrobot.core.errors import UserError
+from wildrobot.export.run_export import export
 from wildrobot.robot_description import RobotSpec, load_robot
 from wildrobot.signal_path.contract import METADATA_KEY, contract_differences, robot_contract
 from wildrobot.signal_path.observation import default_layout, make_layout

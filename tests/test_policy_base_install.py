@@ -10,7 +10,7 @@ from pathlib import Path
 from policy_helpers import make_run
 from test_base_install import BLOCK
 
-from wildrobot.cli.export import export
+from wildrobot.export.run_export import export
 from wildrobot.robot_description import RobotSpec
 
 LOAD = """

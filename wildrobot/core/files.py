@@ -96,6 +96,36 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def read_json(path: Path) -> Any:
+    """The JSON document in a file, NaN and infinities as None; None where there is no file.
+
+    Raises:
+        UserError: it is there and broken.
+    """
+    import json
+
+    if not path.exists():
+        return None
+    try:
+        return json.loads(path.read_text(encoding="utf-8"), parse_constant=lambda _: None)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} is not readable JSON ({error}). Delete it or write it again.") from error
+
+
+def read_json_object(path: Path) -> dict[str, Any] | None:
+    """`read_json` of a document that is an object.
+
+    Raises:
+        UserError: it is there, and broken or something else.
+    """
+    document = read_json(path)
+    if document is not None and not isinstance(document, dict):
+        raise UserError(
+            f"{path} holds a {type(document).__name__}, expected an object. Delete it or write it again."
+        )
+    return document
+
+
 def write_json(path: str | os.PathLike[str], document: Any) -> None:
     """Write a JSON file atomically; `-` prints it."""
     import json

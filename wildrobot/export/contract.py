@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from wildrobot.core.errors import UserError
+from wildrobot.core.files import read_json_object
 from wildrobot.robot_description import RobotSpec
 from wildrobot.signal_path.command import COMMAND_NAMES
 from wildrobot.signal_path.contract import METADATA_KEY
@@ -61,7 +61,7 @@ def training_provenance(
     run: Path, checkpoint: Mapping[str, Any], config: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Where the network comes from, without places on that machine; what the run does not say is None."""
-    environment = read_json(run / "environment.json") or {}
+    environment = read_json_object(run / "environment.json") or {}
     return {
         "commit": environment.get("commit") or None,
         "preset": config.get("preset"),
@@ -73,25 +73,6 @@ def training_provenance(
             key: value for key, value in config.items() if key not in ("run_dir", "reference", "robot")
         },
     }
-
-
-def read_json(path: Path) -> dict[str, Any] | None:
-    """The JSON object in a file, NaN and infinities as None; None where there is no file.
-
-    Raises:
-        UserError: the file holds something else.
-    """
-    if not path.exists():
-        return None
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"), parse_constant=lambda _: None)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} is not readable JSON ({error}). Delete it or write it again.") from error
-    if not isinstance(data, dict):
-        raise UserError(
-            f"{path} holds a {type(data).__name__}, expected an object. Delete it or write it again."
-        )
-    return data
 
 
 def add_metadata(model: Any, contract: Mapping[str, Any], strings: Mapping[str, str]) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import onnx
 
 from wildrobot.core.errors import UserError
-from wildrobot.core.files import atomic_write
-from wildrobot.export.contract import add_metadata, read_json
+from wildrobot.core.files import atomic_write, read_json_object
+from wildrobot.export.contract import add_metadata
 from wildrobot.signal_path.contract import METADATA_KEY
 from wildrobot.signal_path.policy import OnnxPolicy
 
@@ -20,7 +20,7 @@ def evaluation_of(run: Path, network: str, policy: Path) -> tuple[dict[str, Any]
     It is when it names that hash, or the file `policy` which an export is about to replace.
     """
     path = run / "evaluation.json"
-    evaluation = read_json(path)
+    evaluation = read_json_object(path)
     if evaluation is None:
         return None, ()
     if evaluation.get("network_sha256") == network:

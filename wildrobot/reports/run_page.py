@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from wildrobot.core.files import file_sha256
+from wildrobot.core.files import file_sha256, read_json
 from wildrobot.reports.elements.html_tables import facts_table, find_rows, page, section, table, tiles
 from wildrobot.reports.elements.page_videos import PageVideos
 from wildrobot.reports.evaluation_page import by_speed, protocol, push_figures, servo_figures
 from wildrobot.reports.film_page import film_grid
 from wildrobot.reports.randomization_page import randomization_table
 from wildrobot.reports.run_charts import feature_areas, training_charts
-from wildrobot.reports.run_record import RunRecord, read_json, read_run
+from wildrobot.reports.run_record import RunRecord, read_run
 
 TILES = (
     ("survival", "survival in training", "{:.1%}"),

@@ -13,6 +13,7 @@ import numpy as np
 
 from wildrobot.core.config import load_yaml
 from wildrobot.core.errors import UserError
+from wildrobot.core.files import read_json_object
 
 RECENT = 20
 """Values that a figure "at the end" is the mean of."""
@@ -62,7 +63,10 @@ def read_run(folder: Path) -> RunRecord:
         folder,
         read_metrics(folder / "metrics.jsonl"),
         load_yaml(config) if config.exists() else {},
-        *(read_object(folder / name) or {} for name in ("environment.json", "evaluation.json", "walk.json")),
+        *(
+            read_json_object(folder / name) or {}
+            for name in ("environment.json", "evaluation.json", "walk.json")
+        ),
     )
 
 
@@ -108,28 +112,6 @@ def read_metrics(path: Path) -> dict[str, Any]:
         else:
             columns[name] = next(value for value in reversed(values) if value is not None)
     return columns
-
-
-def read_json(path: Path) -> Any:
-    """A JSON document; None where there is no such file.
-
-    Raises:
-        UserError: it is there and broken.
-    """
-    if not path.exists():
-        return None
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} is not readable JSON ({error}). Delete it or write it again.") from error
-
-
-def read_object(path: Path) -> dict[str, Any] | None:
-    """The same for a document that is an object."""
-    document = read_json(path)
-    if document is not None and not isinstance(document, dict):
-        raise UserError(f"{path} holds a {type(document).__name__}, expected an object. Write it again.")
-    return document
 
 
 def is_number(value: Any) -> bool:

@@ -16,7 +16,7 @@ from wildrobot.cli.make_run.pipeline import Pipeline, Stage
 from wildrobot.cli.run.options import RunOptions, check_command
 from wildrobot.core.config import load_yaml
 from wildrobot.core.errors import UserError
-from wildrobot.core.files import write_text
+from wildrobot.core.files import read_json_object, write_text
 from wildrobot.core.progress import duration
 from wildrobot.robot_description import load_robot
 from wildrobot.simulation.video import video_available
@@ -278,15 +278,10 @@ def _row(check: str, found: str, wanted: str, ok: bool) -> dict[str, Any]:
 
 
 def _read_walk(path: Path) -> dict[str, Any]:
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"cannot read the walk's figures in {path} ({error}). Delete it and run again."
-        ) from error
-    if not isinstance(data, dict):
-        raise UserError(f"{path} holds a {type(data).__name__}, expected an object. Delete it and run again.")
-    return data
+    walk = read_json_object(path)
+    if walk is None:
+        raise UserError(f"there is no {path} with the walk's figures. Run again.")
+    return walk
 
 
 def move_aside(folder: Path, pipeline: Pipeline) -> Path:
