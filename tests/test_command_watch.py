@@ -147,7 +147,7 @@ def test_telemetry_has_a_line_only_when_asked(monkeypatch: pytest.MonkeyPatch) -
         sender.say("hello")
         sender.status("walking")
         sender.close()
-        assert sender.has_status is status
+        assert sender.outbox.has_status is status
         assert ("walking" in stream.getvalue()) is status
     assert shown(stream.getvalue()) == ["hello", "hello", ""]
 

@@ -63,7 +63,7 @@ def spoil(*parts: Any) -> None:
 
 def test_messages_are_those_of_their_tick_whatever_becomes_of_the_arrays(tmp_path: Path) -> None:
     telemetry = HeldTelemetry(tmp_path / "log")
-    publisher = Publisher(telemetry, configuration(), start_ns=0)
+    publisher = Publisher(telemetry.outbox, configuration(), start_ns=0)
     path = small_skill(SPEC, tmp_path / "policy").path
     frame, n = frame_at(1.0), SPEC.num_joints
     signal = path.observe(frame, [[0.3, 0.1]])
@@ -106,7 +106,7 @@ def test_health_is_that_of_its_tick_although_the_loop_goes_on(
     for _ in range(10):
         tick(1)
     telemetry = HeldTelemetry(tmp_path / "log")
-    publisher = Publisher(telemetry, configuration(), start_ns=0)
+    publisher = Publisher(telemetry.outbox, configuration(), start_ns=0)
     health, watch = no_health(), CommandWatch()
     for second in (1, 2):
         publisher.begin(1000 * MS * second, 50 * second, "walking")
@@ -128,7 +128,7 @@ def test_health_is_that_of_its_tick_although_the_loop_goes_on(
 
 def test_every_configuration_keeps_its_own_time(tmp_path: Path) -> None:
     telemetry = HeldTelemetry(tmp_path / "log")
-    publisher = Publisher(telemetry, configuration(), start_ns=0)
+    publisher = Publisher(telemetry.outbox, configuration(), start_ns=0)
     timer = TickTimer(("read",), window=10)
     for minute in (1, 2):
         publisher.begin(60_000 * MS * minute, minute, "limp")
@@ -159,7 +159,7 @@ def test_a_tick_is_handed_over_once_and_whole(tmp_path: Path, monkeypatch: pytes
 
 def test_what_was_not_handed_over_yet_is_at_the_end(tmp_path: Path) -> None:
     telemetry = Telemetry(tmp_path / "log", None, quiet=True)
-    publisher = Publisher(telemetry, configuration(), start_ns=0)
+    publisher = Publisher(telemetry.outbox, configuration(), start_ns=0)
     publisher.begin(20 * MS, 1, "walking")
     publisher.event("fault", "the tick ended early", severity=2)
     telemetry.close()

@@ -157,7 +157,7 @@ def assemble(
     clock: Clock = SteppedClock(period_ns) if config.fast else DeadlineClock(period_ns)
     timer = TickTimer(STAGES, window=round(spec.control_hz))
     configuration = describe(spec, skills, config.recorded, config.robot_file, config.calibration)
-    publisher = Publisher(telemetry, configuration, clock.now_ns())
+    publisher = Publisher(telemetry.outbox, configuration, clock.now_ns())
     return Controller(spec, safety, skills, source, signals, publisher, timer, reloader), clock
 
 

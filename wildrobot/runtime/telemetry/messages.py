@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from wildrobot.runtime.telemetry.lcm_types import policy_state_t, robot_state_t
+from wildrobot.runtime.control.guards import GuardReading
+from wildrobot.runtime.control.safety import Applied
+from wildrobot.runtime.control.timing import TimerWindow
+from wildrobot.runtime.robots.base import Health
+from wildrobot.runtime.telemetry.lcm_types import (
+    policy_state_t,
+    robot_command_t,
+    robot_event_t,
+    robot_health_t,
+    robot_state_t,
+)
 from wildrobot.signal_path.path import Signal
 from wildrobot.signal_path.sensor_frame import SensorFrame
+
+HISTOGRAM_BIN_MS = 0.5
 
 # The runtime works on a batch of one: row 0 goes into the message, and comes back with its leading dimension.
 
@@ -60,8 +74,8 @@ def frame_from_message(message: robot_state_t) -> SensorFrame:
 
 def policy_to_message(
     signal: Signal,
-    action: Any,
-    target: Any,
+    action: NDArray[Any],
+    target: NDArray[np.float64],
     reset: bool,
     policy: int,
     style: float,
@@ -83,4 +97,78 @@ def policy_to_message(
     message.num_observations = len(message.observation)
     message.action, message.joint_target = action[0].tolist(), target[0].tolist()
     message.num_joints = len(message.action)
+    return message
+
+
+def command_to_message(
+    user: NDArray[np.float64],
+    stiffness: float,
+    applied: Applied,
+    source: str,
+    age_s: float,
+    timestamp_us: int,
+    tick: int,
+    state: str,
+) -> robot_command_t:
+    """`robot_command`: the velocity `user` (2,) that was followed, who asked for it, and what the servos were given."""
+    message = robot_command_t()
+    message.timestamp_us, message.tick, message.state = timestamp_us, tick, state
+    message.user_command, message.torque_gain = user.tolist(), stiffness
+    message.command_source, message.command_age_s = source, age_s
+    message.joint_target_requested = applied.requested[0].tolist()
+    message.joint_target_applied = applied.target[0].tolist()
+    message.num_joints = len(message.joint_target_applied)
+    message.limited_by = ",".join(applied.limited_by)
+    return message
+
+
+def event_to_message(name: str, text: str, severity: int, timestamp_us: int, tick: int) -> robot_event_t:
+    """`robot_event`."""
+    message = robot_event_t()
+    message.timestamp_us, message.tick = timestamp_us, tick
+    message.severity, message.name, message.text = severity, name, text
+    return message
+
+
+def health_to_message(
+    window: TimerWindow,
+    stages: Sequence[str],
+    missed: int,
+    dropped: int,
+    health: Health,
+    readings: Sequence[GuardReading],
+    source: str,
+    age_s: float,
+    commands_lost: int,
+    refused: Mapping[str, int],
+    timestamp_us: int,
+    tick: int,
+) -> robot_health_t:
+    """`robot_health`: timing of the `window`, ticks `missed` and messages `dropped` so far, servos, guards and who
+    commands."""
+    message = robot_health_t()
+    message.timestamp_us, message.tick = timestamp_us, tick
+    message.missed_ticks, message.messages_dropped = missed, dropped
+    message.stage_name = list(stages)
+    message.num_stages = len(message.stage_name)
+    message.current_a = np.asarray(health.current_a).tolist()
+    message.temperature_c = np.asarray(health.temperature_c).tolist()
+    message.voltage_v = np.asarray(health.voltage_v).tolist()
+    message.num_joints = len(message.current_a)
+    message.guard_name = [reading.name for reading in readings]
+    message.guard_value = [reading.value for reading in readings]
+    message.guard_level = [int(reading.level) for reading in readings]
+    message.num_guards = len(readings)
+    message.command_source, message.command_age_s = source, age_s
+    message.commands_lost = commands_lost
+    message.refusal_name, message.refusal_count = list(refused), list(refused.values())
+    message.num_refusals = len(refused)
+    work, by_stage = window.work_ms(), window.stages_ms()
+    message.tick_p50_ms, message.tick_p99_ms = work["p50"], work["p99"]
+    message.tick_max_ms, message.lateness_max_ms = work["max"], work["late"]
+    message.stage_p50_ms, message.stage_p99_ms = by_stage["p50"], by_stage["p99"]
+    message.stage_max_ms = by_stage["max"]
+    message.bin_width_ms = HISTOGRAM_BIN_MS
+    message.histogram = window.run.coarse(HISTOGRAM_BIN_MS)
+    message.num_bins = len(message.histogram)
     return message

@@ -1,46 +1,100 @@
-"""Fills the messages of one tick and hands them to telemetry."""
+"""What a tick has to say, and the queue that takes it to the telemetry thread: nothing is made into messages here.
+
+It is handed over once per tick, at its end: every time wakes the thread, which then wants Python's lock in the middle
+of the tick. Arrays are copied, so that the loop may go on writing to its own.
+"""
 
 from __future__ import annotations
 
 import copy
+import queue
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wildrobot.runtime.commands.source import CommandWatch
 from wildrobot.runtime.control.guards import GuardReading
 from wildrobot.runtime.control.safety import Applied
-from wildrobot.runtime.control.timing import TickTimer, TimerWindow
+from wildrobot.runtime.control.timing import TickTimer
 from wildrobot.runtime.robots.base import Health
 from wildrobot.runtime.telemetry.configuration_message import with_policies
-from wildrobot.runtime.telemetry.lcm_types import (
-    robot_command_t,
-    robot_event_t,
-    robot_health_t,
-    run_configuration_t,
+from wildrobot.runtime.telemetry.lcm_types import robot_event_t, run_configuration_t
+from wildrobot.runtime.telemetry.messages import (
+    command_to_message,
+    event_to_message,
+    frame_to_message,
+    health_to_message,
+    policy_to_message,
 )
-from wildrobot.runtime.telemetry.messages import frame_to_message, policy_to_message
-from wildrobot.runtime.telemetry.telemetry import Telemetry
+from wildrobot.runtime.telemetry.status_line import Status
 from wildrobot.signal_path.path import Signal
 from wildrobot.signal_path.sensor_frame import SensorFrame
 
-HISTOGRAM_BIN_MS = 0.5
 CONFIGURATION_EVERY_US = 60_000_000
 """In the log: should its head be damaged, what comes later can still be understood."""
+
+Part = TypeVar("Part")
+
+
+class Outgoing(NamedTuple):
+    """A message, or the function that makes it on the telemetry thread."""
+
+    channel: str
+    message: Any
+    to_log: bool = True
+    to_lcm: bool = True
+
+
+Item = Outgoing | str | Status
+"""A message, a line for the person, or the line at the foot of the screen."""
+
+
+class Outbox:
+    """The control thread's end of the queue to telemetry."""
+
+    def __init__(self, capacity: int, lossless: bool) -> None:
+        """`capacity`: ticks that wait at most. `lossless` waits for room; otherwise what finds none is dropped."""
+        self.queue: queue.Queue[list[Item] | None] = queue.Queue(capacity)
+        self._put_tick = self.queue.put if lossless else self.queue.put_nowait
+        self.active = self.has_status = self.quiet = False
+        self.items: list[Item] = []
+        """Of the tick that is not handed over yet."""
+        self.dropped = 0
+        """Messages that reached neither log nor network."""
+
+    def say(self, text: str) -> None:
+        """Print a line for the person, off the control thread: a stopped terminal must not stop the loop."""
+        if not self.quiet:
+            self.items.append(text)
+
+    def flush(self) -> None:
+        """Hand over what has come since the last time; never blocks in a real-time run."""
+        if not self.items:
+            return
+        items, self.items = self.items, []
+        try:
+            self._put_tick(items)
+        except queue.Full:
+            self.dropped += len(items)
 
 
 class Publisher:
     """Call `begin` once per tick, then the messages, then `end`; all of a tick share its number and timestamp."""
 
-    def __init__(self, telemetry: Telemetry, configuration: run_configuration_t, start_ns: int) -> None:
-        self._telemetry, self._configuration = telemetry, configuration
+    def __init__(self, outbox: Outbox, configuration: run_configuration_t, start_ns: int) -> None:
+        self._outbox, self._configuration = outbox, configuration
         self._start_ns, self._start_us = start_ns, configuration.timestamp_us
         self._timestamp_us, self._tick, self._state = configuration.timestamp_us, 0, ""
         self._logged_us = configuration.timestamp_us
-        telemetry.put("run_configuration", copy.copy(configuration))
-        telemetry.flush()
+        self._put("run_configuration", copy.copy(configuration))
+        outbox.flush()
+
+    def _put(self, channel: str, message: Any) -> None:
+        self._outbox.items.append(Outgoing(channel, message))
 
     def begin(self, now_ns: int, tick: int, state: str) -> None:
         """A tick at `now_ns` on the loop's clock; timestamps are Unix time moved on by that clock."""
@@ -49,97 +103,81 @@ class Publisher:
 
     def end(self) -> None:
         """Hand over what the tick has to say."""
-        self._telemetry.flush()
+        self._outbox.flush()
 
     def reconfigure(self, policies: Sequence[tuple[Path, str]]) -> None:
         """Other policies (file, SHA-256) from now on: into the log, too."""
         self._configuration = with_policies(self._configuration, policies)
         self._configuration.timestamp_us = self._timestamp_us
-        self._telemetry.put("run_configuration", copy.copy(self._configuration))
+        self._put("run_configuration", copy.copy(self._configuration))
 
     def event(self, name: str, text: str, severity: int = robot_event_t.INFO) -> None:
         """A change of state, a warning or a fault; warnings and faults are also printed."""
-        message = robot_event_t()
-        message.timestamp_us, message.tick = self._timestamp_us, self._tick
-        message.severity, message.name, message.text = severity, name, text
-        self._telemetry.put("robot_event", message)
+        self._put(
+            "robot_event", partial(event_to_message, name, text, severity, self._timestamp_us, self._tick)
+        )
         if severity or name in ("state", "command"):
-            self._telemetry.say(f"{('', 'warning: ', 'FAULT: ')[severity]}{text}")
+            self._outbox.say(f"{('', 'warning: ', 'FAULT: ')[severity]}{text}")
 
     def state(self, frame: SensorFrame) -> None:
         """The raw frame (1, ...)."""
-        if self._telemetry.active:
-            message = frame_to_message(frame, self._timestamp_us, self._tick, self._state)
-            self._telemetry.put("robot_state", message)
+        if self._outbox.active:
+            message = partial(frame_to_message, _kept(frame), self._timestamp_us, self._tick, self._state)
+            self._put("robot_state", message)
 
     def policy(
-        self, signal: Signal, action: Any, target: Any, reset: bool, policy: int, style: float
+        self,
+        signal: Signal,
+        action: NDArray[Any],
+        target: NDArray[np.float64],
+        reset: bool,
+        policy: int,
+        style: float,
     ) -> None:
         """All that went into and came out of the policy with the index `policy`, and its style score."""
-        if self._telemetry.active:
-            message = policy_to_message(
-                signal, action, target, reset, policy, style, self._timestamp_us, self._tick
-            )
-            self._telemetry.put("policy_state", message)
+        if self._outbox.active:
+            said = (_kept(signal), action.copy(), target.copy(), reset, policy, style)
+            self._put("policy_state", partial(policy_to_message, *said, self._timestamp_us, self._tick))
 
     def status(self, line: Callable[[], str]) -> None:
         """The line that stays at the foot of the screen, where there is one."""
-        if self._telemetry.has_status:
-            self._telemetry.status(line())
+        if self._outbox.has_status:
+            self._outbox.items.append(Status(line()))
 
-    def command(self, user: Any, stiffness: float, applied: Applied, watch: CommandWatch) -> None:
+    def command(
+        self, user: NDArray[np.float64], stiffness: float, applied: Applied, watch: CommandWatch
+    ) -> None:
         """What the servos were given, and at whose command."""
-        if not self._telemetry.active:
-            return
-        message = robot_command_t()
-        message.timestamp_us, message.tick, message.state = self._timestamp_us, self._tick, self._state
-        message.user_command, message.torque_gain = user.tolist(), stiffness
-        message.command_source, message.command_age_s = watch.source, watch.age_s
-        message.joint_target_requested = applied.requested[0].tolist()
-        message.joint_target_applied = applied.target[0].tolist()
-        message.num_joints = len(message.joint_target_applied)
-        message.limited_by = ",".join(applied.limited_by)
-        self._telemetry.put("robot_command", message)
+        if self._outbox.active:
+            said = (user.copy(), stiffness, _kept(applied), watch.source, watch.age_s)
+            self._put(
+                "robot_command",
+                partial(command_to_message, *said, self._timestamp_us, self._tick, self._state),
+            )
 
     def health(
         self, timer: TickTimer, health: Health, readings: list[GuardReading], watch: CommandWatch
     ) -> None:
         """Timing, servo health, guards and who commands; and the configuration again for those who have just joined."""
-        telemetry = self._telemetry
-        if not telemetry.active:
+        outbox, now_us = self._outbox, self._timestamp_us
+        if not outbox.active:
             return
-        message, window = robot_health_t(), timer.window()
-        message.timestamp_us, message.tick = self._timestamp_us, self._tick
-        message.missed_ticks, message.messages_dropped = timer.missed, telemetry.dropped
-        message.stage_name = list(timer.stages)
-        message.num_stages = len(message.stage_name)
-        message.current_a = np.asarray(health.current_a).tolist()
-        message.temperature_c = np.asarray(health.temperature_c).tolist()
-        message.voltage_v = np.asarray(health.voltage_v).tolist()
-        message.num_joints = len(message.current_a)
-        message.guard_name = [reading.name for reading in readings]
-        message.guard_value = [reading.value for reading in readings]
-        message.guard_level = [int(reading.level) for reading in readings]
-        message.num_guards = len(readings)
-        message.command_source, message.command_age_s = watch.source, watch.age_s
-        message.commands_lost = watch.lost
-        message.refusal_name, message.refusal_count = list(watch.refused), list(watch.refused.values())
-        message.num_refusals = len(watch.refused)
-        telemetry.put("robot_health", lambda: _with_timing(message, window))
-        self._configuration.timestamp_us = self._timestamp_us
-        due = self._timestamp_us - self._logged_us >= CONFIGURATION_EVERY_US
-        self._logged_us = self._timestamp_us if due else self._logged_us
-        telemetry.put("run_configuration", copy.copy(self._configuration), to_log=due)
+        said = (timer.window(), timer.stages, timer.missed, outbox.dropped, _kept(health), list(readings))
+        who = (watch.source, watch.age_s, watch.lost, dict(watch.refused))
+        self._put("robot_health", partial(health_to_message, *said, *who, now_us, self._tick))
+        self._configuration.timestamp_us = now_us
+        due = now_us - self._logged_us >= CONFIGURATION_EVERY_US
+        self._logged_us = now_us if due else self._logged_us
+        outbox.items.append(Outgoing("run_configuration", copy.copy(self._configuration), to_log=due))
 
 
-def _with_timing(message: robot_health_t, window: TimerWindow) -> robot_health_t:
-    """The message with percentiles of the window: they take longer than the rest of a tick's messages together."""
-    work, stages = window.work_ms(), window.stages_ms()
-    message.tick_p50_ms, message.tick_p99_ms = work["p50"], work["p99"]
-    message.tick_max_ms, message.lateness_max_ms = work["max"], work["late"]
-    message.stage_p50_ms, message.stage_p99_ms = stages["p50"], stages["p99"]
-    message.stage_max_ms = stages["max"]
-    message.bin_width_ms = HISTOGRAM_BIN_MS
-    message.histogram = window.run.coarse(HISTOGRAM_BIN_MS)
-    message.num_bins = len(message.histogram)
-    return message
+def _kept(part: Part) -> Part:
+    """A dataclass as it is now, whatever becomes of its arrays; those of dataclasses inside it, too."""
+    kept = object.__new__(type(part))
+    for name, value in part.__dict__.items():
+        if isinstance(value, np.ndarray):
+            value = value.copy()
+        elif hasattr(value, "__dataclass_fields__"):
+            value = _kept(value)
+        kept.__dict__[name] = value
+    return kept

@@ -1,22 +1,20 @@
-"""Messages to the network and the log, from a thread of their own: the control loop only hands them over.
-
-It does so once per tick, at its end: every time wakes the thread, which then wants Python's lock in the middle of the
-tick. Encoding, too, is the thread's.
+"""Messages to the network and the log, made and encoded on a thread of their own: the control loop only hands over what
+they are made of (`publisher`).
 """
 
 from __future__ import annotations
 
 import os
-import queue
 import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from wildrobot.core.errors import UserError
 from wildrobot.runtime.logs.eventlog import Event
 from wildrobot.runtime.logs.recorder import Recorder, Rotation, to_stderr
+from wildrobot.runtime.telemetry.publisher import Outbox, Outgoing
 from wildrobot.runtime.telemetry.status_line import Status, StatusLine
 
 DEFAULT_LCM_URL = "udpm://239.255.76.67:7667?ttl=0"
@@ -25,16 +23,6 @@ _CAPACITY = 300
 """Ticks that wait for the thread at most."""
 _BATCH = 64
 """Messages that are written at once, those of a tick more or less."""
-
-
-class _Outgoing(NamedTuple):
-    channel: str
-    message: Any
-    to_log: bool
-    to_lcm: bool
-
-
-_Item = _Outgoing | str | Status
 
 
 def lcm_url(asked: str | None) -> str:
@@ -105,10 +93,9 @@ class Telemetry:
         self._status = StatusLine(sys.stderr) if status else None
         self._recorder = Recorder(log, rotation, self._print) if log is not None else None
         self._lcm = open_lcm(url) if url is not None else None
-        self._lossless, self._quiet = lossless, quiet
-        self._tick: list[_Item] = []
-        self._queue: queue.Queue[list[_Item] | None] = queue.Queue(_CAPACITY)
-        self.dropped = 0
+        self.outbox = Outbox(_CAPACITY, lossless)
+        self.outbox.active = self._recorder is not None or self._lcm is not None
+        self.outbox.has_status, self.outbox.quiet = status, quiet
         self._thread = threading.Thread(target=self._work, name="telemetry", daemon=True)
         self._thread.start()
 
@@ -123,9 +110,9 @@ class Telemetry:
         return self._recorder.ended if self._recorder is not None else None
 
     @property
-    def active(self) -> bool:
-        """Whether anybody gets the messages: if not, they need not be made."""
-        return self._recorder is not None or self._lcm is not None
+    def dropped(self) -> int:
+        """Messages that reached neither log nor network."""
+        return self.outbox.dropped
 
     def put(
         self, channel: str, message: Any | Callable[[], Any], to_log: bool = True, to_lcm: bool = True
@@ -134,41 +121,26 @@ class Telemetry:
 
         The message, or the function that makes it, is the thread's from now on: nothing that it holds may change.
         """
-        self._tick.append(_Outgoing(channel, message, to_log, to_lcm))
+        self.outbox.items.append(Outgoing(channel, message, to_log, to_lcm))
 
     def say(self, text: str) -> None:
         """Print a line for the person, off the control thread: a stopped terminal must not stop the loop."""
-        if not self._quiet:
-            self._tick.append(text)
-
-    @property
-    def has_status(self) -> bool:
-        """Whether there is a line at the foot of the screen."""
-        return self._status is not None
+        self.outbox.say(text)
 
     def status(self, text: str) -> None:
         """Renew the line at the foot of the screen, off the control thread."""
         if self._status is not None:
-            self._tick.append(Status(text))
+            self.outbox.items.append(Status(text))
 
     def flush(self) -> None:
         """Hand over what has come since the last time; never blocks in a real-time run."""
-        if not self._tick:
-            return
-        items, self._tick = self._tick, []
-        try:
-            if self._lossless:
-                self._queue.put(items)
-            else:
-                self._queue.put_nowait(items)
-        except queue.Full:
-            self.dropped += len(items)
+        self.outbox.flush()
 
     def close(self) -> None:
         """Write what is still queued and stop the thread."""
         if self._thread.is_alive():
-            self._queue.put(self._tick)
-            self._queue.put(None)
+            self.outbox.queue.put(self.outbox.items)
+            self.outbox.queue.put(None)
             self._thread.join()
         if self._status is not None:
             self._status.close()
@@ -178,31 +150,31 @@ class Telemetry:
     def _work(self) -> None:
         more = True
         while more:
-            items = self._queue.get()
-            batch: list[tuple[Event, _Outgoing]] = []
+            items = self.outbox.queue.get()
+            batch: list[tuple[Event, Outgoing]] = []
             while items is not None:
                 for item in items:
-                    if isinstance(item, _Outgoing):
+                    if isinstance(item, Outgoing):
                         batch += self._encoded(item)
                     elif isinstance(item, str):
                         self._print(item)
                     elif self._status is not None:
                         self._status.show(item.text)
-                if len(batch) >= _BATCH or self._queue.empty():
+                if len(batch) >= _BATCH or self.outbox.queue.empty():
                     break
-                items = self._queue.get()
+                items = self.outbox.queue.get()
             more = items is not None
             if self._recorder is not None:
                 self._recorder.write([event for event, item in batch if item.to_log])
             self._publish([event for event, item in batch if item.to_lcm])
 
-    def _encoded(self, item: _Outgoing) -> list[tuple[Event, _Outgoing]]:
+    def _encoded(self, item: Outgoing) -> list[tuple[Event, Outgoing]]:
         """The item with its event; nothing, where it cannot be encoded: that must not end all other messages."""
         try:
             message = item.message() if callable(item.message) else item.message
             return [(Event(message.timestamp_us, item.channel, message.encode()), item)]
         except Exception as error:
-            self.dropped += 1
+            self.outbox.dropped += 1
             self._print(f"warning: a message {item.channel} cannot be sent: {type(error).__name__}: {error}")
             return []
 
@@ -216,7 +188,7 @@ class Telemetry:
             try:
                 self._lcm.publish(event.channel, event.data)
             except OSError:
-                self.dropped += 1
+                self.outbox.dropped += 1
 
 
 def require_lcm(url: str) -> Any:
