@@ -2,10 +2,45 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from array_api_compat import array_namespace as _standard
+
+
+class Array(Protocol):
+    """An array of any library that follows the Python array API standard, NumPy's and torch's among them."""
+
+    @property
+    def shape(self) -> Any: ...
+
+    @property
+    def ndim(self) -> int: ...
+
+    @property
+    def dtype(self) -> Any: ...
+
+    def __getitem__(self, key: Any, /) -> Any: ...
+
+    def __add__(self, other: Any, /) -> Any: ...
+
+    def __sub__(self, other: Any, /) -> Any: ...
+
+    def __mul__(self, other: Any, /) -> Any: ...
+
+    def __rmul__(self, other: Any, /) -> Any: ...
+
+    def __truediv__(self, other: Any, /) -> Any: ...
+
+    def __matmul__(self, other: Any, /) -> Any: ...
+
+    def __lt__(self, other: Any, /) -> Any: ...
+
+    def __neg__(self) -> Any: ...
+
+
+A = TypeVar("A", bound=Array)
+"""What a function gives is of the library of what it gets."""
 
 _NUMPY = np if hasattr(np, "astype") else None
 """NumPy from 2.1 on has the standard's names itself; before, and for other libraries, wrappers have them."""

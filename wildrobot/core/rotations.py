@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
-from wildrobot.core.arrays import Constants, array_namespace
+from wildrobot.core.arrays import A, Constants, array_namespace
 
 _WW, _WX, _WY, _WZ, _, _XX, _XY, _XZ, _, _, _YY, _YZ, _, _, _, _ZZ = range(16)
 """Where the products of a quaternion's components stand in their table, row by row."""
@@ -21,7 +20,7 @@ _MATRIX = Constants(
 """A rotation matrix's entries, row by row: one + scale * (first product + sign * second product)."""
 
 
-def quat_to_matrix(quat: Any) -> Any:
+def quat_to_matrix(quat: A) -> A:
     """Rotation matrix (..., 3, 3) of a unit quaternion (..., 4) wxyz."""
     xp = array_namespace(quat)
     first, second, sign, scale, one = _MATRIX.like(quat)
@@ -30,7 +29,7 @@ def quat_to_matrix(quat: Any) -> Any:
     return xp.reshape(entries, (*quat.shape[:-1], 3, 3))
 
 
-def quat_multiply(a: Any, b: Any) -> Any:
+def quat_multiply(a: A, b: A) -> A:
     """Hamilton product a*b, (..., 4) wxyz."""
     xp = array_namespace(a, b)
     aw, ax, ay, az = (a[..., i] for i in range(4))
@@ -46,13 +45,13 @@ def quat_multiply(a: Any, b: Any) -> Any:
     )
 
 
-def quat_conjugate(quat: Any) -> Any:
+def quat_conjugate(quat: A) -> A:
     """Inverse of a unit quaternion (..., 4) wxyz."""
     xp = array_namespace(quat)
     return xp.concat([quat[..., :1], -quat[..., 1:]], axis=-1)
 
 
-def quat_from_rotvec(vector: Any) -> Any:
+def quat_from_rotvec(vector: A) -> A:
     """Quaternion (..., 4) wxyz of a rotation vector (..., 3), rad."""
     xp = array_namespace(vector)
     angle = xp.sqrt(xp.sum(vector * vector, axis=-1, keepdims=True))
@@ -62,7 +61,7 @@ def quat_from_rotvec(vector: Any) -> Any:
     return xp.concat([xp.cos(half), scale * vector], axis=-1)
 
 
-def rotvec_between(a: Any, b: Any) -> Any:
+def rotvec_between(a: A, b: A) -> A:
     """Rotation vector (..., 3), rad, in a's frame, turning orientation `a` into `b`, (..., 4) wxyz; the short way."""
     xp = array_namespace(a, b)
     turn = quat_multiply(quat_conjugate(a), b)
@@ -75,24 +74,24 @@ def rotvec_between(a: Any, b: Any) -> Any:
     return scale * turn[..., 1:]
 
 
-def quat_from_yaw(yaw: Any) -> Any:
+def quat_from_yaw(yaw: A) -> A:
     """Quaternion (..., 4) wxyz of a rotation about z, rad."""
     xp = array_namespace(yaw)
     zero = xp.zeros_like(yaw)
     return xp.stack([xp.cos(0.5 * yaw), zero, zero, xp.sin(0.5 * yaw)], axis=-1)
 
 
-def rotate(matrix: Any, vector: Any) -> Any:
+def rotate(matrix: A, vector: A) -> A:
     """matrix (..., 3, 3) times vector (..., 3)."""
     return (matrix @ vector[..., None])[..., 0]
 
 
-def rotate_inverse(matrix: Any, vector: Any) -> Any:
+def rotate_inverse(matrix: A, vector: A) -> A:
     """Transposed matrix (..., 3, 3) times vector (..., 3)."""
     return (vector[..., None, :] @ matrix)[..., 0, :]
 
 
-def heading_split(rotation: Any) -> tuple[Any, Any]:
+def heading_split(rotation: A) -> tuple[A, A]:
     """Split world<-body (..., 3, 3) into the heading and the rest.
 
     Heading (yaw, rad) is the direction of the body's forward axis projected on the ground; the rest, heading<-body
@@ -111,7 +110,7 @@ def heading_split(rotation: Any) -> tuple[Any, Any]:
     return yaw, xp.stack(rows, axis=-2)
 
 
-def rotate_heading(yaw: Any, vector: Any, inverse: bool = False) -> Any:
+def rotate_heading(yaw: A, vector: A, inverse: bool = False) -> A:
     """Turn a vector (..., 3) by yaw (...) about z; `inverse` turns it back (world to heading frame)."""
     xp = array_namespace(vector)
     cos, sin = xp.cos(yaw), xp.sin(yaw)
@@ -121,7 +120,7 @@ def rotate_heading(yaw: Any, vector: Any, inverse: bool = False) -> Any:
     return xp.stack([cos * x - sin * y, sin * x + cos * y, vector[..., 2]], axis=-1)
 
 
-def wrap_angle(angle: Any) -> Any:
+def wrap_angle(angle: A) -> A:
     """The same angle in [-pi, pi), rad."""
     xp = array_namespace(angle)
     return xp.remainder(angle + math.pi, 2.0 * math.pi) - math.pi
