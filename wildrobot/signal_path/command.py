@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wildrobot.core.rotations import wrap_angle
 from wildrobot.core.state import Stateful
 from wildrobot.robot_description import RobotSpec
 
+Array = NDArray[np.float64]
 COMMAND_NAMES = ("linear_velocity_x", "yaw_rate")
 """A command is (..., 2): forward speed in m/s and turning rate about up in rad/s, heading frame."""
 
 
-def is_moving(spec: RobotSpec, command: Any) -> Any:
+def is_moving(spec: RobotSpec, command: Array) -> NDArray[np.bool_]:
     """(...) bool: does this command ask for steps, or for standing still?"""
     gait = spec.gait
     return (np.abs(command[..., 0]) > gait.moving_speed_m_s) | (
@@ -23,7 +24,7 @@ def is_moving(spec: RobotSpec, command: Any) -> Any:
     )
 
 
-def stride_hz(spec: RobotSpec, command: Any) -> Any:
+def stride_hz(spec: RobotSpec, command: Array) -> Array:
     """Stride frequency (...) of the gait clock at a command (..., 2), Hz."""
     gait = spec.gait
     return np.interp(np.abs(command[..., 0]), gait.stride_speeds_m_s, (gait.stride_hz, gait.fast_stride_hz))
@@ -40,10 +41,12 @@ class GaitClock(Stateful):
 
     def __init__(self, spec: RobotSpec) -> None:
         self._spec = spec
-        self.phase: Any = np.zeros(())
-        self.moving: Any = np.zeros((), dtype=bool)
+        self.phase: Array = np.zeros(())
+        self.moving: NDArray[np.bool_] = np.zeros((), dtype=bool)
 
-    def reset(self, shape: tuple[int, ...], mask: Any = None, phase: Any = 0.0) -> None:
+    def reset(
+        self, shape: tuple[int, ...], mask: NDArray[np.bool_] | None = None, phase: Array | float = 0.0
+    ) -> None:
         """Start rows afresh at `phase` (rad), not moving."""
         if mask is None:
             self.phase = np.zeros(shape) + phase
@@ -52,7 +55,7 @@ class GaitClock(Stateful):
             self.phase = np.where(mask, phase, self.phase)
             self.moving = np.where(mask, False, self.moving)
 
-    def tick(self, command: Any) -> Any:
+    def tick(self, command: Array) -> Array:
         """Clock reading (..., 2) = (sin, cos) for this tick, then advance by one tick."""
         moving = is_moving(self._spec, command)
         reading = np.empty((*np.shape(moving), 2))
@@ -74,10 +77,15 @@ class HeadingHold(Stateful):
 
     def __init__(self, spec: RobotSpec, gain_per_s: float = 2.0, limit_rad_s: float = 0.4) -> None:
         self._spec, self._gain, self._limit = spec, gain_per_s, limit_rad_s
-        self._target: Any = np.asarray(math.nan)
-        self._offset: Any = np.zeros(())
+        self._target: Array = np.asarray(math.nan)
+        self._offset: Array = np.zeros(())
 
-    def reset(self, shape: tuple[int, ...], mask: Any = None, heading_error: Any = 0.0) -> None:
+    def reset(
+        self,
+        shape: tuple[int, ...],
+        mask: NDArray[np.bool_] | None = None,
+        heading_error: Array | float = 0.0,
+    ) -> None:
         """Hold, from the next command on, the heading of that instant plus `heading_error` (rad)."""
         if mask is None:
             self._target = np.full(shape, math.nan)
@@ -86,7 +94,7 @@ class HeadingHold(Stateful):
             self._target = np.where(mask, math.nan, self._target)
             self._offset = np.where(mask, heading_error, self._offset)
 
-    def command(self, user: Any, yaw: Any) -> Any:
+    def command(self, user: Array, yaw: Array) -> Array:
         """Command (..., 2) for the policy from the user's (..., 2) and the present yaw (...) rad."""
         user = np.asarray(user, dtype=np.float64)
         turning = np.abs(user[..., 1]) > 1e-6

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from wildrobot.core.arrays import array_namespace
+from wildrobot.core.arrays import Array, array_namespace
 from wildrobot.core.constants import GRAVITY_M_S2
 from wildrobot.core.rotations import heading_split, quat_to_matrix
 from wildrobot.core.state import Stateful
@@ -67,19 +67,19 @@ class Estimate:
     Heading frame: origin at the pelvis, z against gravity, x the pelvis's forward axis on the ground.
     """
 
-    linear_velocity: Any
+    linear_velocity: Array
     """(..., 3) m/s, of the pelvis origin, heading frame."""
-    angular_velocity: Any
+    angular_velocity: Array
     """(..., 3) rad/s, of the pelvis, heading frame."""
-    projected_gravity: Any
+    projected_gravity: Array
     """(..., 3) unit vector of gravity in the pelvis frame: (0, 0, -1) upright."""
-    pelvis_rotation: Any
+    pelvis_rotation: Array
     """(..., 3, 3) heading <- pelvis."""
-    yaw: Any
+    yaw: Array
     """(...) rad, heading of the pelvis in the IMU's own world: only differences mean something."""
-    height: Any
+    height: Array
     """(...) m, pelvis origin over the lowest stance sole."""
-    contacts: Any
+    contacts: Array
     """(..., feet) 0 or 1, as in the frame."""
 
 
@@ -119,7 +119,7 @@ class StateEstimator(Stateful):
         self._time: Any = None
         self._fresh: Any = None
 
-    def reset(self, frame: SensorFrame, mask: Any = None) -> None:
+    def reset(self, frame: SensorFrame, mask: Array | None = None) -> None:
         """Start rows where `mask` (...) bool (None: all) afresh; the others stay as they are, bit for bit.
 
         The next `update` of a fresh row takes its velocity from the feet in contact, or zero where there is
@@ -193,7 +193,7 @@ class StateEstimator(Stateful):
             contacts=frame.foot_contact,
         )
 
-    def _start(self, xp: Any, frame: SensorFrame, acceleration: Any, reach: Any, depth: Any) -> None:
+    def _start(self, xp: Any, frame: SensorFrame, acceleration: Array, reach: Array, depth: Array) -> None:
         """Fresh rows: x = 0 and P = initial_speed_m_s^2, which feet in contact replace; they have stood for long."""
         fresh = self._fresh
         self._velocity = xp.where(fresh, 0.0, self._velocity)
@@ -205,7 +205,7 @@ class StateEstimator(Stateful):
         self._height = xp.where(fresh, depth, self._height)
         self._time = xp.where(fresh, frame.time_s + 0.0, self._time)
 
-    def _predict(self, xp: Any, acceleration: Any, seen: Any, dt: Any) -> Any:
+    def _predict(self, xp: Any, acceleration: Array, seen: Array, dt: Array) -> Array:
         """Prediction over `dt` s (...): x- = x + dv, P- = P + Q.
 
             dv = dt (a_last + a) / 2                      a (3, ...) m/s^2, world, without gravity
@@ -228,8 +228,8 @@ class StateEstimator(Stateful):
         return velocity_change
 
     def _with_displacement(
-        self, xp: Any, measured: Any, reach: Any, standing: Any, velocity_change: Any, dt: Any
-    ) -> Any:
+        self, xp: Any, measured: Array, reach: Array, standing: Array, velocity_change: Array, dt: Array
+    ) -> Array:
         """The feet's measurements z (3, feet, ...) m/s of x, from joint velocities (`measured`) and displacement.
 
             z = (1 - s) z_velocity + s z_displacement             s = displacement_share
@@ -246,7 +246,7 @@ class StateEstimator(Stateful):
         self._reach, self._stood = reach, standing
         return measured + self.config.displacement_share * (stood & moving) * (moved - measured)
 
-    def _correct(self, xp: Any, measured: Any, used: Any, dt: Any) -> None:
+    def _correct(self, xp: Any, measured: Array, used: Array, dt: Array) -> None:
         """Correction by the measurements z (3, feet, ...) m/s, world, of the feet `used` (feet, ...) bool.
 
             y_f = z_f - x-                                        innovation
@@ -275,7 +275,9 @@ class StateEstimator(Stateful):
         self._velocity = self._velocity + (information * innovation).sum(1) / total
         self._variance = 1.0 / total
 
-    def _update_height(self, xp: Any, depth: Any, contact: Any, trusted: Any, climb: Any, dt: Any) -> None:
+    def _update_height(
+        self, xp: Any, depth: Array, contact: Array, trusted: Array, climb: Array, dt: Array
+    ) -> None:
         """An observer of fixed gain: h- = h + v_z dt, h = h- + k (z - h-) with k = height_gain.
 
         z is the `depth` (feet, points, ...) m of the lowest sole in contact under the pelvis, v_z m/s its `climb`. With
@@ -287,7 +289,7 @@ class StateEstimator(Stateful):
         self._height = xp.where(measured, carried + self.config.height_gain * (lowest - carried), carried)
 
 
-def _shares(contact: Any) -> tuple[Any, Any]:
+def _shares(contact: Array) -> tuple[Array, Array]:
     """Weights (feet, points, ...) of the mean over each foot's points in contact, and whether it has any.
 
     The points of one foot share the errors of its joints, so they count once.
@@ -297,7 +299,7 @@ def _shares(contact: Any) -> tuple[Any, Any]:
     return contact / (count + ~some)[:, None], some
 
 
-def _batch_last(xp: Any, array: Any, count: int = 1) -> Any:
+def _batch_last(xp: Any, array: Array, count: int = 1) -> Array:
     """(..., 3) to (3, ...), or with `count` 2 (..., 3, 3) to (3, 3, ...)."""
     if array.ndim == count:
         return array
@@ -305,24 +307,24 @@ def _batch_last(xp: Any, array: Any, count: int = 1) -> Any:
     return xp.permute_dims(array, (*range(lead, array.ndim), *range(lead)))
 
 
-def _batch_first(xp: Any, array: Any, count: int = 1) -> Any:
+def _batch_first(xp: Any, array: Array, count: int = 1) -> Array:
     """Inverse of `_batch_last`."""
     if array.ndim == count:
         return array
     return xp.permute_dims(array, (*range(count, array.ndim), *range(count)))
 
 
-def _times_transposed(a: Any, b: Any) -> Any:
+def _times_transposed(a: Array, b: Array) -> Array:
     """(3, 3, ...) times the transpose of (3, 3, ...)."""
     return a[:, None, 0] * b[None, :, 0] + a[:, None, 1] * b[None, :, 1] + a[:, None, 2] * b[None, :, 2]
 
 
-def _cross(xp: Any, a: Any, b: Any) -> Any:
+def _cross(xp: Any, a: Array, b: Array) -> Array:
     """Cross product of (3, ...) and (3, ...)."""
     a, b = xp.concat([a, a[:2]]), xp.concat([b, b[:2]])  # x y z x y
     return a[1:4] * b[2:5] - a[2:5] * b[1:4]
 
 
-def _spin(xp: Any, axes: Any, velocity: Any) -> Any:
+def _spin(xp: Any, axes: Array, velocity: Array) -> Array:
     """Angular velocity (3, ...) of a frame with the given axes (its columns) and their velocities."""
     return 0.5 * _cross(xp, axes, velocity).sum(1)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from wildrobot.core.arrays import array_namespace
+from wildrobot.core.arrays import Array, array_namespace
 from wildrobot.core.state import Stateful
 from wildrobot.robot_description import RobotSpec
 from wildrobot.robot_description.mirror import AXIAL, POLAR, SAME, Mirror, joined
@@ -34,7 +35,7 @@ def num_features(spec: RobotSpec) -> int:
     return 2 * spec.num_joints + 7 + spec.num_feet
 
 
-def compute_features(frame: SensorFrame, estimate: Estimate) -> Any:
+def compute_features(frame: SensorFrame, estimate: Estimate) -> Array:
     """Features (..., F) of one instant, in the units and frames of `feature_names`.
 
     rad; rad/s; unit vector in the heading frame (zeros below 0.1 m/s); rad/s in the heading frame; m; 0 or 1.
@@ -62,7 +63,7 @@ def feature_mirror(spec: RobotSpec) -> Mirror:
     return joined([spec.mirror.joints, spec.mirror.joints, POLAR, AXIAL, SAME, spec.mirror.feet])
 
 
-def mirror_features(spec: RobotSpec, features: Any) -> Any:
+def mirror_features(spec: RobotSpec, features: NDArray[np.float64]) -> NDArray[np.float64]:
     """The same instant seen in the mirror, (..., F) (numpy)."""
     index, sign = feature_mirror(spec)
     return features[..., index] * sign
@@ -83,7 +84,7 @@ class FeatureWindow(Stateful):
         self._memory: Any = None
         self._count: Any = None
 
-    def push(self, features: Any, fresh: Any) -> tuple[Any, Any]:
+    def push(self, features: Array, fresh: Array) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """Add features (..., F); rows where `fresh` (...) is True start over. Returns window and valid (...)."""
         features = np.asarray(features)
         fresh = np.asarray(fresh)
@@ -98,7 +99,7 @@ class FeatureWindow(Stateful):
         return flat, self._count >= self.frames
 
 
-def windows_of(features: Any, frames: int) -> Any:
+def windows_of(features: NDArray[Any], frames: int) -> NDArray[Any]:
     """All windows of one uninterrupted recording: (T, F) -> (T - frames + 1, frames * F), oldest first."""
     features = np.asarray(features)
     count = len(features) - frames + 1

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wildrobot.core.errors import UserError
 from wildrobot.core.state import Stateful
@@ -108,9 +109,9 @@ class ObservationBuilder(Stateful):
         self._scale = np.concatenate([np.full(term.size, term.scale) for term in layout])
         # where a value of the next memory stands in [memory, newest], and in newest alone
         self._moved, self._newest = _places(layout)
-        self._memory: Any = None
+        self._memory: NDArray[np.float32] | None = None
 
-    def push(self, values: dict[str, Any], fresh: Any) -> Any:
+    def push(self, values: dict[str, NDArray[np.float64]], fresh: NDArray[np.bool_]) -> NDArray[np.float32]:
         """Add one tick and return the observation.
 
         `values` maps slice names to (..., size) arrays. Rows where `fresh` (...) is True have no past: their whole
@@ -129,7 +130,7 @@ class ObservationBuilder(Stateful):
         return self._memory
 
 
-def _places(layout: Layout) -> tuple[Any, Any]:
+def _places(layout: Layout) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """(D,) indices into [memory (D), newest] that move every slice on by one tick, and into newest alone."""
     size = layout_size(layout)
     moved, newest, start, first = [], [], 0, 0

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
-from wildrobot.core.arrays import array_namespace
+from wildrobot.core.arrays import A, array_namespace
 from wildrobot.core.state import Stateful
 from wildrobot.robot_description import RobotSpec
 from wildrobot.signal_path.command import GaitClock, HeadingHold
@@ -18,6 +19,8 @@ from wildrobot.signal_path.estimator import Estimate, StateEstimator
 from wildrobot.signal_path.features import compute_features
 from wildrobot.signal_path.observation import Layout, ObservationBuilder, default_layout
 from wildrobot.signal_path.sensor_frame import SensorFrame, hold_invalid, select_rows
+
+Array = NDArray[np.float64]
 
 
 @dataclass
@@ -29,13 +32,13 @@ class Signal:
 
     frame: SensorFrame
     estimate: Estimate
-    features: Any
-    command: Any
-    gait_clock: Any
-    observation: Any
+    features: Array
+    command: Array
+    gait_clock: Array
+    observation: NDArray[np.float32]
 
 
-def joint_target(spec: RobotSpec, action: Any, previous_target: Any) -> Any:
+def joint_target(spec: RobotSpec, action: A, previous_target: A) -> A:
     """Joint position targets (..., n), rad: default + scale * clip(action), rate-limited, inside the joint limits.
 
     `action` (..., n) is the policy's raw answer, `previous_target` (..., n) the target of the tick before; the rate
@@ -76,7 +79,13 @@ class SignalPath(Stateful):
         self._last: SensorFrame | None = None
         self._fresh: Any = None
 
-    def reset(self, frame: SensorFrame, mask: Any = None, phase: Any = 0.0, heading_error: Any = 0.0) -> None:
+    def reset(
+        self,
+        frame: SensorFrame,
+        mask: NDArray[np.bool_] | None = None,
+        phase: Array | float = 0.0,
+        heading_error: Array | float = 0.0,
+    ) -> None:
         """Start rows (mask (...) bool; None: all) afresh from `frame`: nothing of their past survives.
 
         The previous target is the measured joint position, so that the first target cannot jump, and the previous
@@ -103,11 +112,11 @@ class SignalPath(Stateful):
         if self.hold is not None:
             self.hold.reset(shape, mask, heading_error)
 
-    def _action_of(self, position: Any) -> Any:
+    def _action_of(self, position: Array) -> Array:
         action = (position - self.spec.default_joint_pos) / self.spec.action_scale
         return np.clip(action, -self.spec.action_clip, self.spec.action_clip)
 
-    def observe(self, frame: SensorFrame, command: Any) -> Signal:
+    def observe(self, frame: SensorFrame, command: ArrayLike) -> Signal:
         """One tick: `command` (..., 2) is the user's; what the policy sees is that after heading hold."""
         if self._last is None:
             self.reset(frame)
@@ -115,10 +124,10 @@ class SignalPath(Stateful):
         frame = hold_invalid(frame, self._last)
         self._last = frame
         estimate = self.estimator.update(frame)
-        features = compute_features(frame, estimate)
+        features = np.asarray(compute_features(frame, estimate))
         command = np.asarray(command, dtype=np.float64)
         if self.hold is not None:
-            command = self.hold.command(command, estimate.yaw)
+            command = self.hold.command(command, np.asarray(estimate.yaw))
         gait_clock = self.clock.tick(command)
         values = {
             "features": features,
@@ -132,7 +141,7 @@ class SignalPath(Stateful):
         self._fresh = np.zeros(np.shape(self._fresh), dtype=bool)
         return Signal(frame, estimate, features, command, gait_clock, observation)
 
-    def act(self, action: Any) -> Any:
+    def act(self, action: ArrayLike) -> Array:
         """Joint targets (..., n) rad for the policy's action (..., n); remembers both for the next tick."""
         action = np.asarray(action, dtype=np.float64)
         self.previous_action = np.clip(action, -self.spec.action_clip, self.spec.action_clip)

@@ -44,7 +44,7 @@ class WalkFigures:
         """One tick of walking under the user's `command` (2,): speed, turning, swings and style are taken up."""
         self.from_truth = truth is not None
         if truth is None:
-            yaw, velocity = estimate.yaw, estimate.linear_velocity
+            yaw, velocity = np.asarray(estimate.yaw), estimate.linear_velocity
         else:
             yaw, velocity = heading_and_speed(truth)
             self._swings.take(self._spec, truth)

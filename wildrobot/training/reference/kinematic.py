@@ -47,8 +47,7 @@ def kinematic_features(spec: RobotSpec, clip: PlannedClip) -> np.ndarray:
         height=clip.root_position[:, 2],
         contacts=contacts,
     )
-    features: np.ndarray = compute_features(frame, truth)
-    return features
+    return np.asarray(compute_features(frame, truth))
 
 
 def accepted_plans(spec: RobotSpec, dataset: ReferenceDataset) -> list[PlannedClip]:

@@ -31,7 +31,8 @@ def replay_features(spec: RobotSpec, dataset: ReferenceDataset, rollout: int) ->
     """Features (T, F) of one rollout, computed anew from its stored SensorFrames."""
     estimator = StateEstimator(spec)
     # the first update of a new estimator starts it afresh
-    return np.stack([compute_features(f, estimator.update(f)) for f in stored_frames(spec, dataset, rollout)])
+    frames = stored_frames(spec, dataset, rollout)
+    return np.stack([np.asarray(compute_features(f, estimator.update(f))) for f in frames])
 
 
 def check_parity(spec: RobotSpec, dataset: ReferenceDataset, rollouts: int = 24) -> str:
