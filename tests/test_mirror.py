@@ -20,8 +20,9 @@ from wildrobot.signal_path.path import SignalPath
 from wildrobot.simulation.randomization.config import NOMINAL
 from wildrobot.simulation.simulation import Simulation
 from wildrobot.training.rl.networks import Critic, Parts, SymmetricActor
+from wildrobot.training.tasks.clip_library import ClipLibrary
 from wildrobot.training.tasks.environment import Environment, InitialState
-from wildrobot.training.tasks.tracking import ClipLibrary, TrackingTask, tracking_layout
+from wildrobot.training.tasks.tracking import TrackingTask, tracking_layout
 from wildrobot.training.tasks.walking import WalkingConfig, WalkingTask
 
 REFLECT = np.array([1.0, -1.0, 1.0])

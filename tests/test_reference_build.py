@@ -23,8 +23,10 @@ from wildrobot.training.reference.dataset import ReferenceDataset
 from wildrobot.training.reference.execute.record import record
 from wildrobot.training.reference.execute.track import Limits, TrackConfig, train_tracker
 from wildrobot.training.reference.plan.gait import GaitLibraryConfig, RoutePlanner, steady_gait
+from wildrobot.training.tasks.clip_library import ClipLibrary, unroll
 from wildrobot.training.tasks.environment import AVERAGED_S, Environment, pelvis_motion
-from wildrobot.training.tasks.tracking import FEET_APART_M, ClipLibrary, TrackingTask, tracking_layout, unroll
+from wildrobot.training.tasks.rewards import feet_too_near
+from wildrobot.training.tasks.tracking import TrackingTask, tracking_layout
 
 QUICK = TrackConfig(
     episode_s=1.0, settle_s=0.2, rollouts_per_clip=2, noisy_rollouts_per_clip=0, student_rounds=0
@@ -90,11 +92,10 @@ def test_speed_is_judged_on_the_average_not_on_the_moment(spec: RobotSpec, squat
     env = Environment(spec, sim, task, tracking_layout(spec), 1, 1e6)
     env.reset()
     paid = [env.step(np.zeros((1, spec.num_joints))).rewards.terms["speed"][0] for _ in range(120)]
-    assert paid[0] > 0.95 * task.weights.speed
-    assert (
-        0.2 * task.weights.speed < paid[round(0.5 * AVERAGED_S * spec.control_hz)] < 0.9 * task.weights.speed
-    )
-    assert paid[-1] == pytest.approx(task.weights.speed * np.exp(-((0.1 / 0.06) ** 2)), abs=0.05)
+    most = task.config.weights.speed
+    assert paid[0] > 0.95 * most
+    assert 0.2 * most < paid[round(0.5 * AVERAGED_S * spec.control_hz)] < 0.9 * most
+    assert paid[-1] == pytest.approx(most * np.exp(-((0.1 / 0.06) ** 2)), abs=0.05)
 
 
 def test_feet_that_come_together_cost_all_of_it_when_they_touch(spec: RobotSpec, squat: PlannedClip) -> None:
@@ -107,7 +108,8 @@ def test_feet_that_come_together_cost_all_of_it_when_they_touch(spec: RobotSpec,
         qpos[:, sim.joint_qpos[spec.joint_names.index(name)]] += sign * rolls
     sim.reset(np.arange(len(rolls)), qpos, qvel)
     truth = sim.truth()
-    share = task._too_near(truth, pelvis_motion(truth))
+    apart = task.config.kernels.feet_apart_m
+    share = feet_too_near(task._feet_gap(truth, pelvis_motion(truth)), apart)
     data, feet = mujoco.MjData(sim.model), [sim.model.geom(f"{side}_foot").id for side in ("left", "right")]
     distance = np.zeros(len(rolls))
     for row, pose in enumerate(qpos):
@@ -117,9 +119,7 @@ def test_feet_that_come_together_cost_all_of_it_when_they_touch(spec: RobotSpec,
     assert share[0] == 0.0
     assert np.all(np.diff(share) >= 0.0)
     assert np.all(share[distance <= 0.0] == 1.0)
-    np.testing.assert_allclose(
-        share, np.clip(1.0 - distance / FEET_APART_M, 0.0, 1.0), atol=0.4
-    )  # tilted feet
+    np.testing.assert_allclose(share, np.clip(1.0 - distance / apart, 0.0, 1.0), atol=0.4)  # tilted feet
 
 
 def test_an_episode_begins_in_the_state_of_its_frame(spec: RobotSpec, gait: PlannedClip) -> None:

@@ -23,6 +23,7 @@ from wildrobot.training.rl.governor import GovernorConfig
 from wildrobot.training.rl.runner import Mix
 from wildrobot.training.setup import make_runner
 from wildrobot.training.tasks.curriculum import CurriculumConfig
+from wildrobot.training.tasks.walking import WalkingKernels
 
 
 def metrics_of(runner: Any, iterations: int) -> list[dict[str, Any]]:
@@ -251,6 +252,35 @@ def test_a_run_is_not_continued_with_another_configuration(run_config: Any) -> N
     train(dataclasses.replace(run_config, iterations=1))
     with pytest.raises(UserError, match=r"differs in: hidden, seed\. Continue it with its own configuration"):
         train(dataclasses.replace(run_config, seed=5, hidden=(4,)))
+
+
+def without_kernels(path: Path, **instead: Any) -> None:
+    """Make the run's checkpoint one of a version that had no kernel widths in its configuration, or others."""
+    saved = load_checkpoint(path)
+    config = json.loads(saved["config"])
+    kept = {key: v for key, v in config["walking"].items() if key not in ("kernels", "home_noise_rad")}
+    config["walking"] = kept | instead
+    save_checkpoint(path, saved | {"config": json.dumps(config)})
+
+
+def test_a_run_whose_configuration_lacks_newer_keys_is_continued_with_their_defaults(run_config: Any) -> None:
+    run = train(dataclasses.replace(run_config, iterations=1))
+    without_kernels(run / "checkpoint.pt")
+    train(dataclasses.replace(run_config, iterations=2))
+    assert [line["iteration"] for line in lines(run)] == [1, 2]
+    without_kernels(run / "checkpoint.pt")
+    wider = dataclasses.replace(run_config.walking, kernels=WalkingKernels(lateral_m_s=0.2))
+    with pytest.raises(UserError, match=r"differs in: walking\."):
+        train(dataclasses.replace(run_config, walking=wider, iterations=3))
+    without_kernels(run / "checkpoint.pt", kernels={"lateral_m_s": 0.2})
+    train(dataclasses.replace(run_config, walking=wider, iterations=3))
+
+
+def test_a_run_with_a_key_that_is_no_more_is_another_one(run_config: Any) -> None:
+    run = train(dataclasses.replace(run_config, iterations=1))
+    without_kernels(run / "checkpoint.pt", lean=0.5)
+    with pytest.raises(UserError, match=r"differs in: walking\."):
+        train(dataclasses.replace(run_config, iterations=2))
 
 
 def test_a_truncated_run_is_refused(run_config: Any) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 import yaml
 
-from wildrobot.core.config import to_dict
+from wildrobot.core.config import from_dict, to_dict
 from wildrobot.core.errors import UserError
 from wildrobot.core.files import alone_with, write_text
 from wildrobot.core.progress import Bar
@@ -84,6 +84,14 @@ def checkpoint_state(runner: Runner, spec: RobotSpec, config: TrainConfig) -> di
     }
 
 
+def with_defaults(saved: dict[str, Any]) -> dict[str, Any]:
+    """A run's saved configuration; keys that it lacks, of an older version, count as their defaults."""
+    try:
+        return to_dict(from_dict(TrainConfig, saved, TrainConfig()))
+    except UserError:  # a key that is no more: that one differs
+        return saved
+
+
 def _check_same(
     config: TrainConfig, spec: RobotSpec, saved: dict[str, Any], distributed: Distributed
 ) -> None:
@@ -95,7 +103,7 @@ def _check_same(
     free = {
         "iterations", "threads", "device", "run_dir", "reference", "checkpoint_every", "tensorboard", "selection",
     }  # fmt: skip
-    now, then = to_dict(config), json.loads(saved["config"])
+    now, then = to_dict(config), with_defaults(json.loads(saved["config"]))
     differing = sorted(
         key for key in set(now) | set(then) if key not in free and now.get(key) != then.get(key)
     )

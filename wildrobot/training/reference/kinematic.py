@@ -14,7 +14,7 @@ from wildrobot.signal_path.sensor_frame import SensorFrame
 from wildrobot.training.reference.build import BuildConfig, plan_clips
 from wildrobot.training.reference.clip import PlannedClip
 from wildrobot.training.reference.dataset import ReferenceDataset
-from wildrobot.training.tasks.tracking import unroll
+from wildrobot.training.tasks.clip_library import unroll
 
 
 def kinematic_features(spec: RobotSpec, clip: PlannedClip) -> np.ndarray:

@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from wildrobot.core.rotations import (
-    heading_split,
-    quat_from_yaw,
-    quat_multiply,
-    quat_to_matrix,
-    rotate_heading,
-    rotate_inverse,
-    wrap_angle,
-)
+from wildrobot.core.rotations import rotate_heading, wrap_angle
 from wildrobot.core.state import Stateful
 from wildrobot.robot_description import RobotSpec
 from wildrobot.robot_description.mirror import POLAR, SAME, Mirror, joined
 from wildrobot.signal_path.observation import Layout, make_layout
 from wildrobot.simulation.simulation import Simulation, Truth
-from wildrobot.training.reference.clip import PlannedClip
+from wildrobot.training.tasks import rewards
+from wildrobot.training.tasks.clip_library import ClipLibrary
 from wildrobot.training.tasks.environment import AVERAGED_S, InitialState, PelvisMotion, StepData
 
 Array = NDArray[np.float64]
@@ -33,8 +25,8 @@ ANCHOR_SHARE = 0.004
 """Share of the ground drift that the plan gives in to per tick: it asks for the plan's velocity, not for a place."""
 
 
-FEET_APART_M = 0.03
-"""Distance of the feet's inner edges below which they are too near each other."""
+SEEN_DRIFT_M, SEEN_YAW_RAD = 0.3, 0.5
+"""How much of the distance to the plan the tracker is shown."""
 
 
 @dataclass(frozen=True)
@@ -52,86 +44,59 @@ class TrackingWeights:
     upright: float = 0.1
     contact: float = 0.15
     feet_apart: float = -0.3
-    """From `FEET_APART_M` between the inner edges of the feet, where it begins, to touching feet."""
+    """From feet that are nearer than `TrackingKernels.feet_apart_m`, where it begins, to touching ones."""
     action_rate: float = -0.02
     saturation: float = -0.4
+
+
+@dataclass(frozen=True)
+class TrackingKernels:
+    """Of the reward terms (`rewards.py`): width in exp(-(error / width)^2), sharpness in exp(-sharpness error^2)."""
+
+    pose_per_rad2: float = 4.0
+    """Sharpness in the joint angles."""
+    velocity_s2: float = 0.03
+    """Sharpness in the joint velocities."""
+    root_velocity_s2_m2: float = 30.0
+    """Sharpness in the pelvis's velocity."""
+    root_yaw_rate_s2: float = 2.0
+    """Sharpness in the pelvis's yaw rate."""
+    speed_m_s: float = 0.06
+    """Width, averaged forward speed."""
+    turn_rad_s: float = 0.2
+    """Width, averaged yaw rate."""
+    root_position_per_m2: float = 20.0
+    """Sharpness in the pelvis's place on the floor."""
+    root_height_per_m2: float = 200.0
+    """Sharpness in the pelvis's height."""
+    root_yaw_per_rad2: float = 4.0
+    """Sharpness in the heading."""
+    upright: float = 20.0
+    """Sharpness in the direction of up, a unit vector."""
+    feet_apart_m: float = 0.03
+    """Distance of the feet's inner edges below which they are too near each other."""
+
+
+@dataclass(frozen=True)
+class TrackingConfig:
+    """Where episodes begin and end, and what is paid for."""
+
+    joint_noise_rad: float = 0.01
+    """Standard deviation of joint angles about the clip's where an episode begins."""
+    shortest_frames: int = 25
+    """An episode begins at least so many frames before the clip's end."""
+    fallen_height: float = 0.6
+    """Pelvis height below which a robot has fallen, as a share of the standing one."""
+    fallen_up: float = 0.6
+    """Cosine of the pelvis's tilt below which it has fallen."""
+    weights: TrackingWeights = TrackingWeights()
+    kernels: TrackingKernels = TrackingKernels()
 
 
 def tracking_layout(spec: RobotSpec) -> Layout:
     """What the tracker sees of the robot; the rest of its observation is the plan."""
     frames = {"features": 1, "projected_gravity": 1, "linear_velocity": 1, "previous_action": 1}
     return make_layout(spec, frames)
-
-
-def unroll(clip: PlannedClip, frames: int) -> PlannedClip:
-    """A periodic clip repeated to at least `frames` frames, the root carried on by its motion over a period."""
-    if not clip.loop or len(clip) >= frames:
-        return clip
-    count = -(-frames // len(clip))
-    yaw = heading_split(quat_to_matrix(clip.root_quaternion))[0]
-    # net motion over one period: from frame 0 to the frame that would follow the last
-    net = 2.0 * clip.root_position[-1] - clip.root_position[-2] - clip.root_position[0]
-    net_yaw = float(wrap_angle(2.0 * yaw[-1] - yaw[-2] - yaw[0]))
-    net[2] = 0.0
-    positions, quaternions, linear, angular = [], [], [], []
-    origin, turn = np.zeros(3), 0.0
-    for _ in range(count):
-        angle = np.full(len(clip), turn)
-        positions.append(
-            origin + rotate_heading(angle, clip.root_position - clip.root_position[0] * [1, 1, 0])
-        )
-        quaternions.append(quat_multiply(quat_from_yaw(angle), clip.root_quaternion))
-        linear.append(rotate_heading(angle, clip.root_linear_velocity))
-        angular.append(rotate_heading(angle, clip.root_angular_velocity))
-        origin = origin + rotate_heading(np.asarray(turn), net)
-        turn += net_yaw
-
-    def repeat(values: Any) -> Any:
-        return np.concatenate([values] * count)
-
-    return PlannedClip(
-        name=clip.name,
-        joint_position=repeat(clip.joint_position),
-        joint_velocity=repeat(clip.joint_velocity),
-        root_position=np.concatenate(positions),
-        root_quaternion=np.concatenate(quaternions),
-        root_linear_velocity=np.concatenate(linear),
-        root_angular_velocity=np.concatenate(angular),
-        contact=repeat(clip.contact),
-        command=repeat(clip.command),
-        phase=repeat(clip.phase),
-        moving=repeat(clip.moving),
-        loop=False,
-        source=clip.source,
-    )
-
-
-class ClipLibrary:
-    """Clips laid end to end: arrays (total, ...), first frame `begin` (c,) and length `length` (c,)."""
-
-    def __init__(self, spec: RobotSpec, clips: list[PlannedClip], min_frames: int) -> None:
-        for clip in clips:
-            clip.check(spec)
-        self.clips = [unroll(clip, min_frames) for clip in clips]
-        self.length = np.array([len(clip) for clip in self.clips])
-        self.begin = np.concatenate([[0], np.cumsum(self.length)[:-1]])
-
-        def stack(name: str) -> Any:
-            return np.concatenate([getattr(clip, name) for clip in self.clips])
-
-        self.joint_position, self.joint_velocity = stack("joint_position"), stack("joint_velocity")
-        self.root_position, self.root_quaternion = stack("root_position"), stack("root_quaternion")
-        self.contact, self.command = stack("contact").astype(np.float64), stack("command")
-        self.phase, self.moving = stack("phase"), stack("moving")
-        rotation = quat_to_matrix(self.root_quaternion)
-        self.yaw, _ = heading_split(rotation)
-        self.up = rotation[:, 2, :]
-        velocity, rate = stack("root_linear_velocity"), stack("root_angular_velocity")
-        self.root_velocity = velocity
-        self.root_rate_pelvis = rotate_inverse(rotation, rate)
-        self.velocity_heading = rotate_heading(self.yaw, velocity, inverse=True)
-        self.yaw_rate = rate[:, 2]
-        self.clock = np.stack([np.sin(self.phase), np.cos(self.phase)], axis=-1) * self.moving[:, None]
 
 
 def _feet_width(sim: Simulation) -> float:
@@ -157,10 +122,10 @@ class TrackingTask(Stateful):
         library: ClipLibrary,
         sim: Simulation,
         seed: int,
-        weights: TrackingWeights = TrackingWeights(),
+        config: TrackingConfig = TrackingConfig(),
         from_start: bool = False,
     ) -> None:
-        self.spec, self.library, self.sim, self.weights = spec, library, sim, weights
+        self.spec, self.library, self.sim, self.config = spec, library, sim, config
         self.from_start = from_start
         self._rng = np.random.default_rng(seed)
         num_envs = sim.num_envs
@@ -182,25 +147,29 @@ class TrackingTask(Stateful):
         return joined([joints, joints, clock, behind, odd, SAME, POLAR, odd, POLAR])
 
     def at(self, offset: int = 0) -> NDArray[np.int64]:
+        """Each row's place (N,) in the library, `offset` frames on (at most at its clip's end)."""
         frame = np.minimum(self.frame + offset, self.library.length[self.clip] - 1)
         at: NDArray[np.int64] = self.library.begin[self.clip] + frame
         return at
 
     def reset(self, rows: NDArray[np.int64]) -> InitialState:
         """Random clip and frame (or each row's own clip from its first frame), with a little noise."""
-        library, rng = self.library, self._rng
+        library, rng, config = self.library, self._rng, self.config
         if self.from_start:
             self.frame[rows] = 0
         else:
             self.clip[rows] = rng.integers(len(library.clips), size=len(rows))
-            self.frame[rows] = rng.integers(np.maximum(1, library.length[self.clip[rows]] - 25))
+            last = library.length[self.clip[rows]] - config.shortest_frames
+            self.frame[rows] = rng.integers(np.maximum(1, last))
         at = self.at()[rows]
         qpos, qvel = self.sim.home(len(rows))
         qpos[:, :3], qpos[:, 3:7] = library.root_position[at], library.root_quaternion[at]
         qpos[:, self.sim.joint_qpos] = library.joint_position[at]
         qvel[:, :3], qvel[:, 3:6] = library.root_velocity[at], library.root_rate_pelvis[at]
         qvel[:, self.sim.joint_qvel] = library.joint_velocity[at]
-        qpos[:, self.sim.joint_qpos] += rng.normal(0.0, 0.01, (len(rows), self.spec.num_joints))
+        qpos[:, self.sim.joint_qpos] += rng.normal(
+            0.0, config.joint_noise_rad, (len(rows), self.spec.num_joints)
+        )
         self._last_action[rows] = 0.0
         self._shift[rows] = 0.0
         return InitialState(qpos, qvel, np.zeros(len(rows)), np.zeros(len(rows)))
@@ -230,8 +199,8 @@ class TrackingTask(Stateful):
                 library.joint_position[following] - self.spec.default_joint_pos,
                 0.1 * library.joint_velocity[following],
                 library.clock[at],
-                np.clip(error[:, :2], -0.3, 0.3),
-                np.clip(wrap_angle(library.yaw[at] - motion.yaw), -0.5, 0.5)[:, None],
+                np.clip(error[:, :2], -SEEN_DRIFT_M, SEEN_DRIFT_M),
+                np.clip(wrap_angle(library.yaw[at] - motion.yaw), -SEEN_YAW_RAD, SEEN_YAW_RAD)[:, None],
                 error[:, 2:],
                 library.velocity_heading[at],
                 library.yaw_rate[at][:, None],
@@ -240,14 +209,13 @@ class TrackingTask(Stateful):
             axis=-1,
         )
 
-    def _too_near(self, truth: Truth, motion: PelvisMotion) -> Array:
-        """0 where the feet's inner edges are far enough apart, 1 where they touch, (...)."""
+    def _feet_gap(self, truth: Truth, motion: PelvisMotion) -> Array:
+        """Sideways distance of the feet's inner edges (...), m."""
         left, right = self.spec.foot_pads
         soles = truth.foot_position
         between = soles[..., left, :].mean(axis=-2) - soles[..., right, :].mean(axis=-2)
-        gap = rotate_heading(motion.yaw, between, inverse=True)[..., 1] - self._width
-        share: Array = np.clip(1.0 - gap / FEET_APART_M, 0.0, 1.0)
-        return share
+        gap: Array = rotate_heading(motion.yaw, between, inverse=True)[..., 1] - self._width
+        return gap
 
     def critic_observation(self, data: StepData) -> Array:
         """Time left in the clip, s (capped), and what forward speed and yaw rate lack, averaged."""
@@ -280,39 +248,44 @@ class TrackingTask(Stateful):
             "action_step": np.where(was_reset, 0.0, action - self._last_action),
         }
         self._last_action = action
-        fallen = (motion.height < 0.6 * self.spec.standing_height) | (motion.up[:, 2] < 0.6)
-        return fallen, left <= 1, kept
+        low = motion.height < self.config.fallen_height * self.spec.standing_height
+        return low | (motion.up[:, 2] < self.config.fallen_up), left <= 1, kept
 
     def compute_rewards(self, data: StepData) -> tuple[dict[str, Array], dict[str, Array]]:
-        """Pay for being where the plan is."""
-        library, w, truth, motion, kept = self.library, self.weights, data.truth, data.motion, data.task
-        at, drift, behind = kept["at"], kept["drift"], kept["behind"]
-        pose = truth.joint_position - library.joint_position[at]
-        rate = truth.joint_velocity - library.joint_velocity[at]
-        velocity = motion.velocity - library.velocity_heading[at]
-        turn = motion.angular_velocity[..., 2] - library.yaw_rate[at]
-        yaw = wrap_angle(motion.yaw - library.yaw[at])
-        tilt = motion.up - library.up[at]
-        contact = np.mean(
-            (truth.foot_force > self.spec.foot_switch.on_n) == (library.contact[at] > 0.5), axis=-1
+        """For being where the plan is."""
+        library, k, truth, motion, kept = (
+            self.library,
+            self.config.kernels,
+            data.truth,
+            data.motion,
+            data.task,
         )
-        off = np.sum(pose**2, axis=-1)
-        saturation = np.mean(truth.saturated, axis=-1)
-        figures = {"joint_rmse_rad": np.sqrt(off / pose.shape[-1]), "saturation": saturation}
+        at, behind = kept["at"], kept["behind"]
+        pose_error = truth.joint_position - library.joint_position[at]
+        joint_velocity_error = truth.joint_velocity - library.joint_velocity[at]
+        velocity_error = motion.velocity - library.velocity_heading[at]
+        yaw_rate_error = motion.angular_velocity[..., 2] - library.yaw_rate[at]
+        yaw_error = wrap_angle(motion.yaw - library.yaw[at])
+        contact = truth.foot_force > self.spec.foot_switch.on_n
         terms = {
-            "pose": w.pose * np.exp(-4.0 * off),
-            "velocity": w.velocity * np.exp(-0.03 * np.sum(rate**2, axis=-1)),
-            "root_velocity": w.root_velocity * np.exp(-30.0 * np.sum(velocity**2, axis=-1) - 2.0 * turn**2),
-            "speed": w.speed * np.exp(-((behind[..., 0] / 0.06) ** 2)),
-            "turn": w.turn * np.exp(-((behind[..., 1] / 0.2) ** 2)),
-            "root_position": w.root_position
-            * np.exp(
-                -20.0 * np.sum(drift[..., :2] ** 2, axis=-1) - 200.0 * drift[..., 2] ** 2 - 4.0 * yaw**2
+            "pose": rewards.squared_distance(pose_error, k.pose_per_rad2),
+            "velocity": rewards.squared_distance(joint_velocity_error, k.velocity_s2),
+            "root_velocity": rewards.root_velocity(
+                velocity_error, yaw_rate_error, k.root_velocity_s2_m2, k.root_yaw_rate_s2
             ),
-            "upright": w.upright * np.exp(-20.0 * np.sum(tilt**2, axis=-1)),
-            "contact": w.contact * contact,
-            "feet_apart": w.feet_apart * self._too_near(truth, motion),
-            "action_rate": w.action_rate * np.sum(kept["action_step"] ** 2, axis=-1),
-            "saturation": w.saturation * saturation,
+            "speed": rewards.gaussian(behind[..., 0], k.speed_m_s),
+            "turn": rewards.gaussian(behind[..., 1], k.turn_rad_s),
+            "root_position": rewards.root_position(
+                kept["drift"], yaw_error, k.root_position_per_m2, k.root_height_per_m2, k.root_yaw_per_rad2
+            ),
+            "upright": rewards.squared_distance(motion.up - library.up[at], k.upright),
+            "contact": rewards.same_contact(contact, library.contact[at] > 0.5),
+            "feet_apart": rewards.feet_too_near(self._feet_gap(truth, motion), k.feet_apart_m),
+            "action_rate": rewards.action_rate(kept["action_step"]),
+            "saturation": rewards.saturation(truth.saturated),
         }
-        return terms, figures
+        figures = {
+            "joint_rmse_rad": np.sqrt(np.sum(pose_error**2, axis=-1) / pose_error.shape[-1]),
+            "saturation": terms["saturation"],
+        }
+        return rewards.weighted(terms, self.config.weights), figures

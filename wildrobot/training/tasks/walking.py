@@ -7,12 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from wildrobot.core.config import check_least
 from wildrobot.core.state import Stateful
 from wildrobot.robot_description import RobotSpec
 from wildrobot.robot_description.mirror import Mirror
 from wildrobot.signal_path.command import is_moving
 from wildrobot.simulation.simulation import Simulation, Truth, fallen
 from wildrobot.training.reference.dataset import ReferenceDataset
+from wildrobot.training.tasks import rewards
 from wildrobot.training.tasks.environment import AVERAGED_S, InitialState, PelvisMotion, StepData
 
 Array = NDArray[np.float64]
@@ -29,7 +31,7 @@ class WalkingWeights:
     contact: float = 0.12
     """Feet on the floor and off it as the gait clock says; all of them while standing."""
     clearance: float = 0.15
-    """Height of the swing sole at mid-swing, up to 30 mm; paid in full while standing."""
+    """Height of the swing sole at mid-swing; paid in full while standing."""
     upright: float = 0.08
     stand_still: float = -0.4
     """Distance from the home pose and joint speed while commanded to stand."""
@@ -38,6 +40,42 @@ class WalkingWeights:
     """Share of servos at their voltage limit."""
     slip: float = -0.15
     """Horizontal speed of soles in contact, m/s."""
+
+
+@dataclass(frozen=True)
+class WalkingKernels:
+    """Widths and thresholds of the reward terms (`rewards.py`); a Gaussian kernel pays exp(-(error / width)^2)."""
+
+    forward_m_s: tuple[float, float] = (0.08, 0.3)
+    """Narrow and wide kernel of the forward speed's error."""
+    lateral_m_s: float = 0.1
+    yaw_rate_rad_s: tuple[float, float] = (0.1, 0.3)
+    """Narrow and wide kernel of the yaw rate's error."""
+    swing_sine: float = 0.35
+    """Sine of a foot's phase above which it is to be aloft. Below 0 it is to stand, in between both are right."""
+    mid_swing_sine: float = 0.8
+    """Sine of a foot's phase above which its height is paid for."""
+    clearance_m: float = 0.03
+    """Height of the swing sole that is paid in full."""
+    upright: float = 0.03
+    """Of 1 - cos tilt, exponential: 14 degrees pay 0.37."""
+    joint_speed_s2: float = 0.05
+    """Squared joint speed against squared distance from the home pose while standing."""
+    stand_still_rad2: float = 1.0
+    """That sum counts up to here."""
+    slip_m_s: float = 1.0
+    """A sole's speed counts up to here."""
+
+    def __post_init__(self) -> None:
+        check_least(
+            self,
+            forward_m_s=1e-6,
+            lateral_m_s=1e-6,
+            yaw_rate_rad_s=1e-6,
+            clearance_m=1e-6,
+            upright=1e-6,
+            slip_m_s=0.0,
+        )
 
 
 @dataclass(frozen=True)
@@ -53,11 +91,18 @@ class WalkingConfig:
     """Share of walking commands with a yaw rate of their own; the others hold their heading."""
     command_s: tuple[float, float] = (3.0, 7.0)
     """Time until the next command."""
+    first_stand_s: tuple[float, float] = (0.3, 2.0)
+    """Time until the first command of an episode that begins standing."""
     reference_resets: float = 0.75
     """Share of episodes that begin in a state of the reference; the others stand at home, commanded to stand."""
     heading_error_rad: float = 0.4
     """Largest heading error to be corrected at the start of an episode."""
+    straight_rad_s: float = 0.05
+    """A frame of the reference with a smaller commanded yaw rate walks straight on."""
+    home_noise_rad: float = 0.02
+    """Standard deviation of joint angles where an episode begins at home."""
     weights: WalkingWeights = WalkingWeights()
+    kernels: WalkingKernels = WalkingKernels()
 
 
 class WalkingTask(Stateful):
@@ -86,7 +131,7 @@ class WalkingTask(Stateful):
         """From a random frame of the reference with its own command, or standing at home with none."""
         rng, config, count = self._rng, self.config, len(rows)
         qpos, qvel = self.sim.home(count)
-        qpos[:, self.sim.joint_qpos] += rng.normal(0.0, 0.02, (count, self.spec.num_joints))
+        qpos[:, self.sim.joint_qpos] += rng.normal(0.0, config.home_noise_rad, (count, self.spec.num_joints))
         phase, error = np.zeros(count), np.zeros(count)
         command = np.zeros((count, 2))
         from_reference = np.flatnonzero(rng.random(count) < config.reference_resets)
@@ -96,7 +141,7 @@ class WalkingTask(Stateful):
         qvel[from_reference] = starts["qvel"][frames]
         command[from_reference] = starts["command"][frames]
         phase[from_reference] = starts["phase"][frames]
-        straight = np.abs(command[:, 1]) < 0.05
+        straight = np.abs(command[:, 1]) < config.straight_rad_s
         command[straight, 1] = 0.0
         moving = is_moving(self.spec, command)
         command[moving, 0] = np.clip(command[moving, 0], *config.speed)
@@ -106,8 +151,8 @@ class WalkingTask(Stateful):
         )
         self._command[rows] = command
         self._time[rows] = 0.0
-        first = np.where(moving, rng.uniform(*config.command_s, count), rng.uniform(0.3, 2.0, count))
-        self._change_at[rows] = first
+        walking, standing = rng.uniform(*config.command_s, count), rng.uniform(*config.first_stand_s, count)
+        self._change_at[rows] = np.where(moving, walking, standing)
         return InitialState(qpos, qvel, phase, error)
 
     def command(self) -> Array:
@@ -165,46 +210,30 @@ class WalkingTask(Stateful):
 
     def compute_rewards(self, data: StepData) -> tuple[dict[str, Array], dict[str, Array]]:
         """Reward terms and figures."""
-        w, spec, truth, kept = self.config.weights, self.spec, data.truth, data.task
-        command, averaged = data.command, kept["averaged"]
+        k, spec, truth, kept = self.config.kernels, self.spec, data.truth, data.task
+        command, averaged, clock = data.command, kept["averaged"], data.gait_clock
         moving = is_moving(spec, command)
-        error = averaged[..., 0] - command[..., 0]
-        turn = averaged[..., 2] - command[..., 1]
+        speed_error, turn_error = averaged[..., 0] - command[..., 0], averaged[..., 2] - command[..., 1]
         contact = truth.foot_force > spec.foot_switch.on_n
-        planned = self._planned_contact(data.gait_clock, moving)
-        soles = truth.foot_position
-        sole_speed = np.linalg.norm(kept["sole_step"][..., :2], axis=-1) / spec.control_dt
-        away = np.sum((truth.joint_position - spec.default_joint_pos) ** 2, axis=-1)
-        speed = np.sum(truth.joint_velocity**2, axis=-1)
-        tilt = 1.0 - data.motion.up[..., 2]
-        saturation = np.mean(truth.saturated, axis=-1)
-        figures = {"speed_error": np.where(moving, np.abs(error), np.nan), "saturation": saturation}
+        planned = rewards.planned_contact(clock, moving, self._left, k.swing_sine)
+        sole_height = truth.foot_position[..., spec.foot_pads, 2].min(axis=-1)
+        joint_offset = truth.joint_position - spec.default_joint_pos
         terms = {
-            "forward": w.forward
-            * (0.5 * np.exp(-((error / 0.08) ** 2)) + 0.5 * np.exp(-((error / 0.3) ** 2))),
-            "lateral": w.lateral * np.exp(-((averaged[..., 1] / 0.1) ** 2)),
-            "yaw_rate": w.yaw_rate
-            * (0.5 * np.exp(-((turn / 0.1) ** 2)) + 0.5 * np.exp(-((turn / 0.3) ** 2))),
-            "contact": w.contact
-            * np.mean(np.where(np.isnan(planned), 1.0, contact == (planned > 0.5)), axis=-1),
-            "clearance": w.clearance * np.where(moving, self._clearance(data.gait_clock, soles), 1.0),
-            "upright": w.upright * np.exp(-tilt / 0.03),
-            "stand_still": w.stand_still * np.where(moving, 0.0, np.minimum(away + 0.05 * speed, 1.0)),
-            "action_rate": w.action_rate * np.sum(kept["action_step"] ** 2, axis=-1),
-            "saturation": w.saturation * saturation,
-            "slip": w.slip * np.mean(contact * np.minimum(sole_speed, 1.0), axis=-1),
+            "forward": rewards.two_gaussians(speed_error, *k.forward_m_s),
+            "lateral": rewards.gaussian(averaged[..., 1], k.lateral_m_s),
+            "yaw_rate": rewards.two_gaussians(turn_error, *k.yaw_rate_rad_s),
+            "contact": rewards.contact_as_planned(contact, planned),
+            "clearance": rewards.swing_clearance(clock, sole_height, moving, k.mid_swing_sine, k.clearance_m),
+            "upright": rewards.upright(data.motion.up, k.upright),
+            "stand_still": rewards.stand_still(
+                joint_offset, truth.joint_velocity, moving, k.joint_speed_s2, k.stand_still_rad2
+            ),
+            "action_rate": rewards.action_rate(kept["action_step"]),
+            "saturation": rewards.saturation(truth.saturated),
+            "slip": rewards.slip(contact, kept["sole_step"], spec.control_dt, k.slip_m_s),
         }
-        return terms, figures
-
-    def _planned_contact(self, clock: Array, moving: NDArray[np.bool_]) -> Array:
-        """1 stance, 0 swing, NaN where the plan leaves it open, (..., feet)."""
-        sine = clock[..., :1] * np.where(self._left, 1.0, -1.0)
-        planned = np.where(sine > 0.35, 0.0, np.where(sine < 0.0, 1.0, np.nan))
-        return np.where(moving[..., None], planned, 1.0)
-
-    def _clearance(self, clock: Array, soles: Array) -> Array:
-        """Lower sole point of the foot in mid-swing as a share of 30 mm, (...); 1 between swings."""
-        low = soles[..., self.spec.foot_pads, 2].min(axis=-1)
-        sine = clock[..., :1] * np.array([1.0, -1.0])
-        paid = np.clip(low / 0.03, 0.0, 1.0)
-        return np.min(np.where(sine > 0.8, paid, 1.0), axis=-1)
+        figures = {
+            "speed_error": np.where(moving, np.abs(speed_error), np.nan),
+            "saturation": terms["saturation"],
+        }
+        return rewards.weighted(terms, self.config.weights), figures

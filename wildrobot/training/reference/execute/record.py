@@ -25,8 +25,9 @@ from wildrobot.training.reference.dataset import ARRAYS, FORMAT, SENSOR_FIELDS, 
 from wildrobot.training.reference.execute.track import TrackConfig, track_randomization
 from wildrobot.training.rl.cloning import CloningConfig, clone
 from wildrobot.training.rl.networks import SymmetricActor
+from wildrobot.training.tasks.clip_library import ClipLibrary
 from wildrobot.training.tasks.environment import Environment
-from wildrobot.training.tasks.tracking import ClipLibrary, TrackingTask, tracking_layout
+from wildrobot.training.tasks.tracking import TrackingTask, tracking_layout
 
 Network = Callable[[torch.Tensor], torch.Tensor]
 

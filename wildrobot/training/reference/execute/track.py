@@ -21,8 +21,9 @@ from wildrobot.training.rl.device import Device, learning_device
 from wildrobot.training.rl.networks import Critic, SymmetricActor
 from wildrobot.training.rl.ppo import PPO, PPOConfig
 from wildrobot.training.rl.runner import Mix, Runner
+from wildrobot.training.tasks.clip_library import ClipLibrary
 from wildrobot.training.tasks.environment import Environment
-from wildrobot.training.tasks.tracking import ClipLibrary, TrackingTask, tracking_layout
+from wildrobot.training.tasks.tracking import TrackingTask, tracking_layout
 
 
 @dataclass(frozen=True)
