@@ -29,6 +29,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from ablation_baselines.kinematic import kinematic_windows
+from ablation_baselines.tracking_reward import PhaseTable
 
 from wildrobot.cli.train import parse
 from wildrobot.core.config import from_dict, to_dict
@@ -43,8 +45,6 @@ from wildrobot.signal_path.features import num_features
 from wildrobot.training.evaluation.best import score, short_evaluation
 from wildrobot.training.learn import environment_info
 from wildrobot.training.reference.dataset import ReferenceDataset
-from wildrobot.training.reference.imitation import PhaseTable
-from wildrobot.training.reference.kinematic import kinematic_windows
 from wildrobot.training.rl.amp import AMP
 from wildrobot.training.rl.cloning import clone
 from wildrobot.training.rl.runner import Runner

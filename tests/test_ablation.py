@@ -25,16 +25,19 @@ from wildrobot.robot_description import RobotSpec
 from wildrobot.signal_path.features import feature_names
 from wildrobot.training.reference.clip import PlannedClip
 from wildrobot.training.reference.dataset import ReferenceDataset
-from wildrobot.training.reference.imitation import PhaseTable
-from wildrobot.training.reference.kinematic import kinematic_features
 from wildrobot.training.rl.amp import AMPConfig
 from wildrobot.training.setup import TrainConfig
+
+BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
+sys.path.insert(0, str(BENCHMARKS))
+
+from ablation_baselines.kinematic import kinematic_features  # noqa: E402
+from ablation_baselines.tracking_reward import PhaseTable  # noqa: E402
 
 
 @pytest.fixture(scope="module")
 def ablation() -> ModuleType:
-    path = Path(__file__).parents[1] / "benchmarks" / "ablation.py"
-    spec = importlib.util.spec_from_file_location("ablation", path)
+    spec = importlib.util.spec_from_file_location("ablation", BENCHMARKS / "ablation.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -87,7 +87,7 @@ def drawn(rows: Tensor, count: int, generator: torch.Generator) -> Tensor:
 class ReplayBuffer:
     """Windows of the last `rollouts` rollouts, `share` of each: a ring of equal slots."""
 
-    def __init__(self, rollouts: int, share: int, size: int, device: Any = "cpu") -> None:
+    def __init__(self, rollouts: int, share: int, size: int, device: torch.device | str = "cpu") -> None:
         self.windows = torch.zeros(rollouts, share, size, device=device)
         self.filled = 0
         self.next = 0
@@ -126,7 +126,7 @@ class AMP:
         held_out: Tensor,
         config: AMPConfig,
         mirror: tuple[Tensor, Tensor] | None = None,
-        device: Any = "cpu",
+        device: torch.device | str = "cpu",
         distributed: Distributed | None = None,
     ) -> None:
         self.config, self.distributed = config, distributed or Distributed()

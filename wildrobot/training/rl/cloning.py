@@ -7,10 +7,10 @@ come from the tracker. Rollouts with action noise show the way back (disturbance
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from wildrobot.core.config import check_least
 from wildrobot.core.progress import Bar
@@ -36,7 +36,9 @@ class CloningConfig:
         check_least(self, updates=0, batch=1)
 
 
-def observations(spec: RobotSpec, dataset: ReferenceDataset, layout: Layout) -> tuple[Any, Any]:
+def observations(
+    spec: RobotSpec, dataset: ReferenceDataset, layout: Layout
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Observations (k, D) float32 of every recorded frame and the tracker's actions (k, n) float32."""
     sizes = np.diff(dataset.begin)
     ticks, rows = int(sizes.max()), dataset.num_rollouts

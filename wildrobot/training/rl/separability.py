@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+Array = NDArray[np.floating]
 
-def feature_auc(reference: Any, policy: Any) -> Any:
+
+def feature_auc(reference: Array, policy: Array) -> NDArray[np.float64]:
     """Area under the ROC curve (F,) of each feature alone, folded to 0.5 .. 1: 0.5 cannot tell the two sides apart.
 
     Rank statistic of Mann and Whitney, ties averaged. reference (a, F), policy (b, F).
@@ -26,7 +27,7 @@ def feature_auc(reference: Any, policy: Any) -> Any:
     return np.maximum(area, 1.0 - area)
 
 
-def logistic_auc(reference: Any, policy: Any, seed: int = 0) -> float:
+def logistic_auc(reference: Array, policy: Array, seed: int = 0) -> float:
     """AUC on unseen halves of a logistic classifier of standardised features (a, F) against (b, F)."""
     # one shuffle for both sides: a pair of equal rows lands in the same half, and cannot look like a difference
     sides = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wildrobot.core.rotations import (
     heading_split,
@@ -42,7 +43,7 @@ def unroll(clip: PlannedClip, frames: int) -> PlannedClip:
         origin = origin + rotate_heading(np.asarray(turn), net)
         turn += net_yaw
 
-    def repeat(values: Any) -> Any:
+    def repeat(values: NDArray[Any]) -> NDArray[Any]:
         return np.concatenate([values] * count)
 
     return PlannedClip(
@@ -72,7 +73,7 @@ class ClipLibrary:
         self.length = np.array([len(clip) for clip in self.clips])
         self.begin = np.concatenate([[0], np.cumsum(self.length)[:-1]])
 
-        def stack(name: str) -> Any:
+        def stack(name: str) -> NDArray[Any]:
             return np.concatenate([getattr(clip, name) for clip in self.clips])
 
         self.joint_position, self.joint_velocity = stack("joint_position"), stack("joint_velocity")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,7 +9,7 @@ Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 
-def weighted(terms: dict[str, Array], weights: Any) -> dict[str, Array]:
+def weighted(terms: dict[str, Array], weights: object) -> dict[str, Array]:
     """Each term times the field of its name in the dataclass `weights`."""
     return {name: getattr(weights, name) * value for name, value in terms.items()}
 

@@ -9,6 +9,7 @@ from typing import Any
 import mujoco
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from wildrobot.core.constants import GRAVITY_M_S2
 from wildrobot.core.errors import UserError
@@ -29,6 +30,8 @@ from wildrobot.training.tasks.clip_library import ClipLibrary
 from wildrobot.training.tasks.environment import Environment
 from wildrobot.training.tasks.tracking import TrackingTask, tracking_layout
 
+Spans = list[tuple[np.int64, slice]]
+"""Rows of a log, and which of their frames."""
 Network = Callable[[torch.Tensor], torch.Tensor]
 
 
@@ -36,19 +39,19 @@ Network = Callable[[torch.Tensor], torch.Tensor]
 class Rolls:
     """Rollouts side by side: arrays (T, rows, ...), each row valid for its first `length` frames."""
 
-    log: dict[str, Any]
-    clip: Any
-    noisy: Any
-    length: Any
-    survived: Any
+    log: dict[str, NDArray[Any]]
+    clip: NDArray[np.int64]
+    noisy: NDArray[np.bool_]
+    length: NDArray[np.int64]
+    survived: NDArray[np.bool_]
 
 
 def roll(
     spec: RobotSpec,
     library: ClipLibrary,
     tracker: Network,
-    clip: Any,
-    noise: Any,
+    clip: NDArray[np.int64],
+    noise: NDArray[np.floating],
     seed: int,
     randomization: Randomization,
     student: Network | None = None,
@@ -67,7 +70,9 @@ def roll(
     rng = np.random.default_rng(seed + 2)
     step = env.reset()
     ticks = int(library.length[task.clip].max())
-    log: dict[str, list[Any]] = {name: [] for name in (*ARRAYS, "plan", "force", "saturated", "depth")}
+    log: dict[str, list[NDArray[Any]]] = {
+        name: [] for name in (*ARRAYS, "plan", "force", "saturated", "depth")
+    }
     alive, length = np.ones(count, dtype=bool), np.zeros(count, dtype=np.int64)
     with Bar("recording" if student is None else "clone drives", ticks) as bar:
         for t in range(ticks):
@@ -201,7 +206,7 @@ def _judge(
         figures = {"survival": float(np.mean(survived[rows]))}
         if spans:
 
-            def gather(name: str, spans: Any = spans) -> Any:
+            def gather(name: str, spans: Spans = spans) -> NDArray[Any]:
                 return np.concatenate([log[name][span, row] for row, span in spans])
 
             figures |= {
@@ -266,7 +271,7 @@ def _judge(
     return dataset
 
 
-def _self_collision(sim: Simulation, qpos: Any) -> float:
+def _self_collision(sim: Simulation, qpos: NDArray[np.float32]) -> float:
     """Share of poses in which two geoms of the robot touch each other."""
     model = sim.model
     data = mujoco.MjData(model)

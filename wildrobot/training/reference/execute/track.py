@@ -18,7 +18,7 @@ from wildrobot.simulation.simulation import Simulation
 from wildrobot.training.reference.clip import PlannedClip
 from wildrobot.training.rl.checkpoint import load_checkpoint, save_checkpoint
 from wildrobot.training.rl.device import Device, learning_device
-from wildrobot.training.rl.networks import Critic, SymmetricActor
+from wildrobot.training.rl.networks import Actor, Critic, SymmetricActor
 from wildrobot.training.rl.ppo import PPO, PPOConfig
 from wildrobot.training.rl.runner import Mix, Runner
 from wildrobot.training.tasks.clip_library import ClipLibrary
@@ -144,7 +144,7 @@ def train_tracker(
     seed: int,
     checkpoint: Path | None = None,
     device: Device = "cpu",
-) -> Any:
+) -> Actor:
     """Train (or continue training) the tracker; returns its actor. A checkpoint of another one is replaced."""
     runner = make_runner(spec, clips, config, seed, device=device)
     identity = _identity(spec, clips, config, seed)
