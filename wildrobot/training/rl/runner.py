@@ -86,14 +86,19 @@ class Runner:
             return self._iterate()
 
     def _iterate(self) -> dict[str, Any]:
+        # collect
         began = time.perf_counter()
         rollout = self.rollout
         collected = self.collector.collect(self.generator)
         collect_s = time.perf_counter() - began
+
+        # values
         rollout.values.copy_(self.ppo.values(rollout.critic_obs.flatten(0, 1)).view(rollout.values.shape))
         # the next state's value: that of the following tick's observation, which is the terminal one at an end
         rollout.next_values[:-1] = rollout.values[1:]
         rollout.next_values[-1] = self.ppo.values(self.collector.critic_obs)
+
+        # rewards: the task's, and with a motion prior its style reward
         count = max(1, int(rollout.valid.sum()))
         metrics: dict[str, Any] = {
             f"reward/{name}": total / count for name, total in collected.reward_sums.items()
@@ -115,13 +120,19 @@ class Runner:
         streams = rewards if rollout.rewards.shape[-1] > 1 else total[..., None]
         rollout.rewards.copy_(streams * self.mix.scale)
         rollout.rewards *= rollout.valid[..., None]
+
+        # update
         metrics |= self.ppo.update(rollout, self.generator, style_updates)
         self.iteration += 1
+
+        # curriculum
         everywhere = (
             self.distributed.mean(torch.tensor([float(collected.falls), float(count)]))
             * self.distributed.world_size
         )
         self.env.sim.set_level(self.curriculum.update(*(int(total) for total in everywhere)))
+
+        # figures
         samples = rollout.valid.numel() * self.distributed.world_size
         self.total_steps += samples
         elapsed = time.perf_counter() - began
