@@ -35,13 +35,14 @@ class TrainOptions(TrainConfig):
 def parse(argv: Sequence[str]) -> TrainConfig:
     """Configuration from `--preset NAME`, `--config FILE` and flags, later ones winning."""
     base, rest = starting_point(TrainConfig(), argv, "train")
-    return tyro.cli(
+    options = tyro.cli(
         TrainOptions,
         prog="wildrobot train",
         args=rest,
         default=TrainOptions(**vars(base)),
         description=f"{TrainOptions.__doc__}\n\n{EXAMPLES}",
     )
+    return TrainConfig(**vars(options))  # equal to others of the same values, which options are not
 
 
 def main(argv: Sequence[str]) -> int:
