@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from test_base_install import run
 
-from wildrobot.cli.extras import CONTAINED, EXTRA_OF, missing_extra
+from wildrobot.cli.common.extras import CONTAINED, EXTRA_OF, missing_extra
 
 PROJECT = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from wildrobot.cli.reference.show import WIDTH, ShowConfig, choose_rollouts, clip_table, main
+from wildrobot.cli.reference.show import WIDTH, ShowOptions, choose_rollouts, clip_table, main
 from wildrobot.core.errors import EXIT_BAD_INPUT, UserError
 from wildrobot.robot_description import load_robot
 from wildrobot.signal_path.features import feature_names
@@ -79,16 +79,16 @@ def test_the_table_has_every_clip_with_figures_and_verdict(dataset: ReferenceDat
 
 
 def test_one_recording_of_each_accepted_clip_is_rendered(dataset: ReferenceDataset, tmp_path: Path) -> None:
-    assert choose_rollouts(dataset, ShowConfig(tmp_path)) == [("walk", 0), ("turn", 1)]
-    assert choose_rollouts(dataset, ShowConfig(tmp_path, max_clips=1)) == [("walk", 0)]
-    assert choose_rollouts(dataset, ShowConfig(tmp_path, clip="turn")) == [("turn", 1)]
+    assert choose_rollouts(dataset, ShowOptions(tmp_path)) == [("walk", 0), ("turn", 1)]
+    assert choose_rollouts(dataset, ShowOptions(tmp_path, max_clips=1)) == [("walk", 0)]
+    assert choose_rollouts(dataset, ShowOptions(tmp_path, clip="turn")) == [("turn", 1)]
 
 
 def test_unknown_and_rejected_clips_are_told_apart(dataset: ReferenceDataset, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no clip 'wlak'; it has: walk, turn"):
-        choose_rollouts(dataset, ShowConfig(tmp_path, clip="wlak"))
+        choose_rollouts(dataset, ShowOptions(tmp_path, clip="wlak"))
     with pytest.raises(UserError, match="'fall' was rejected"):
-        choose_rollouts(dataset, ShowConfig(tmp_path, clip="fall"))
+        choose_rollouts(dataset, ShowOptions(tmp_path, clip="fall"))
 
 
 def test_the_command_prints_and_ends_well(file: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +13,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from wildrobot.cli.outputs import check_file
+from wildrobot.cli.common.arguments import parse_options
+from wildrobot.cli.common.outputs import check_file
 from wildrobot.core.errors import UserError
 from wildrobot.core.files import is_stdout, write_json, write_text
 from wildrobot.reports.evaluation_page import build_page
@@ -123,13 +123,7 @@ def configuration(spec: RobotSpec, options: EvalOptions) -> EvalConfig:
 
 def main(argv: Sequence[str]) -> int:
     """Entry of `wildrobot eval`."""
-    options = tyro.cli(
-        EvalOptions,
-        prog="wildrobot eval",
-        args=list(argv),
-        description=f"{inspect.cleandoc(EvalOptions.__doc__ or '')}\n\n{EXAMPLES}",
-        config=(tyro.conf.FlagCreatePairsOff,),
-    )
+    options = parse_options(EvalOptions, argv, EXAMPLES)
     spec = load_robot(options.robot)
     result = evaluate(spec, configuration(spec, options))
     if not is_stdout(options.out):

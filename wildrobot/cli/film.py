@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import os
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from typing import Annotated
 
 import tyro
 
+from wildrobot.cli.common.arguments import parse_options
 from wildrobot.core.errors import UserError
 from wildrobot.core.files import write_text
 from wildrobot.core.progress import Bar
@@ -76,13 +76,7 @@ def prepare(folder: Path) -> None:
 
 def main(argv: Sequence[str]) -> int:
     """Entry of `wildrobot film`."""
-    options = tyro.cli(
-        FilmOptions,
-        prog="wildrobot film",
-        args=list(argv),
-        description=f"{inspect.cleandoc(FilmOptions.__doc__ or '')}\n\n{EXAMPLES}",
-        config=(tyro.conf.FlagCreatePairsOff,),
-    )
+    options = parse_options(FilmOptions, argv, EXAMPLES)
     spec = load_robot(options.robot)
     scenes = choose(options.scenes, spec)
     skill = load_skill(spec, options.policy or shipped_policy(spec))

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from wildrobot import __version__
-from wildrobot.cli.extras import missing_extra, not_installed
+from wildrobot.cli.common.extras import missing_extra, not_installed
 from wildrobot.core.errors import EXIT_BAD_INPUT, UserError, run_main
 
 

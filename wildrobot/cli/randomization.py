@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
 import math
 import sys
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from wildrobot.cli.common.arguments import parse_options
 from wildrobot.core.errors import UserError
 from wildrobot.core.files import is_stdout, write_json
 from wildrobot.simulation.randomization.config import PRESETS
@@ -112,13 +112,7 @@ def document(options: RandomizationOptions, effects: Sequence[Effect]) -> dict[s
 
 def main(argv: Sequence[str]) -> int:
     """Entry of `wildrobot randomization`."""
-    options = tyro.cli(
-        RandomizationOptions,
-        prog="wildrobot randomization",
-        args=list(argv),
-        description=f"{inspect.cleandoc(RandomizationOptions.__doc__ or '')}\n\n{EXAMPLES}",
-        config=(tyro.conf.FlagCreatePairsOff,),
-    )
+    options = parse_options(RandomizationOptions, argv, EXAMPLES)
     if options.envs < LEAST_ENVS:
         raise UserError(
             f"--envs is {options.envs}, expected at least {LEAST_ENVS}: fewer say nothing of a range."

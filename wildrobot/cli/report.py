@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Annotated
 
 import tyro
 
+from wildrobot.cli.common.arguments import parse_options
 from wildrobot.core.errors import UserError
 from wildrobot.core.files import write_text
 from wildrobot.reports.compare_page import compare_page
@@ -52,12 +52,7 @@ class ReportOptions:
 
 def main(argv: Sequence[str]) -> int:
     """Entry of `wildrobot report`."""
-    options = tyro.cli(
-        ReportOptions,
-        args=list(argv),
-        description=f"{inspect.cleandoc(ReportOptions.__doc__ or '')}\n\n{EXAMPLES}",
-        config=(tyro.conf.FlagCreatePairsOff,),
-    )
+    options = parse_options(ReportOptions, argv, EXAMPLES)
     videos = PageVideos()
     if options.compare:
         if len(options.compare) >= MOST_COMPARED:

@@ -9,8 +9,8 @@ from typing import Annotated
 
 import tyro
 
-from wildrobot.cli.outputs import note
-from wildrobot.cli.starting_point import starting_point
+from wildrobot.cli.common.arguments import parse_options, starting_point
+from wildrobot.cli.common.outputs import note
 from wildrobot.training.learn import train
 from wildrobot.training.setup import TrainConfig
 
@@ -35,13 +35,7 @@ class TrainOptions(TrainConfig):
 def parse(argv: Sequence[str]) -> TrainConfig:
     """Configuration from `--preset NAME`, `--config FILE` and flags, later ones winning."""
     base, rest = starting_point(TrainConfig(), argv, "train")
-    options = tyro.cli(
-        TrainOptions,
-        prog="wildrobot train",
-        args=rest,
-        default=TrainOptions(**vars(base)),
-        description=f"{TrainOptions.__doc__}\n\n{EXAMPLES}",
-    )
+    options = parse_options(TrainOptions, rest, EXAMPLES, TrainOptions(**vars(base)), switches=False)
     return TrainConfig(**vars(options))  # equal to others of the same values, which options are not
 
 

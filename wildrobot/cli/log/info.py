@@ -10,7 +10,7 @@ from typing import Annotated
 
 import tyro
 
-from wildrobot.cli.rows import print_rows
+from wildrobot.cli.common.rows import print_rows
 from wildrobot.core.files import is_stdout, write_json
 from wildrobot.runtime.logs.summary import Channel, Summary, summarize
 

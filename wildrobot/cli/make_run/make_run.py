@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from wildrobot.cli.extras import require_packages
+from wildrobot.cli.common.extras import require_packages
 from wildrobot.cli.make_run.pipeline import Pipeline, Stage
 from wildrobot.cli.run.options import RunOptions, check_command
 from wildrobot.core.config import load_yaml

@@ -9,8 +9,8 @@ from typing import Annotated
 
 import tyro
 
-from wildrobot.cli.outputs import note
-from wildrobot.cli.starting_point import starting_point
+from wildrobot.cli.common.arguments import parse_options, starting_point
+from wildrobot.cli.common.outputs import note
 from wildrobot.training.reference.build import BuildConfig, build
 
 EXAMPLES = """examples:
@@ -30,13 +30,8 @@ class BuildOptions(BuildConfig):
 def parse(argv: Sequence[str]) -> BuildConfig:
     """Configuration from `--preset NAME` and flags, which win."""
     base, rest = starting_point(BuildConfig(), argv, "reference", ("--preset",))
-    return tyro.cli(
-        BuildOptions,
-        prog="wildrobot reference build",
-        args=rest,
-        default=BuildOptions(**vars(base)),
-        description=f"{BuildOptions.__doc__}\n\n{EXAMPLES}",
-    )
+    options = parse_options(BuildOptions, rest, EXAMPLES, BuildOptions(**vars(base)), switches=False)
+    return BuildConfig(**vars(options))
 
 
 def main(argv: Sequence[str]) -> int:

@@ -16,6 +16,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from wildrobot.cli.common.arguments import parse_options
 from wildrobot.core.errors import UserError, run_main
 from wildrobot.core.files import is_stdout, write_json, write_text
 from wildrobot.reports.elements.page_videos import PageVideos
@@ -30,7 +31,7 @@ WIDTH = 100
 
 
 @dataclass(frozen=True)
-class ShowConfig:
+class ShowOptions:
     """Print a reference's clips with their figures; render recorded clips to a video."""
 
     file: Annotated[Path, tyro.conf.Positional]
@@ -83,7 +84,7 @@ def clip_table(clips: Sequence[dict[str, Any]], dt: float) -> Table:
     return table
 
 
-def choose_rollouts(dataset: ReferenceDataset, config: ShowConfig) -> list[tuple[str, int]]:
+def choose_rollouts(dataset: ReferenceDataset, config: ShowOptions) -> list[tuple[str, int]]:
     """Clip names and the recorded rollouts to render.
 
     Raises:
@@ -106,7 +107,7 @@ def choose_rollouts(dataset: ReferenceDataset, config: ShowConfig) -> list[tuple
     raise UserError(f"{config.file} has no clip '{config.clip}'; it has: {', '.join(first)}.")
 
 
-def render(spec: RobotSpec, dataset: ReferenceDataset, config: ShowConfig, path: Path) -> None:
+def render(spec: RobotSpec, dataset: ReferenceDataset, config: ShowOptions, path: Path) -> None:
     """Write the video: recorded poses, no simulation."""
     import mujoco
 
@@ -129,7 +130,7 @@ def render(spec: RobotSpec, dataset: ReferenceDataset, config: ShowConfig, path:
             elapsed += limit * spec.control_dt
 
 
-def show(config: ShowConfig) -> None:
+def show(config: ShowOptions) -> None:
     """Print the table, then render and write what is asked for."""
     spec = load_robot(config.robot)
     dataset = ReferenceDataset.load(config.file, spec)
@@ -153,7 +154,7 @@ def show(config: ShowConfig) -> None:
 
 
 def report(
-    clips: Sequence[dict[str, Any]], dataset: ReferenceDataset, spec: RobotSpec, config: ShowConfig
+    clips: Sequence[dict[str, Any]], dataset: ReferenceDataset, spec: RobotSpec, config: ShowOptions
 ) -> None:
     """Print the clips, why some were rejected, and how much was recorded."""
     console = Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False)
@@ -172,12 +173,7 @@ def report(
 
 
 def _main(argv: Sequence[str]) -> int:
-    config = tyro.cli(
-        ShowConfig,
-        prog="wildrobot reference show",
-        args=list(argv),
-        description=f"{ShowConfig.__doc__}\n\n{EXAMPLES}",
-    )
+    config = parse_options(ShowOptions, argv, EXAMPLES, switches=False)
     show(config)
     return 0
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, Literal
 
-from wildrobot.cli.rows import histogram_rows, print_rows
+from wildrobot.cli.common.rows import histogram_rows, print_rows
 from wildrobot.cli.run.figures import print_figures
 from wildrobot.cli.run.options import RunOptions, check_command, with_policies
 from wildrobot.core.files import write_text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from wildrobot.cli.rows import histogram_rows, print_rows
+from wildrobot.cli.common.rows import histogram_rows, print_rows
 
 
 def print_figures(figures: dict[str, Any]) -> None:

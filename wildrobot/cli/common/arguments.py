@@ -1,16 +1,36 @@
-"""Where a command's configuration begins: `--preset NAME` and `--config FILE`, beside which its own flags win."""
+"""A command's arguments: its options as a dataclass, and where these begin: `--preset NAME`, `--config FILE`."""
 
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Sequence
 from typing import Any, TypeVar
+
+import tyro
 
 from wildrobot.core.config import load_config
 from wildrobot.core.errors import UserError
 from wildrobot.training.preset import apply_preset
 
 T = TypeVar("T")
+
+
+def parse_options(
+    options: type[T], argv: Sequence[str], examples: str, default: T | None = None, switches: bool = True
+) -> T:
+    """The options of a command. Their docstring and the examples are what its help says first.
+
+    Values begin as in `default`, if there is one. With `switches` a truth value has one flag, that turns it on.
+    """
+    begin: dict[str, Any] = {} if default is None else {"default": default}
+    return tyro.cli(
+        options,
+        **begin,
+        args=list(argv),
+        description=f"{inspect.cleandoc(options.__doc__ or '')}\n\n{examples}",
+        config=(tyro.conf.FlagCreatePairsOff,) if switches else (),
+    )
 
 
 def starting_point(

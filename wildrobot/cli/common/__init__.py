@@ -1,0 +1,1 @@
+"""What several commands have in common: their arguments, what they write and print, the extras they need."""
