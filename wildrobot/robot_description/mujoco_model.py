@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import mujoco
 
 from wildrobot.core.errors import UserError
@@ -17,7 +15,7 @@ SENSOR_SAMPLES = 4
 IMU_SENSORS = ("imu_quaternion", "imu_angular_velocity", "imu_acceleration")
 
 
-def compile_model(spec: RobotSpec) -> Any:
+def compile_model(spec: RobotSpec) -> mujoco.MjModel:
     """MuJoCo model of the robot: the MJCF with the servo figures, joint sensors and delay lines of `spec`.
 
     A position actuator with `forcerange` at the stall torque and joint damping stall/no-load speed is the servo's
@@ -62,7 +60,7 @@ def compile_model(spec: RobotSpec) -> Any:
     return model
 
 
-def _check_names(spec: RobotSpec, mjs: Any) -> None:
+def _check_names(spec: RobotSpec, mjs: mujoco.MjSpec) -> None:
     """Actuators and sensors are found by name."""
     lacking = [
         f'<position name="{name}" joint="{name}"/>' for name in spec.joint_names if mjs.actuator(name) is None
@@ -84,7 +82,7 @@ def _check_names(spec: RobotSpec, mjs: Any) -> None:
         raise UserError(f"{spec.mjcf_path} lacks actuators or sensors. Add: {', '.join(lacking)}.")
 
 
-def _check_model(spec: RobotSpec, model: Any) -> None:
+def _check_model(spec: RobotSpec, model: mujoco.MjModel) -> None:
     """The robot is the first body of the world, and its feet have something to stand on."""
     pelvis = spec.config.pelvis_body
     if model.body(pelvis).id != 1:

@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from wildrobot.core.state import state_type
+
+Array = NDArray[np.float64]
 
 
 @state_type
@@ -20,35 +23,35 @@ class SensorFrame:
     Times are seconds of one monotonic clock. `*_valid` is False where the value is not a fresh measurement.
     """
 
-    time_s: Any
+    time_s: Array
     """(...) instant that the frame stands for."""
-    joint_position: Any
+    joint_position: Array
     """(..., n) rad, policy order."""
-    joint_velocity: Any
+    joint_velocity: Array
     """(..., n) rad/s."""
-    joint_time_s: Any
+    joint_time_s: Array
     """(..., n) when each servo's sample was taken."""
-    joint_valid: Any
+    joint_valid: NDArray[np.bool_]
     """(..., n) bool."""
-    imu_quaternion: Any
+    imu_quaternion: Array
     """(..., 4) wxyz, world <- IMU; the world's z is up, its yaw zero is arbitrary."""
-    imu_angular_velocity: Any
+    imu_angular_velocity: Array
     """(..., 3) rad/s, IMU frame."""
-    imu_acceleration: Any
+    imu_acceleration: Array
     """(..., 3) m/s^2 specific force, IMU frame: +9.81 along up at rest."""
-    imu_time_s: Any
+    imu_time_s: Array
     """(...)."""
-    imu_valid: Any
+    imu_valid: NDArray[np.bool_]
     """(...) bool."""
-    foot_contact: Any
+    foot_contact: Array
     """(..., feet) 0 or 1, in the order of `feet` in robot.yaml."""
-    foot_time_s: Any
+    foot_time_s: Array
     """(...)."""
-    foot_valid: Any
+    foot_valid: NDArray[np.bool_]
     """(...) bool."""
 
     @classmethod
-    def measured(cls, time_s: Any, **values: Any) -> SensorFrame:
+    def measured(cls, time_s: ArrayLike, **values: Any) -> SensorFrame:
         """A frame whose samples are all valid and of the instant `time_s` (...); `values` are the measurements."""
         time = np.asarray(time_s, dtype=np.float64)
         shape = np.shape(values["joint_position"])
@@ -64,7 +67,7 @@ class SensorFrame:
             **values,
         )
 
-    def aged(self, time_s: Any) -> SensorFrame:
+    def aged(self, time_s: Array) -> SensorFrame:
         """The same samples, with their times, as known at the later instant `time_s` (...): none is a fresh one."""
         no = {flag: np.zeros_like(getattr(self, flag)) for flag in ("joint_valid", "imu_valid", "foot_valid")}
         return dataclasses.replace(self, time_s=time_s, **no)
@@ -86,7 +89,7 @@ _READ_TOGETHER = {
 """What each flag of a frame speaks of."""
 
 
-def last_valid(valid: Any, values: Sequence[Any], last: Sequence[Any]) -> Sequence[Any]:
+def last_valid(valid: ArrayLike, values: Sequence[Any], last: Sequence[Any]) -> Sequence[Any]:
     """Samples that are read together, and the last valid ones where they are not `valid` (...) themselves.
 
     `values` and `last` are arrays (...) or (..., k), the samples' times among them: an old sample keeps its old time,
@@ -142,7 +145,7 @@ def drop_not_finite(frame: SensorFrame, last: SensorFrame | None) -> SensorFrame
     return dataclasses.replace(hold_invalid(marked, last), time_s=np.where(when, frame.time_s, last.time_s))
 
 
-def select_rows(mask: Any, chosen: SensorFrame, other: SensorFrame) -> SensorFrame:
+def select_rows(mask: ArrayLike, chosen: SensorFrame, other: SensorFrame) -> SensorFrame:
     """Rows of `chosen` where `mask` (...) is True, of `other` elsewhere."""
     mask, values = np.asarray(mask), {}
     for field in dataclasses.fields(SensorFrame):
@@ -158,12 +161,12 @@ class FootSwitches:
         self.on_n, self.off_n = on_n, off_n
         self.closed = np.zeros(shape, dtype=bool)
 
-    def reset(self, force: Any, mask: Any = None) -> None:
+    def reset(self, force: ArrayLike, mask: ArrayLike | None = None) -> None:
         """Start rows afresh: closed where the force is above the middle of the band."""
         fresh = np.asarray(force) > 0.5 * (self.on_n + self.off_n)
         self.closed = fresh if mask is None else np.where(np.asarray(mask)[..., None], fresh, self.closed)
 
-    def update(self, force: Any) -> Any:
+    def update(self, force: NDArray[np.float64]) -> NDArray[np.float64]:
         """Contacts (..., feet) 0.0 or 1.0 after seeing `force` (..., feet) N."""
         self.closed = np.where(self.closed, force > self.off_n, force > self.on_n)
         return self.closed.astype(np.float64)

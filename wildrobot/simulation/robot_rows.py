@@ -75,7 +75,7 @@ class RobotRows(Stateful):
         self.level = np.ones(count)
         """(N,) the curriculum's level at each robot's last reset."""
 
-    def _nearest_site(self, geom: int, sites: Any) -> int:
+    def _nearest_site(self, geom: int, sites: Rows) -> int:
         model = self.model
         away = np.linalg.norm(model.site_pos[sites] - model.geom_pos[geom], axis=-1)
         return int(np.argmin(np.where(model.site_bodyid[sites] == model.geom_bodyid[geom], away, np.inf)))

@@ -142,12 +142,12 @@ class FootSwitchRows(Stateful):
         self._switches = FootSwitches(switch.on_n, switch.off_n, (num_envs, spec.num_feet))
 
     @property
-    def closed(self) -> Any:
+    def closed(self) -> NDArray[np.bool_]:
         """(N, feet) bool."""
         return self._switches.closed
 
     @closed.setter
-    def closed(self, value: Any) -> None:
+    def closed(self, value: NDArray[np.bool_]) -> None:
         self._switches.closed = value
 
     def reset(self, force: Array, factor: Array, rows: NDArray[np.int64]) -> None:
@@ -155,5 +155,5 @@ class FootSwitchRows(Stateful):
         mask[rows] = True
         self._switches.reset(force / factor, mask)
 
-    def update(self, force: Array, factor: Array) -> Any:
+    def update(self, force: Array, factor: Array) -> Array:
         return self._switches.update(force / factor)

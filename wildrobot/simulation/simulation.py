@@ -8,7 +8,7 @@ from typing import Any
 import mujoco
 import numpy as np
 from mujoco.batch import Batch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from wildrobot.core.errors import UserError
 from wildrobot.core.rotations import quat_to_matrix
@@ -18,7 +18,7 @@ from wildrobot.robot_description.mujoco_model import DELAY_SAMPLES, SENSOR_SAMPL
 from wildrobot.signal_path.sensor_frame import SensorFrame
 from wildrobot.simulation.randomization.config import NOMINAL, Randomization
 from wildrobot.simulation.randomization.terms import disturb, push_velocity, randomize
-from wildrobot.simulation.robot_rows import RobotRows
+from wildrobot.simulation.robot_rows import RobotRows, Rows
 from wildrobot.simulation.sensors import SimulatedSensors
 
 Array = NDArray[np.float64]
@@ -79,7 +79,7 @@ class Simulation(Stateful):
         seed: int = 0,
         randomization: Randomization = NOMINAL,
         threads: int = 0,
-        model: Any = None,
+        model: mujoco.MjModel | None = None,
     ) -> None:
         self.spec, self.num_envs, self.randomization = spec, num_envs, randomization
         self.model = compile_model(spec) if model is None else model
@@ -164,7 +164,9 @@ class Simulation(Stateful):
             raise UserError(f"the randomization's level is {level}, expected 0 to 1.")
         self.level = float(level)
 
-    def reset(self, ids: Any = None, qpos: Any = None, qvel: Any = None) -> None:
+    def reset(
+        self, ids: ArrayLike | None = None, qpos: Array | None = None, qvel: Array | None = None
+    ) -> None:
         """Start simulations `ids` (k,) (None: all) anew from qpos (k, nq), qvel (k, nv) (default: standing at home).
 
         Draws their randomization anew and settles their delay lines at the present pose.
@@ -207,7 +209,7 @@ class Simulation(Stateful):
         )
 
     def _fill(
-        self, rows: NDArray[np.int64], lines: Any, starts: Any, values: Array, sizes: Any = None
+        self, rows: NDArray[np.int64], lines: Array, starts: Array, values: Array, sizes: Array | None = None
     ) -> None:
         # Each line is [user, cursor, times (samples), values (samples x size)]; a reset has written the times.
         history, at = self._history[rows], 0
@@ -221,11 +223,11 @@ class Simulation(Stateful):
 
     # ------------------------------------------------------------------ stepping
 
-    def _write_ctrl(self, rows: Any, target: Any) -> None:
+    def _write_ctrl(self, rows: Rows | slice, target: Array) -> None:
         for servo, goal in zip(self._targets, np.transpose(target), strict=True):
             servo[rows, 0] = goal
 
-    def step(self, joint_target: Any) -> None:
+    def step(self, joint_target: ArrayLike) -> None:
         """Advance one control period with joint targets (N, n), rad, as the servos see them (their own zeros)."""
         if self.randomization.push_speed_m_s > 0:
             self._random_pushes()
@@ -247,11 +249,11 @@ class Simulation(Stateful):
             self.push(rows, push_velocity(self.robots, rows, self.randomization, self._rng))
             self._push_at[rows] += self._rng.uniform(*self.randomization.push_interval_s, rows.size)
 
-    def push(self, ids: Any, velocity_change: Any) -> None:
+    def push(self, ids: ArrayLike, velocity_change: ArrayLike) -> None:
         """Change the pelvis velocity of simulations `ids` by (k, 3) m/s, world frame, at once."""
         self.qvel[ids, :3] += velocity_change
 
-    def _collect(self, rows: Any) -> None:
+    def _collect(self, rows: Rows | slice) -> None:
         self._sensors.values[rows] = self._sensordata[rows]
         for i, torque in enumerate(self._torques):
             self._force[rows, i] = torque[rows, 0]
@@ -285,7 +287,7 @@ class Simulation(Stateful):
             torque=torque,
         )
 
-    def data(self, index: int = 0) -> Any:
+    def data(self, index: int = 0) -> mujoco.MjData:
         """MjData of one simulation, kinematics computed, to render it with `model`."""
         data = self.batch.get_data(index)
         mujoco.mj_forward(self.model, data)

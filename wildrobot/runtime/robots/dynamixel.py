@@ -83,12 +83,12 @@ class DynamixelRobot:
             if samples.valid.all() and board is not None:
                 position, velocity = self.servos.joint_motion(samples)
                 self._switches.reset(board.foot_force[None, : self.spec.num_feet])
-                time, board_time = samples.time_ns * NS, samples.board_time_ns * NS - board.age_s
+                board_time = samples.board_time_ns * NS - board.age_s
                 return SensorFrame(
                     time_s=np.array([self.transport.now_ns() * NS]),
                     joint_position=position[None],
                     joint_velocity=velocity[None],
-                    joint_time_s=time[None],
+                    joint_time_s=np.array([samples.time_ns * NS], dtype=np.float64),
                     joint_valid=samples.valid[None],
                     imu_quaternion=board.quaternion[None],
                     imu_angular_velocity=board.angular_velocity[None],
@@ -116,7 +116,7 @@ class DynamixelRobot:
                 seen,
                 joint_position=angle[None],
                 joint_velocity=rate[None],
-                joint_time_s=(samples.time_ns * NS)[None],
+                joint_time_s=np.array([samples.time_ns * NS], dtype=np.float64),
                 joint_valid=(samples.valid & plausible)[None],
                 **self._board_values(samples),
             )
