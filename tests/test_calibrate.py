@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from calibration_helpers import ALL_WRONG, SPEC, TILT, Bench, offset_errors
 
-from wildrobot.cli import calibrate as calibrate_cli
+from wildrobot.cli.robot import calibrate as calibrate_cli
 from wildrobot.core.errors import UserError
 from wildrobot.core.rotations import quat_from_rotvec, quat_multiply, quat_to_matrix
 from wildrobot.firmware_bridge.bus import control_table as table

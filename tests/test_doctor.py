@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from calibration_helpers import ALL_WRONG, SPEC, Bench
 
-from wildrobot.cli import doctor
+from wildrobot.cli.robot import doctor
 from wildrobot.core.errors import UserError
 from wildrobot.firmware_bridge.bus import checks as bus_checks
 from wildrobot.firmware_bridge.bus import control_table as table

@@ -14,7 +14,7 @@ from gamepad_helpers import LB, MODELS, XBOX_360, XPAD_KEYS, A, B, FakeKernel, M
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wildrobot.cli import doctor
+from wildrobot.cli.robot import doctor
 from wildrobot.core.errors import UserError
 from wildrobot.runtime.commands.gamepad import evdev
 from wildrobot.runtime.commands.gamepad.evdev import AxisRange, DeviceGone, InputDevice

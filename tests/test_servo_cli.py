@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from calibration_helpers import SPEC, Bench
 
-from wildrobot.cli.servo import Read, Reboot, Scan, SetId, Write, main, run
+from wildrobot.cli.robot.servo import Read, Reboot, Scan, SetId, Write, main, run
 from wildrobot.core.errors import UserError
 from wildrobot.firmware_bridge.bus import control_table as table
 from wildrobot.firmware_bridge.bus.presence import answers_garbled
@@ -154,7 +154,7 @@ def test_every_order_s_help_has_an_example(word: str, capsys: pytest.CaptureFixt
 
 def test_the_words_of_the_command_line_reach_the_order(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Any] = []
-    monkeypatch.setattr("wildrobot.cli.servo.run", lambda order: seen.append(order) or 0)
+    monkeypatch.setattr("wildrobot.cli.robot.servo.run", lambda order: seen.append(order) or 0)
     assert main(["write", "4", "led", "1", "--port", "/dev/x", "--torque-off"]) == 0
     (order,) = seen
     assert (order.id, order.register, order.value, order.torque_off) == (4, "led", 1, True)

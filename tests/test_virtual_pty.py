@@ -20,7 +20,7 @@ import serial
 from lcm_helpers import VIRTUAL, check_generated
 from virtual_helpers import SPEC
 
-from wildrobot.cli import virtual_robot as cli
+from wildrobot.cli.robot import virtual_robot as cli
 from wildrobot.core.errors import UserError, run_main
 from wildrobot.core.files import alone_with
 from wildrobot.firmware_bridge.bus.protocol import Instruction, Packet, Parser, encode
