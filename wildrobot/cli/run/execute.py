@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, Literal
 
 from wildrobot.cli.common.rows import histogram_rows, print_rows
 from wildrobot.cli.run.figures import print_figures
-from wildrobot.cli.run.options import RunOptions, check_command, with_policies
+from wildrobot.cli.run.options import RunOptions, check_command
 from wildrobot.core.files import write_text
 from wildrobot.robot_description import RobotSpec, load_robot
 from wildrobot.runtime.bench import DURATION_S, bench
@@ -21,6 +21,7 @@ from wildrobot.runtime.control.session import CommandConfig, SessionConfig
 from wildrobot.runtime.control.skills import Skill
 from wildrobot.runtime.logs.recorder import Rotation
 from wildrobot.runtime.robots.base import RobotOptions
+from wildrobot.signal_path.shipped import shipped_policy
 
 
 def run(options: RunOptions) -> int:
@@ -119,3 +120,12 @@ def session_config(options: RunOptions) -> SessionConfig:
         calibration=options.calibration,
         recorded=asdict(options),
     )
+
+
+def with_policies(options: RunOptions, spec: RobotSpec) -> RunOptions:
+    """The options with the shipped policy where none is named.
+
+    Raises:
+        UserError: none comes with the package for this robot.
+    """
+    return options if options.policies else replace(options, policies=(shipped_policy(spec),))

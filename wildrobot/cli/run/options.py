@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
 from wildrobot.core.errors import UserError
-from wildrobot.robot_description import RobotSpec
-from wildrobot.signal_path.shipped import shipped_policy
+
+if TYPE_CHECKING:  # NumPy must not hold up --help
+    from wildrobot.robot_description import RobotSpec
 
 GIVE_ONE = "Give an .onnx file made by `wildrobot export`, or none for the policy that comes with WildRobot."
 EXAMPLES = """Run a policy on a robot at 50 Hz: it stands up, stands, walks, crouches and lets go.
@@ -180,12 +181,3 @@ def check_command(spec: RobotSpec, options: RunOptions) -> None:
     ):
         if not low <= value <= high:
             raise UserError(f"--{flag} is {value} {unit}, but {spec.name} walks at {low} to {high} {unit}.")
-
-
-def with_policies(options: RunOptions, spec: RobotSpec) -> RunOptions:
-    """The options with the shipped policy where none is named.
-
-    Raises:
-        UserError: none comes with the package for this robot.
-    """
-    return options if options.policies else replace(options, policies=(shipped_policy(spec),))
