@@ -13,8 +13,9 @@ import numpy as np
 from wildrobot.firmware_bridge.bus.driver import Bus
 from wildrobot.firmware_bridge.bus.servo_bus import ServoBus, TickSamples
 from wildrobot.firmware_bridge.bus.startup import prepare
-from wildrobot.firmware_bridge.virtual.faults import Fault
-from wildrobot.firmware_bridge.virtual.robot import Hidden, VirtualRobot
+from wildrobot.firmware_bridge.virtual.faults.kinds import Fault
+from wildrobot.firmware_bridge.virtual.parts import Hidden
+from wildrobot.firmware_bridge.virtual.robot import VirtualRobot
 from wildrobot.firmware_bridge.virtual.transport import VirtualTransport
 from wildrobot.robot_description import RobotSpec, load_robot
 

@@ -8,9 +8,10 @@ import numpy as np
 
 from wildrobot.core.rotations import quat_from_rotvec, quat_multiply
 from wildrobot.firmware_bridge.bus.driver import Bus
-from wildrobot.firmware_bridge.virtual.faults import Fault
+from wildrobot.firmware_bridge.virtual.faults.kinds import Fault
 from wildrobot.firmware_bridge.virtual.hands import VirtualHands
-from wildrobot.firmware_bridge.virtual.robot import Hidden, VirtualRobot
+from wildrobot.firmware_bridge.virtual.parts import Hidden
+from wildrobot.firmware_bridge.virtual.robot import VirtualRobot
 from wildrobot.firmware_bridge.virtual.transport import VirtualTransport
 from wildrobot.robot_description import RobotSpec, load_robot
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import session_helpers
 from session_helpers import POLICY, SPEC, LoopSession, Told
 
-from wildrobot.firmware_bridge.virtual.faults import Fault
-from wildrobot.firmware_bridge.virtual.robot import Hidden, VirtualRobot
+from wildrobot.firmware_bridge.virtual.faults.kinds import Fault
+from wildrobot.firmware_bridge.virtual.parts import Hidden
+from wildrobot.firmware_bridge.virtual.robot import VirtualRobot
 from wildrobot.firmware_bridge.virtual.transport import VirtualTransport
 from wildrobot.robot_description import RobotSpec
 from wildrobot.runtime.commands.source import CommandSource, FixedCommand

@@ -22,7 +22,7 @@ from wildrobot.firmware_bridge.bus.protocol import (
     encode_fast_status,
     encode_status,
 )
-from wildrobot.firmware_bridge.virtual.faults import Late, Overload, Silent
+from wildrobot.firmware_bridge.virtual.faults.table import LATE, OVERLOAD, SILENT
 
 Reply = Callable[[Packet], bytes]
 BLOCKS = [(1, 224, 4), (2, 224, 10), (BOARD, 128, 34), (3, 224, 4)]
@@ -269,7 +269,7 @@ def test_a_status_of_one_byte_is_no_answer_to_a_ping_or_a_longer_read() -> None:
 
 def test_an_alert_hides_nothing() -> None:
     rig = Rig()
-    rig.fail(Overload(at_s=rig.time_s, servo=4))
+    rig.fail(OVERLOAD(at_s=rig.time_s, servo=4))
     rig.port.sleep(0.05)
     answer = rig.bus.read_block(4, table.HARDWARE_ERROR_STATUS.address, 1)
     assert answer.alert
@@ -281,7 +281,7 @@ def test_an_alert_hides_nothing() -> None:
 
 def test_a_scan_finds_who_is_there_and_a_reboot_takes_one_away_for_a_while() -> None:
     rig = Rig()
-    rig.fail(Silent(at_s=rig.time_s, servo=3))
+    rig.fail(SILENT(at_s=rig.time_s, servo=3))
     rig.port.sleep(0.002)
     start = rig.port.now_ns()
     found = rig.bus.scan(range(12))
@@ -296,7 +296,7 @@ def test_a_scan_finds_who_is_there_and_a_reboot_takes_one_away_for_a_while() -> 
 
 def test_outside_the_tick_a_slow_answer_is_waited_for() -> None:
     rig = Rig()
-    rig.fail(Late(at_s=rig.time_s, servo=2, delay_s=0.015))
+    rig.fail(LATE(at_s=rig.time_s, servo=2, delay_s=0.015))
     rig.port.sleep(0.002)
     assert rig.bus.read(2, table.ID) == 2
 

@@ -54,9 +54,9 @@ from wildrobot.firmware_bridge.calibration.measures import (
     write_calibration,
 )
 from wildrobot.firmware_bridge.calibration.sampling import Sampler
-from wildrobot.firmware_bridge.virtual.faults import FootStuck, Silent, WrongBaud
+from wildrobot.firmware_bridge.virtual.faults.table import FOOT_STUCK, SILENT, WRONG_BAUD
 from wildrobot.firmware_bridge.virtual.hands import TypedLines, VirtualHands
-from wildrobot.firmware_bridge.virtual.robot import Hidden
+from wildrobot.firmware_bridge.virtual.parts import Hidden
 from wildrobot.robot_description import RobotSpec, load_robot
 
 
@@ -173,7 +173,7 @@ def test_a_servo_with_a_strange_id_is_taken_for_the_one_that_lacks() -> None:
 
 
 def test_a_servo_that_is_nowhere_at_this_speed_is_refused_with_the_way_to_find_it() -> None:
-    bench = Bench(faults=(WrongBaud(servo=4),))
+    bench = Bench(faults=(WRONG_BAUD(servo=4),))
     with pytest.raises(UserError, match=r"\[4\] do not answer.*wildrobot doctor"):
         servos_present(bench.bus, SPEC)
 
@@ -262,7 +262,7 @@ def test_a_joint_that_cannot_reach_its_stop_is_refused_with_the_figures() -> Non
 
 
 def test_a_servo_that_falls_silent_ends_the_measurement_and_the_rest_let_go() -> None:
-    bench = Bench(faults=(Silent(at_s=3.0, servo=4),))
+    bench = Bench(faults=(SILENT(at_s=3.0, servo=4),))
     with pytest.raises(UserError, match="device 4 does not answer any more"):
         find_offsets(bench.bus, SPEC, [SPEC.joint_names.index("waist_yaw")], bench.hands.say)
     torque = [servo.torque_on for servo in bench.robot.servos]
@@ -419,7 +419,7 @@ def test_the_pad_that_rises_most_is_the_one_that_was_pressed() -> None:
 def test_all_pads_answer_and_one_that_does_not_is_named() -> None:
     good = Bench()
     assert check_feet(SPEC, Sampler(good.bus, SPEC.servo_ids, 200), good.hands) == []
-    dead = Bench(faults=(FootStuck(foot="left_heel", force_n=0.0),))
+    dead = Bench(faults=(FOOT_STUCK(foot="left_heel", force_n=0.0),))
     wrong = check_feet(SPEC, Sampler(dead.bus, SPEC.servo_ids, 200), dead.hands)
     assert wrong == ["left_heel: no input rose when it was pressed. Check the sensor and its wire"]
 
@@ -512,9 +512,9 @@ def test_yes_agrees_to_questions_but_not_to_work(capsys: pytest.CaptureFixture[s
 
 
 def test_a_cable_pulled_during_the_command_is_told(tmp_path: Path) -> None:
-    from wildrobot.firmware_bridge.virtual.faults import CableOut
+    from wildrobot.firmware_bridge.virtual.faults.table import CABLE_OUT
 
-    bench = Bench(faults=(CableOut(at_s=2.0, for_s=None),))
+    bench = Bench(faults=(CABLE_OUT(at_s=2.0, for_s=None),))
     options = calibrate_cli.CalibrateOptions(output=tmp_path / "c.yaml", only=("offsets",), yes=True)
     with pytest.raises(UserError, match=r"the bus was lost.*Nothing was written"):
         calibrate_cli.run(options, bench.transport)

@@ -21,16 +21,16 @@ from wildrobot.firmware_bridge.bus import control_table as table
 from wildrobot.firmware_bridge.bus.checks import check_bus, check_port
 from wildrobot.firmware_bridge.bus.startup import Finding
 from wildrobot.firmware_bridge.calibration.diagnosis import diagnose, name_offsets
-from wildrobot.firmware_bridge.virtual.faults import (
-    BadQuaternion,
-    DuplicateId,
-    Fault,
-    FrozenImu,
-    Silent,
-    StuckImu,
-    WrongBaud,
+from wildrobot.firmware_bridge.virtual.faults.kinds import Fault
+from wildrobot.firmware_bridge.virtual.faults.table import (
+    BAD_QUATERNION,
+    DUPLICATE_ID,
+    FROZEN_IMU,
+    SILENT,
+    STUCK_IMU,
+    WRONG_BAUD,
 )
-from wildrobot.firmware_bridge.virtual.robot import Hidden
+from wildrobot.firmware_bridge.virtual.parts import Hidden
 from wildrobot.runtime.telemetry import telemetry
 
 POLICY = Path(__file__).resolve().parents[1] / "wildrobot" / "policies" / "wildrobot_walk.onnx"
@@ -68,21 +68,21 @@ def test_a_servo_with_another_id_is_found_there() -> None:
 
 
 def test_a_servo_at_another_speed_is_found_there_and_the_bus_s_speed_set_back() -> None:
-    bench = Bench(faults=(WrongBaud(servo=4, baud=57600),))
+    bench = Bench(faults=(WRONG_BAUD(servo=4, baud=57600),))
     text = "\n".join(wrong(check_bus(bench.bus, SPEC)))
     assert "id 4 at 57600 bit/s. Set its speed: wildrobot servo write 4 baud_rate 3 --baud 57600" in text
     assert bench.transport.baud == SPEC.config.bus.baud
 
 
 def test_two_servos_with_one_id_are_named_with_what_was_seen() -> None:
-    text = "\n".join(wrong(looked_at(DuplicateId(servo=4, other=5))))
+    text = "\n".join(wrong(looked_at(DUPLICATE_ID(servo=4, other=5))))
     assert "servo 4 (left_knee_pitch): no answer" in text
     assert "id 5: reads of this id bring bytes that are no packet" in text
     assert "the one that lacks (4)" in text or "two devices have it" in text
 
 
 def test_a_silent_servo_is_not_called_garbled() -> None:
-    text = "\n".join(wrong(looked_at(Silent(servo=4))))
+    text = "\n".join(wrong(looked_at(SILENT(servo=4))))
     assert "no answer" in text
     assert "no packet" not in text
 
@@ -96,9 +96,9 @@ def test_a_servo_of_old_firmware_is_a_warning() -> None:
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        (FrozenImu(), "gives no samples"),
-        (StuckImu(), "repeats one sample"),
-        (BadQuaternion(norm=0.5), "length is off by 0.5"),
+        (FROZEN_IMU(), "gives no samples"),
+        (STUCK_IMU(), "repeats one sample"),
+        (BAD_QUATERNION(norm=0.5), "length is off by 0.5"),
     ],
     ids=lambda value: getattr(value, "name", None),
 )

@@ -15,18 +15,18 @@ from wildrobot.firmware_bridge.bus import startup
 from wildrobot.firmware_bridge.bus.control_table import Register
 from wildrobot.firmware_bridge.bus.driver import Bus
 from wildrobot.firmware_bridge.bus.servo_bus import ServoBus
-from wildrobot.firmware_bridge.virtual.faults import (
-    BadQuaternion,
-    BrownOut,
-    CableOut,
-    Fault,
-    FlippedBits,
-    FootStuck,
-    FrozenImu,
-    Overheating,
-    Overload,
-    Silent,
-    StuckImu,
+from wildrobot.firmware_bridge.virtual.faults.kinds import Fault
+from wildrobot.firmware_bridge.virtual.faults.table import (
+    BAD_QUATERNION,
+    BROWN_OUT,
+    CABLE_OUT,
+    FLIPPED_BITS,
+    FOOT_STUCK,
+    FROZEN_IMU,
+    OVERHEATING,
+    OVERLOAD,
+    SILENT,
+    STUCK_IMU,
 )
 from wildrobot.firmware_bridge.virtual.robot import VirtualRobot
 from wildrobot.firmware_bridge.virtual.transport import VirtualTransport
@@ -130,7 +130,7 @@ def test_taking_hold_does_not_jump(forgets: bool, monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize("seed", range(8))
 def test_noise_while_taking_hold_ends_with_full_gains_and_torque_on_every_servo(seed: int) -> None:
     held = Held(seed=seed)
-    held.fail(FlippedBits(at_s=held.time_s, for_s=3.5 * SPEC.control_dt, rate=3e-3))
+    held.fail(FLIPPED_BITS(at_s=held.time_s, for_s=3.5 * SPEC.control_dt, rate=3e-3))
     held.take_hold()
     assert held.torque == {True}
     assert held.of_servos(table.POSITION_P_GAIN) == FULL_GAINS
@@ -144,7 +144,7 @@ def test_noise_while_taking_hold_ends_with_full_gains_and_torque_on_every_servo(
 def test_noise_while_letting_go_ends_limp(seed: int) -> None:
     held = Held(seed=seed)
     held.take_hold()
-    held.fail(FlippedBits(at_s=held.time_s, for_s=3.5 * SPEC.control_dt, rate=3e-3))
+    held.fail(FLIPPED_BITS(at_s=held.time_s, for_s=3.5 * SPEC.control_dt, rate=3e-3))
     held.robot.set_stiffness(0.0)
     held.tick(6)
     assert held.torque == {False}
@@ -180,7 +180,7 @@ def test_closing_lets_go_and_switches_the_watchdogs_off() -> None:
 def test_without_a_port_nothing_raises_times_stand_still_and_it_opens_again() -> None:
     held = Held()
     held.take_hold()
-    held.fail(CableOut(at_s=held.time_s + 0.001, for_s=0.5))
+    held.fail(CABLE_OUT(at_s=held.time_s + 0.001, for_s=0.5))
     held.tick()
     last = held.frame.copy()
     for gain in (1.0, 0.6, 0.3):
@@ -204,7 +204,7 @@ def test_a_cable_pulled_between_reading_and_writing_does_not_raise() -> None:
     held = Held()
     held.take_hold()
     held.robot.read()
-    held.fail(CableOut(at_s=held.time_s, for_s=None))
+    held.fail(CABLE_OUT(at_s=held.time_s, for_s=None))
     held.port.sleep(0.002)
     held.robot.write(held.target)
     assert held.robot.problems() == ("the port is gone: cable or adapter",)
@@ -213,7 +213,7 @@ def test_a_cable_pulled_between_reading_and_writing_does_not_raise() -> None:
 def test_servos_that_their_watchdogs_stopped_stay_so_until_hold_is_taken_anew() -> None:
     held = Held()
     held.take_hold()
-    held.fail(CableOut(at_s=held.time_s + 0.001, for_s=0.5))
+    held.fail(CABLE_OUT(at_s=held.time_s + 0.001, for_s=0.5))
     held.tick(60)
     assert held.frame.joint_valid.all()
     stopped = held.of_servos(table.GOAL_POSITION)
@@ -232,7 +232,7 @@ def test_servos_that_their_watchdogs_stopped_stay_so_until_hold_is_taken_anew() 
 def test_letting_go_without_a_port_is_made_up_for_when_it_is_back() -> None:
     held = Held()
     held.take_hold()
-    held.fail(CableOut(at_s=held.time_s + 0.001, for_s=0.5))
+    held.fail(CABLE_OUT(at_s=held.time_s + 0.001, for_s=0.5))
     held.tick(2)
     held.robot.set_stiffness(0.0)
     held.tick(4)
@@ -244,7 +244,7 @@ def test_letting_go_without_a_port_is_made_up_for_when_it_is_back() -> None:
 def test_closing_without_a_port_says_that_nobody_could_be_told() -> None:
     held = Held()
     held.take_hold()
-    held.fail(CableOut(at_s=held.time_s + 0.001, for_s=None))
+    held.fail(CABLE_OUT(at_s=held.time_s + 0.001, for_s=None))
     held.tick(2)
     held.robot.close()
     assert held.said == [
@@ -276,7 +276,7 @@ def test_contacts_close_above_one_force_and_open_below_a_lower_one() -> None:
     foot = SPEC.foot_names[1]
     contacts = []
     for force in (0.0, between, on_n + 0.5, between, off_n - 0.5, between):
-        held.fail(FootStuck(at_s=held.time_s, foot=foot, force_n=force))
+        held.fail(FOOT_STUCK(at_s=held.time_s, foot=foot, force_n=force))
         contacts.append(held.tick(2).foot_contact[0].tolist())
     assert [row[1] for row in contacts] == [0.0, 0.0, 1.0, 1.0, 0.0, 0.0]
     assert all(row[0] == row[2] == row[3] == 0.0 for row in contacts)
@@ -285,10 +285,10 @@ def test_contacts_close_above_one_force_and_open_below_a_lower_one() -> None:
 @pytest.mark.parametrize(
     ("fault", "says"),
     [
-        (FrozenImu, "its IMU is frozen"),
-        (lambda at_s: BadQuaternion(at_s=at_s, norm=0.0), "its IMU gives no rotation (norm 0.00)"),
-        (lambda at_s: BadQuaternion(at_s=at_s, norm=0.8), "its IMU gives no rotation (norm 0.80)"),
-        (lambda at_s: BadQuaternion(at_s=at_s, norm=1.5), "its IMU gives no rotation (norm 1.50)"),
+        (FROZEN_IMU, "its IMU is frozen"),
+        (lambda at_s: BAD_QUATERNION(at_s=at_s, norm=0.0), "its IMU gives no rotation (norm 0.00)"),
+        (lambda at_s: BAD_QUATERNION(at_s=at_s, norm=0.8), "its IMU gives no rotation (norm 0.80)"),
+        (lambda at_s: BAD_QUATERNION(at_s=at_s, norm=1.5), "its IMU gives no rotation (norm 1.50)"),
     ],
     ids=["frozen", "zero", "short", "long"],
 )
@@ -311,7 +311,7 @@ def test_an_imu_that_gives_no_new_rotation_is_not_valid_and_named(
 
 def test_an_imu_that_repeats_itself_is_named_while_its_samples_are_passed_on() -> None:
     held = Held()
-    held.fail(StuckImu(at_s=held.time_s))
+    held.fail(STUCK_IMU(at_s=held.time_s))
     frame = held.tick(5)
     assert held.robot.problems() == (f"sensor board {BOARD}: its IMU repeats itself",)
     assert frame.imu_valid[0]
@@ -337,7 +337,7 @@ def test_the_imu_says_how_the_torso_hangs() -> None:
 def test_a_silent_board_s_values_keep_their_times_and_it_is_named() -> None:
     held = Held()
     old = held.tick().copy()
-    held.fail(Silent(at_s=held.time_s, servo="board"))
+    held.fail(SILENT(at_s=held.time_s, servo="board"))
     frame = held.tick(3)
     assert not frame.imu_valid[0]
     assert not frame.foot_valid[0]
@@ -353,7 +353,7 @@ def test_a_silent_servo_s_values_keep_their_time_and_only_it_is_named() -> None:
     held = Held()
     held.take_hold()
     old = held.tick().copy()
-    held.fail(Silent(at_s=held.time_s, servo=3))
+    held.fail(SILENT(at_s=held.time_s, servo=3))
     frame = held.tick(4)
     i = SPEC.servo_ids.index(3)
     assert np.flatnonzero(~frame.joint_valid[0]).tolist() == [i]
@@ -366,7 +366,7 @@ def test_a_silent_servo_s_values_keep_their_time_and_only_it_is_named() -> None:
 def test_a_single_lost_packet_is_not_worth_a_word() -> None:
     held = Held()
     held.tick()
-    held.fail(Silent(at_s=held.time_s, for_s=0.018, servo=3))
+    held.fail(SILENT(at_s=held.time_s, for_s=0.018, servo=3))
     for _ in range(4):
         held.tick()
         assert held.robot.problems() == ()
@@ -375,7 +375,7 @@ def test_a_single_lost_packet_is_not_worth_a_word() -> None:
 def test_a_line_that_noise_disturbs_is_named_itself() -> None:
     held = Held()
     held.tick(10)
-    held.fail(FlippedBits(at_s=held.time_s, rate=6e-4))
+    held.fail(FLIPPED_BITS(at_s=held.time_s, rate=6e-4))
     held.tick(10)
     (line, *_) = held.robot.problems()
     assert line.startswith("the line is disturbed: ")
@@ -420,7 +420,7 @@ def test_positions_and_velocities_are_the_joints_own_whatever_the_servo_s_direct
 
 
 def test_every_servo_s_health_is_known_after_as_many_ticks_as_servos_in_si_units() -> None:
-    held = Held(Overheating(servo=5, temperature_c=51.0))
+    held = Held(OVERHEATING(servo=5, temperature_c=51.0))
     held.take_hold()
     held.tick(SPEC.num_joints)
     health = held.robot.health()
@@ -442,7 +442,7 @@ def test_before_it_was_read_health_is_unknown_and_not_zero() -> None:
 
 def test_a_voltage_that_drops_is_seen_in_volts() -> None:
     held = Held()
-    held.fail(BrownOut(at_s=held.time_s, for_s=None, voltage_v=9.0))
+    held.fail(BROWN_OUT(at_s=held.time_s, for_s=None, voltage_v=9.0))
     held.tick(SPEC.num_joints)
     assert held.robot.health().voltage_v == pytest.approx(np.full(9, 9.0), abs=0.05)
 
@@ -450,7 +450,7 @@ def test_a_voltage_that_drops_is_seen_in_volts() -> None:
 def test_a_hardware_error_is_counted_at_once_and_its_cause_named_in_turn() -> None:
     held = Held()
     held.take_hold()
-    held.fail(Overload(at_s=held.time_s, servo=7))
+    held.fail(OVERLOAD(at_s=held.time_s, servo=7))
     held.tick()
     health = held.robot.health()
     assert health.hardware_errors == 1

@@ -19,7 +19,8 @@ from wildrobot.firmware_bridge.calibration.identify import describe_motion
 from wildrobot.firmware_bridge.calibration.imu_mount import find_mount, rotation_between
 from wildrobot.firmware_bridge.calibration.sampling import Sampler
 from wildrobot.firmware_bridge.virtual.hands import VirtualHands
-from wildrobot.firmware_bridge.virtual.robot import Hidden, VirtualRobot
+from wildrobot.firmware_bridge.virtual.parts import Hidden
+from wildrobot.firmware_bridge.virtual.robot import VirtualRobot
 from wildrobot.firmware_bridge.virtual.transport import VirtualTransport
 from wildrobot.robot_description import RobotSpec, load_robot
 

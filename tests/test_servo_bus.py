@@ -12,7 +12,14 @@ from wildrobot.firmware_bridge.bus.control_table import HardwareError
 from wildrobot.firmware_bridge.bus.driver import BEHIND, BusError
 from wildrobot.firmware_bridge.bus.protocol import ALERT
 from wildrobot.firmware_bridge.bus.servo_bus import wire_time
-from wildrobot.firmware_bridge.virtual.faults import FlippedBits, Late, Overload, Short, Silent, Truncated
+from wildrobot.firmware_bridge.virtual.faults.table import (
+    FLIPPED_BITS,
+    LATE,
+    OVERLOAD,
+    SHORT,
+    SILENT,
+    TRUNCATED,
+)
 
 PLAIN = pytest.mark.parametrize("plain", [False, True], ids=["fast", "plain"])
 NOTE_READ_MS = {1_000_000: (1.57, 2.12), 2_000_000: (0.79, 1.06), 4_000_000: (0.39, 0.53)}
@@ -87,7 +94,7 @@ def test_a_missing_device_costs_three_milliseconds_and_takes_others_with_it_for_
     usual = max(seconds(samples) for samples in rig.ticks(9))
     device = BOARD if missing == "board" else missing
     behind = set(rig.servos._order[rig.servos._order.index(device) + 1 :])
-    rig.fail(Silent(at_s=rig.time_s, servo=missing))
+    rig.fail(SILENT(at_s=rig.time_s, servo=missing))
     first = rig.tick()
     assert lost(first) == {device} | behind
     assert first.failures[device] != BEHIND
@@ -101,7 +108,7 @@ def test_a_missing_device_costs_three_milliseconds_and_takes_others_with_it_for_
 @PLAIN
 def test_a_device_that_comes_back_is_read_at_once(plain: bool) -> None:
     rig = Rig(plain)
-    rig.fail(Silent(at_s=rig.time_s + 0.02, for_s=0.2, servo=3))
+    rig.fail(SILENT(at_s=rig.time_s + 0.02, for_s=0.2, servo=3))
     counts = [len(lost(samples)) for samples in rig.ticks(15)]
     assert counts[1:-4].count(1) >= 7
     assert counts[-4:] == [0, 0, 0, 0]
@@ -110,7 +117,7 @@ def test_a_device_that_comes_back_is_read_at_once(plain: bool) -> None:
 @PLAIN
 def test_two_silent_servos_take_turns_at_the_end_and_the_others_are_read(plain: bool) -> None:
     rig = Rig(plain)
-    rig.fail(Silent(at_s=rig.time_s, servo=3), Silent(at_s=rig.time_s, servo=7))
+    rig.fail(SILENT(at_s=rig.time_s, servo=3), SILENT(at_s=rig.time_s, servo=7))
     rig.ticks(2)
     asked_last = []
     for _ in range(6):
@@ -157,7 +164,7 @@ def test_a_late_answer_is_never_taken_for_this_tick_s(
     rig.swing()
     for delay_ms in delays_ms:
         for_s = FOR_TICKS * SPEC.control_dt
-        rig.fail(Late(at_s=rig.time_s + 0.004, for_s=for_s, servo=device, delay_s=1e-3 * delay_ms))
+        rig.fail(LATE(at_s=rig.time_s + 0.004, for_s=for_s, servo=device, delay_s=1e-3 * delay_ms))
         for tick in range(FOR_TICKS + round(delay_ms / 20) + 2):
             assert list(rig.misfits(rig.tick())) == [], f"{delay_ms} ms late, tick {tick}"
         assert rig.tick().valid.all(), f"{delay_ms} ms late, after it"
@@ -170,7 +177,7 @@ def test_a_late_board_s_sample_is_never_taken_for_this_tick_s(plain: bool) -> No
     start_us = rig.port.now_ns() // 1000 - first.clock_us
     for delay_ms in DELAYS_MS[3::2]:
         for_s = FOR_TICKS * SPEC.control_dt
-        rig.fail(Late(at_s=rig.time_s + 0.004, for_s=for_s, servo="board", delay_s=1e-3 * delay_ms))
+        rig.fail(LATE(at_s=rig.time_s + 0.004, for_s=for_s, servo="board", delay_s=1e-3 * delay_ms))
         for samples in rig.ticks(FOR_TICKS + round(delay_ms / 20) + 2):
             if samples.board is not None:
                 clock_us = start_us + BoardSample.decode(samples.board).clock_us
@@ -184,7 +191,7 @@ def test_a_late_board_s_sample_is_never_taken_for_this_tick_s(plain: bool) -> No
 @PLAIN
 def test_an_alert_arrives_with_the_servo_s_sample_and_its_cause_with_its_slow_registers(plain: bool) -> None:
     rig = Rig(plain)
-    rig.fail(Overload(at_s=rig.time_s, servo=6))
+    rig.fail(OVERLOAD(at_s=rig.time_s, servo=6))
     samples = rig.ticks(10)
     i = SPEC.servo_ids.index(6)
     for one in samples[1:]:
@@ -198,7 +205,7 @@ def test_an_alert_arrives_with_the_servo_s_sample_and_its_cause_with_its_slow_re
 @PLAIN
 def test_a_short_status_is_no_sample_and_says_why(plain: bool) -> None:
     rig = Rig(plain)
-    rig.fail(Short(at_s=rig.time_s, servo=5))
+    rig.fail(SHORT(at_s=rig.time_s, servo=5))
     for samples in rig.ticks(3):
         assert 5 in lost(samples)
         assert not samples.valid[SPEC.servo_ids.index(5)]
@@ -209,7 +216,7 @@ def test_a_short_status_is_no_sample_and_says_why(plain: bool) -> None:
 @PLAIN
 def test_a_truncated_answer_loses_its_sender_and_in_the_first_tick_those_behind_it(plain: bool) -> None:
     rig = Rig(plain)
-    rig.fail(Truncated(at_s=rig.time_s, servo=5, bytes=6))
+    rig.fail(TRUNCATED(at_s=rig.time_s, servo=5, bytes=6))
     assert {5, BOARD} <= lost(rig.tick())
     assert all(lost(samples) == {5} for samples in rig.ticks(5)[1:])
 
@@ -218,7 +225,7 @@ def test_a_truncated_answer_loses_its_sender_and_in_the_first_tick_those_behind_
 def test_through_noise_values_get_fewer_but_never_wrong(plain: bool) -> None:
     rig = Rig(plain, seed=3)
     rig.swing()
-    rig.fail(FlippedBits(at_s=rig.time_s, rate=3e-4))
+    rig.fail(FLIPPED_BITS(at_s=rig.time_s, rate=3e-4))
     good = 0
     for samples in rig.ticks(100):
         assert list(rig.misfits(samples)) == []

@@ -13,8 +13,8 @@ from wildrobot.core.errors import UserError
 from wildrobot.firmware_bridge.bus import control_table as table
 from wildrobot.firmware_bridge.bus.presence import answers_garbled
 from wildrobot.firmware_bridge.bus.servo_tools import describe, units_of
-from wildrobot.firmware_bridge.virtual.faults import DuplicateId, Overload, Silent, WrongBaud
-from wildrobot.firmware_bridge.virtual.robot import Hidden
+from wildrobot.firmware_bridge.virtual.faults.table import DUPLICATE_ID, OVERLOAD, SILENT, WRONG_BAUD
+from wildrobot.firmware_bridge.virtual.parts import Hidden
 
 
 def told(bench: Bench, order: Any, capsys: pytest.CaptureFixture[str], code: int = 0) -> str:
@@ -32,8 +32,10 @@ def test_scan_lists_everybody(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_scan_finds_other_speeds_only_when_told_to(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "57600" not in told(Bench(faults=(WrongBaud(servo=4),)), Scan(), capsys)
-    assert "   57600 bit/s  id   4" in told(Bench(faults=(WrongBaud(servo=4),)), Scan(all_bauds=True), capsys)
+    assert "57600" not in told(Bench(faults=(WRONG_BAUD(servo=4),)), Scan(), capsys)
+    assert "   57600 bit/s  id   4" in told(
+        Bench(faults=(WRONG_BAUD(servo=4),)), Scan(all_bauds=True), capsys
+    )
 
 
 def test_read_prints_registers_with_their_units(capsys: pytest.CaptureFixture[str]) -> None:
@@ -126,20 +128,20 @@ def test_a_factory_fresh_servo_gets_its_id(capsys: pytest.CaptureFixture[str]) -
 
 
 def test_of_two_with_one_id_none_is_given_another() -> None:
-    bench = Bench(faults=(DuplicateId(servo=4, other=5),))
+    bench = Bench(faults=(DUPLICATE_ID(servo=4, other=5),))
     bench.transport.sleep(0.01)
     with pytest.raises(UserError, match="two devices answer as 5"):
         run(SetId(5, 42, yes=True), bench.transport)
 
 
 def test_garbled_is_neither_one_that_answers_nor_one_that_is_silent() -> None:
-    bench = Bench(faults=(DuplicateId(servo=4, other=5), Silent(servo=6)))
+    bench = Bench(faults=(DUPLICATE_ID(servo=4, other=5), SILENT(servo=6)))
     bench.transport.sleep(0.01)
     assert [answers_garbled(bench.bus, device) for device in (3, 4, 5, 6)] == [False, False, True, False]
 
 
 def test_reboot_clears_a_shutdown_and_waits_for_the_servo(capsys: pytest.CaptureFixture[str]) -> None:
-    bench = Bench(faults=(Overload(servo=4),))
+    bench = Bench(faults=(OVERLOAD(servo=4),))
     assert told(bench, Reboot(4), capsys) == "servo 4 is up again; hardware error: none\n"
     assert bench.robot.servo(4).get(table.HARDWARE_ERROR_STATUS) == 0
 

@@ -16,15 +16,16 @@ from wildrobot.firmware_bridge.bus.driver import Bus
 from wildrobot.firmware_bridge.bus.protocol import Instruction
 from wildrobot.firmware_bridge.bus.servo_bus import ServoBus
 from wildrobot.firmware_bridge.bus.startup import Finding, check, expected_registers, prepare
-from wildrobot.firmware_bridge.virtual.faults import (
-    BrownOut,
-    Fault,
-    FlippedBits,
-    Overheating,
-    Overload,
-    Silent,
+from wildrobot.firmware_bridge.virtual.faults.kinds import Fault
+from wildrobot.firmware_bridge.virtual.faults.table import (
+    BROWN_OUT,
+    FLIPPED_BITS,
+    OVERHEATING,
+    OVERLOAD,
+    SILENT,
 )
-from wildrobot.firmware_bridge.virtual.robot import Hidden, VirtualRobot
+from wildrobot.firmware_bridge.virtual.parts import Hidden
+from wildrobot.firmware_bridge.virtual.robot import VirtualRobot
 from wildrobot.firmware_bridge.virtual.transport import VirtualTransport
 from wildrobot.robot_description import RobotSpec
 
@@ -177,7 +178,7 @@ def refused(start: Start, spec: RobotSpec = SPEC) -> str:
 
 def test_all_that_cannot_be_repaired_is_listed_at_once() -> None:
     start = Start(
-        Silent(servo=2), Overload(servo=4), Overheating(servo=5, temperature_c=78.0), Silent(servo="board")
+        SILENT(servo=2), OVERLOAD(servo=4), OVERHEATING(servo=5, temperature_c=78.0), SILENT(servo="board")
     )
     model = SPEC.servos[7].model_number
     start.virtual.servo(8).put(table.MODEL_NUMBER, 1030)
@@ -195,9 +196,9 @@ def test_all_that_cannot_be_repaired_is_listed_at_once() -> None:
 
 
 def test_a_flat_battery_is_refused_and_a_low_one_only_told() -> None:
-    low = Start(BrownOut(for_s=None, voltage_v=10.0))
+    low = Start(BROWN_OUT(for_s=None, voltage_v=10.0))
     assert "supply 10.0 V, expected 10.2 to 14.8 V. Charge or change the battery" in refused(low)
-    tired = Start(BrownOut(for_s=None, voltage_v=10.7))
+    tired = Start(BROWN_OUT(for_s=None, voltage_v=10.7))
     tired.prepare()
     warnings = [str(finding) for finding in tired.wrong()]
     assert len(warnings) == 9
@@ -205,13 +206,13 @@ def test_a_flat_battery_is_refused_and_a_low_one_only_told() -> None:
 
 
 def test_a_servo_that_is_warm_is_only_told() -> None:
-    start = Start(Overheating(servo=5, temperature_c=65.0))
+    start = Start(OVERHEATING(servo=5, temperature_c=65.0))
     start.prepare()
     assert [(f.level, f.device, f.what) for f in start.wrong()] == [("warning", 5, "65 °C")]
 
 
 def test_a_servo_with_the_board_s_id_is_refused() -> None:
-    spare = Start(Silent(servo="board"))
+    spare = Start(SILENT(servo="board"))
     spare.virtual.servo(9).put(table.ID, BOARD)
     text = refused(spare)
     assert (
@@ -239,7 +240,7 @@ def test_a_register_that_the_servo_does_not_take_is_refused_with_its_answer() ->
 
 def test_a_servo_that_goes_silent_in_the_middle_is_refused_with_words() -> None:
     for at_s in np.arange(0.052, 0.078, 0.004):
-        assert "the robot is not ready" in refused(Start(Silent(at_s=float(at_s), servo=9)))
+        assert "the robot is not ready" in refused(Start(SILENT(at_s=float(at_s), servo=9)))
 
 
 # ---------------------------------------------------------------------- the reads
@@ -317,7 +318,7 @@ def test_nothing_moves_during_start_up_even_with_a_goal_far_away(torque: bool) -
 def test_noise_during_start_up_ends_in_a_robot_that_is_ready_or_refused_but_never_wrong() -> None:
     ready = 0
     for seed in range(12):
-        virtual = VirtualRobot(SPEC, suspended=True, seed=seed, faults=[FlippedBits(rate=5e-5)])
+        virtual = VirtualRobot(SPEC, suspended=True, seed=seed, faults=[FLIPPED_BITS(rate=5e-5)])
         virtual.servo(3).put(table.PROFILE_VELOCITY, 60)
         bus = Bus(VirtualTransport(virtual))
         try:

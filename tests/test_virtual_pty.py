@@ -24,7 +24,8 @@ from wildrobot.cli.robot import virtual_robot as cli
 from wildrobot.core.errors import UserError, run_main
 from wildrobot.core.files import alone_with
 from wildrobot.firmware_bridge.bus.protocol import Instruction, Packet, Parser, encode
-from wildrobot.firmware_bridge.virtual.faults import CableOut, Fault
+from wildrobot.firmware_bridge.virtual.faults.kinds import Fault
+from wildrobot.firmware_bridge.virtual.faults.table import CABLE_OUT
 from wildrobot.firmware_bridge.virtual.lcm_types import CHANNEL, virtual_robot_truth_t
 from wildrobot.firmware_bridge.virtual.pty_server import PtyServer
 from wildrobot.firmware_bridge.virtual.robot import VirtualRobot
@@ -133,7 +134,7 @@ def test_a_process_held_up_leaves_time_out_and_says_so(tmp_path: Path) -> None:
 
 def test_a_pulled_cable_hangs_up_and_the_link_leads_to_the_new_port(tmp_path: Path) -> None:
     link = tmp_path / "robot"
-    with serving(link, CableOut(at_s=0.3, for_s=0.5)) as server:
+    with serving(link, CABLE_OUT(at_s=0.3, for_s=0.5)) as server:
         port = os.open(link, os.O_RDWR | os.O_NOCTTY)
 
         def hung_up() -> bool:  # the link goes first, so that nobody opens a port that is about to close

@@ -20,8 +20,9 @@ from wildrobot.core.rotations import (
 from wildrobot.firmware_bridge.board.driver import BoardSample
 from wildrobot.firmware_bridge.bus import control_table as table
 from wildrobot.firmware_bridge.bus.protocol import BROADCAST_ID, FastReply, Instruction, encode
+from wildrobot.firmware_bridge.virtual.parts import Hidden
 from wildrobot.firmware_bridge.virtual.physics import Physics
-from wildrobot.firmware_bridge.virtual.robot import Hidden, VirtualRobot
+from wildrobot.firmware_bridge.virtual.robot import VirtualRobot
 from wildrobot.firmware_bridge.virtual.transport import VirtualTransport
 
 IDS = SPEC.servo_ids

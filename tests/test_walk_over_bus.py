@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from dynamixel_helpers import SPEC, Session, up
 
-from wildrobot.firmware_bridge.virtual.faults import CableOut
-from wildrobot.firmware_bridge.virtual.robot import Hidden, VirtualRobot
+from wildrobot.firmware_bridge.virtual.faults.table import CABLE_OUT
+from wildrobot.firmware_bridge.virtual.parts import Hidden
+from wildrobot.firmware_bridge.virtual.robot import VirtualRobot
 from wildrobot.runtime.control.state_machine import State
 
 
@@ -56,7 +57,7 @@ def test_nothing_moves_before_the_torque_is_asked_for() -> None:
 
 
 def test_after_two_seconds_without_the_cable_it_starts_again_without_a_power_cycle() -> None:
-    session = Session(faults=[CableOut(at_s=4.0, for_s=2.0)])
+    session = Session(faults=[CABLE_OUT(at_s=4.0, for_s=2.0)])
     session.until(State.WALKING)
     session.run(5.0)
     texts = [told.text for told in session.told.events if told.severity]

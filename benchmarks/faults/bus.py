@@ -14,65 +14,65 @@ from dynamixel_helpers import SPEC, Session, up
 
 from faults.case import FALLS, STOPS, STRIDE_S, WALKS, Case, Result, Watch, follow
 from wildrobot.firmware_bridge.bus import control_table as table
-from wildrobot.firmware_bridge.virtual import faults as f
-from wildrobot.firmware_bridge.virtual.faults import Fault
+from wildrobot.firmware_bridge.virtual.faults import table as f
+from wildrobot.firmware_bridge.virtual.faults.kinds import Fault, FaultKind
 from wildrobot.runtime.control.state_machine import State
 
 
-def _knee(kind: type[Fault], **values: Any) -> Callable[[float], Fault]:
+def _knee(kind: FaultKind, **values: Any) -> Callable[[float], Fault]:
     return lambda at: kind(at_s=at, servo="left_knee_pitch", **values)
 
 
-def _any(kind: type[Fault], **values: Any) -> Callable[[float], Fault]:
+def _any(kind: FaultKind, **values: Any) -> Callable[[float], Fault]:
     return lambda at: kind(at_s=at, **values)
 
 
 _KNEE = r"servo 4 \(left_knee_pitch\)"
 _LINE = rf"{_KNEE}|line is disturbed"
 CASES = (
-    Case("servo silent for 40 ms", _knee(f.Silent, for_s=0.04), (WALKS,), None,
+    Case("servo silent for 40 ms", _knee(f.SILENT, for_s=0.04), (WALKS,), None,
          "its last sample is coasted on; it is asked last so that the others go on answering"),
-    Case("servo silent", _knee(f.Silent), (STOPS, FALLS), _KNEE,
+    Case("servo silent", _knee(f.SILENT), (STOPS, FALLS), _KNEE,
          "coasts 3 ticks, holds the targets, stops softly without the policy; the servo's own watchdog stops it"),
-    Case("sensor board silent", _any(f.Silent, servo="board"), (STOPS, FALLS), "sensor board 200",
+    Case("sensor board silent", _any(f.SILENT, servo="board"), (STOPS, FALLS), "sensor board 200",
          "coasts 3 ticks, holds the targets, stops softly without the policy"),
-    Case("replies 4 ms late", _knee(f.Late, for_s=1.0), (STOPS, FALLS), _LINE,
+    Case("replies 4 ms late", _knee(f.LATE, for_s=1.0), (STOPS, FALLS), _LINE,
          "a late answer is never taken for the next one; as a silent servo"),
-    Case("bits flipped, 1 in 10 000", _any(f.FlippedBits, for_s=2.0, rate=1e-4), (WALKS,), None,
+    Case("bits flipped, 1 in 10 000", _any(f.FLIPPED_BITS, for_s=2.0, rate=1e-4), (WALKS,), None,
          "broken packets are dropped, single lost samples coasted over"),
-    Case("bits flipped, 1 in 1000", _any(f.FlippedBits, for_s=2.0, rate=1e-3), (STOPS, FALLS),
+    Case("bits flipped, 1 in 1000", _any(f.FLIPPED_BITS, for_s=2.0, rate=1e-3), (STOPS, FALLS),
          "line is disturbed|servo|board",
          "more samples are lost than can be coasted over: stops softly"),
-    Case("truncated packets", _knee(f.Truncated, for_s=1.0, bytes=5), (STOPS, FALLS), _LINE, "as a silent servo"),
-    Case("one-byte statuses", _knee(f.Short, for_s=1.0), (STOPS, FALLS), _LINE,
+    Case("truncated packets", _knee(f.TRUNCATED, for_s=1.0, bytes=5), (STOPS, FALLS), _LINE, "as a silent servo"),
+    Case("one-byte statuses", _knee(f.SHORT, for_s=1.0), (STOPS, FALLS), _LINE,
          "refused by their length; as a silent servo"),
-    Case("overheating", _knee(f.Overheating), (STOPS, FALLS), rf"{_KNEE}: hardware error",
+    Case("overheating", _knee(f.OVERHEATING), (STOPS, FALLS), rf"{_KNEE}: hardware error",
          "the servo lets go by itself and says so in every answer: the robot finishes its step and stops softly, if "
          "the other joints can hold it"),
-    Case("overload shutdown", _knee(f.Overload), (STOPS, FALLS), rf"{_KNEE}: hardware error", "as overheating"),
-    Case("brown-out, 0.1 s", _any(f.BrownOut), (STOPS, FALLS), "line is disturbed|no answer|cannot be",
+    Case("overload shutdown", _knee(f.OVERLOAD), (STOPS, FALLS), rf"{_KNEE}: hardware error", "as overheating"),
+    Case("brown-out, 0.1 s", _any(f.BROWN_OUT), (STOPS, FALLS), "line is disturbed|no answer|cannot be",
          "everything restarts limp and without its registers: nothing it says is believed, the robot sinks down"),
-    Case("swapped ids", _knee(f.SwappedIds, other="left_ankle_pitch"), (STOPS, FALLS), "cannot be|tracking_error",
+    Case("swapped ids", _knee(f.SWAPPED_IDS, other="left_ankle_pitch"), (STOPS, FALLS), "cannot be|tracking_error",
          "readings outside the joints' ranges are not believed; it cannot happen while walking, but shows what does"),
-    Case("duplicate id", _knee(f.DuplicateId, other="left_ankle_pitch"), (STOPS, FALLS), _LINE + "|left_ankle_pitch",
+    Case("duplicate id", _knee(f.DUPLICATE_ID, other="left_ankle_pitch"), (STOPS, FALLS), _LINE + "|left_ankle_pitch",
          "both answer at once, which nobody can read: as two silent servos"),
-    Case("servo at 57600", _knee(f.WrongBaud), (STOPS, FALLS), _LINE, "as a silent servo"),
-    Case("IMU frozen", _any(f.FrozenImu), (STOPS, FALLS), "IMU is frozen",
+    Case("servo at 57600", _knee(f.WRONG_BAUD), (STOPS, FALLS), _LINE, "as a silent servo"),
+    Case("IMU frozen", _any(f.FROZEN_IMU), (STOPS, FALLS), "IMU is frozen",
          "the sample counter stands still: old, however valid its packet"),
-    Case("IMU repeats itself", _any(f.StuckImu), (STOPS, FALLS), "IMU repeats itself",
+    Case("IMU repeats itself", _any(f.STUCK_IMU), (STOPS, FALLS), "IMU repeats itself",
          "the counter goes on, the values do not: old since their last change"),
-    Case("quaternion zero", _any(f.BadQuaternion, norm=0.0), (STOPS, FALLS), "no rotation", "not a sample"),
-    Case("quaternion NaN", _any(f.BadQuaternion, norm=float("nan")), (STOPS, FALLS), "IMU is frozen",
+    Case("quaternion zero", _any(f.BAD_QUATERNION, norm=0.0), (STOPS, FALLS), "no rotation", "not a sample"),
+    Case("quaternion NaN", _any(f.BAD_QUATERNION, norm=float("nan")), (STOPS, FALLS), "IMU is frozen",
          "the board's firmware takes no such sample: as a frozen IMU"),
-    Case("quaternion of length 0.9", _any(f.BadQuaternion, norm=0.9), (STOPS, FALLS), "no rotation", "not a sample"),
-    Case("foot switch stuck", _any(f.FootStuck, for_s=3.0, foot="left_toe"), (WALKS,), None,
+    Case("quaternion of length 0.9", _any(f.BAD_QUATERNION, norm=0.9), (STOPS, FALLS), "no rotation", "not a sample"),
+    Case("foot switch stuck", _any(f.FOOT_STUCK, for_s=3.0, foot="left_toe"), (WALKS,), None,
          "the estimator weighs a foot that contradicts the rest less; not named"),
-    Case("foot switch bouncing", _any(f.FootBounce, for_s=3.0, foot="left_toe"), (WALKS,), None,
+    Case("foot switch bouncing", _any(f.FOOT_BOUNCE, for_s=3.0, foot="left_toe"), (WALKS,), None,
          "as a stuck one; the firmware's median of three takes out single samples"),
-    Case("cable out, 2 s", _any(f.CableOut), (STOPS, FALLS), "port is gone",
+    Case("cable out, 2 s", _any(f.CABLE_OUT), (STOPS, FALLS), "port is gone",
          "the servos' watchdogs stop them after 80 ms; when the port is back the robot is let go, and can be started "
          "again"),
-    Case("push, 0.3 m/s", _any(f.Push, y=0.3), (WALKS, STOPS, FALLS), None, "the policy's business"),
+    Case("push, 0.3 m/s", _any(f.PUSH, y=0.3), (WALKS, STOPS, FALLS), None, "the policy's business"),
 )  # fmt: skip
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import yaml
 from process_helpers import Runtime, VirtualServer, read_figures
 
 from faults.case import FALLS, STOPS, WALKS, Case
-from wildrobot.firmware_bridge.virtual.faults import Fault
+from wildrobot.firmware_bridge.virtual.faults.kinds import Fault
 
 FAULT_S = 8.0
 """After the virtual robot's start: the runtime walks by then."""
@@ -19,11 +18,10 @@ FAULT_S = 8.0
 
 def schedule(fault: Fault) -> str:
     """The fault as `wildrobot virtual-robot --faults` reads it."""
-    names = {"at_s": "at", "for_s": "for"}
-    values = {names.get(key, key): value for key, value in asdict(fault).items() if value is not None}
-    if fault.momentary:
-        values.pop("for", None)
-    return yaml.safe_dump({"faults": [{"fault": fault.name, **values}]})
+    values = {"at": fault.at_s, **fault.values}
+    if fault.for_s is not None and not fault.kind.momentary:
+        values["for"] = fault.for_s
+    return yaml.safe_dump({"faults": [{"fault": fault.kind.name, **values}]})
 
 
 def run_over_pty(case: Case, folder: Path) -> dict[str, Any]:

@@ -16,10 +16,11 @@ import tyro
 
 from wildrobot.core.errors import UserError
 from wildrobot.core.files import alone_with
-from wildrobot.firmware_bridge.virtual.fault_text import describe_faults, load_faults, parse_fault
+from wildrobot.firmware_bridge.virtual.faults.text import describe_faults, load_faults, parse_fault
 from wildrobot.firmware_bridge.virtual.hands import RobotHands, TypedLines
+from wildrobot.firmware_bridge.virtual.parts import Hidden
 from wildrobot.firmware_bridge.virtual.pty_server import PtyServer, realtime_if_allowed
-from wildrobot.firmware_bridge.virtual.robot import Hidden, VirtualRobot
+from wildrobot.firmware_bridge.virtual.robot import VirtualRobot
 from wildrobot.firmware_bridge.virtual.truth_publisher import TruthPublisher
 from wildrobot.robot_description import RobotSpec, load_robot
 

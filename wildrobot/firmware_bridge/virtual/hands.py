@@ -24,7 +24,7 @@ from wildrobot.firmware_bridge.calibration.hands import (
     Request,
     TakePose,
 )
-from wildrobot.firmware_bridge.virtual.fault_text import parse_fault
+from wildrobot.firmware_bridge.virtual.faults.text import parse_fault
 from wildrobot.firmware_bridge.virtual.robot import VirtualRobot
 
 MOVE_S = 1.2

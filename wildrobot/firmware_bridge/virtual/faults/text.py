@@ -7,16 +7,15 @@ faults:
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
-import typing
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from wildrobot.core.config import load_yaml
 from wildrobot.core.errors import UserError
-from wildrobot.firmware_bridge.virtual.faults import FAULTS, Fault, Target
+from wildrobot.firmware_bridge.virtual.faults.kinds import Fault, Kind
+from wildrobot.firmware_bridge.virtual.faults.table import FAULTS
 
 BY_NAME = {kind.name: kind for kind in FAULTS}
 _TIMES = {"at": "at_s", "for": "for_s"}
@@ -74,16 +73,14 @@ def make_fault(name: str, values: dict[str, Any], where: str) -> Fault:
     if name not in BY_NAME:
         raise UserError(f"{where}: there is no fault '{name}'; {_near(name, BY_NAME)}")
     kind = BY_NAME[name]
-    hints = typing.get_type_hints(kind)
-    fields = list(dataclasses.fields(kind))
-    keys = {_key(field.name): field.name for field in fields}
+    kinds = dict.fromkeys(_TIMES, Kind.NUMBER) | {each.name: each.kind for each in kind.parameters}
     arguments: dict[str, Any] = {}
     for key, value in values.items():
-        if key not in keys:
-            raise UserError(f"{where}: '{name}' has no '{key}'; {_near(key, keys)}")
-        arguments[keys[key]] = _convert(hints[keys[key]], value, f"{where}: {key}")
-    needed = [field.name for field in fields if field.default is dataclasses.MISSING]
-    if lacking := [_key(field) for field in needed if field not in arguments]:
+        if key not in kinds:
+            raise UserError(f"{where}: '{name}' has no '{key}'; {_near(key, kinds)}")
+        arguments[_TIMES.get(key, key)] = _convert(kinds[key], key, value, f"{where}: {key}")
+    needed = [each.name for each in kind.parameters if each.default is None]
+    if lacking := [key for key in needed if key not in arguments]:
         raise UserError(f"{where}: '{name}' needs {', '.join(lacking)}. Give it as KEY=VALUE.")
     fault = kind(**arguments)
     fault.check()
@@ -94,21 +91,12 @@ def describe_faults() -> str:
     """Every fault with its keys and what it does, for --help and the documentation."""
     lines = []
     for kind in FAULTS:
-        keys = []
-        for field in dataclasses.fields(kind):
-            if field.name == "at_s" or (field.name == "for_s" and kind.momentary):
-                continue
-            if field.default is dataclasses.MISSING:
-                keys.append(f"{_key(field.name)}=...")
-            elif field.default is not None:
-                keys.append(f"[{_key(field.name)}={field.default:g}]")
+        keys = [] if kind.for_s is None else [f"[for={kind.for_s:g}]"]
+        for each in kind.parameters:
+            keys.append(f"{each.name}=..." if each.default is None else f"[{each.name}={each.default:g}]")
         lines.append(f"  {kind.name} {' '.join(keys)}".rstrip())
-        lines.append(f"      {' '.join((kind.__doc__ or '').split())}")
+        lines.append(f"      {kind.what}")
     return "\n".join(lines)
-
-
-def _key(field: str) -> str:
-    return next((key for key, name in _TIMES.items() if name == field), field)
 
 
 def _near(name: str, known: Iterable[str]) -> str:
@@ -116,15 +104,14 @@ def _near(name: str, known: Iterable[str]) -> str:
     return f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known)}."
 
 
-def _convert(hint: Any, value: Any, where: str) -> Any:
+def _convert(kind: Kind, key: str, value: Any, where: str) -> Any:
     text = str(value)
-    if hint == Target:
+    if kind in (Kind.DEVICE, Kind.SERVO):
         return int(text) if text.isdigit() else text
-    if hint is str:
+    if kind is Kind.FOOT:
         return text
-    number = text.removesuffix("s") if where.endswith(("at", "for", "_s")) or hint == float | None else text
+    number = text.removesuffix("s") if key in _TIMES or key.endswith("_s") else text
     try:
-        return int(number) if hint is int else float(number)
+        return int(number) if kind is Kind.WHOLE else float(number)
     except ValueError:
-        kind = "whole number" if hint is int else "number"
-        raise UserError(f"{where} is '{text}', expected a {kind}.") from None
+        raise UserError(f"{where} is '{text}', expected a {kind.value}.") from None

@@ -1,0 +1,1 @@
+"""Everything that can go wrong with the virtual robot: a table of faults, their schedule, and their text."""
