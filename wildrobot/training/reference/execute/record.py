@@ -23,7 +23,7 @@ from wildrobot.simulation.randomization.config import Randomization
 from wildrobot.simulation.simulation import Simulation
 from wildrobot.training.reference.clip import PlannedClip
 from wildrobot.training.reference.dataset import ARRAYS, FORMAT, SENSOR_FIELDS, ReferenceDataset
-from wildrobot.training.reference.execute.track import TrackConfig, track_randomization
+from wildrobot.training.reference.execute.track import Limits, TrackConfig, track_randomization
 from wildrobot.training.rl.cloning import CloningConfig, clone
 from wildrobot.training.rl.networks import SymmetricActor
 from wildrobot.training.tasks.clip_library import ClipLibrary
@@ -188,42 +188,25 @@ def relabel(dataset: ReferenceDataset) -> None:
 def _judge(
     spec: RobotSpec, clips: list[PlannedClip], config: TrackConfig, sim: Simulation, rolls: Rolls
 ) -> ReferenceDataset:
-    log, clip_of, noisy = rolls.log, rolls.clip, rolls.noisy
-    length, survived = rolls.length, rolls.survived
-    limits, weight = config.limits, spec.total_mass * GRAVITY_M_S2
+    """The rollouts of the accepted clips that neither fell nor touched themselves."""
+    clip_of, noisy, length = rolls.clip, rolls.noisy, rolls.length
     settle = round(config.settle_s * spec.control_hz)
     with Bar("self-collision", len(clip_of)) as bar:
         touching = np.zeros(len(clip_of))
         for row in range(len(clip_of)):
-            touching[row] = _self_collision(sim, log["qpos"][: length[row] : 2, row])
+            touching[row] = _self_collision(sim, rolls.log["qpos"][: length[row] : 2, row])
             bar.advance()
-    good = survived & (touching == 0.0)
-    table, pieces = [], []
+    good = rolls.survived & (touching == 0.0)
+    table: list[dict[str, Any]] = []
+    pieces: Spans = []
     for index, clip in enumerate(clips):
         rows = np.flatnonzero((clip_of == index) & ~noisy)
         skip = settle if clip.loop else 0
         spans = [(row, slice(skip, length[row])) for row in rows if length[row] > skip + 5]
-        figures = {"survival": float(np.mean(survived[rows]))}
+        figures = {"survival": float(np.mean(rolls.survived[rows]))}
         if spans:
-
-            def gather(name: str, spans: Spans = spans) -> NDArray[Any]:
-                return np.concatenate([log[name][span, row] for row, span in spans])
-
-            figures |= {
-                "joint_rmse_rad": float(np.sqrt(np.mean(gather("plan") ** 2))),
-                "saturation": float(np.mean(gather("saturated"))),
-                "sole_depth_m": float(np.percentile(gather("depth"), 99)),
-                "weight_error": float(abs(np.mean(gather("force")) / weight - 1.0)),
-                "self_collision": float(np.mean([touching[row] for row, _ in spans])),
-            }
-        reasons = (
-            []
-            if figures["survival"] >= limits.survival
-            else [f"survival {figures['survival']:.2f} < {limits.survival}"]
-        )
-        for name, value in figures.items():
-            if name != "survival" and value > getattr(limits, name):
-                reasons.append(f"{name} {value:.4g} > {getattr(limits, name)}")
+            figures |= _clip_figures(spec, rolls, spans, touching)
+        reasons = _reasons(figures, config.limits)
         if not spans:
             reasons.append("fell at once")
         if spans and not good[rows].any():
@@ -242,17 +225,48 @@ def _judge(
             }
         )
         if accepted:
-            kept = [(row, span) for row, span in spans if good[row]]
-            kept += [
-                (row, slice(skip, length[row])) for row in np.flatnonzero((clip_of == index) & noisy & good)
-            ]
-            pieces += kept
+            disturbed = np.flatnonzero((clip_of == index) & noisy & good)
+            pieces += [(row, span) for row, span in spans if good[row]]
+            pieces += [(row, slice(skip, length[row])) for row in disturbed]
     if not pieces:
         raise UserError(
             "no clip was accepted: "
             + "; ".join(f"{entry['name']}: {entry['reason']}" for entry in table[:5])
             + ". Train the tracker longer, or slow the motion down."
         )
+    return _dataset(spec, table, rolls, pieces)
+
+
+def _clip_figures(
+    spec: RobotSpec, rolls: Rolls, spans: Spans, touching: NDArray[np.float64]
+) -> dict[str, float]:
+    """What `Limits` bounds, over all `spans` of a clip; `touching` (rows,) is each rollout's share of frames."""
+
+    def gather(name: str) -> NDArray[Any]:
+        return np.concatenate([rolls.log[name][span, row] for row, span in spans])
+
+    weight = spec.total_mass * GRAVITY_M_S2
+    return {
+        "joint_rmse_rad": float(np.sqrt(np.mean(gather("plan") ** 2))),
+        "saturation": float(np.mean(gather("saturated"))),
+        "sole_depth_m": float(np.percentile(gather("depth"), 99)),
+        "weight_error": float(abs(np.mean(gather("force")) / weight - 1.0)),
+        "self_collision": float(np.mean([touching[row] for row, _ in spans])),
+    }
+
+
+def _reasons(figures: dict[str, float], limits: Limits) -> list[str]:
+    """Why a clip with these figures is not accepted."""
+    survival = figures["survival"]
+    reasons = [] if survival >= limits.survival else [f"survival {survival:.2f} < {limits.survival}"]
+    for name, value in figures.items():
+        if name != "survival" and value > getattr(limits, name):
+            reasons.append(f"{name} {value:.4g} > {getattr(limits, name)}")
+    return reasons
+
+
+def _dataset(spec: RobotSpec, table: list[dict[str, Any]], rolls: Rolls, pieces: Spans) -> ReferenceDataset:
+    """`pieces` of the rollouts, the undisturbed ones first."""
     meta = {
         "format": FORMAT,
         "robot": spec.name,
@@ -266,8 +280,8 @@ def _judge(
     }
     dataset = ReferenceDataset({}, np.zeros(1, dtype=np.int64), meta)
     for disturbed in (False, True):
-        chosen = [(int(row), span) for row, span in pieces if bool(noisy[row]) is disturbed]
-        dataset.append({name: log[name] for name in ARRAYS}, chosen, clip_of, noisy=disturbed)
+        chosen = [(int(row), span) for row, span in pieces if bool(rolls.noisy[row]) is disturbed]
+        dataset.append({name: rolls.log[name] for name in ARRAYS}, chosen, rolls.clip, noisy=disturbed)
     return dataset
 
 
