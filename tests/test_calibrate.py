@@ -10,6 +10,7 @@ import pytest
 from calibration_helpers import ALL_WRONG, SPEC, TILT, Bench, offset_errors
 
 from wildrobot.cli.robot import calibrate as calibrate_cli
+from wildrobot.cli.robot.person import PersonHands
 from wildrobot.core.errors import UserError
 from wildrobot.core.rotations import quat_from_rotvec, quat_multiply, quat_to_matrix
 from wildrobot.firmware_bridge.bus import control_table as table
@@ -21,7 +22,7 @@ from wildrobot.firmware_bridge.calibration.endstops import (
     pose_for,
 )
 from wildrobot.firmware_bridge.calibration.feet import check_feet, pressed_pad
-from wildrobot.firmware_bridge.calibration.hands import MoveJoint, PersonHands, Request
+from wildrobot.firmware_bridge.calibration.hands import MoveJoint, Request
 from wildrobot.firmware_bridge.calibration.identify import (
     NotClear,
     asked_direction,

@@ -12,10 +12,10 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
+from wildrobot.cli.robot.person import PersonHands
 from wildrobot.core.errors import UserError
 from wildrobot.core.files import is_stdout, write_json
 from wildrobot.firmware_bridge.bus.serial_transport import choose_port
-from wildrobot.firmware_bridge.calibration.hands import PersonHands
 from wildrobot.robot_description import load_robot
 from wildrobot.runtime.logs.decoding import read_configuration
 from wildrobot.runtime.logs.playback import JointFigures, logged_targets, play_targets

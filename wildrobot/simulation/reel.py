@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -11,8 +10,8 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from wildrobot.simulation import video
 from wildrobot.simulation.simulation import Simulation
+from wildrobot.simulation.video import VideoWriter
 
 
 class Reel:
@@ -47,16 +46,6 @@ class Reel:
         """How many frames the video will have."""
         return len(self._shots)
 
-    def render(self, path: Path) -> None:
-        """Write the video; without rendering libraries say so and go on."""
-        available, reason = video.video_available()
-        if not available:
-            print(f"warning: no video: {reason}", file=sys.stderr)
-            return
-        print(f"rendering {self.frames} frames of video", file=sys.stderr)
-        self.write(path)
-        print(f"wrote {path}")
-
     def write(
         self, path: Path, width: int = 640, height: int = 480, each: Callable[[], None] = lambda: None
     ) -> None:
@@ -67,7 +56,7 @@ class Reel:
         """
         model = self._simulation.model
         data = mujoco.MjData(model)
-        with video.VideoWriter(path, model, fps=self.fps, width=width, height=height) as writer:
+        with VideoWriter(path, model, fps=self.fps, width=width, height=height) as writer:
             for pose, caption in self._shots:
                 data.qpos[:] = pose
                 mujoco.mj_forward(model, data)

@@ -10,11 +10,11 @@ from typing import Annotated, Literal
 
 import tyro
 
+from wildrobot.cli.robot.person import PersonHands
 from wildrobot.core.errors import UserError
 from wildrobot.firmware_bridge.bus.driver import PATIENCE_S, Bus, BusError
 from wildrobot.firmware_bridge.bus.serial_transport import SerialTransport, choose_port
 from wildrobot.firmware_bridge.bus.transport import PortLost, Transport
-from wildrobot.firmware_bridge.calibration.hands import PersonHands
 from wildrobot.firmware_bridge.calibration.measures import Refused, ask_and_write, measure
 from wildrobot.robot_description import load_robot
 

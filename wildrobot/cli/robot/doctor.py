@@ -14,6 +14,7 @@ import tyro
 from rich.console import Console
 from rich.text import Text
 
+from wildrobot.cli.robot.person import PersonHands
 from wildrobot.core.errors import UserError
 from wildrobot.firmware_bridge.bus.checks import check_bus, check_port
 from wildrobot.firmware_bridge.bus.driver import BusError
@@ -22,7 +23,7 @@ from wildrobot.firmware_bridge.bus.serial_transport import SerialTransport, choo
 from wildrobot.firmware_bridge.bus.startup import Finding, repair
 from wildrobot.firmware_bridge.bus.transport import PortLost, Transport
 from wildrobot.firmware_bridge.calibration.diagnosis import diagnose
-from wildrobot.firmware_bridge.calibration.hands import Hands, PersonHands
+from wildrobot.firmware_bridge.calibration.hands import Hands
 from wildrobot.robot_description import RobotSpec, load_robot
 from wildrobot.runtime.doctor import check_computer, check_gamepad, check_policy
 from wildrobot.signal_path.shipped import find_shipped_policy

@@ -6,7 +6,8 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from typing import Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 from wildrobot.cli.common.rows import histogram_rows, print_rows
 from wildrobot.cli.run.figures import print_figures
@@ -22,6 +23,9 @@ from wildrobot.runtime.control.skills import Skill
 from wildrobot.runtime.logs.recorder import Rotation
 from wildrobot.runtime.robots.base import RobotOptions
 from wildrobot.signal_path.shipped import shipped_policy
+
+if TYPE_CHECKING:
+    from wildrobot.simulation.reel import Reel  # needs MuJoCo, which a robot's computer lacks
 
 
 def run(options: RunOptions) -> int:
@@ -41,7 +45,7 @@ def walk(spec: RobotSpec, skills: Sequence[Skill], config: SessionConfig, option
             print(KeyboardCommand.HELP)
         reel: Any = None
         if options.video is not None:
-            from wildrobot.simulation.reel import Reel  # needs MuJoCo, which a robot's computer lacks
+            from wildrobot.simulation.reel import Reel
 
             reel = Reel(opened.simulation)
 
@@ -58,9 +62,22 @@ def walk(spec: RobotSpec, skills: Sequence[Skill], config: SessionConfig, option
     if options.json is not None:
         write_text(options.json, json.dumps(figures, indent=2) + "\n")
     if options.video is not None:
-        reel.render(options.video)
+        render(reel, options.video)
     outcome = opened.controller.outcome
     return 1 if outcome.fell or outcome.fault else 0
+
+
+def render(reel: Reel, path: Path) -> None:
+    """Write the run's video; without rendering libraries say so and go on."""
+    from wildrobot.simulation.video import video_available
+
+    available, reason = video_available()
+    if not available:
+        print(f"warning: no video: {reason}", file=sys.stderr)
+        return
+    print(f"rendering {reel.frames} frames of video", file=sys.stderr)
+    reel.write(path)
+    print(f"wrote {path}")
 
 
 def run_bench(spec: RobotSpec, skills: Sequence[Skill], config: SessionConfig, options: RunOptions) -> int:
