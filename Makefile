@@ -13,12 +13,13 @@ TORCH  ?= torch==2.13.0
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run view test lint format bench peers ablation clean announce
+.PHONY: help setup run view test test-lowest lint format bench peers ablation clean announce
 
 help:
 	@echo "make run     reference, training, export, evaluation, 20 s of walking, report (about 17 min on two cores)"
 	@echo "make view    a simulated robot, live in the browser: look at it, drive it; Ctrl-C ends both"
 	@echo "make test    the tests"
+	@echo "make test-lowest  the fast tests with the lowest versions that pyproject.toml allows, in $(VENV)-lowest"
 	@echo "make lint    ruff (format and rules) and mypy"
 	@echo "make format  let ruff format the code"
 	@echo "make bench   benchmarks, JSON on the screen"
@@ -64,6 +65,15 @@ $(TESTED): $(READY) scripts/system_libraries.sh
 
 test: $(TESTED)
 	$(BIN)/python -m pytest $(ARGS)
+
+test-lowest:
+	@$(MAKE) --no-print-directory VENV=$(VENV)-lowest $(VENV)-lowest/.lowest
+	$(VENV)-lowest/bin/python -m pytest -m "not slow" $(ARGS)
+
+$(VENV)/.lowest: $(READY) tests/lowest.txt
+	@$(BIN)/pip install --disable-pip-version-check -r tests/lowest.txt
+	@sh scripts/system_libraries.sh $(BIN)/python tests
+	@touch $@
 
 lint: $(READY)
 	$(BIN)/ruff check .

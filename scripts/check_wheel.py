@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import shlex
 import shutil
@@ -128,15 +129,16 @@ def outcome(command: list[str], how: Try, folder: Path) -> tuple[int, str, str]:
         stderr=subprocess.PIPE,
         stdin=subprocess.DEVNULL,
         text=True,
+        start_new_session=True,
     )
     try:
         out, err = process.communicate(timeout=how.stop_after_s or TIME_LIMIT_S)
     except subprocess.TimeoutExpired:
-        process.send_signal(signal.SIGINT)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to it and to what it started
         try:
             out, err = process.communicate(timeout=30)
         except subprocess.TimeoutExpired:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)
             out, err = process.communicate()
     return process.returncode, out, err
 
@@ -184,6 +186,8 @@ def check(wheel: Path, installed: str, venvs: Path, torch: str) -> dict[str, tup
 
 
 def main() -> int:
+    # in the background of a shell Ctrl-C is ignored, which what is started from here would inherit
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -70,7 +70,7 @@ COMMANDS = (
         "wildrobot.cli.eval",
         "measure an exported policy over many simulated episodes and speeds",
         "wildrobot eval --quick",
-        "train",
+        "sim",
     ),
     Command(
         ("film",),
