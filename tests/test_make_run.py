@@ -14,8 +14,11 @@ from typing import Any
 import pytest
 
 from wildrobot.cli.make_run import make_run
-from wildrobot.cli.make_run.make_run import MakeRunConfig, judge, plan, stages
+from wildrobot.cli.make_run.make_run import plan
+from wildrobot.cli.make_run.options import MakeRunOptions
 from wildrobot.cli.make_run.pipeline import Pipeline, Stage
+from wildrobot.cli.make_run.stages import stages
+from wildrobot.cli.make_run.verdict import judge
 from wildrobot.core.errors import UserError
 from wildrobot.core.progress import duration
 
@@ -141,7 +144,7 @@ GOOD = {
 
 
 def test_a_good_walk_passes_every_check() -> None:
-    assert all(row["ok"] for row in judge(GOOD, MakeRunConfig()))
+    assert all(row["ok"] for row in judge(GOOD, MakeRunOptions()))
 
 
 @pytest.mark.parametrize(
@@ -158,12 +161,12 @@ def test_a_good_walk_passes_every_check() -> None:
     ],
 )
 def test_each_shortcoming_fails_its_own_check_and_no_other(change: dict[str, Any], failing: str) -> None:
-    rows = judge({**GOOD, **change}, MakeRunConfig())
+    rows = judge({**GOOD, **change}, MakeRunOptions())
     assert [row["check"] for row in rows if not row["ok"]] == [failing]
 
 
 def test_the_plan_names_every_stage_its_time_and_why_there_is_no_video(tmp_path: Path) -> None:
-    config = MakeRunConfig(out=tmp_path)
+    config = MakeRunOptions(out=tmp_path)
     text = plan(config, Pipeline(stages(config, can_film=False), tmp_path / ".stages"), "install libegl1")
     for name in ("reference", "train", "export", "eval", "walk"):
         assert name in text
@@ -172,25 +175,25 @@ def test_the_plan_names_every_stage_its_time_and_why_there_is_no_video(tmp_path:
 
 
 def test_the_plan_promises_no_time_that_is_not_its_own(tmp_path: Path) -> None:
-    def text(config: MakeRunConfig) -> str:
+    def text(config: MakeRunOptions) -> str:
         return plan(config, Pipeline(stages(config, can_film=True), tmp_path / ".stages"), "")
 
-    assert "About 16 minutes" in text(MakeRunConfig(out=tmp_path))
-    with_walk = text(MakeRunConfig(out=tmp_path, preset="walk"))
+    assert "About 16 minutes" in text(MakeRunOptions(out=tmp_path))
+    with_walk = text(MakeRunOptions(out=tmp_path, preset="walk"))
     assert "about 24 min" in with_walk
     assert "16 minutes" not in with_walk
-    assert "16 minutes" not in text(MakeRunConfig(out=tmp_path, reference=tmp_path / "reference.npz"))
+    assert "16 minutes" not in text(MakeRunOptions(out=tmp_path, reference=tmp_path / "reference.npz"))
 
 
 def test_without_rendering_the_walk_asks_for_no_video(tmp_path: Path) -> None:
-    walk = stages(MakeRunConfig(out=tmp_path), can_film=False)[-1]
+    walk = stages(MakeRunOptions(out=tmp_path), can_film=False)[-1]
     assert "--video" not in walk.command
-    assert "--video" in stages(MakeRunConfig(out=tmp_path), can_film=True)[-1].command
+    assert "--video" in stages(MakeRunOptions(out=tmp_path), can_film=True)[-1].command
 
 
 def test_an_unknown_preset_is_refused_and_the_known_ones_are_named() -> None:
     with pytest.raises(UserError, match=r"'quikc'.*quick"):
-        stages(MakeRunConfig(preset="quikc"), can_film=True)
+        stages(MakeRunOptions(preset="quikc"), can_film=True)
 
 
 @pytest.mark.parametrize(
@@ -209,6 +212,32 @@ def test_a_walk_that_cannot_be_is_refused_before_anything_is_begun(
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (("--out", "FILE/run"), "cannot write --out .*Not a directory"),
+        (("--out", "/proc/run"), "cannot write --out /proc/run: "),
+        (("--reference", "FILE"), "file is not a whole"),
+        (("--reference", "absent.npz"), "cannot read the reference absent.npz"),
+        (("--preset", "PRESET"), "unknown key 'itterations'.*'iterations'"),
+    ],
+)
+def test_what_the_stages_need_is_looked_for_before_the_plan(
+    flags: tuple[str, str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "mine.yaml").write_text("train: {itterations: 3}\n")
+    places = {"FILE": str(tmp_path / "file"), "PRESET": str(tmp_path / "mine.yaml")}
+    option, value = flags
+    for name, place in places.items():
+        value = value.replace(name, place)
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(UserError, match=said):
+        make_run.main(["--out", str(tmp_path / "run"), option, value])
+    assert capsys.readouterr().out == ""
+    assert sorted(tmp_path.iterdir()) == before
+
+
 def test_a_finished_pipeline_leaves_verdict_and_report_and_its_exit_code_tells_a_failure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -221,13 +250,13 @@ def test_a_finished_pipeline_leaves_verdict_and_report_and_its_exit_code_tells_a
         code = f"open({str(out / 'walk.json')!r}, 'w').write({text!r})"
         return (Stage("walk", "", "", (sys.executable, "-c", code), (out / "walk.json",)),)
 
-    monkeypatch.setattr(make_run, "stages", lambda config, can_film: walked())
+    monkeypatch.setattr(make_run, "stages", lambda options, can_film: walked())
     assert make_run.main(["--out", str(out)]) == 0
     assert json.loads((out / "walk.json").read_text())["verdict"][0]["ok"] is True
     assert "no fall" in (out / "report.html").read_text()
     assert capsys.readouterr().out.count("PASS") == 5
 
-    monkeypatch.setattr(make_run, "stages", lambda config, can_film: walked(mean_speed_m_s=0.1))
+    monkeypatch.setattr(make_run, "stages", lambda options, can_film: walked(mean_speed_m_s=0.1))
     assert make_run.main(["--out", str(out)]) == 1
     assert "FAIL  mean speed" in capsys.readouterr().out
 
@@ -242,10 +271,10 @@ def test_training_begun_with_other_settings_is_moved_aside_and_what_is_still_goo
         return stage(out, "reference"), train
 
     out.mkdir()
-    monkeypatch.setattr(make_run, "stages", lambda config, can_film: parts(3))
+    monkeypatch.setattr(make_run, "stages", lambda options, can_film: parts(3))
     assert make_run.main(["--out", str(out)]) == 3
     (out / "checkpoint.pt").write_text("hours of work")
-    monkeypatch.setattr(make_run, "stages", lambda config, can_film: parts(4))
+    monkeypatch.setattr(make_run, "stages", lambda options, can_film: parts(4))
     assert make_run.main(["--out", str(out)]) == 4
     assert (tmp_path / "run-1" / "checkpoint.pt").read_text() == "hours of work"
     assert not (out / "checkpoint.pt").exists()

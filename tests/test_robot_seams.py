@@ -17,7 +17,8 @@ from heron_helpers import HERON, PRESET, changed, swap
 from kinematics_helpers import foot_jacobians, imu_jacobian, torso_point, torso_rotation
 
 from wildrobot.cli.eval import EvalOptions, configuration
-from wildrobot.cli.make_run.make_run import MakeRunConfig, stages
+from wildrobot.cli.make_run.options import MakeRunOptions
+from wildrobot.cli.make_run.stages import stages
 from wildrobot.core.errors import UserError
 from wildrobot.core.rotations import quat_from_rotvec, quat_multiply, quat_to_matrix, rotate
 from wildrobot.robot_description import RobotSpec, load_robot
@@ -300,14 +301,14 @@ def test_evaluation_and_film_do_what_the_robot_may_be_commanded(heron: RobotSpec
 
 
 def test_make_run_hands_its_robot_to_every_stage(tmp_path: Path) -> None:
-    config = MakeRunConfig(out=tmp_path, preset=PRESET, robot_file=HERON)
+    config = MakeRunOptions(out=tmp_path, preset=PRESET, robot_file=HERON)
     parts = {stage.name: stage for stage in stages(config, can_film=False)}
     for stage in parts.values():
         at = stage.command.index("--robot-file")
         assert stage.command[at + 1] == str(HERON), stage.name
     assert parts["reference"].outputs == (Path("runs/reference_heron/reference.npz"),)
     assert parts["reference"].inputs == (HERON, HERON.with_name("heron.xml"), Path(PRESET))
-    assert "--robot-file" not in stages(MakeRunConfig(out=tmp_path), can_film=False)[0].command
+    assert "--robot-file" not in stages(MakeRunOptions(out=tmp_path), can_film=False)[0].command
 
 
 def test_a_video_plays_as_fast_as_the_robot_moved(heron: RobotSpec, tmp_path: Path) -> None:

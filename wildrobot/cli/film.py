@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Annotated
 import tyro
 
 from wildrobot.cli.common.arguments import parse_options
+from wildrobot.cli.common.outputs import check_folder
 from wildrobot.core.errors import UserError
 from wildrobot.core.files import write_text
 from wildrobot.core.progress import Bar
@@ -62,16 +62,10 @@ def prepare(folder: Path) -> None:
     Raises:
         UserError: it is a file, or cannot be written to.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in ("index.html", "film.json"):
-            (folder / name).unlink(missing_ok=True)
-    except OSError as error:
-        raise UserError(
-            f"cannot write --out {folder}: {error.strerror}. Choose a folder to write to."
-        ) from error
-    if not os.access(folder, os.W_OK):
-        raise UserError(f"cannot write --out {folder}: no permission. Choose a folder to write to.")
+    check_folder("--out", folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("index.html", "film.json"):
+        (folder / name).unlink(missing_ok=True)
 
 
 def main(argv: Sequence[str]) -> int:

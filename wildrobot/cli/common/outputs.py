@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import tempfile
 from pathlib import Path
 
 from rich.console import Console
@@ -19,13 +19,30 @@ def check_file(flag: str, file: Path) -> None:
     """Refuse a file that could not be written.
 
     Raises:
-        UserError: it is a folder, or it or the folder it goes to may not be written to.
+        UserError: it is a folder, or the folder it goes to cannot be written to.
     """
-    if file.is_dir() or not _can_be_made(file.absolute().parent):
+    if file.is_dir() or _refusal(file.absolute().parent):
         raise UserError(f"cannot write {flag} {file}. Choose a file where you may write.")
 
 
-def _can_be_made(folder: Path) -> bool:
-    """Whether the folder is there, or can be made, and can be written to."""
+def check_folder(flag: str, folder: Path) -> None:
+    """Refuse a folder that files could not be written into.
+
+    Raises:
+        UserError: it is a file, or cannot be made or written to.
+    """
+    if reason := _refusal(folder.absolute()):
+        raise UserError(f"cannot write {flag} {folder}: {reason}. Choose a folder to write to.")
+
+
+def _refusal(folder: Path) -> str:
+    """Why no file can be made in a folder, or where it would be made; empty if one can.
+
+    One is made to see that: rights do not tell of a full disk, or of what is no file system to write to.
+    """
     nearest = next(p for p in (folder, *folder.parents) if p.exists())
-    return nearest.is_dir() and os.access(nearest, os.W_OK)
+    try:
+        with tempfile.TemporaryFile(dir=nearest):
+            return ""
+    except OSError as error:
+        return error.strerror or str(error)
