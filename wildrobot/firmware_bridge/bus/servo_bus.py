@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -134,14 +133,14 @@ class ServoBus:
 
     # ------------------------------------------------------------------ writing
 
-    def counts_of(self, joint_position: Any) -> NDArray[np.int64]:
+    def counts_of(self, joint_position: Array) -> NDArray[np.int64]:
         """Goal counts (n,) of joint positions (n,) rad, inside the servo's one turn."""
         spec = self.spec
         angle = spec.joint_direction * (np.asarray(joint_position) - spec.joint_offset)
         counts = np.rint(angle / self._count).astype(np.int64) + table.CENTRE_COUNT
         return np.clip(counts, 0, table.COUNTS_PER_TURN - 1)
 
-    def write_goals(self, joint_position: Any) -> None:
+    def write_goals(self, joint_position: Array) -> None:
         """Give all servos joint targets (n,), rad.
 
         Raises:

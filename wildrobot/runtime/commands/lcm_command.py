@@ -132,7 +132,7 @@ class LcmCommand:
         if not _finite(message):
             self._refused["not_finite"] += 1
 
-    def _refusal(self, name: str, sender: _Sender, message: Any) -> tuple[str, str] | None:
+    def _refusal(self, name: str, sender: _Sender, message: velocity_command_t) -> tuple[str, str] | None:
         """Why a message is not obeyed: in one word, and for the person (empty: not worth telling)."""
         delay_ns = sender.clock.delay_ns(message.timestamp_us, self._now_ns)
         if self._allowed and name not in self._allowed:
@@ -187,7 +187,7 @@ class LcmCommand:
         self._lcm.unsubscribe(self._subscription)
 
 
-def _finite(message: Any) -> bool:
+def _finite(message: velocity_command_t) -> bool:
     return math.isfinite(message.linear_velocity_x) and math.isfinite(message.yaw_rate)
 
 

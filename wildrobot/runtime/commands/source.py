@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+import numpy as np
 from numpy.typing import NDArray
 
 from wildrobot.robot_description import RobotSpec
@@ -182,7 +183,7 @@ class CommandWatch:
         elif command.stop and state not in (State.LIMP, State.SOFT_STOP, State.ESTOP):
             teller.event("command", "asked to stop softly")
 
-    def line(self, state: str, velocity: NDArray[Any]) -> str:
+    def line(self, state: str, velocity: NDArray[np.float64]) -> str:
         """What the robot does and who commands, as one line; `velocity` (2,) m/s and rad/s is what it was given."""
         if self.source:
             who = f"commanded by {self.source}"

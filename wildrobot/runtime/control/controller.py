@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wildrobot.robot_description import RobotSpec
 from wildrobot.runtime.commands.source import CommandSource, CommandWatch, OperatorCommand, StopSignals
@@ -20,6 +21,9 @@ from wildrobot.runtime.telemetry.publisher import Publisher
 from wildrobot.signal_path.command import is_moving
 from wildrobot.signal_path.path import Signal
 from wildrobot.signal_path.sensor_frame import SensorFrame, drop_not_finite
+
+if TYPE_CHECKING:
+    from wildrobot.simulation.simulation import Truth  # MuJoCo is there for `sim` only
 
 STAGES = ("read", "judge", "observe", "policy", "bound", "write", "style", "publish")
 STATUS_HZ = 5.0
@@ -40,9 +44,9 @@ class Outcome:
 class Decision:
     """The joint target asked for; `signal` and `action` are None while a pose is driven and not the policy."""
 
-    requested: Any
+    requested: NDArray[np.float64]
     signal: Signal | None = None
-    action: Any = None
+    action: NDArray[Any] | None = None
     reset: bool = False
     """Estimator and history began afresh on this tick."""
 
@@ -72,7 +76,7 @@ class Controller:
         self._reloader = reloader
         self._policy_is_new = False
         self._frame: SensorFrame | None = None
-        self._action: Any = None
+        self._action: NDArray[Any] | None = None
         self._policy_fault: str | None = None
         self._asked_to_stand = False
         self._refused_ticks = 0
@@ -130,7 +134,7 @@ class Controller:
         self._report_problems(last)
         self._report(readings, applied.limited_by if safety.stiffness > 0.0 else ())
         publish.state(frame)
-        if decision.signal is not None:
+        if decision.signal is not None and decision.action is not None:
             publish.policy(
                 decision.signal, decision.action, decision.requested, decision.reset, self.active, style
             )
@@ -147,7 +151,9 @@ class Controller:
             directive.state is State.ESTOP and self.machine.seconds >= 1.0
         )
 
-    def _demand(self, command: OperatorCommand, user: Any, stopping: list[str], state: State) -> Demand:
+    def _demand(
+        self, command: OperatorCommand, user: NDArray[np.float64], stopping: list[str], state: State
+    ) -> Demand:
         """Merge what the person wants with what the guards demand. A limp robot cannot fall or fault."""
         if state in (State.LIMP, State.ESTOP):
             # A person asks once, perhaps before the guards have seen enough: it counts as soon as they have.
@@ -194,7 +200,7 @@ class Controller:
             text = f"{', '.join(faults)} at the stop level{cause}: {consequence}"
             self.publisher.event("fault", text, severity=2)
 
-    def _decide(self, directive: Directive, frame: SensorFrame, user: Any) -> Decision:
+    def _decide(self, directive: Directive, frame: SensorFrame, user: NDArray[np.float64]) -> Decision:
         if not directive.policy:
             return Decision(directive.pose)
         skill = self.skills[self.active]
@@ -210,7 +216,7 @@ class Controller:
             return Decision(np.full_like(self.safety.target, np.nan), signal, action, starts)
         return Decision(skill.path.act(action), signal, action, starts)
 
-    def _ask(self, skill: Skill, observation: Any) -> tuple[Any, str | None]:
+    def _ask(self, skill: Skill, observation: NDArray[np.float32]) -> tuple[NDArray[Any], str | None]:
         """The policy's action (1, n) and None, or the name of what is wrong with it, or with what it would be asked."""
         nothing = np.full_like(self.safety.target, np.nan)
         # Networks answer finite nonsense where a clip or a ReLU swallows what is no number.
@@ -225,7 +231,7 @@ class Controller:
             return action if np.shape(action) == nothing.shape else nothing, "policy_output_not_finite"
         return action, None
 
-    def _style(self, decision: Decision, user: Any) -> float:
+    def _style(self, decision: Decision, user: NDArray[np.float64]) -> float:
         meter, signal = self.skills[self.active].style, decision.signal
         if meter is None or signal is None:
             return float("nan")
@@ -294,7 +300,14 @@ class Controller:
             if text not in self._problems:
                 self.publisher.event("bus", f"over: {text}")
 
-    def _count(self, state: State, user: Any, signal: Signal | None, truth: Any, style: float) -> None:
+    def _count(
+        self,
+        state: State,
+        user: NDArray[np.float64],
+        signal: Signal | None,
+        truth: Truth | None,
+        style: float,
+    ) -> None:
         if state is State.WALKING and signal is not None:
             self.figures.walking(user, signal.estimate, truth, style)
         else:

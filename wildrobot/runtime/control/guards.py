@@ -251,7 +251,7 @@ def _turned(vector: list[float], axis: list[float], angle: float) -> list[float]
     ]
 
 
-def _known(values: Any) -> list[float]:
+def _known(values: NDArray[np.float64]) -> list[float]:
     """Those of (n,) that are measured."""
     return [value for value in np.asarray(values).tolist() if not math.isnan(value)]
 

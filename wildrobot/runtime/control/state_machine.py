@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wildrobot.robot_description import RobotSpec
+
+Array = NDArray[np.float64]
 
 
 class State(enum.Enum):
@@ -67,7 +69,7 @@ class Directive:
     policy: bool
     """Run the policy; otherwise drive to `pose` (1, n)."""
     policy_starts: bool
-    pose: Any
+    pose: Array
     stiffness: float
 
 
@@ -85,15 +87,15 @@ class StateMachine:
         self._crouch = np.clip(CROUCH_DEPTH * self._home, spec.joint_lower, spec.joint_upper)
         self.state = State.LIMP
         self._ticks = 0
-        self._start: Any = self._home
-        self._pose: Any = self._home
+        self._start: Array = self._home
+        self._pose: Array = self._home
         self._stiffness = 0.0
         self._stiffness_at_entry = 0.0
         self._policy = False
         self._settled = False
         self._halting = False
 
-    def step(self, demand: Demand, joint_position: Any, last_target: Any) -> Directive:
+    def step(self, demand: Demand, joint_position: Array, last_target: Array) -> Directive:
         """One tick. `joint_position` (measured) and `last_target` (given to the servos) are (1, n), rad."""
         previous_policy = self._policy
         self._transition(demand, joint_position, last_target)
@@ -118,11 +120,11 @@ class StateMachine:
         """The robot is in its crouch and is being let go: what its pelvis does now is no fall."""
         return self.state is State.SOFT_STOP and not self._halting and self.seconds >= self._durations.crouch
 
-    def _enter(self, state: State, start: Any) -> None:
+    def _enter(self, state: State, start: Array) -> None:
         self.state, self._ticks = state, 0
         self._start, self._stiffness_at_entry = np.array(start, dtype=np.float64), self._stiffness
 
-    def _transition(self, demand: Demand, measured: Any, last_target: Any) -> None:
+    def _transition(self, demand: Demand, measured: Array, last_target: Array) -> None:
         state, time = self.state, self._durations
         if state is State.ESTOP:
             return
@@ -151,7 +153,7 @@ class StateMachine:
         elif state is State.WALKING and not demand.moving:
             self._enter(State.STANDING, last_target)
 
-    def _act(self, measured: Any) -> None:
+    def _act(self, measured: Array) -> None:
         state, time, seconds = self.state, self._durations, self.seconds
         self._policy = state in (State.STANDING, State.WALKING) or (
             state is State.SOFT_STOP and self._halting
@@ -172,7 +174,7 @@ class StateMachine:
             self._stiffness = 1.0
 
 
-def _blend(start: Any, end: Any, progress: float) -> Any:
+def _blend(start: Array, end: Array, progress: float) -> Array:
     """From `start` to `end` with zero speed at both ends (minimum jerk); `progress` 0 to 1."""
     x = float(np.clip(progress, 0.0, 1.0))
     return start + (end - start) * (x * x * x * (10.0 + x * (6.0 * x - 15.0)))

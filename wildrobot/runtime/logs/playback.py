@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +17,7 @@ from wildrobot.runtime.control.timing import NS_PER_S, Clock, DeadlineClock
 from wildrobot.runtime.logs.decoding import read_messages
 from wildrobot.runtime.robots.base import RobotOptions, RobotView
 from wildrobot.runtime.robots.choice import open_robot
+from wildrobot.signal_path.sensor_frame import SensorFrame
 
 Array = NDArray[np.float64]
 HOLD_S = 0.5
@@ -97,7 +97,7 @@ class Player:
             self.robot.read()
             self._safety.write(0.0)
 
-    def tick(self, target: Array) -> Any:
+    def tick(self, target: Array) -> SensorFrame:
         """One control period with joint targets (n,); returns the frame it began with.
 
         Raises:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wildrobot.core.errors import UserError
 from wildrobot.firmware_bridge.board import control_table as board_table
@@ -42,7 +44,7 @@ class DynamixelRobot:
 
     lockstep = False
 
-    def __init__(self, spec: RobotSpec, transport: Transport, say: Any = print) -> None:
+    def __init__(self, spec: RobotSpec, transport: Transport, say: Callable[[str], None] = print) -> None:
         """Check and prepare every device on the bus, and read everything once.
 
         Raises:
@@ -185,7 +187,9 @@ class DynamixelRobot:
         self._bad_ticks[device] = self._bad_ticks[device] + 1 if reason else 0
         self._reason[device] = reason or self._reason[device]
 
-    def _judge_servos(self, samples: TickSamples, plausible: Any, angle: Any) -> None:
+    def _judge_servos(
+        self, samples: TickSamples, plausible: NDArray[np.bool_], angle: NDArray[np.float64]
+    ) -> None:
         for i, device in enumerate(self.spec.servo_ids):
             if not samples.valid[i]:
                 self._note(device, samples.failures[device])
@@ -248,11 +252,11 @@ class DynamixelRobot:
             self._send_torque = RESEND_TICKS
         self._stiffness = stiffness
 
-    def write(self, joint_target: Any) -> None:
+    def write(self, joint_target: NDArray[np.float64]) -> None:
         """Targets (1, n), rad; a limp robot is told to let go instead; nothing, if the port is gone."""
         self._quietly(lambda: self._write(np.asarray(joint_target)[0]))
 
-    def _write(self, joint_target: Any) -> None:
+    def _write(self, joint_target: NDArray[np.float64]) -> None:
         servos = self.servos
         if self._stiffness == 0.0:
             # on every tick: however disturbed the line is, one of them arrives
@@ -270,7 +274,7 @@ class DynamixelRobot:
             self._send_torque -= 1
         servos.write_goals(joint_target)
 
-    def _quietly(self, action: Any) -> None:
+    def _quietly(self, action: Callable[[], None]) -> None:
         """A write to a port that is gone is lost; the next read says so."""
         if self._lost_ticks:
             return

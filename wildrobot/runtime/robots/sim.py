@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wildrobot.robot_description import RobotSpec
 from wildrobot.runtime.robots.base import Health, RobotOptions
@@ -43,7 +43,7 @@ class SimRobot:
     def health(self) -> Health:
         return Health(self._unknown, self._unknown, self._unknown)
 
-    def write(self, joint_target: Any) -> None:
+    def write(self, joint_target: NDArray[np.float64]) -> None:
         self.simulation.step(self._start_pose if self._on_stand else joint_target)
 
     def set_stiffness(self, stiffness: float) -> None:
