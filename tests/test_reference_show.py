@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from wildrobot.cli.reference.show import WIDTH, ShowOptions, choose_rollouts, clip_table, main
-from wildrobot.core.errors import EXIT_BAD_INPUT, UserError
+from wildrobot.core.errors import EXIT_BAD_INPUT, UserError, run_main
 from wildrobot.robot_description import load_robot
 from wildrobot.signal_path.features import feature_names
 from wildrobot.simulation.video import video_available
@@ -106,7 +106,7 @@ def test_a_reference_that_is_not_finite_ends_with_two(
     dataset.arrays["features"][7, 3] = np.nan
     path = tmp_path / "bad.npz"
     dataset.save(path)
-    assert main([str(path)]) == EXIT_BAD_INPUT
+    assert run_main(main, [str(path)]) == EXIT_BAD_INPUT
     message = capsys.readouterr().err
     assert "'features' is not finite at frame 7" in message
     assert "build the reference again" in message
@@ -118,7 +118,7 @@ def test_missing_and_truncated_files_end_with_two(
     cut = tmp_path / "cut.npz"
     cut.write_bytes(file.read_bytes()[:500])
     for path in (cut, tmp_path / "nowhere.npz"):
-        assert main([str(path)]) == EXIT_BAD_INPUT
+        assert run_main(main, [str(path)]) == EXIT_BAD_INPUT
         assert path.name in capsys.readouterr().err
 
 

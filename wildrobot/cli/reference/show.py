@@ -1,5 +1,4 @@
-"""`wildrobot reference show`: the clips of a reference with their figures, and a video of what was
-recorded."""
+"""`wildrobot reference show`: the clips of a reference with their figures, and a video of what was recorded."""
 
 from __future__ import annotations
 
@@ -17,15 +16,14 @@ from rich.console import Console
 from rich.table import Table
 
 from wildrobot.cli.common.arguments import parse_options
-from wildrobot.core.errors import UserError, run_main
+from wildrobot.core.errors import UserError
 from wildrobot.core.files import is_stdout, write_json, write_text
 from wildrobot.reports.elements.page_videos import PageVideos
 from wildrobot.reports.reference_page import build_page
 from wildrobot.robot_description import RobotSpec, load_robot
-from wildrobot.simulation.video import VideoWriter
 from wildrobot.training.reference.dataset import ReferenceDataset
+from wildrobot.training.reference.recorded_video import render
 
-_FPS = 25
 WIDTH = 100
 """Columns of the table where the output is no terminal."""
 
@@ -107,29 +105,6 @@ def choose_rollouts(dataset: ReferenceDataset, config: ShowOptions) -> list[tupl
     raise UserError(f"{config.file} has no clip '{config.clip}'; it has: {', '.join(first)}.")
 
 
-def render(spec: RobotSpec, dataset: ReferenceDataset, config: ShowOptions, path: Path) -> None:
-    """Write the video: recorded poses, no simulation."""
-    import mujoco
-
-    from wildrobot.robot_description.mujoco_model import compile_model
-
-    model = compile_model(spec)
-    data = mujoco.MjData(model)
-    chosen = choose_rollouts(dataset, config)
-    with VideoWriter(path, model, fps=_FPS) as writer:
-        elapsed = 0.0
-        for name, rollout in chosen:
-            poses = dataset.rollout(rollout, "qpos")
-            commands = dataset.rollout(rollout, "command")
-            limit = len(poses) if config.clip else min(len(poses), round(config.seconds / spec.control_dt))
-            for k in range(limit):
-                if writer.due(elapsed + k * spec.control_dt):
-                    data.qpos[:] = poses[k]
-                    mujoco.mj_forward(model, data)
-                    writer.add(data, f"{name}   {commands[k, 0]:.2f} m/s   {commands[k, 1]:+.2f} rad/s")
-            elapsed += limit * spec.control_dt
-
-
 def show(config: ShowOptions) -> None:
     """Print the table, then render and write what is asked for."""
     spec = load_robot(config.robot)
@@ -142,7 +117,10 @@ def show(config: ShowOptions) -> None:
     if not is_stdout(config.json):
         report(clips, dataset, spec, config)
     if config.video is not None:
-        render(spec, dataset, config, config.video)
+        whole = config.clip is not None
+        render(
+            spec, dataset, choose_rollouts(dataset, config), config.video, None if whole else config.seconds
+        )
         print(f"video: {config.video}", file=sys.stderr)
     if config.html is not None:
         videos = PageVideos()
@@ -172,12 +150,7 @@ def report(
     )
 
 
-def _main(argv: Sequence[str]) -> int:
-    config = parse_options(ShowOptions, argv, EXAMPLES, switches=False)
-    show(config)
-    return 0
-
-
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str]) -> int:
     """Entry of `wildrobot reference show`."""
-    return run_main(_main, argv)
+    show(parse_options(ShowOptions, argv, EXAMPLES, switches=False))
+    return 0
