@@ -108,7 +108,7 @@ MUTANTS = (
            "self._stiffness = 1.0", STATES),
     Mutant("lets go at once in a soft stop", MACHINE,
            "self._stiffness_at_entry * float(np.clip(1.0 - released, 0.0, 1.0))", "0.0", STATES),
-    Mutant("stands up with a jump", MACHINE, "_blend(self._start, self._home, seconds / time.stand_up)", "self._home",
+    Mutant("stands up with a jump", MACHINE, "blend(self._start, self._home, seconds / time.stand_up)", "self._home",
            STATES),
     Mutant("a limp robot has torque", MACHINE, "self._pose, self._stiffness = np.array(measured), 0.0",
            "self._pose = np.array(measured)", STATES),

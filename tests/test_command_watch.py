@@ -144,8 +144,8 @@ def test_telemetry_has_a_line_only_when_asked(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(sys, "stderr", stream)
     for status in (False, True):
         sender = telemetry.Telemetry(None, None, status=status)
-        sender.say("hello")
-        sender.status("walking")
+        sender.outbox.say("hello")
+        sender.outbox.status("walking")
         sender.close()
         assert sender.outbox.has_status is status
         assert ("walking" in stream.getvalue()) is status

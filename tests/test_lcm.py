@@ -117,7 +117,7 @@ def test_what_is_published_arrives(capfd: pytest.CaptureFixture[str]) -> None:
     sender = Telemetry(None, "memq://")
     received: list[bytes] = []
     sender._lcm.subscribe("robot_event", lambda _, data: received.append(data))
-    sender.put("robot_event", event_message(text="hello"))
+    sender.outbox.put("robot_event", event_message(text="hello"))
     sender.close()
     assert sender._lcm.handle_timeout(1000) > 0
     assert robot_event_t.decode(received[0]).text == "hello"
@@ -125,7 +125,7 @@ def test_what_is_published_arrives(capfd: pytest.CaptureFixture[str]) -> None:
 
 def test_file_url_records_through_lcm(tmp_path: Path) -> None:
     sender = Telemetry(None, f"file://{tmp_path}/log?mode=w")
-    sender.put("robot_event", event_message(text="kept"))
+    sender.outbox.put("robot_event", event_message(text="kept"))
     sender.close()
     del sender._lcm
     assert [robot_event_t.decode(event.data).text for event in read_log(tmp_path / "log")] == ["kept"]
@@ -137,8 +137,8 @@ def test_a_full_queue_drops_and_counts_instead_of_waiting(monkeypatch: pytest.Mo
     sender = Telemetry(None, None)
     began = time.monotonic()
     for _ in range(10):
-        sender.put("robot_event", event_message())
-        sender.flush()
+        sender.outbox.put("robot_event", event_message())
+        sender.outbox.flush()
     assert sender.dropped == 6
     assert time.monotonic() - began < 0.4
 
@@ -148,7 +148,7 @@ def test_a_full_disk_ends_the_log_and_nothing_else(capsys: pytest.CaptureFixture
     sender = Telemetry(Path("/dev/full"), "memq://")
     received: list[bytes] = []
     sender._lcm.subscribe("robot_event", lambda _, data: received.append(data))
-    sender.put("robot_event", event_message())
+    sender.outbox.put("robot_event", event_message())
     sender.close()
     assert sender.log_error is not None
     assert "No space left" in sender.log_error
@@ -269,7 +269,7 @@ def test_a_run_without_a_multicast_route_warns_and_still_logs(tmp_path: Path) ->
         "import sys\nfrom pathlib import Path\n"
         "from wildrobot.runtime.telemetry.telemetry import Telemetry, lcm_url\n"
         "from wildrobot.runtime.telemetry.lcm_types import robot_event_t\n"
-        "t = Telemetry(Path(sys.argv[1]), lcm_url(None))\nt.put('robot_event', robot_event_t())\nt.close()\n"
+        "t = Telemetry(Path(sys.argv[1]), lcm_url(None))\nt.outbox.put('robot_event', robot_event_t())\nt.close()\n"
     )
     environment = {key: value for key, value in os.environ.items() if key != "LCM_DEFAULT_URL"}
     command = ["unshare", "-n", sys.executable, "-c", script, str(tmp_path / "log")]

@@ -173,8 +173,8 @@ def test_a_message_that_cannot_be_encoded_is_told_and_the_others_arrive(
     good, bad = robot_event_t(), robot_event_t()
     good.text, bad.timestamp_us = "whole", "yesterday"
     for message in (good, bad, good):
-        telemetry.put("robot_event", message)
-    telemetry.flush()
+        telemetry.outbox.put("robot_event", message)
+    telemetry.outbox.flush()
     telemetry.close()
     assert [event.text for event in logged(tmp_path / "log", "robot_event")] == ["whole", "whole"]
     assert telemetry.dropped == 1
@@ -190,8 +190,8 @@ def test_a_tick_that_finds_the_queue_full_is_dropped_whole(
         for name in "ab":
             message = robot_event_t()
             message.tick, message.name = tick, name
-            telemetry.put("robot_event", message)
-        telemetry.flush()
+            telemetry.outbox.put("robot_event", message)
+        telemetry.outbox.flush()
     assert telemetry.dropped == 4
     telemetry.release()
     events: list[Event] = list(read_log(tmp_path / "log"))

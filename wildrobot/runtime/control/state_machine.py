@@ -161,20 +161,20 @@ class StateMachine:
         if state is State.LIMP:
             self._pose, self._stiffness = np.array(measured), 0.0
         elif state is State.STANDING_UP:
-            self._pose = _blend(self._start, self._home, seconds / time.stand_up)
+            self._pose = blend(self._start, self._home, seconds / time.stand_up)
             self._stiffness = min(1.0, seconds / time.torque_ramp)
         elif state is State.ESTOP:
             self._pose = self._start
             self._stiffness = self._stiffness_at_entry * max(0.0, 1.0 - seconds / time.estop_release)
         elif state is State.SOFT_STOP and not self._halting:
-            self._pose = _blend(self._start, self._crouch, seconds / time.crouch)
+            self._pose = blend(self._start, self._crouch, seconds / time.crouch)
             released = (seconds - time.crouch) / time.release
             self._stiffness = self._stiffness_at_entry * float(np.clip(1.0 - released, 0.0, 1.0))
         else:
             self._stiffness = 1.0
 
 
-def _blend(start: Array, end: Array, progress: float) -> Array:
+def blend(start: Array, end: Array, progress: float) -> Array:
     """From `start` to `end` with zero speed at both ends (minimum jerk); `progress` 0 to 1."""
     x = float(np.clip(progress, 0.0, 1.0))
     return start + (end - start) * (x * x * x * (10.0 + x * (6.0 * x - 15.0)))

@@ -13,6 +13,7 @@ from wildrobot.core.errors import UserError
 from wildrobot.robot_description import RobotSpec
 from wildrobot.runtime.control.guards import FALL
 from wildrobot.runtime.control.safety import SafetySupervisor
+from wildrobot.runtime.control.state_machine import blend
 from wildrobot.runtime.control.timing import NS_PER_S, Clock, DeadlineClock
 from wildrobot.runtime.logs.decoding import read_messages
 from wildrobot.runtime.robots.base import RobotOptions, RobotView
@@ -53,8 +54,7 @@ class JointFigures:
 def ease(start: Array, end: Array, ticks: int) -> Iterator[Array]:
     """From `start` to `end` with zero speed at both ends (minimum jerk)."""
     for i in range(1, ticks + 1):
-        x = i / ticks
-        yield start + (end - start) * (x**3 * (10.0 + x * (6.0 * x - 15.0)))
+        yield blend(start, end, i / ticks)
 
 
 class Player:

@@ -45,8 +45,8 @@ class Outgoing(NamedTuple):
 
     channel: str
     message: Any
-    to_log: bool = True
-    to_lcm: bool = True
+    to_log: bool
+    to_lcm: bool
 
 
 Item = Outgoing | str | Status
@@ -65,6 +65,18 @@ class Outbox:
         """Of the tick that is not handed over yet."""
         self.dropped = 0
         """Messages that reached neither log nor network."""
+
+    def put(self, channel: str, message: Any, to_log: bool = True, to_lcm: bool = True) -> None:
+        """One more message (with `timestamp_us`) of this tick; `flush` hands it over.
+
+        The message, or the function that makes it, is the thread's from now on: nothing that it holds may change.
+        """
+        self.items.append(Outgoing(channel, message, to_log, to_lcm))
+
+    def status(self, text: str) -> None:
+        """Renew the line at the foot of the screen, off the control thread."""
+        if self.has_status:
+            self.items.append(Status(text))
 
     def say(self, text: str) -> None:
         """Print a line for the person, off the control thread: a stopped terminal must not stop the loop."""
@@ -90,11 +102,8 @@ class Publisher:
         self._start_ns, self._start_us = start_ns, configuration.timestamp_us
         self._timestamp_us, self._tick, self._state = configuration.timestamp_us, 0, ""
         self._logged_us = configuration.timestamp_us
-        self._put("run_configuration", copy.copy(configuration))
+        self._outbox.put("run_configuration", copy.copy(configuration))
         outbox.flush()
-
-    def _put(self, channel: str, message: Any) -> None:
-        self._outbox.items.append(Outgoing(channel, message))
 
     def begin(self, now_ns: int, tick: int, state: str) -> None:
         """A tick at `now_ns` on the loop's clock; timestamps are Unix time moved on by that clock."""
@@ -109,11 +118,11 @@ class Publisher:
         """Other policies (file, SHA-256) from now on: into the log, too."""
         self._configuration = with_policies(self._configuration, policies)
         self._configuration.timestamp_us = self._timestamp_us
-        self._put("run_configuration", copy.copy(self._configuration))
+        self._outbox.put("run_configuration", copy.copy(self._configuration))
 
     def event(self, name: str, text: str, severity: int = robot_event_t.INFO) -> None:
         """A change of state, a warning or a fault; warnings and faults are also printed."""
-        self._put(
+        self._outbox.put(
             "robot_event", partial(event_to_message, name, text, severity, self._timestamp_us, self._tick)
         )
         if severity or name in ("state", "command"):
@@ -123,7 +132,7 @@ class Publisher:
         """The raw frame (1, ...)."""
         if self._outbox.active:
             message = partial(frame_to_message, _kept(frame), self._timestamp_us, self._tick, self._state)
-            self._put("robot_state", message)
+            self._outbox.put("robot_state", message)
 
     def policy(
         self,
@@ -137,12 +146,14 @@ class Publisher:
         """All that went into and came out of the policy with the index `policy`, and its style score."""
         if self._outbox.active:
             said = (_kept(signal), action.copy(), target.copy(), reset, policy, style)
-            self._put("policy_state", partial(policy_to_message, *said, self._timestamp_us, self._tick))
+            self._outbox.put(
+                "policy_state", partial(policy_to_message, *said, self._timestamp_us, self._tick)
+            )
 
     def status(self, line: Callable[[], str]) -> None:
         """The line that stays at the foot of the screen, where there is one."""
         if self._outbox.has_status:
-            self._outbox.items.append(Status(line()))
+            self._outbox.status(line())
 
     def command(
         self, user: NDArray[np.float64], stiffness: float, applied: Applied, watch: CommandWatch
@@ -150,7 +161,7 @@ class Publisher:
         """What the servos were given, and at whose command."""
         if self._outbox.active:
             said = (user.copy(), stiffness, _kept(applied), watch.source, watch.age_s)
-            self._put(
+            self._outbox.put(
                 "robot_command",
                 partial(command_to_message, *said, self._timestamp_us, self._tick, self._state),
             )
@@ -164,11 +175,11 @@ class Publisher:
             return
         said = (timer.window(), timer.stages, timer.missed, outbox.dropped, _kept(health), list(readings))
         who = (watch.source, watch.age_s, watch.lost, dict(watch.refused))
-        self._put("robot_health", partial(health_to_message, *said, *who, now_us, self._tick))
+        self._outbox.put("robot_health", partial(health_to_message, *said, *who, now_us, self._tick))
         self._configuration.timestamp_us = now_us
         due = now_us - self._logged_us >= CONFIGURATION_EVERY_US
         self._logged_us = now_us if due else self._logged_us
-        outbox.items.append(Outgoing("run_configuration", copy.copy(self._configuration), to_log=due))
+        outbox.put("run_configuration", copy.copy(self._configuration), to_log=due)
 
 
 def _kept(part: Part) -> Part:

@@ -7,7 +7,6 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from wildrobot.core.errors import UserError
 from wildrobot.runtime.logs.eventlog import Event
 from wildrobot.runtime.logs.recorder import Recorder, Rotation, to_stderr
 from wildrobot.runtime.telemetry.publisher import Outbox, Outgoing
-from wildrobot.runtime.telemetry.status_line import Status, StatusLine
+from wildrobot.runtime.telemetry.status_line import StatusLine
 
 DEFAULT_LCM_URL = "udpm://239.255.76.67:7667?ttl=0"
 MULTICAST_FIX = ("sudo ip link set lo multicast on", "sudo ip route add 224.0.0.0/4 dev lo")
@@ -113,28 +112,6 @@ class Telemetry:
     def dropped(self) -> int:
         """Messages that reached neither log nor network."""
         return self.outbox.dropped
-
-    def put(
-        self, channel: str, message: Any | Callable[[], Any], to_log: bool = True, to_lcm: bool = True
-    ) -> None:
-        """One more message (with `timestamp_us`) of this tick; `flush` hands it over.
-
-        The message, or the function that makes it, is the thread's from now on: nothing that it holds may change.
-        """
-        self.outbox.items.append(Outgoing(channel, message, to_log, to_lcm))
-
-    def say(self, text: str) -> None:
-        """Print a line for the person, off the control thread: a stopped terminal must not stop the loop."""
-        self.outbox.say(text)
-
-    def status(self, text: str) -> None:
-        """Renew the line at the foot of the screen, off the control thread."""
-        if self._status is not None:
-            self.outbox.items.append(Status(text))
-
-    def flush(self) -> None:
-        """Hand over what has come since the last time; never blocks in a real-time run."""
-        self.outbox.flush()
 
     def close(self) -> None:
         """Write what is still queued and stop the thread."""
