@@ -169,5 +169,5 @@ def run_case(task: tuple[int, int]) -> Result:
     at = session.time_s + 0.06 + STRIDE_S * (seed % 20) / 20.0
     fault = case.fault(at)
     virtual.faults.add(fault)
-    lasts_s = 0.0 if fault.momentary else fault.for_s
+    lasts_s = 0.0 if fault.kind.momentary else fault.for_s
     return follow(session, case, seed, at, lasts_s, BusWatch(session), lambda: up(virtual))
