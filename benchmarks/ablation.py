@@ -43,7 +43,7 @@ from wildrobot.reports.elements.charts import thin
 from wildrobot.robot_description import RobotSpec, load_robot
 from wildrobot.signal_path.features import num_features
 from wildrobot.training.evaluation.best import score, short_evaluation
-from wildrobot.training.learn import environment_info
+from wildrobot.training.learn import environment_info, with_defaults
 from wildrobot.training.reference.dataset import ReferenceDataset
 from wildrobot.training.rl.amp import AMP
 from wildrobot.training.rl.cloning import clone
@@ -231,6 +231,8 @@ def finished(output: Path, wanted: dict[str, Any]) -> list[dict[str, Any]]:
         raise UserError(
             f"{output} holds no runs of this ablation. Give another --output, or delete it."
         ) from error
+    known = {name: then[name] for name in then.keys() & to_dict(TrainConfig()).keys()}
+    then |= {name: value for name, value in with_defaults(known).items() if name in known}
     differing = sorted(key for key in wanted.keys() | then.keys() if wanted.get(key) != then.get(key))
     if differing:
         raise UserError(

@@ -249,3 +249,19 @@ def test_a_run_that_is_there_is_not_made_again(
     assert "<h2>norm " in page.read_text(encoding="utf-8")
     with pytest.raises(UserError, match="differ in: amp"):
         ablation._main([*command, "--amp.r1", "3"])
+
+
+def test_runs_of_an_older_version_go_on_where_new_keys_are_at_their_defaults(
+    ablation: ModuleType, tmp_path: Path
+) -> None:
+    reference, output = tmp_path / "reference.npz", tmp_path / "ablation.json"
+    reference.write_bytes(b"motion")
+    wanted = ablation.settings(TrainConfig(reference=reference))
+    older = copy.deepcopy(wanted)
+    del older["walking"]["kernels"]
+    output.write_text(json.dumps({"settings": older, "runs": [{"variant": "a"}]}))
+    assert ablation.finished(output, json.loads(json.dumps(wanted))) == [{"variant": "a"}]
+    older["walking"]["speed"] = [0.1, 0.2]
+    output.write_text(json.dumps({"settings": older, "runs": []}))
+    with pytest.raises(UserError, match="differ in: walking"):
+        ablation.finished(output, json.loads(json.dumps(wanted)))

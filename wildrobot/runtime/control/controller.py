@@ -138,7 +138,7 @@ class Controller:
             publish.policy(
                 decision.signal, decision.action, decision.requested, decision.reset, self.active, style
             )
-        publish.command(given_user, directive.stiffness, applied, self.watch)
+        publish.command(given_user, safety.stiffness, applied, self.watch)
         if timer.ticks % round(spec.control_hz) == 0:
             publish.health(timer, health, readings, self.watch)
         if timer.ticks % round(spec.control_hz / STATUS_HZ) == 0:
