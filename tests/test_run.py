@@ -28,8 +28,8 @@ from wildrobot.runtime.control.state_machine import State
 from wildrobot.runtime.logs.eventlog import read_log
 from wildrobot.runtime.robots.base import RobotOptions
 from wildrobot.runtime.robots.choice import open_robot
-from wildrobot.runtime.telemetry.figures import WalkFigures
 from wildrobot.runtime.telemetry.lcm_types import CHANNEL_TYPES
+from wildrobot.simulation.gait_figures import WalkFigures
 
 MS = 1_000_000
 

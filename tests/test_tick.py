@@ -15,6 +15,8 @@ from wildrobot.runtime.telemetry.telemetry import Telemetry
 
 ROOT = Path(__file__).resolve().parents[1] / "wildrobot"
 MOST_FILES = 25
+REAL_PORT = "firmware_bridge/bus/serial_transport.py"
+"""In place of the virtual robot's transport."""
 
 
 def test_a_walking_tick_passes_through_few_files_and_makes_no_messages(tmp_path: Path) -> None:
@@ -38,5 +40,5 @@ def test_a_walking_tick_passes_through_few_files_and_makes_no_messages(tmp_path:
     ours = {Path(file).relative_to(ROOT) for file in passed if file.startswith(f"{ROOT}/")}
     own = {str(path) for path in ours if "virtual" not in path.parts}
     assert {"runtime/control/controller.py", "firmware_bridge/bus/servo_bus.py"} <= own
-    assert len(own) <= MOST_FILES, sorted(own)
+    assert len(own | {REAL_PORT}) <= MOST_FILES, sorted(own)
     assert not any("lcm_types" in path or "messages" in path for path in own)

@@ -16,11 +16,11 @@ from wildrobot.runtime.control.safety import SafetySupervisor
 from wildrobot.runtime.control.skills import Reloader, Skill
 from wildrobot.runtime.control.state_machine import Demand, Directive, State, StateMachine
 from wildrobot.runtime.control.timing import TickTimer
-from wildrobot.runtime.telemetry.figures import WalkFigures
 from wildrobot.runtime.telemetry.publisher import Publisher
 from wildrobot.signal_path.command import is_moving
 from wildrobot.signal_path.path import Signal
 from wildrobot.signal_path.sensor_frame import SensorFrame, drop_not_finite
+from wildrobot.simulation.gait_figures import WalkFigures
 
 if TYPE_CHECKING:
     from wildrobot.simulation.simulation import Truth  # MuJoCo is there for `sim` only

@@ -1,1 +1,1 @@
-"""What the robot says: LCM messages to network and log, and the figures of a walk."""
+"""What the robot says: LCM messages, to the network and into the log."""
