@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from wildrobot.training.rl.amp import AMP, AMPConfig, style_reward
-from wildrobot.training.rl.governor import GovernorConfig
+from wildrobot.training.rl.discriminator_governor import GovernorConfig
 
 FREE = GovernorConfig(enabled=False)
 SMALL = AMPConfig(hidden=(16, 8), batch=32, replay_rollouts=3, replay_share=20, governor=FREE, symmetry=False)

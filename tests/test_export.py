@@ -15,7 +15,7 @@ from policy_helpers import make_networks, make_run
 from wildrobot.cli import export as cli
 from wildrobot.core.errors import UserError, run_main
 from wildrobot.export import run_export
-from wildrobot.export.contract import golden_vectors
+from wildrobot.export.metadata import golden_vectors
 from wildrobot.export.onnx_export import compare, rollout, to_onnx
 from wildrobot.export.run_export import export
 from wildrobot.robot_description import RobotSpec

@@ -9,7 +9,7 @@ import pytest
 import torch
 from amp_helpers import FREE, SMALL, generator, small_amp, updated
 
-from wildrobot.training.rl.governor import Governor, GovernorConfig
+from wildrobot.training.rl.discriminator_governor import Governor, GovernorConfig
 
 GOVERNED = GovernorConfig(band=(0.55, 0.80))
 

@@ -19,7 +19,7 @@ from wildrobot.training.learn import train
 from wildrobot.training.reference.dataset import ReferenceDataset
 from wildrobot.training.rl.checkpoint import load_checkpoint, save_checkpoint
 from wildrobot.training.rl.cloning import CloningConfig
-from wildrobot.training.rl.governor import GovernorConfig
+from wildrobot.training.rl.discriminator_governor import GovernorConfig
 from wildrobot.training.rl.runner import Mix
 from wildrobot.training.setup import make_runner
 from wildrobot.training.tasks.curriculum import CurriculumConfig

@@ -23,7 +23,7 @@ def tiny_config(**changes: Any) -> Any:
     from wildrobot.training.evaluation.best import SelectionConfig
     from wildrobot.training.rl.amp import AMPConfig
     from wildrobot.training.rl.cloning import CloningConfig
-    from wildrobot.training.rl.governor import GovernorConfig
+    from wildrobot.training.rl.discriminator_governor import GovernorConfig
     from wildrobot.training.rl.ppo import PPOConfig
     from wildrobot.training.setup import TrainConfig
     from wildrobot.training.tasks.walking import WalkingConfig

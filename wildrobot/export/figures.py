@@ -9,7 +9,7 @@ import onnx
 
 from wildrobot.core.errors import UserError
 from wildrobot.core.files import atomic_write, read_json_object
-from wildrobot.export.contract import add_metadata
+from wildrobot.export.metadata import add_metadata
 from wildrobot.signal_path.contract import METADATA_KEY
 from wildrobot.signal_path.policy import OnnxPolicy
 

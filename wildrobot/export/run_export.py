@@ -12,7 +12,7 @@ import torch
 
 from wildrobot.core.errors import UserError
 from wildrobot.core.files import atomic_write
-from wildrobot.export.contract import (
+from wildrobot.export.metadata import (
     add_metadata,
     comma_strings,
     golden_vectors,

@@ -1,1 +1,1 @@
-"""What runs on the robot: signal path, policy, safety, loop, log and replay."""
+"""What runs on the robot: the loop with its safety, who commands, telemetry, logs, the robots themselves."""

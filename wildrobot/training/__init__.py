@@ -1,1 +1,1 @@
-"""Reference motion, environment, PPO, motion prior, evaluation."""
+"""Learning to walk: reference motion, tasks, reinforcement learning, evaluation."""
