@@ -12,6 +12,7 @@ import torch
 
 from wildrobot.core.errors import UserError
 from wildrobot.core.files import atomic_write
+from wildrobot.export.figures import evaluation_of
 from wildrobot.export.metadata import (
     add_metadata,
     comma_strings,
@@ -19,7 +20,6 @@ from wildrobot.export.metadata import (
     network_sha256,
     training_provenance,
 )
-from wildrobot.export.figures import evaluation_of
 from wildrobot.export.onnx_export import compare, load_networks, rollout, to_onnx
 from wildrobot.robot_description import RobotSpec, load_robot
 from wildrobot.signal_path.contract import robot_contract, style_contract

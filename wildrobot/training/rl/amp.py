@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from wildrobot.core.config import check_least
-from wildrobot.training.rl.distributed import Distributed
 from wildrobot.training.rl.discriminator_governor import Governor, GovernorConfig
+from wildrobot.training.rl.distributed import Distributed
 from wildrobot.training.rl.networks import Discriminator, Norm
 from wildrobot.training.rl.workers import Workers
 
