@@ -58,7 +58,7 @@ def multicast() -> str:
     """An LCM network of this test run's own; skips where the machine has no multicast route."""
     import lcm
 
-    from wildrobot.runtime.telemetry.telemetry import open_lcm
+    from wildrobot.core.lcm_network import open_lcm
 
     url = f"udpm://239.255.76.67:{20000 + os.getpid() % 20000}?ttl=0"
     if open_lcm(url) is not None:

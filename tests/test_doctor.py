@@ -15,6 +15,7 @@ import pytest
 from calibration_helpers import ALL_WRONG, SPEC, Bench
 
 from wildrobot.cli.robot import doctor
+from wildrobot.core import lcm_network
 from wildrobot.core.errors import UserError
 from wildrobot.firmware_bridge.bus import checks as bus_checks
 from wildrobot.firmware_bridge.bus import control_table as table
@@ -31,7 +32,6 @@ from wildrobot.firmware_bridge.virtual.faults.table import (
     WRONG_BAUD,
 )
 from wildrobot.firmware_bridge.virtual.parts import Hidden
-from wildrobot.runtime.telemetry import telemetry
 
 POLICY = Path(__file__).resolve().parents[1] / "wildrobot" / "policies" / "wildrobot_walk.onnx"
 
@@ -239,7 +239,7 @@ def test_missing_rights_and_routes_are_warnings_with_the_remedy(monkeypatch: pyt
         raise PermissionError
 
     monkeypatch.setattr(os, "sched_setscheduler", refused)
-    monkeypatch.setattr(telemetry, "try_lcm", lambda url: (None, "it needs a multicast route"))
+    monkeypatch.setattr(lcm_network, "try_lcm", lambda url: (None, "it needs a multicast route"))
     findings = doctor.check_computer("udpm://239.255.76.67:7667?ttl=0")
     priority = next(finding for finding in findings if "priority" in finding.what)
     assert priority.level == "warning"

@@ -17,9 +17,9 @@ import pytest
 import tyro
 
 from wildrobot.cli.run.options import RunOptions
+from wildrobot.core.lcm_network import MULTICAST_FIX
 from wildrobot.runtime.control.realtime import realtime
 from wildrobot.runtime.control.state_machine import Durations
-from wildrobot.runtime.telemetry.telemetry import MULTICAST_FIX
 
 ROOT = Path(__file__).resolve().parents[1]
 LAUNCH = ROOT / "launch"

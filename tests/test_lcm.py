@@ -19,12 +19,14 @@ import pytest
 from lcm_helpers import RUNTIME, check_generated, find_lcm_tool
 from runtime_helpers import frame_at, run_small_policy
 
+from wildrobot.core import lcm_network
 from wildrobot.core.errors import UserError
+from wildrobot.core.lcm_network import MULTICAST_FIX
 from wildrobot.runtime.logs.eventlog import Event, LogWriter, read_log
 from wildrobot.runtime.telemetry import telemetry
 from wildrobot.runtime.telemetry.lcm_types import CHANNEL_TYPES, robot_event_t
 from wildrobot.runtime.telemetry.messages import frame_from_message, frame_to_message
-from wildrobot.runtime.telemetry.telemetry import MULTICAST_FIX, Telemetry
+from wildrobot.runtime.telemetry.telemetry import Telemetry
 
 LOGGED_PER_TICK = set(CHANNEL_TYPES) - {"run_configuration", "velocity_command"}
 
@@ -164,7 +166,7 @@ def test_without_lcm_the_two_commands_that_mend_it_are_named(
         raise RuntimeError("Couldn't create LCM")
 
     monkeypatch.setattr(lcm, "LCM", refuse)
-    sender = Telemetry(None, telemetry.DEFAULT_LCM_URL)
+    sender = Telemetry(None, lcm_network.DEFAULT_LCM_URL)
     sender.close()
     assert not sender.has_lcm
     printed = capfd.readouterr().err
@@ -172,20 +174,20 @@ def test_without_lcm_the_two_commands_that_mend_it_are_named(
 
 
 def test_an_unknown_url_is_named_and_the_c_library_is_kept_quiet(capfd: pytest.CaptureFixture[str]) -> None:
-    assert telemetry.open_lcm("nonsense://x") is None
+    assert lcm_network.open_lcm("nonsense://x") is None
     printed = capfd.readouterr().err
     assert "nonsense://x" in printed
     assert "provider" not in printed
     with pytest.raises(UserError, match="--speed, --keyboard or --gamepad"):
-        telemetry.require_lcm("nonsense://x")
+        lcm_network.require_lcm("nonsense://x")
 
 
 def test_the_network_is_this_machine_unless_somebody_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LCM_DEFAULT_URL", raising=False)
-    assert telemetry.lcm_url(None).endswith("?ttl=0")
+    assert lcm_network.lcm_url(None).endswith("?ttl=0")
     monkeypatch.setenv("LCM_DEFAULT_URL", "memq://")
-    assert telemetry.lcm_url(None) == "memq://"
-    assert telemetry.lcm_url("file:///x") == "file:///x"
+    assert lcm_network.lcm_url(None) == "memq://"
+    assert lcm_network.lcm_url("file:///x") == "file:///x"
 
 
 # ---------------------------------------------------------------------- LCM's own tools, over the network
@@ -255,7 +257,7 @@ def test_a_computer_without_the_system_library_of_lcm_is_told_its_package(
     )
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "lcm")
-    found, why = telemetry.try_lcm("memq://")
+    found, why = lcm_network.try_lcm("memq://")
     assert found is None
     assert why.startswith("libglib-2.0.so.0: cannot open shared object file. On Debian")
     assert "apt-get install -y libglib2.0-0" in why
@@ -267,7 +269,8 @@ def test_a_computer_without_the_system_library_of_lcm_is_told_its_package(
 def test_a_run_without_a_multicast_route_warns_and_still_logs(tmp_path: Path) -> None:
     script = (
         "import sys\nfrom pathlib import Path\n"
-        "from wildrobot.runtime.telemetry.telemetry import Telemetry, lcm_url\n"
+        "from wildrobot.core.lcm_network import lcm_url\n"
+        "from wildrobot.runtime.telemetry.telemetry import Telemetry\n"
         "from wildrobot.runtime.telemetry.lcm_types import robot_event_t\n"
         "t = Telemetry(Path(sys.argv[1]), lcm_url(None))\nt.outbox.put('robot_event', robot_event_t())\nt.close()\n"
     )

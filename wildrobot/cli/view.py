@@ -12,8 +12,8 @@ from typing import Annotated, Literal
 import tyro
 
 from wildrobot.core.errors import UserError
+from wildrobot.core.lcm_network import lcm_url, try_lcm
 from wildrobot.robot_description import load_robot
-from wildrobot.runtime.telemetry.telemetry import lcm_url, try_lcm
 from wildrobot.signal_path.shipped import shipped_policy
 from wildrobot.view.feed import Feed
 from wildrobot.view.page import Page

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from wildrobot.core.constants import GRAVITY_M_S2
+from wildrobot.core.lcm_network import lcm_url
 from wildrobot.core.rotations import quat_to_matrix, rotate_inverse
 from wildrobot.robot_description import RobotSpec
 from wildrobot.runtime.commands.source import FixedCommand, StopSignals
@@ -22,7 +23,7 @@ from wildrobot.runtime.control.safety import SafetySupervisor
 from wildrobot.runtime.control.session import SessionConfig, assemble, drive, summary
 from wildrobot.runtime.control.skills import Skill
 from wildrobot.runtime.robots.base import Health
-from wildrobot.runtime.telemetry.telemetry import Telemetry, lcm_url
+from wildrobot.runtime.telemetry.telemetry import Telemetry
 from wildrobot.signal_path.sensor_frame import SensorFrame
 
 DURATION_S = 20.0

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from wildrobot.core import lcm_network
 from wildrobot.core.errors import UserError
 from wildrobot.firmware_bridge.bus.startup import Finding
 from wildrobot.robot_description import RobotSpec
 from wildrobot.runtime.commands.gamepad.evdev import BUS_BLUETOOTH
 from wildrobot.runtime.commands.gamepad.finder import PadFinder
 from wildrobot.runtime.control.realtime import realtime
-from wildrobot.runtime.telemetry import telemetry
 from wildrobot.signal_path.policy import OnnxPolicy
 
 
@@ -30,8 +30,8 @@ def check_computer(lcm_url: str | None) -> list[Finding]:
     ]
     if not refused:
         findings.append(Finding("ok", 0, "computer", "real-time priority and locked memory are allowed"))
-    url = telemetry.lcm_url(lcm_url)
-    found, why = telemetry.try_lcm(url)
+    url = lcm_network.lcm_url(lcm_url)
+    found, why = lcm_network.try_lcm(url)
     if found is None:
         findings.append(Finding("warning", 0, "LCM", f"not available at {url}: {why}"))
     else:

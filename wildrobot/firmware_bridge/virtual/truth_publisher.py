@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import time
 from typing import Any
 
 from wildrobot.core.errors import UserError
+from wildrobot.core.lcm_network import MULTICAST_FIX, lcm_url
 from wildrobot.firmware_bridge.virtual.lcm_types import CHANNEL, virtual_robot_truth_t
 from wildrobot.firmware_bridge.virtual.robot import VirtualRobot
 
-DEFAULT_URL = "udpm://239.255.76.67:7667?ttl=0"
 PERIOD_NS = 20_000_000
 
 
@@ -37,13 +36,13 @@ class TruthPublisher:
         """
         import lcm
 
-        url = url or os.environ.get("LCM_DEFAULT_URL") or DEFAULT_URL
+        url = lcm_url(url)
         try:
             self.lcm = lcm.LCM(url)
         except RuntimeError as error:
             raise UserError(
                 f"LCM is not available at {url}. A udpm:// URL needs a multicast route: "
-                "sudo ip link set lo multicast on; sudo ip route add 224.0.0.0/4 dev lo. Or leave --lcm-truth out."
+                f"{'; '.join(MULTICAST_FIX)}. Or leave --lcm-truth out."
             ) from error
         self._next_ns = 0
 

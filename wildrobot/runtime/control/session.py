@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from wildrobot.core.lcm_network import lcm_url, require_lcm
 from wildrobot.robot_description import RobotSpec
 from wildrobot.runtime.commands.gamepad.command import GamepadCommand
 from wildrobot.runtime.commands.gamepad.finder import PadFinder
@@ -27,7 +28,7 @@ from wildrobot.runtime.robots.choice import open_robot
 from wildrobot.runtime.service import supervised
 from wildrobot.runtime.telemetry.configuration_message import describe
 from wildrobot.runtime.telemetry.publisher import Publisher
-from wildrobot.runtime.telemetry.telemetry import Telemetry, lcm_url, require_lcm
+from wildrobot.runtime.telemetry.telemetry import Telemetry
 from wildrobot.signal_path.path import SignalPath
 
 DEFAULT_DURATION_S = 20.0
