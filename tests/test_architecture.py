@@ -158,6 +158,15 @@ def test_no_package_is_too_large_to_look_through() -> None:
     assert {name: size for name, size in sizes.items() if size > LARGEST_PACKAGE} == {}
 
 
+def test_a_class_name_means_one_thing() -> None:
+    homes: dict[str, list[str]] = {}
+    for path in sources():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                homes.setdefault(node.name, []).append(name_of(path))
+    assert {name: found for name, found in homes.items() if len(found) > 1} == {}
+
+
 def test_every_room_says_what_it_is_for() -> None:
     for path in sources():
         if path.name == "__init__.py":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from wildrobot.core.errors import UserError
-from wildrobot.core.files import alone_with, atomic_write, write_text
+from wildrobot.core.files import alone_with, atomic_write, write_json, write_text
 
 
 def test_the_file_appears_with_its_whole_content(tmp_path: Path) -> None:
@@ -97,3 +98,12 @@ def test_two_processes_do_not_make_the_same_thing(tmp_path: Path) -> None:
         other.wait()
     with alone_with(path):
         assert (path.parent / ".walk.lock").read_text() == f"{os.getpid()}\n"
+
+
+def test_a_json_file_holds_no_number_that_json_does_not_know(tmp_path: Path) -> None:
+    path = tmp_path / "figures.json"
+    write_json(
+        path, {"a": (float("nan"), 1.5, {"b": [float("inf")]}), "c": Path("x/y"), "d": None, "e": True}
+    )
+    document = json.loads(path.read_text(), parse_constant=pytest.fail)
+    assert document == {"a": [None, 1.5, {"b": [None]}], "c": "x/y", "d": None, "e": True}

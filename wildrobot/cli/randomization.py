@@ -98,16 +98,9 @@ def report(options: RandomizationOptions, effects: Sequence[Effect]) -> None:
 
 
 def document(options: RandomizationOptions, effects: Sequence[Effect]) -> dict[str, Any]:
-    """What is written as JSON; a value that is not finite is null."""
+    """What is written as JSON."""
     head = {name: getattr(options, name) for name in ("preset", "envs", "resets", "level", "seed")}
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, tuple):
-            return [plain(item) for item in value]
-        return None if isinstance(value, float) and not math.isfinite(value) else value
-
-    rows = [{key: plain(value) for key, value in dataclasses.asdict(effect).items()} for effect in effects]
-    return {**head, "terms": rows}
+    return {**head, "terms": [dataclasses.asdict(effect) for effect in effects]}
 
 
 def main(argv: Sequence[str]) -> int:

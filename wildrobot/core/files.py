@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import tempfile
 from collections.abc import Iterator
@@ -126,11 +127,22 @@ def read_json_object(path: Path) -> dict[str, Any] | None:
     return document
 
 
+def json_document(value: Any) -> Any:
+    """The value as JSON can hold it: NaN and infinities as None, tuples as lists, paths as text."""
+    if isinstance(value, dict):
+        return {key: json_document(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [json_document(entry) for entry in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return str(value) if isinstance(value, os.PathLike) else value
+
+
 def write_json(path: str | os.PathLike[str], document: Any) -> None:
-    """Write a JSON file atomically; `-` prints it."""
+    """Write a document as a JSON file, atomically; `-` prints it."""
     import json
 
-    text = json.dumps(document, indent=1) + "\n"
+    text = json.dumps(json_document(document), indent=1, allow_nan=False) + "\n"
     if is_stdout(path):
         print(text, end="")
     else:

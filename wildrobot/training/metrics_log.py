@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
 
-from wildrobot.core.files import write_text
+from wildrobot.core.files import json_document, write_text
 
 
 class MetricsLog:
@@ -35,9 +34,7 @@ class MetricsLog:
 
     def write(self, metrics: dict[str, Any]) -> None:
         """One iteration."""
-        clean = {
-            k: (None if isinstance(v, float) and not math.isfinite(v) else v) for k, v in metrics.items()
-        }
+        clean = json_document(metrics)
         self._file.write(json.dumps(clean) + "\n")
         self._file.flush()
         if self._writer is not None:

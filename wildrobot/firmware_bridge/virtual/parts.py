@@ -75,7 +75,7 @@ class Sensors:
         return np.where(np.isnan(self.foot_stuck), force, self.foot_stuck)
 
 
-class Parts:
+class RobotParts:
     """All of a robot but its time."""
 
     def __init__(

@@ -15,7 +15,7 @@ from wildrobot.core.rotations import quat_from_rotvec, quat_multiply
 from wildrobot.firmware_bridge.virtual.board_station import Core, ImuSample
 from wildrobot.firmware_bridge.virtual.faults.kinds import Fault
 from wildrobot.firmware_bridge.virtual.faults.schedule import FaultSchedule
-from wildrobot.firmware_bridge.virtual.parts import SUPPLY_OHM, SUPPLY_V, Hidden, Parts
+from wildrobot.firmware_bridge.virtual.parts import SUPPLY_OHM, SUPPLY_V, Hidden, RobotParts
 from wildrobot.robot_description import RobotSpec
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ IMU_NOISE_M_S2 = 0.05
 """Standard deviations of the chip's orientation, rate and acceleration (assumed, after the BNO085's data sheet)."""
 
 
-class VirtualRobot(Parts):
+class VirtualRobot(RobotParts):
     """A robot that one talks to in bytes. Times are nanoseconds since its power-on."""
 
     def __init__(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from mcap.writer import Writer
 
 from wildrobot import __version__
 from wildrobot.core.errors import UserError
-from wildrobot.core.files import atomic_write
+from wildrobot.core.files import atomic_write, json_document
 from wildrobot.runtime.logs.decoding import ElementNames, is_array, type_name
 from wildrobot.runtime.telemetry.lcm_types import CHANNEL_TYPES
 
@@ -97,11 +96,11 @@ def _document(channel: str, message: Any, names: ElementNames) -> dict[str, Any]
     for name in kind.__slots__:
         value = getattr(message, name)
         if not is_array(kind, name):
-            document[name] = _finite(value)
+            document[name] = json_document(value)
             continue
         known = names.columns(name, len(value))
         if known is None:
-            document[name] = [_finite(entry) for entry in value]
+            document[name] = json_document(value)
             continue
         tree = document[name] = {}
         for element, entry in zip(known, value, strict=True):
@@ -109,9 +108,5 @@ def _document(channel: str, message: Any, names: ElementNames) -> dict[str, Any]
             *outer, last = element.split("/")
             for step in outer:
                 inner = inner.setdefault(step, {})
-            inner[last] = _finite(entry)
+            inner[last] = json_document(entry)
     return document
-
-
-def _finite(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from wildrobot.core.errors import UserError
+from wildrobot.core.files import json_document
 from wildrobot.runtime.logs.decoding import decode
 from wildrobot.runtime.logs.eventlog import Damage, Event, log_parts, read_log
 from wildrobot.runtime.telemetry.lcm_types import CHANNEL_TYPES, robot_event_t
@@ -110,21 +110,11 @@ class Summary:
         return sum(s.end_s - s.begin_s for s in self.states if s.state == state)
 
     def document(self) -> dict[str, Any]:
-        """Plain data for JSON: NaN is None."""
-        plain: dict[str, Any] = _plain(asdict(self))
+        """Plain data for JSON."""
+        plain: dict[str, Any] = json_document(asdict(self))
         for entry, damage in zip(plain["damages"], self.damages, strict=True):
             entry["seconds"] = damage.seconds
         return plain
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(entry) for entry in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return str(value) if isinstance(value, Path) else value
 
 
 def summarize(path: Path) -> Summary:

@@ -9,11 +9,11 @@ from types import EllipsisType
 from typing import Any
 
 from wildrobot.core.errors import UserError
-from wildrobot.firmware_bridge.virtual.parts import Parts
+from wildrobot.firmware_bridge.virtual.parts import RobotParts
 
 Values = Mapping[str, Any]
 """A fault's parameters by name."""
-Act = Callable[[Parts, Values], None]
+Act = Callable[[RobotParts, Values], None]
 
 
 class Kind(enum.Enum):

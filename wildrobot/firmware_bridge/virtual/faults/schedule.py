@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from wildrobot.firmware_bridge.virtual.faults.kinds import Act, Fault, Kind
-from wildrobot.firmware_bridge.virtual.parts import Parts
+from wildrobot.firmware_bridge.virtual.parts import RobotParts
 
 
 class FaultSchedule:
     """Begins and ends faults when their time has come. Times count from the robot's power-on."""
 
-    def __init__(self, robot: Parts, faults: Iterable[Fault]) -> None:
+    def __init__(self, robot: RobotParts, faults: Iterable[Fault]) -> None:
         self._robot = robot
         self._events: list[tuple[int, int, Act, Fault]] = []
         self._count = 0

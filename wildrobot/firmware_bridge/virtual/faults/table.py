@@ -15,20 +15,20 @@ import numpy as np
 from wildrobot.firmware_bridge.bus import control_table as table
 from wildrobot.firmware_bridge.bus.control_table import HardwareError
 from wildrobot.firmware_bridge.virtual.faults.kinds import Act, FaultKind, Kind, Parameter, Values
-from wildrobot.firmware_bridge.virtual.parts import Parts
+from wildrobot.firmware_bridge.virtual.parts import RobotParts
 
-Part = Callable[[Parts, Values], Any]
+Part = Callable[[RobotParts, Values], Any]
 
 
-def _line(robot: Parts, values: Values) -> Any:
+def _line(robot: RobotParts, values: Values) -> Any:
     return robot.line(values["servo"])
 
 
-def _motor(robot: Parts, values: Values) -> Any:
+def _motor(robot: RobotParts, values: Values) -> Any:
     return robot.servo(values["servo"]).motor
 
 
-def _sensors(robot: Parts, values: Values) -> Any:
+def _sensors(robot: RobotParts, values: Values) -> Any:
     return robot.sensors
 
 
@@ -43,7 +43,7 @@ def _setting(part: Part, attribute: str, value: Callable[[Values], Any], normal:
 def _foot_setting(attribute: str, value: str, normal: float) -> tuple[Act, Act]:
     """The same of one foot input, in an array of all."""
 
-    def put(robot: Parts, values: Values, number: float) -> None:
+    def put(robot: RobotParts, values: Values, number: float) -> None:
         getattr(robot.sensors, attribute)[robot.foot(values["foot"])] = number
 
     return (
@@ -52,18 +52,18 @@ def _foot_setting(attribute: str, value: str, normal: float) -> tuple[Act, Act]:
     )
 
 
-def _swap_ids(robot: Parts, values: Values) -> None:
+def _swap_ids(robot: RobotParts, values: Values) -> None:
     one, two = robot.servo(values["servo"]), robot.servo(values["other"])
     first, second = one.id, two.id
     one.put(table.ID, second)
     two.put(table.ID, first)
 
 
-def _duplicate_id(robot: Parts, values: Values) -> None:
+def _duplicate_id(robot: RobotParts, values: Values) -> None:
     robot.servo(values["servo"]).put(table.ID, robot.servo(values["other"]).id)
 
 
-def _own_id(robot: Parts, values: Values) -> None:
+def _own_id(robot: RobotParts, values: Values) -> None:
     servo = robot.servo(values["servo"])
     servo.put(table.ID, robot.spec.servo_ids[robot.servos.index(servo)])
 
