@@ -307,3 +307,16 @@ def test_a_simulation_that_has_ended_is_started_again(
     assert simulation._process.wait(60) == 2
     simulation.close()
     assert capfd.readouterr().err.count("policy.onnx") >= 2
+
+
+def test_the_simulated_run_is_of_the_robot_that_the_page_shows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[list[str]] = []
+    monkeypatch.setattr(SimulatedRun, "_start", lambda self: started.append(self._command))
+    policy, robot = tmp_path / "policy.onnx", tmp_path / "robot.yaml"
+    policy.write_bytes(b"")
+    SimulatedRun(policy, "memq://")
+    SimulatedRun(policy, "memq://", robot)
+    assert "--robot-file" not in started[0]
+    assert started[1] == [*started[0], "--robot-file", str(robot)]

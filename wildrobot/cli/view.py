@@ -89,7 +89,8 @@ def view(options: ViewOptions) -> int:
         stack.callback(feed.close)
         restart = None
         if options.sim is not None:
-            simulation = SimulatedRun(options.sim[0] if options.sim else shipped_policy(spec), url)
+            policy = options.sim[0] if options.sim else shipped_policy(spec)
+            simulation = SimulatedRun(policy, url, options.robot_file)
             stack.callback(simulation.close)
             restart = simulation.restart
         page = Page(

@@ -14,13 +14,20 @@ from wildrobot.core.errors import UserError
 class SimulatedRun:
     """Runs a policy on the simulated robot, commanded over LCM; `restart` begins anew, after an E-STOP say."""
 
-    def __init__(self, policy: Path, lcm_url: str) -> None:
+    def __init__(self, policy: Path, lcm_url: str, robot_file: Path | None = None) -> None:
+        """`robot_file`: robot.yaml of the robot that the policy is of; None: WildRobot's.
+
+        Raises:
+            UserError: there is no such policy.
+        """
         if not policy.is_file():
             raise UserError(f"there is no policy {policy}. Give an .onnx file made by `wildrobot export`.")
         self._command = [
             sys.executable, "-m", "wildrobot", "run", str(policy), "--robot", "sim", "--lcm-command",
             "--lcm-url", lcm_url,
         ]  # fmt: skip
+        if robot_file is not None:
+            self._command += ["--robot-file", str(robot_file)]
         self._lock = threading.Lock()  # two viewers may ask for a restart at once
         self._process = self._start()
 
