@@ -138,8 +138,10 @@ class FakeKernel:
         monkeypatch.setattr(evdev.fcntl, "ioctl", self.ioctl)
 
     def plug(self, model: Model, name: str = "event3", **state: Any) -> FakePad:
-        pad = FakePad(model, self.folder / name, **state)
+        pad = FakePad(model, self.folder / f".{name}", **state)
         self.pads[os.stat(pad.path).st_ino] = pad
+        # seen only once it is known: a node's number may be that of a pad which is gone
+        pad.path = pad.path.rename(self.folder / name)
         return pad
 
     def ioctl(self, handle: int, request: int, argument: Any = 0, *rest: Any) -> Any:
