@@ -149,6 +149,80 @@ def test_a_policy_that_is_not_there_is_refused_and_the_present_one_is_no_change(
     assert bench.told.policies[-1] == (0, False)
 
 
+class Posed(SmallPolicy):
+    """Asks for one pose, `offset` (n,) rad away from home, whatever it sees."""
+
+    def __init__(self, offset: Any) -> None:
+        super().__init__(SPEC)
+        self._answer = (np.asarray(offset) / SPEC.action_scale)[None].astype(np.float32)
+
+    def __call__(self, observation: Any) -> Any:
+        self._calls += 1
+        return self._answer
+
+
+def targets_at_a_switch(bench: Bench, first: Any, second: Any, ticks: int = 30) -> Any:
+    """Targets (1 + ticks, n) rad given to the servos: the last before the policy that asks for `first` (n,) rad from
+    home gives way to that which asks for `second`, and those after it."""
+    for skill, offset in zip(bench.controller.skills, (first, second), strict=True):
+        skill.policy = Posed(offset)
+    bench.ticks(30)
+    given = [bench.controller.safety.target[0].copy()]
+    bench.say(policy=2)
+    for _ in range(ticks):
+        given.append(bench.controller.safety.target[0].copy())
+        bench.ticks(1)
+    return np.array(given)
+
+
+def test_at_a_switch_the_target_goes_smoothly_from_the_old_pose_to_the_new_one() -> None:
+    offset = 0.3 * np.sign(-SPEC.default_joint_pos)
+    given = targets_at_a_switch(Bench(), 0.0 * offset, offset)
+    np.testing.assert_allclose(
+        given[[0, -1]], SPEC.default_joint_pos + np.outer([0.0, 1.0], offset), atol=1e-6
+    )
+    steps = np.diff(given, axis=0) * np.sign(offset)
+    assert (steps >= 0.0).all()  # never back, never past
+    # the peak of a minimum-jerk curve of 0.4 s; the limiter alone lets 0.096 rad pass, from the first tick on
+    peak = 1.875 * 0.3 / 0.4 * SPEC.control_dt
+    assert 0.9 * peak < steps.max() < 1.01 * peak < 0.3 * SPEC.target_rate_limit.min() * SPEC.control_dt
+    assert steps[0].max() < 0.1 * peak
+    assert np.all(steps[20:] < 1e-7)  # 0.4 s, and then the new policy has the servos to itself
+
+
+def test_a_switch_back_on_the_way_begins_where_the_target_is() -> None:
+    bench, offset = Bench(), np.zeros(SPEC.num_joints)
+    offset[3] = 0.4
+    targets_at_a_switch(bench, np.zeros(SPEC.num_joints), offset, ticks=10)
+    before = bench.controller.safety.target[0, 3]
+    bench.say(policy=1)
+    after = []
+    for _ in range(25):
+        after.append(bench.controller.safety.target[0, 3])
+        bench.ticks(1)
+    assert 0.1 < before - SPEC.default_joint_pos[3] < 0.3
+    assert abs(after[0] - before) < 1e-3
+    assert (np.diff(after) <= 0.0).all()
+    assert after[-1] == pytest.approx(SPEC.default_joint_pos[3], abs=1e-6)
+
+
+def test_a_soft_stop_on_the_way_leaves_nothing_of_the_switch() -> None:
+    bench, offset = Bench(), 0.3 * np.sign(-SPEC.default_joint_pos)
+    targets_at_a_switch(bench, 0.0 * offset, offset, ticks=5)
+    bench.say(stop=True)
+    while bench.controller.state is not State.LIMP:
+        bench.ticks(1)
+    bench.say(stand=True)
+    while bench.controller.state is not State.STANDING:
+        bench.ticks(1)
+    bench.ticks(1)  # the policy starts from home, as it always does: at the target's rate
+    np.testing.assert_allclose(
+        bench.controller.safety.target[0] - SPEC.default_joint_pos,
+        np.sign(offset) * np.minimum(0.3, 2 * SPEC.target_rate_limit * SPEC.control_dt),
+        atol=1e-4,
+    )
+
+
 # ---------------------------------------------------------------------- loading anew
 
 

@@ -14,7 +14,7 @@ from wildrobot.runtime.commands.source import CommandSource, CommandWatch, Opera
 from wildrobot.runtime.control.guards import FALL, POLICY_UNTRUSTED, GuardReading, Level
 from wildrobot.runtime.control.safety import SafetySupervisor
 from wildrobot.runtime.control.skills import Reloader, Skill
-from wildrobot.runtime.control.state_machine import Demand, Directive, State, StateMachine
+from wildrobot.runtime.control.state_machine import Demand, Directive, Handover, State, StateMachine
 from wildrobot.runtime.control.timing import TickTimer
 from wildrobot.runtime.telemetry.publisher import Publisher
 from wildrobot.signal_path.command import is_moving
@@ -75,6 +75,7 @@ class Controller:
         self.ended = False
         self._reloader = reloader
         self._policy_is_new = False
+        self._handover = Handover(spec)
         self._frame: SensorFrame | None = None
         self._action: NDArray[Any] | None = None
         self._policy_fault: str | None = None
@@ -116,7 +117,7 @@ class Controller:
         if directive.state is State.LIMP:
             safety.reset(frame.joint_position)
         going_down = directive.state is State.SOFT_STOP and not directive.policy
-        applied = safety.bound(decision.requested, blind=going_down)
+        applied = safety.bound(self._handover(decision.requested), blind=going_down)
         self._action = decision.action
         timer.mark("bound")
         safety.write(directive.stiffness)
@@ -202,11 +203,14 @@ class Controller:
 
     def _decide(self, directive: Directive, frame: SensorFrame, user: NDArray[np.float64]) -> Decision:
         if not directive.policy:
+            self._handover.end()
             return Decision(directive.pose)
         skill = self.skills[self.active]
         starts = directive.policy_starts or self._policy_is_new
         if starts:
             skill.path.reset(frame)
+            if not directive.policy_starts:
+                self._handover.begin(self.safety.target)
             self._policy_fault, self._policy_is_new = None, False
         signal = skill.path.observe(frame, user[None])
         self.timer.mark("observe")

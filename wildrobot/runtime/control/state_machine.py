@@ -178,3 +178,34 @@ def blend(start: Array, end: Array, progress: float) -> Array:
     """From `start` to `end` with zero speed at both ends (minimum jerk); `progress` 0 to 1."""
     x = float(np.clip(progress, 0.0, 1.0))
     return start + (end - start) * (x * x * x * (10.0 + x * (6.0 * x - 15.0)))
+
+
+class Handover:
+    """Leads the joint target from where one policy left it to what the next one asks for, by `blend`.
+
+    Each policy has its own idea of how to stand: taken at once, the difference would be driven at the limit of the
+    target's rate.
+    """
+
+    def __init__(self, spec: RobotSpec, seconds: float = 0.4) -> None:
+        self._ticks = round(seconds * spec.control_hz)
+        self._start: Array | None = None
+        self._done = 0
+
+    def begin(self, target: Array) -> None:
+        """From `target` (1, n) rad, given to the servos last."""
+        self._start, self._done = np.array(target), 0
+
+    def end(self) -> None:
+        """Nothing is left to be led."""
+        self._start = None
+
+    def __call__(self, requested: Array) -> Array:
+        """What to ask for on this tick (1, n) rad, when the policy in charge asks for `requested`."""
+        if self._start is None:
+            return requested
+        self._done += 1
+        target = blend(self._start, requested, self._done / self._ticks)
+        if self._done >= self._ticks:
+            self._start = None
+        return target
