@@ -165,7 +165,7 @@ def main() -> None:
         result["sim"] = measure(arguments.python, ["--robot", "sim", "--no-lcm"], arguments.runs)
     if arguments.robot != "sim":
         with virtual_robot() if arguments.port is None else nullcontext(arguments.port) as port:
-            flags = ["--robot", "dynamixel", "--port", port, "--no-lcm"]
+            flags = ["--robot", "dynamixel", "--port", port, "--no-lcm", "--yes"]
             result["dynamixel"] = measure(arguments.python, flags, arguments.runs)
     json.dump(result, sys.stdout, indent=1)
     print()

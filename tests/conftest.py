@@ -41,7 +41,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption("--robot-file", help="its robot.yaml, if it is not WildRobot's")
     group.addoption("--calibration", help="its calibration")
-    group.addoption("--yes", action="store_true", help="do not ask before the robot moves: it hangs")
+    group.addoption(
+        "--yes", action="store_true", help="count down instead of asking before the robot moves: it hangs"
+    )
+    group.addoption("--countdown", default=5.0, help="with --yes: seconds to count down, 1 or more")
 
 
 @pytest.fixture(autouse=True)

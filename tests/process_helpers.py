@@ -125,6 +125,7 @@ def kill_while_it_walks(link: Path, url: str) -> Killed:
         NeverWalkedError: the runtime ended before it walked.
     """
     flags = ["--robot", "dynamixel", "--port", str(link), "--no-lcm", "--duration", "60"]
+    flags += ["--yes", "--countdown", "1"]
     with VirtualServer(link, "--lcm-truth", "--lcm-url", url), Runtime(*flags) as run:
         truths = Truths(url)
         run.until("-> walking")

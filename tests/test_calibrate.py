@@ -477,7 +477,7 @@ def test_the_table_shows_old_new_and_difference() -> None:
 class Unwilling(VirtualHands):
     """Agrees to nothing."""
 
-    def agree(self, question: str) -> bool:
+    def agree(self, question: str, moves: bool = False) -> bool:
         self.asked.append(question)
         return False
 
@@ -516,7 +516,9 @@ def test_a_cable_pulled_during_the_command_is_told(tmp_path: Path) -> None:
     from wildrobot.firmware_bridge.virtual.faults.table import CABLE_OUT
 
     bench = Bench(faults=(CABLE_OUT(at_s=2.0, for_s=None),))
-    options = calibrate_cli.CalibrateOptions(output=tmp_path / "c.yaml", only=("offsets",), yes=True)
+    options = calibrate_cli.CalibrateOptions(
+        output=tmp_path / "c.yaml", only=("offsets",), yes=True, countdown=1.0
+    )
     with pytest.raises(UserError, match=r"the bus was lost.*Nothing was written"):
         calibrate_cli.run(options, bench.transport)
     assert not options.output.exists()

@@ -10,13 +10,14 @@ import shlex
 import shutil
 import subprocess
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 import tyro
 
-from wildrobot.cli.run.options import RunOptions
+from wildrobot.cli.run.options import RunOptions, check_options, person_commands
+from wildrobot.core.errors import UserError
 from wildrobot.core.lcm_network import MULTICAST_FIX
 from wildrobot.runtime.control.realtime import realtime
 from wildrobot.runtime.control.state_machine import Durations
@@ -91,6 +92,22 @@ def test_the_unit_starts_a_runtime_that_waits_to_be_commanded(unit: Unit) -> Non
     ]
     known = {f"--{field.name.replace('_', '-')}" for field in fields(RunOptions)}
     assert {flag for flag in flags if flag.startswith("--")} <= known
+
+
+@pytest.mark.parametrize("file", ["wildrobot.service", "examples/gamepad.conf"])
+def test_no_flag_makes_the_service_s_robot_stand_up(file: str, tmp_path: Path) -> None:
+    policy = tmp_path / "policy.onnx"
+    policy.write_bytes(b"")
+    start = Unit(LAUNCH / file).values["Service"]["ExecStart"][-1]
+    words = [policy.name if word.startswith("${") else word for word in shlex.split(start)[1:]]
+    flags = [word for word in words[1:] if word != "$WILDROBOT_FLAGS"]
+    options = tyro.cli(RunOptions, args=[str(policy), *flags])
+    check_options(options)
+    assert person_commands(options)
+    with pytest.raises(UserError, match="--yes is for a robot that flags command"):
+        check_options(replace(options, yes=True))
+    with pytest.raises(UserError, match="no terminal to ask at"):
+        check_options(replace(options, lcm_command=False, gamepad=None))
 
 
 def test_the_drop_in_for_a_gamepad_changes_who_commands_and_nothing_else(unit: Unit) -> None:

@@ -339,9 +339,9 @@ def test_the_runtime_imports_without_torch_and_mujoco() -> None:
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (("--robot", "dynamixel"), "no --port was given"),
-        (("--robot", "dynamixel", "--port", "/dev/nothing"), "there is no port /dev/nothing"),
-        (("--robot", "dynamixel", "--port", "/dev/null"), "cannot open /dev/null"),
+        (("--robot", "dynamixel", "--yes"), "no --port was given"),
+        (("--robot", "dynamixel", "--port", "/dev/nothing", "--yes"), "there is no port /dev/nothing"),
+        (("--robot", "dynamixel", "--port", "/dev/null", "--yes"), "cannot open /dev/null"),
         (("--port", "/dev/null"), "--port is for --robot dynamixel"),
         (("--speed", "3"), "walks at 0.0 to 0.6 m/s"),
         (("--yaw-rate", "-2"), "--yaw-rate is -2.0"),

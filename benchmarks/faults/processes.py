@@ -161,7 +161,7 @@ def _run(case: Case, seed: int, folder: Path) -> Result:
     popen = {"preexec_fn": _limit_files} if program.limit else {}
     if program.virtual:
         with VirtualServer(folder / "port"):
-            flags += ["--robot", "dynamixel", "--port", str(folder / "port")]
+            flags += ["--robot", "dynamixel", "--port", str(folder / "port"), "--yes", "--countdown", "1"]
             code, said = _finish(Runtime(*flags, program=program.before(seed), **popen), program, seed)
     else:
         code, said = _finish(Runtime(*flags, program=program.before(seed), **popen), program, seed)

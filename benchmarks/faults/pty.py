@@ -39,6 +39,9 @@ def run_over_pty(case: Case, folder: Path) -> dict[str, Any]:
         "--no-lcm",
         "--json",
         str(figures),
+        "--yes",
+        "--countdown",
+        "1",
     ]
     with VirtualServer(link, "--faults", str(faults)), Runtime(*flags) as run:
         code = run.finish()

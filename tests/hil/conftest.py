@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from wildrobot.cli.robot.person import PersonHands
+from wildrobot.core.errors import UserError
 from wildrobot.firmware_bridge.bus.driver import Bus
 from wildrobot.firmware_bridge.bus.serial_transport import SerialTransport
 from wildrobot.firmware_bridge.bus.transport import Transport
@@ -70,19 +72,18 @@ def _uncaptured(config: pytest.Config) -> Any:
 
 
 def _confirm(config: pytest.Config, port: str) -> None:
-    if config.getoption("--yes"):
-        return
+    person = PersonHands(config.getoption("--yes"), float(config.getoption("--countdown")))
     with _uncaptured(config):
-        print(
+        person.say(
             f"\nThese tests will move the robot at {port}: every joint to its home pose, steps of 0.1 rad, swaying by "
             "0.05 rad,\nand 5 s of a recorded walk. It must hang from its stand, feet off the floor, hands off. Ctrl-C "
             "lets go."
         )
         try:
-            answer = input("Does it hang? [y/N] ")
-        except EOFError:
-            answer = ""
-    if answer.strip().lower() not in ("y", "yes"):
+            agreed = person.agree("Does it hang?", moves=True)
+        except UserError as error:
+            pytest.exit(f"{error} Nothing was moved.", returncode=2)
+    if not agreed:
         pytest.exit("not confirmed: nothing was moved", returncode=2)
 
 

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from wildrobot.cli.robot.person import PersonHands
+from wildrobot.core.consent import COUNTDOWN_S, require_somebody
 from wildrobot.core.errors import UserError
 from wildrobot.core.files import is_stdout, write_json
 from wildrobot.firmware_bridge.bus.serial_transport import choose_port
@@ -59,7 +60,9 @@ class ReplayOptions:
     json: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Write what was compared, or what came back of the robot, here; - prints it."""
     yes: bool = False
-    """Do not ask: the robot hangs, and may move."""
+    """Do not ask: the robot hangs, and may move; count down aloud instead."""
+    countdown: Annotated[float, tyro.conf.arg(metavar="SECONDS")] = COUNTDOWN_S
+    """With --yes: how long to count down, 1 or more."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -92,19 +95,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def play(options: ReplayOptions) -> int:
-    """Play the log's targets on a robot that hangs; asks first, unless it was said with --yes that it does."""
+    """Play the log's targets on a robot that hangs; asks first, or counts down with --yes."""
+    person = PersonHands(options.yes, options.countdown)
+    require_somebody(options.yes)
     configuration = read_configuration(options.log)
     spec = load_robot(recorded_robot_file(configuration, options.robot_file), options.calibration)
     port = choose_port(options.port)
     targets = logged_targets(options.log, spec)
     seconds, reach = len(targets) * spec.control_dt, float(np.max(np.ptp(targets, axis=0)))
-    if not options.yes:
-        print(
-            f"The robot at {port} will move all joints for {seconds:.0f} s, by up to {np.degrees(reach):.0f} degrees.\n"
-            "It must hang from its stand, feet off the floor, hands off. Ctrl-C lets go."
-        )
-        if not PersonHands().agree("Does it hang?"):
-            raise UserError("not confirmed: nothing was moved.")
+    person.say(
+        f"The robot at {port} will move all joints for {seconds:.0f} s, by up to {np.degrees(reach):.0f} degrees.\n"
+        "It must hang from its stand, feet off the floor, hands off. Ctrl-C lets go."
+    )
+    if not person.agree("Does it hang?", moves=True):
+        raise UserError("not confirmed: nothing was moved.")
     figures = play_targets(targets, spec, port)
     if not is_stdout(options.json):
         print_figures(figures)

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import tyro
 
 from wildrobot.cli.robot.person import PersonHands
+from wildrobot.core.consent import COUNTDOWN_S
 from wildrobot.core.errors import UserError
 from wildrobot.firmware_bridge.bus.driver import PATIENCE_S, Bus, BusError
 from wildrobot.firmware_bridge.bus.serial_transport import SerialTransport, choose_port
@@ -45,7 +46,9 @@ class CalibrateOptions:
     robot_file: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """robot.yaml of another robot."""
     yes: bool = False
-    """Agree to every question; hands are still asked for what only they can do."""
+    """Agree to every question, and count down before a motion; hands are still asked for what only they can do."""
+    countdown: Annotated[float, tyro.conf.arg(metavar="SECONDS")] = COUNTDOWN_S
+    """With --yes: how long to count down, 1 or more."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -68,7 +71,7 @@ def run(options: CalibrateOptions, transport: Transport | None = None) -> int:
     if not options.only:
         raise UserError("--only names no step. Name some of: identify offsets imu feet.")
     spec = load_robot(options.robot_file, options.calibration)
-    hands = PersonHands(options.yes)
+    hands = PersonHands(options.yes, options.countdown)
     transport = transport or SerialTransport(choose_port(options.port), spec.config.bus.baud)
     # `kill` is to let go as Ctrl-C does
     previous = signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -10,6 +10,8 @@ from typing import Annotated, Any
 
 import tyro
 
+from wildrobot.cli.robot.person import PersonHands
+from wildrobot.core.consent import COUNTDOWN_S
 from wildrobot.core.errors import UserError
 from wildrobot.firmware_bridge.bus import control_table as table
 from wildrobot.firmware_bridge.bus import servo_tools
@@ -21,8 +23,8 @@ from wildrobot.firmware_bridge.bus.servo_tools import describe
 from wildrobot.firmware_bridge.bus.transport import PortLost, Transport
 from wildrobot.robot_description import RobotSpec, load_robot
 
-EXAMPLES = """Look at the devices on the bus and set them up. Nothing moves, unless `write` makes it: goal_position with
-the torque on.
+EXAMPLES = """Look at the devices on the bus and set them up. Nothing moves, unless `write` makes it (a goal with the
+torque on, or the torque itself); it asks before that.
 
 examples:
   wildrobot servo scan --port PORT --all-bauds
@@ -85,6 +87,10 @@ class Write:
     """New value, counts."""
     torque_off: bool = False
     """Switch the torque off first: registers of the EEPROM are locked while it is on."""
+    yes: bool = False
+    """Do not ask before a motion: count down aloud instead."""
+    countdown: Annotated[float, tyro.conf.arg(metavar="SECONDS")] = COUNTDOWN_S
+    """With --yes: how long to count down, 1 or more."""
     common: tyro.conf.OmitArgPrefixes[_Common] = _Common()
 
 
@@ -166,6 +172,12 @@ def do(order: Any, bus: Bus, spec: RobotSpec) -> int:
             for register, value in servo_tools.read(bus, order.id, order.registers):
                 print(f"{register.name:<24} {describe(register, value, units)}")
         case Write():
+            person = PersonHands(order.yes, order.countdown)
+            if servo_tools.moves(bus, order.id, order.register, order.value) and not person.agree(
+                f"SERVO {order.id} MOVES, or holds where it is: nothing may be in its way. Go on?", moves=True
+            ):
+                print("nothing was changed")
+                return 1
             register, old, new = servo_tools.write(
                 bus, order.id, order.register, order.value, order.torque_off
             )

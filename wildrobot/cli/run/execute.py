@@ -124,7 +124,14 @@ def session_config(options: RunOptions) -> SessionConfig:
         robot=options.robot,
         robot_options=RobotOptions(options.seed, options.push, options.randomize, options.port),
         command=CommandConfig(
-            by, options.speed, options.yaw_rate, options.duration, device, options.lcm_source
+            by,
+            options.speed,
+            options.yaw_rate,
+            options.duration,
+            device,
+            options.lcm_source,
+            options.yes,
+            options.countdown,
         ),
         style=options.style,
         fast=options.fast,

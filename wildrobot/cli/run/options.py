@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from wildrobot.core.consent import COUNTDOWN_S, check_countdown, require_somebody
 from wildrobot.core.errors import UserError
 
 if TYPE_CHECKING:  # NumPy must not hold up --help
@@ -24,10 +25,12 @@ examples:
   wildrobot-run --robot sim --gamepad
   wildrobot-run --robot sim --lcm-command
   wildrobot-run runs/walk/policy.onnx --robot dynamixel --port /dev/serial/by-id/usb-FTDI...
+  wildrobot-run --robot dynamixel --port PORT --speed 0.15 --duration 5 --yes
   wildrobot-run runs/walk/policy.onnx runs/slow/policy.onnx --robot sim --keyboard
   wildrobot-run --bench
 
-Ctrl-C stops softly; a second Ctrl-C lets go at once. SIGUSR1 loads the policies anew, while
+A real robot stays limp until somebody beside it presses Enter, or until --yes has counted
+down. Ctrl-C stops softly; a second Ctrl-C lets go at once. SIGUSR1 loads the policies anew, while
 the robot stands. Exit code: 0 walked without a fall (--bench: this computer is fit), 1 fell or
 was stopped by a guard (not fit), 2 bad input."""
 
@@ -49,6 +52,10 @@ class RunOptions:
     """Turning rate to command, rad/s, positive left. 0 holds the heading."""
     duration: Annotated[float | None, tyro.conf.arg(metavar="SECONDS")] = None
     """Seconds to walk (20 unless told; with --keyboard, --gamepad or --lcm-command: until stopped)."""
+    yes: bool = False
+    """Do not ask at the terminal before a real robot stands up by flags: count down aloud instead."""
+    countdown: Annotated[float, tyro.conf.arg(metavar="SECONDS")] = COUNTDOWN_S
+    """With --yes: how long to count down, 1 or more."""
     keyboard: bool = False
     """Command from the keyboard."""
     gamepad: Annotated[tuple[Path, ...] | None, tyro.conf.arg(metavar="[DEVICE]")] = None
@@ -117,6 +124,20 @@ def check_options(options: RunOptions) -> None:
     check_rotation(options)
     if options.push < 0:
         raise UserError(f"--push is {options.push}, expected a speed of 0 or more (m/s).")
+    check_consent(options)
+
+
+def check_consent(options: RunOptions) -> None:
+    """Somebody must have said, or be there to say, that a real robot may stand up by flags."""
+    check_countdown(options.countdown)
+    if person_commands(options):
+        if options.yes:
+            raise UserError(
+                "--yes is for a robot that flags command: commanded by a person, it stands up when that person says "
+                "so. Leave it out."
+            )
+    elif options.robot != "sim" and not options.bench:
+        require_somebody(options.yes)
 
 
 def check_rotation(options: RunOptions) -> None:

@@ -78,6 +78,19 @@ def write(
     return register, old, None if register is table.BAUD_RATE else bus.read(device, register)
 
 
+def moves(bus: Bus, device: int, name: str, value: int) -> bool:
+    """Whether writing this register moves the servo, or makes it stiff.
+
+    Raises:
+        UserError: no such register.
+        BusError: the servo does not answer.
+    """
+    register = find_register(name)
+    if register is table.TORQUE_ENABLE:
+        return value != 0
+    return register.name.startswith("goal_") and bus.read(device, table.TORQUE_ENABLE) != 0
+
+
 def check_new_id(bus: Bus, old: int, new: int) -> FoundDevice:
     """The device `old`, which may get the id `new`: it is alone with its own, and `new` is free.
 

@@ -116,7 +116,7 @@ def diagnose(bus: Bus, spec: RobotSpec, hands: Hands, identify: bool, pose: str 
         now, found = _compare_pose(bus, now, hands, pose)
         findings += found
     if identify:
-        if hands.agree(QUESTIONS["imu"]):
+        if hands.agree(QUESTIONS["imu"], moves=True):
             require_ready(bus, now)
             mount = find_mount(bus, now, hands)
             findings += name_mount(spec, mount.quaternion, mount.yaw_measured)

@@ -55,8 +55,8 @@ class Hands(Protocol):
         """Tell something."""
         ...
 
-    def agree(self, question: str) -> bool:
-        """Ask for leave."""
+    def agree(self, question: str, moves: bool = False) -> bool:
+        """Ask for leave; `moves`: the robot moves then."""
         ...
 
     def perform(self, request: Request, each: Callable[[], None]) -> bool:

@@ -34,6 +34,8 @@ QUESTIONS: dict[Step, str] = {
     "imu": "THE ROBOT MOVES: its stand must be level; all joints go to the home pose, and a waist turns. Go on?",
     "feet": "All servos go limp now, and you press one foot pad after another. Go on?",
 }
+MOVING: tuple[Step, ...] = ("offsets", "imu")
+"""Steps in which the robot moves by itself."""
 
 
 class Refused(UserError):
@@ -141,7 +143,7 @@ def measure(bus: Bus, spec: RobotSpec, steps: Sequence[Step], hands: Hands) -> F
     for step in STEPS:
         if step not in steps:
             continue
-        if not hands.agree(QUESTIONS[step]):
+        if not hands.agree(QUESTIONS[step], step in MOVING):
             raise Refused(f"stopped before '{step}': nothing was written.")
         if step == "identify":
             now = identify_step(bus, now, hands)

@@ -188,7 +188,7 @@ class VirtualHands:
     def say(self, text: str) -> None:
         self.said.append(text)
 
-    def agree(self, question: str) -> bool:
+    def agree(self, question: str, moves: bool = False) -> bool:
         self.asked.append(question)
         return True
 

@@ -21,6 +21,9 @@ from wildrobot.runtime.telemetry.lcm_types import robot_event_t
 COMMAND_TIMEOUT_NS = NS_PER_S // 2
 """A person's command older than this asks for standing still."""
 
+ANNOUNCED_S = 3.0
+"""Before its end, the end of a run beside a real robot is announced."""
+
 
 @dataclass(frozen=True)
 class Note:
@@ -77,13 +80,43 @@ class CommandSource(Protocol):
     def close(self) -> None: ...
 
 
+@dataclass(frozen=True)
+class Leave:
+    """What has come so far of the question whether the robot may move."""
+
+    given: bool = False
+    withdrawn: bool = False
+    """It will not be given any more."""
+    waits_for: str = ""
+    notes: tuple[Note, ...] = ()
+
+
+class Consent(Protocol):
+    """Asks for leave to move a real robot: polled every tick until it is given or withdrawn; never blocks."""
+
+    def poll(self, now_ns: int) -> Leave: ...
+
+
+def announcement(left_s: float) -> str:
+    """What is said beside a real robot before its time is over."""
+    return f"the time is over in {left_s:.0f} s: it stops, crouches and lets go"
+
+
 class FixedCommand:
     """From flags: stand up, follow one velocity for `duration_s`, then stop softly and end.
 
-    The time counts from the first step, or from standing when the velocity is zero.
+    The time counts from the first step, or from standing when the velocity is zero. With `consent`, somebody is beside
+    the robot: it stays limp until that is given, and the end is announced.
     """
 
-    def __init__(self, spec: RobotSpec, speed: float, yaw_rate: float, duration_s: float) -> None:
+    def __init__(
+        self,
+        spec: RobotSpec,
+        speed: float,
+        yaw_rate: float,
+        duration_s: float,
+        consent: Consent | None = None,
+    ) -> None:
         gait = spec.gait
         moves = abs(speed) > gait.moving_speed_m_s or abs(yaw_rate) > gait.moving_yaw_rate_rad_s
         self._counts_from = State.WALKING if moves else State.STANDING
@@ -91,11 +124,24 @@ class FixedCommand:
         # In ticks, so that the length of a run does not hang on the clock.
         self._ticks_left = round(duration_s * spec.control_hz)
         self._counting = False
+        self._consent, self._announces = consent, consent is not None
+        self._announced_ticks = min(round(ANNOUNCED_S * spec.control_hz), self._ticks_left - 1)
+        self._dt = spec.control_dt
 
     def poll(self, now_ns: int, state: State) -> OperatorCommand:
+        if self._consent is not None:
+            answer = self._consent.poll(now_ns)
+            if answer.withdrawn:
+                return OperatorCommand(stop=True, end=True, notes=answer.notes)
+            if not answer.given:
+                return OperatorCommand(lost=answer.waits_for, notes=answer.notes)
+            self._consent = None
         self._counting = self._counting or state is self._counts_from
         if self._counting:
             self._ticks_left -= 1
+            if self._announces and self._ticks_left == self._announced_ticks:
+                note = Note(announcement(self._ticks_left * self._dt))
+                return replace(self._command, notes=(note,))
             if self._ticks_left <= 0:
                 return replace(
                     self._command, linear_velocity_x=0.0, yaw_rate=0.0, stand=False, stop=True, end=True

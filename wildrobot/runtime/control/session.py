@@ -9,13 +9,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from wildrobot.core.consent import COUNTDOWN_S, require_somebody
 from wildrobot.core.lcm_network import lcm_url, require_lcm
 from wildrobot.robot_description import RobotSpec
+from wildrobot.runtime.commands.consent import Countdown, EnterKey
 from wildrobot.runtime.commands.gamepad.command import GamepadCommand
 from wildrobot.runtime.commands.gamepad.finder import PadFinder
 from wildrobot.runtime.commands.keyboard import KeyboardCommand
 from wildrobot.runtime.commands.lcm_command import LcmCommand
-from wildrobot.runtime.commands.source import CommandSource, FixedCommand, StopSignals
+from wildrobot.runtime.commands.source import (
+    ANNOUNCED_S,
+    CommandSource,
+    Consent,
+    FixedCommand,
+    StopSignals,
+    announcement,
+)
 from wildrobot.runtime.control.controller import STAGES, Controller
 from wildrobot.runtime.control.guards import Guards
 from wildrobot.runtime.control.realtime import Usage, control_cpu, gc_outside_the_tick, realtime
@@ -53,6 +62,10 @@ class CommandConfig:
     """Its device; None: the first one that is there."""
     lcm_sources: tuple[str, ...] = ()
     """Whom velocity_command obeys; empty: anybody."""
+    yes: bool = False
+    """A real robot that flags command is not asked for at the terminal, but counted down to."""
+    countdown_s: float = COUNTDOWN_S
+    """How long."""
 
 
 @dataclass(frozen=True)
@@ -184,6 +197,7 @@ def drive(
                 note(f"no {right}; going on without")
         every, start = round(controller.spec.control_hz), clock.now_ns()
         limit_s = command.duration_s if command.by != "flags" else None
+        announce_s = None if limit_s is None or config.robot == "sim" else max(0.0, limit_s - ANNOUNCED_S)
         while not controller.ended:
             skipped, late_ns = clock.wait()
             timer.start(skipped, late_ns)
@@ -192,6 +206,9 @@ def drive(
             after_tick(timer.ticks, controller)
             if timer.ticks % every == 0 and clock.slack_ns() > COLLECT_SLACK_NS:
                 collect()
+            if announce_s is not None and clock.now_ns() - start > announce_s * NS_PER_S:
+                controller.publisher.event("command", announcement(min(ANNOUNCED_S, limit_s or 0.0)))
+                announce_s = None
             if limit_s is not None and clock.now_ns() - start > limit_s * NS_PER_S:
                 controller.signals.stop("--duration")
     return refused
@@ -201,7 +218,7 @@ def open_source(spec: RobotSpec, config: SessionConfig) -> CommandSource:
     """Where commands come from.
 
     Raises:
-        UserError: there is no LCM, or no such gamepad.
+        UserError: there is no LCM, no such gamepad, or nobody who could say that a real robot may move.
     """
     command = config.command
     turn_rate = abs(command.yaw_rate) or 0.5 * spec.command.yaw_rate[1]
@@ -211,7 +228,28 @@ def open_source(spec: RobotSpec, config: SessionConfig) -> CommandSource:
         return GamepadCommand(spec, PadFinder(command.gamepad), command.speed, turn_rate)
     if command.by == "lcm":
         return LcmCommand(spec, require_lcm(lcm_url(config.lcm_url)), command.lcm_sources)
-    return FixedCommand(spec, command.speed, command.yaw_rate, command.duration_s or DEFAULT_DURATION_S)
+    duration_s = command.duration_s or DEFAULT_DURATION_S
+    consent = None if config.robot == "sim" else ask_for_consent(command, duration_s)
+    return FixedCommand(spec, command.speed, command.yaw_rate, duration_s, consent)
+
+
+def ask_for_consent(command: CommandConfig, duration_s: float) -> Consent:
+    """What is said and asked beside a real robot before flags move it.
+
+    Raises:
+        UserError: nobody is at the terminal, nor was it said that nobody need be.
+    """
+    require_somebody(command.yes)
+    moves = " and ".join(
+        text
+        for text, value in (
+            (f"walks at {command.speed:g} m/s", command.speed),
+            (f"turns at {command.yaw_rate:g} rad/s", command.yaw_rate),
+        )
+        if value
+    )
+    plan = f"it stands up, {moves or 'stays standing'} for {duration_s:g} s, crouches and lets go"
+    return Countdown(plan, command.countdown_s) if command.yes else EnterKey(plan)
 
 
 def warm_up(spec: RobotSpec, skill: Skill, robot: RobotView) -> None:
