@@ -14,6 +14,7 @@ usage: sudo launch/install.sh [options]            and again after an update: it
   --dry-run       print the commands, change nothing
   --enable        also start the service from now on whenever the robot's adapter appears
   --wheel FILE    the package; unless told, it is built from this folder
+  --wheels FOLDER for a computer without internet: package and all that it needs, as launch/wheels.sh gathers them
   --policy FILE   the policy; unless told, wildrobot/policies/wildrobot_walk.onnx
   --user NAME     the service's user (wildrobot)
   --prefix DIR    where the package goes (/opt/wildrobot)
@@ -21,7 +22,7 @@ usage: sudo launch/install.sh [options]            and again after an update: it
   --no-venv       everything but the Python package
   --uninstall     remove what this made; edited configuration, added policies, logs and the user stay
 
-PYTHON names another python3 of 3.11 or newer. Without network: PIP_NO_INDEX=1 PIP_FIND_LINKS=FOLDER-OF-WHEELS.
+PYTHON names another python3 of 3.11 or newer.
 Exit code: 0 done, 1 a step failed, 2 this computer or an option does not fit.
 USAGE
 }
@@ -31,11 +32,11 @@ fail() { # what was found, expected, to be done
     exit "${2:-2}"
 }
 
-root="" prefix=/opt/wildrobot user=wildrobot wheel="" policy=$source_dir/wildrobot/policies/wildrobot_walk.onnx
+root="" prefix=/opt/wildrobot user=wildrobot wheel="" wheels="" staged="" policy=$source_dir/wildrobot/policies/wildrobot_walk.onnx
 action=install dry_run=no enable=no venv=yes python=${PYTHON:-python3}
 while [ $# -gt 0 ]; do
     case $1 in
-    --root | --prefix | --user | --wheel | --policy)
+    --root | --prefix | --user | --wheel | --wheels | --policy)
         [ $# -gt 1 ] || fail "$1 needs a value. See --help."
         declare "${1#--}=$2"
         shift
@@ -113,6 +114,7 @@ check_options() {
     [ -z "$root" ] || [ -d "$root" ] || fail "--root is $root, which is no folder."
     [ "$action" = uninstall ] || [ -f "$policy" ] || fail "there is no policy $policy. Give one with --policy."
     [ -z "$wheel" ] || [[ -f $wheel && $wheel == *.whl ]] || fail "--wheel is $wheel, expected a wheel (.whl) that exists."
+    check_wheels_option
     if [ "$dry_run" = no ] && [ "$(id -u)" != 0 ] && [[ -z $root || $venv = yes ]]; then
         fail "this needs the rights of root. Run: sudo $0"
     fi
@@ -121,8 +123,26 @@ check_options() {
     fi
 }
 
+check_wheels_option() {
+    if [ -z "$wheels" ] || [ "$action" = uninstall ]; then return; fi
+    local found
+    [ -d "$wheels" ] || fail "--wheels is $wheels, which is no folder. Fill one elsewhere: launch/wheels.sh FOLDER"
+    [ -z "$wheel" ] || return 0
+    found=$(find "$wheels" -maxdepth 1 -name 'wildrobot-*.whl')
+    [ -n "$found" ] || fail "there is no wildrobot-*.whl in $wheels. Fill it elsewhere: launch/wheels.sh FOLDER"
+    [ "$(wc -l <<<"$found")" = 1 ] || fail "$wheels holds several packages. Leave one, or name it with --wheel:"$'\n'"$found"
+    wheel=$found
+}
+
+# Of the interpreter, not of the kernel: beneath a 64-bit kernel programs may be of 32 bits.
+readonly INTERPRETER='
+import struct, sys, sysconfig
+kind = sysconfig.get_config_var("MULTIARCH") or sysconfig.get_config_var("HOST_GNU_TYPE") or sysconfig.get_platform()
+threads = "free-threaded " if sysconfig.get_config_var("Py_GIL_DISABLED") else ""
+print(f"{threads}{sys.implementation.name} of {8 * struct.calcsize(chr(80))} bits for {kind}")'
+
 check_system() {
-    local id name machine
+    local id name interpreter
     step "Operating system, processor, Python"
     [ -f "$root/etc/os-release" ] || fail "there is no $root/etc/os-release. Expected Raspberry Pi OS, Debian or Ubuntu."
     # shellcheck disable=SC1091
@@ -135,22 +155,46 @@ check_system() {
         echo "    $name"
         return
     fi
-    machine=$("${inside[@]}" uname -m)
-    [[ $machine =~ ^(aarch64|x86_64)$ ]] ||
-        fail "the processor is $machine, expected aarch64 or x86_64 (ONNX Runtime has no package for others). Install the 64-bit system."
     "${inside[@]}" "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null ||
         fail "Python 3.11 or newer is needed, but '$python' is $("${inside[@]}" "$python" --version 2>&1 || true). Name one: PYTHON=python3.11"
+    interpreter=$("${inside[@]}" "$python" -c "$INTERPRETER")
+    [[ $interpreter =~ ^cpython\ of\ 64\ bits\ for\ (aarch64|x86_64)-(unknown-)?linux-gnu$ ]] ||
+        fail "'$python' is $interpreter (the kernel says $("${inside[@]}" uname -m)), expected cpython of 64 bits for aarch64-linux-gnu or \
+x86_64-linux-gnu: ONNX Runtime has no package for others. Install the 64-bit system; a 64-bit kernel alone is not enough."
     [[ $("${inside[@]}" "$python" -c 'import os, sys; print(os.path.realpath(sys.executable))') =~ ^/(home|root)/ ]] &&
         fail "'$python' lies in somebody's home, which the service is not allowed to see. Name another: PYTHON=/usr/bin/python3"
-    echo "    $name, $machine, $("${inside[@]}" "$python" --version)"
+    echo "    $name, $("${inside[@]}" "$python" --version), $interpreter"
+}
+
+packages_are_there() {
+    "${inside[@]}" "$python" -c 'import ensurepip, venv' 2>/dev/null &&
+        "${inside[@]}" sh -c 'command -v ip && /sbin/ldconfig -p | grep libglib-2.0.so.0' >/dev/null
+}
+
+check_wheels() { # pip's own word, before anything is changed, on whether the folder has what this interpreter needs
+    [ -n "$wheels" ] || return 0
+    local said pip
+    step "Wheels in $wheels"
+    packages_are_there ||
+        fail "not all of $PACKAGES are there, and --wheels fetches nothing. Install them with apt-get first."
+    staged=$(mktemp -d "$root/tmp/wildrobot-wheels.XXXXXX")
+    cp "$wheels"/*.whl "$wheel" "$staged" 2>/dev/null || true # the same file twice, if it lies in the folder
+    "${inside[@]}" "$python" -m venv "${staged#"$root"}/venv"
+    pip=("${inside[@]}" "${staged#"$root"}/venv/bin/python" -m pip --isolated --disable-pip-version-check)
+    said=$("${pip[@]}" install -q --dry-run --no-index --find-links "${staged#"$root"}" --only-binary=:all: \
+        "${staged#"$root"}/$(basename "$wheel")" 2>&1) || fail "$wheels lacks a wheel for this computer. pip says:
+$said
+Fill the folder anew where there is internet: $("${inside[@]}" "$python" -c 'import platform, sys
+print("launch/wheels.sh --python {}.{}".format(*sys.version_info), "--machine", platform.machine(), "FOLDER")')"
+    rm -rf "$staged/venv"
+    echo "    all that is needed, for $("${inside[@]}" "$python" --version)"
 }
 
 # ---------------------------------------------------------------------- steps
 
 install_packages() {
     step "System packages ($PACKAGES)"
-    if "${inside[@]}" "$python" -c 'import ensurepip, venv' 2>/dev/null &&
-        "${inside[@]}" sh -c 'command -v ip && /sbin/ldconfig -p | grep libglib-2.0.so.0' >/dev/null; then
+    if packages_are_there; then
         so "they are there"
     else
         run "${inside[@]}" apt-get update -q
@@ -172,7 +216,7 @@ make_user() {
 }
 
 install_package() {
-    local identity built
+    local identity built from=()
     step "Python package (base install) in $env_dir"
     identity=$(
         "${inside[@]}" "$python" --version
@@ -198,8 +242,9 @@ install_package() {
         built=$(echo "$root$prefix"/wheel/wildrobot-*.whl)
         built=${built#"$root"}
     fi
-    run "${pip[@]}" install -q "$built"
-    run "${pip[@]}" install -q --no-deps --force-reinstall "$built"
+    [ -z "$wheels" ] || from=(--isolated --no-index --find-links "${staged#"$root"}" --only-binary=:all:)
+    run "${pip[@]}" install -q "${from[@]}" "$built"
+    run "${pip[@]}" install -q "${from[@]}" --no-deps --force-reinstall "$built"
     run rm -rf "$root$prefix/wheel"
     [ "$dry_run" = yes ] || echo "$identity" >"$env_dir/.installed-from"
 }
@@ -275,7 +320,8 @@ if [ "$action" = uninstall ]; then
 fi
 check_system
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+trap 'rm -rf "$work" ${staged:+"$staged"}' EXIT
+[ "$venv" = no ] || check_wheels
 [ "$venv" = no ] || install_packages
 make_user
 [ "$venv" = no ] || install_package

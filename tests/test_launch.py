@@ -5,13 +5,17 @@ from __future__ import annotations
 import configparser
 import inspect
 import os
+import platform
 import re
 import shlex
 import shutil
 import subprocess
+import sys
+import zipfile
 from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tyro
@@ -26,7 +30,12 @@ ROOT = Path(__file__).resolve().parents[1]
 LAUNCH = ROOT / "launch"
 UNITS = ("wildrobot.service", "wildrobot-lcm-network.service")
 RULES = LAUNCH / "99-wildrobot.rules"
-SCRIPTS = (LAUNCH / "install.sh", LAUNCH / "lcm-network.sh", ROOT / "scripts" / "system_libraries.sh")
+SCRIPTS = (
+    LAUNCH / "install.sh",
+    LAUNCH / "wheels.sh",
+    LAUNCH / "lcm-network.sh",
+    ROOT / "scripts" / "system_libraries.sh",
+)
 MAX_EXPOSURE = 4.0
 
 
@@ -487,6 +496,8 @@ def test_another_folder_and_user_stand_in_every_file(system: Path, install: Call
         (["--user", "root"], "expected the name of a user other than root"),
         (["--policy", "none.onnx"], "there is no policy none.onnx"),
         (["--wheel", "none.whl"], "expected a wheel"),
+        (["--wheels", "none"], "--wheels is none, which is no folder"),
+        (["--wheels", str(LAUNCH)], f"there is no wildrobot-*.whl in {LAUNCH}"),
         (["--policy"], "--policy needs a value"),
         (["--hlep"], "unknown option --hlep"),
     ],
@@ -502,3 +513,120 @@ def test_options_that_make_no_sense_are_refused_before_anything_is_done(
 def test_another_operating_system_is_refused(system: Path, install: Callable[..., str]) -> None:
     (system / "etc/os-release").write_text('ID=fedora\nPRETTY_NAME="Fedora Linux 42"\n')
     assert "this is Fedora Linux 42, expected Raspberry Pi OS, Debian or Ubuntu" in install(code=2)
+
+
+# ---------------------------------------------------------------------- what this computer can install
+
+SYSTEM_PYTHON = "/usr/bin/python3"
+
+
+@pytest.fixture
+def dry_run() -> Callable[..., str]:
+    """The script on the running system, where it changes nothing; returns what it said."""
+    if "debian" not in Path("/etc/os-release").read_text():
+        pytest.skip("needs Debian or Ubuntu")
+    for program in ("systemctl", "systemd-sysusers", SYSTEM_PYTHON):
+        if shutil.which(program) is None:
+            pytest.skip(f"needs {program}")
+
+    def call(*flags: str | Path, python: str | Path = SYSTEM_PYTHON, code: int = 2) -> str:
+        result = run(LAUNCH / "install.sh", "--dry-run", *flags, PYTHON=str(python))
+        assert result.returncode == code, result.stdout + result.stderr
+        return result.stdout + result.stderr
+
+    return call
+
+
+def other_python(path: Path, name: str = "cpython", size: int = 8, **variables: object) -> Path:
+    """The system's Python, but to the script's questions it says what another one would."""
+    path.write_text(f"""#!{SYSTEM_PYTHON}
+import os, struct, sys, sysconfig
+if sys.argv[1] != "-c":
+    os.execv("{SYSTEM_PYTHON}", ["{SYSTEM_PYTHON}", *sys.argv[1:]])
+known, sys.argv = sysconfig.get_config_var, sys.argv[1:]
+sysconfig.get_config_var = lambda name: {variables}.get(name, known(name))
+struct.calcsize, sys.implementation.name = lambda form: {size}, "{name}"
+exec(sys.argv[1])
+""")
+    path.chmod(0o755)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("about", "said"),
+    [
+        ({"size": 4, "MULTIARCH": "arm-linux-gnueabihf"}, "cpython of 32 bits for arm-linux-gnueabihf"),
+        ({"MULTIARCH": "aarch64-linux-musl"}, "cpython of 64 bits for aarch64-linux-musl"),
+        ({"name": "pypy"}, "pypy of 64 bits for"),
+        ({"Py_GIL_DISABLED": 1}, "free-threaded cpython of 64 bits for"),
+    ],
+    ids=["32 bits", "musl", "pypy", "free-threaded"],
+)
+def test_an_interpreter_without_wheels_is_refused_whatever_the_kernel_says(
+    dry_run: Callable[..., str], tmp_path: Path, about: dict[str, Any], said: str
+) -> None:
+    told = dry_run(python=other_python(tmp_path / "python", **about))
+    assert f"is {said}" in told
+    assert f"(the kernel says {platform.machine()}), expected cpython of 64 bits" in told
+    assert "User wildrobot" not in told
+
+
+def test_a_64_bit_interpreter_is_not_refused(dry_run: Callable[..., str], tmp_path: Path) -> None:
+    told = dry_run(python=other_python(tmp_path / "python", MULTIARCH="aarch64-linux-gnu"), code=0)
+    assert "cpython of 64 bits for aarch64-linux-gnu" in told
+
+
+def wheel(folder: Path, name: str, *requires: str) -> Path:
+    """A wheel with nothing in it but what it needs."""
+    path = folder / f"{name}-1.0-py3-none-any.whl"
+    needs_lines = "".join(f"Requires-Dist: {need}\n" for need in requires)
+    with zipfile.ZipFile(path, "w") as archive:
+        about = f"{name}-1.0.dist-info/"
+        archive.writestr(
+            about + "METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n{needs_lines}"
+        )
+        archive.writestr(about + "WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(about + "RECORD", "")
+    return path
+
+
+def test_a_folder_of_wheels_is_looked_through_before_anything_is_changed(
+    dry_run: Callable[..., str], tmp_path: Path
+) -> None:
+    if run(SYSTEM_PYTHON, "-c", "import ensurepip, venv").returncode:
+        pytest.skip("needs python3-venv")
+    wheel(tmp_path, "wildrobot", "left_foot", "right_foot>=1.0")
+    wheel(tmp_path, "left_foot")
+    told = dry_run("--wheels", tmp_path)
+    assert re.search("No matching distribution found for right[-_]foot>=1.0", told), told
+    assert re.search(r"launch/wheels\.sh --python 3\.\d+ --machine \w+ FOLDER", told)
+    assert "User wildrobot" not in told
+    wheel(tmp_path, "right_foot")
+    before = set(Path("/tmp").glob("wildrobot-wheels.*"))
+    told = dry_run("--wheels", tmp_path, code=0)
+    assert re.search(r"pip .* install .*--no-index --find-links \S+ --only-binary=:all: ", told)
+    assert set(Path("/tmp").glob("wildrobot-wheels.*")) == before
+    wheel(tmp_path, "wildrobot").rename(tmp_path / "wildrobot-2.0-py3-none-any.whl")
+    wheel(tmp_path, "wildrobot")
+    assert "holds several packages" in dry_run("--wheels", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("flags", "complaint"),
+    [
+        ([], "which folder is to be filled?"),
+        (["--python", "3.9", "wheels"], "--python is '3.9', expected 3.11 or newer"),
+        (["--machine", "armv7l", "wheels"], "--machine is 'armv7l', expected aarch64 or x86_64"),
+        (["--glibc", "2.5", "wheels"], "--glibc is '2.5', expected 2.17 or newer"),
+        (["one", "two"], "one folder, but there are one and two"),
+        (["--pyhton", "3.11", "wheels"], "unknown option --pyhton"),
+        (["FILLED"], "holds wheels already"),
+    ],
+)
+def test_wheels_for_no_robot_are_not_gathered(flags: list[str], complaint: str, tmp_path: Path) -> None:
+    filled = wheel(tmp_path, "left_foot").parent
+    result = run(
+        LAUNCH / "wheels.sh", *(filled if flag == "FILLED" else flag for flag in flags), PYTHON=sys.executable
+    )
+    assert result.returncode == 2
+    assert complaint in result.stderr
