@@ -21,7 +21,7 @@ from wildrobot.firmware_bridge.bus.control_table import BAUD_RATES, Register
 FIRMWARE = Path(__file__).resolve().parents[1] / "board" / "firmware"
 """Sources of the firmware: core, Arduino layer, C++ tests, Makefile."""
 _SOURCES = FIRMWARE / "core"
-_FLAGS = ("-std=c++17", "-O2", "-shared", "-fPIC", "-fno-exceptions", "-fno-rtti")
+_FLAGS = ("-std=c++11", "-O2", "-shared", "-fPIC", "-fno-exceptions", "-fno-rtti")
 _EEPROM_SIZE = 64
 _REPLY_SIZE = 256
 _WRAP = 1 << 32
@@ -71,7 +71,7 @@ def build() -> Path:
         )
         if done.returncode != 0:
             raise UserError(
-                f"{cxx} could not compile the sensor board's core in {_SOURCES} (it needs C++17):\n"
+                f"{cxx} could not compile the sensor board's core in {_SOURCES} (it needs C++11):\n"
                 f"{done.stderr.strip()[-2000:]}\nName another compiler in the environment variable CXX."
             )
     return library

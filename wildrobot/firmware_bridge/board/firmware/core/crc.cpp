@@ -3,25 +3,22 @@
 namespace wildrobot {
 namespace {
 
-struct Table {
-  std::uint16_t entry[256];
+// C++11, which the board's package compiles as, has no loops in what is computed while compiling.
+constexpr unsigned shifted(unsigned crc, int bits) {
+  return bits == 0 ? crc & 0xFFFFu : shifted((crc & 0x8000u) ? (crc << 1) ^ 0x8005u : crc << 1, bits - 1);
+}
 
-  constexpr Table() : entry() {
-    for (unsigned byte = 0; byte < 256; ++byte) {
-      unsigned crc = byte << 8;
-      for (int bit = 0; bit < 8; ++bit) crc = (crc & 0x8000u) ? (crc << 1) ^ 0x8005u : crc << 1;
-      entry[byte] = static_cast<std::uint16_t>(crc);
-    }
-  }
-};
-
-constexpr Table kTable;
+#define WR_1(byte) static_cast<std::uint16_t>(shifted((byte) << 8, 8))
+#define WR_4(byte) WR_1(byte), WR_1((byte) + 1u), WR_1((byte) + 2u), WR_1((byte) + 3u)
+#define WR_16(byte) WR_4(byte), WR_4((byte) + 4u), WR_4((byte) + 8u), WR_4((byte) + 12u)
+#define WR_64(byte) WR_16(byte), WR_16((byte) + 16u), WR_16((byte) + 32u), WR_16((byte) + 48u)
+constexpr std::uint16_t kTable[256] = {WR_64(0u), WR_64(64u), WR_64(128u), WR_64(192u)};
 
 }  // namespace
 
 std::uint16_t crc16(const std::uint8_t* data, std::size_t size, std::uint16_t crc) {
   for (std::size_t i = 0; i < size; ++i) {
-    crc = static_cast<std::uint16_t>((crc << 8) ^ kTable.entry[(crc >> 8) ^ data[i]]);
+    crc = static_cast<std::uint16_t>((crc << 8) ^ kTable[(crc >> 8) ^ data[i]]);
   }
   return crc;
 }

@@ -29,7 +29,7 @@ struct FakeImu {
   std::map<sh2_SensorId_t, std::uint32_t> reports;
   std::deque<sh2_SensorValue_t> events;
 };
-inline FakeImu fake_imu;
+static FakeImu fake_imu;
 
 class Adafruit_BNO08x {
  public:

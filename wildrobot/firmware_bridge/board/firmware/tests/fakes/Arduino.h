@@ -18,7 +18,7 @@ struct FakeHardware {
   int analog_bits = 10;
   int resets = 0;
 };
-inline FakeHardware hardware;
+static FakeHardware hardware;
 
 inline std::uint32_t micros() { return hardware.now_us; }
 inline void pinMode(std::uint8_t, int) {}
@@ -49,4 +49,4 @@ struct FakeSerial {
   }
   void flush() {}
 };
-inline FakeSerial Serial1;
+static FakeSerial Serial1;
