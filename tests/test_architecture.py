@@ -43,6 +43,7 @@ HEAVY = {
     "onnx": {"export"},
     "pyarrow": {"runtime/logs/parquet.py"},
     "mcap": {"runtime/logs/mcap_file.py"},
+    "google": {"runtime/logs/protobuf_messages.py"},
     "viser": {"view"},
     "mjviser": {"view"},
     "matplotlib": set(),

@@ -23,7 +23,7 @@ NEEDS_MUJOCO = {
     "wildrobot.runtime.robots.sim",
 }
 # What writes other formats; chosen by `log export`, never imported otherwise.
-NEEDS_LOG = {"wildrobot.runtime.logs.mcap_file", "wildrobot.runtime.logs.parquet"}
+NEEDS_LOG = {f"wildrobot.runtime.logs.{name}" for name in ("mcap_file", "parquet", "protobuf_messages")}
 GOLDEN = Path(__file__).parent / "data" / "standing_and_walking.lcmlog"
 
 BLOCK = """
@@ -32,7 +32,8 @@ import importlib, sys
 class Blocked:
     def find_spec(self, name, path=None, target=None):
         if name.split('.')[0] in (
-            'torch', 'mujoco', 'onnx', 'onnxscript', 'av', 'tensorboard', 'scipy', 'pyarrow', 'mcap'
+            'torch', 'mujoco', 'onnx', 'onnxscript', 'av', 'tensorboard', 'scipy', 'pyarrow', 'mcap',
+            'google'
         ):
             raise ModuleNotFoundError(f'{name} is not part of the base install', name=name)
 

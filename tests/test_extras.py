@@ -17,7 +17,7 @@ NOT_OF_A_USER = ("bench", "dev")
 
 
 def names(requirements: list[str]) -> set[str]:
-    """What is required, without wildrobot itself; here every package is imported by the name it is installed by."""
+    """What is required, without wildrobot itself."""
     return {re.split(r"[^\w-]", text)[0] for text in requirements} - {"wildrobot"}
 
 
@@ -40,6 +40,7 @@ def test_a_command_s_own_extra_is_named_where_it_brings_the_package_along() -> N
     assert missing_extra("mujoco", "train") == "train"
     assert missing_extra("mujoco.viewer") == "sim"
     assert missing_extra("torch", "sim") == "train"
+    assert missing_extra("google.protobuf") == "log"
     assert missing_extra("numpy") is None
 
 

@@ -18,23 +18,27 @@ EXTRA_OF = {
     "onnx": "train",
     "onnxscript": "train",
     "mcap": "log",
+    "protobuf": "log",
     "pyarrow": "log",
 }
-"""Name of the import -> extra; tests/test_extras.py holds it against pyproject.toml."""
+"""Package -> extra; tests/test_extras.py holds it against pyproject.toml."""
+INSTALLED_AS = {"google": "protobuf"}
+"""Packages that are imported by another name than they are installed by."""
 CONTAINED = {"view": ("sim",), "train": ("sim",)}
 """Extras that bring others along."""
 
 
 def missing_extra(package: str, preferred: str = "") -> str | None:
     """The extra that brings an import: `preferred`, if it does; None if no extra does."""
-    extra = EXTRA_OF.get(package.partition(".")[0])
+    name = package.partition(".")[0]
+    extra = EXTRA_OF.get(INSTALLED_AS.get(name, name))
     return preferred if extra in CONTAINED.get(preferred, ()) else extra
 
 
 def not_installed(program: str, package: str, extra: str) -> UserError:
     """The one line that says what to install."""
     return UserError(
-        f"'{program}' needs the Python package '{package}', which is not installed. "
+        f"'{program}' needs the Python package '{INSTALLED_AS.get(package, package)}', which is not installed. "
         f"Install it with: pip install 'wildrobot[{extra}]'"
     )
 

@@ -12,7 +12,7 @@ from typing import Annotated
 import tyro
 
 from wildrobot.core.errors import UserError
-from wildrobot.runtime.logs.decoding import exported_messages
+from wildrobot.runtime.logs.named_values import NamedLog
 from wildrobot.runtime.telemetry.lcm_types import CHANNEL_TYPES
 
 DESCRIPTION = """Write a log as MCAP or parquet. Needs: pip install 'wildrobot[log]'
@@ -22,9 +22,10 @@ examples:
   wildrobot log export walk.lcmlog --out walk_parquet
   wildrobot log export walk.lcmlog --out walk_parquet --channels robot_state policy_state
 
-A name that ends in .mcap is one MCAP file: JSON messages with a JSON schema for every channel, which Foxglove opens
+A name that ends in .mcap is one MCAP file of Protobuf messages, which Foxglove, Lichtblick, rerun and PlotJuggler plot
 (robot_state.joint_position.left_knee_pitch). Any other name is a folder with a parquet file for every channel and a
-column for every value (joint_position.left_knee_pitch). Both keep LCM's field names, units and frames."""
+column for every value (joint_position.left_knee_pitch). Both keep LCM's field names, units and frames; joints, feet,
+features, observations, guards and stages have their names instead of numbers."""
 
 
 @dataclass
@@ -47,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise UserError(f"there is no channel {unknown[0]}. Known: {', '.join(CHANNEL_TYPES)}.")
     module = "mcap_file" if options.out.suffix == ".mcap" else "parquet"
     write = importlib.import_module(f"wildrobot.runtime.logs.{module}").write
-    counts = write(options.out, exported_messages(options.log, options.channels, _warn), options.channels)
+    counts = write(options.out, NamedLog(options.log, options.channels, _warn))
     print(f"{options.out}: {', '.join(f'{name} {count}' for name, count in counts.items())}")
     return 0
 

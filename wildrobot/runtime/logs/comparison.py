@@ -13,6 +13,7 @@ from wildrobot.core.errors import UserError
 from wildrobot.robot_description import RobotSpec
 from wildrobot.runtime.logs.decoding import observation_names, read_messages
 from wildrobot.runtime.telemetry.messages import frame_from_message
+from wildrobot.signal_path.command import COMMAND_NAMES
 from wildrobot.signal_path.features import feature_names
 from wildrobot.signal_path.path import SignalPath
 from wildrobot.signal_path.sensor_frame import SensorFrame
@@ -167,10 +168,11 @@ def compare(
 
 def field_names(spec: RobotSpec, layout: Any) -> dict[str, list[str]]:
     """A name for every value of every compared field."""
-    joints = list(spec.joint_names)
+    joints, features = list(spec.joint_names), list(feature_names(spec))
+    parts = {"features": features, "command": COMMAND_NAMES, "previous_action": joints}
     return {
-        "features": list(feature_names(spec)),
-        "observation": observation_names(layout),
+        "features": features,
+        "observation": observation_names(layout, parts),
         "action": joints,
         "joint_target": joints,
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ BY_JOINT = (
     "joint_position", "joint_velocity", "joint_time_s", "joint_valid", "action", "joint_target",
     "joint_target_requested", "joint_target_applied", "current_a", "temperature_c", "voltage_v",
 )  # fmt: skip
+AXES = ("x", "y", "z")
 BY_AXIS = (
     "imu_angular_velocity", "imu_acceleration", "linear_velocity", "angular_velocity", "projected_gravity",
 )  # fmt: skip
@@ -45,25 +46,6 @@ def read_messages(
             yield event.channel, decode(path, event.channel, event.data)
 
 
-def exported_messages(
-    path: Path, channels: Sequence[str], warn: Callable[[str], None]
-) -> Iterator[tuple[str, int, Any]]:
-    """(channel, time us, message) of the channels asked for and, for the names of values, of run_configuration.
-
-    A message of another layout is left out; `warn` is told of the first of each channel.
-    """
-    told: set[str] = set()
-    for event in read_log(path):
-        if event.channel not in channels and event.channel != "run_configuration":
-            continue
-        try:
-            yield event.channel, event.timestamp_us, decode(path, event.channel, event.data)
-        except UserError as error:
-            if event.channel not in told:
-                warn(f"left out: {error}")
-            told.add(event.channel)
-
-
 def read_configuration(path: Path) -> Any:
     """The log's first `run_configuration` message.
 
@@ -88,14 +70,21 @@ def type_name(kind: Any, field: str) -> str:
     return str(kind.__typenames__[kind.__slots__.index(field)])
 
 
-def observation_names(layout: Layout) -> list[str]:
-    """A name for every value of an observation."""
-    return [
-        f"{term.name}[{i}] {term.frames - 1 - frame} ticks ago"
-        for term in layout
-        for frame in range(term.frames)
-        for i in range(term.size)
-    ]
+def observation_names(layout: Layout, parts: Mapping[str, Sequence[str]]) -> list[str]:
+    """A name for every value of an observation: features/joint_position/left_knee_pitch, command_1_ticks_ago/yaw_rate.
+
+    `parts` names the values of one tick of a slice; where it does not, they are value_0, value_1, ...
+    """
+    parts = {**dict.fromkeys(BY_AXIS, AXES), "gait_clock": ("sin", "cos"), **parts}
+    names = []
+    for term in layout:
+        inner = parts.get(term.name, ())
+        if len(inner) != term.size:
+            inner = [f"value_{i}" for i in range(term.size)]
+        for age in range(term.frames - 1, -1, -1):
+            slice_name = f"{term.name}_{age}_ticks_ago" if age else term.name
+            names += [f"{slice_name}/{name}" for name in inner]
+    return names
 
 
 class ElementNames:
@@ -103,26 +92,26 @@ class ElementNames:
 
     def __init__(self, configuration: Any | None) -> None:
         content = json.loads(configuration.json) if configuration is not None else {}
-        joints, axes = content.get("joint_names", ()), ("x", "y", "z")
+        joints, commands = content.get("joint_names", ()), content.get("command_names", ())
+        features, layout = content.get("feature_names", ()), layout_from_dicts(content.get("observation", []))
+        parts = {"features": features, "command": commands, "previous_action": joints}
         self._names: dict[str, Sequence[str]] = {
             **dict.fromkeys(BY_JOINT, joints),
-            **dict.fromkeys(BY_AXIS, axes),
+            **dict.fromkeys(BY_AXIS, AXES),
             "imu_quaternion": ("w", "x", "y", "z"),
             "foot_contact": content.get("foot_names", ()),
-            "features": content.get("feature_names", ()),
-            "observation": observation_names(layout_from_dicts(content.get("observation", []))),
-            "command": content.get("command_names", ()),
-            "user_command": content.get("command_names", ()),
+            "features": features,
+            "observation": observation_names(layout, parts),
+            "command": commands,
+            "user_command": commands,
         }
+        self.observation_scale = [term.scale for term in layout for _ in range(term.frames * term.size)]
+        """By how much each value of an observation was multiplied."""
 
     def known(self, field: str, size: int) -> Sequence[str] | None:
         """A name for each of the `size` values of a field; None where there are none."""
         names = self._names.get(field, ())
         return names if len(names) == size > 0 else None
-
-    def columns(self, field: str, size: int) -> Sequence[str] | None:
-        """`known` for a table with a column for every value: an observation stays a list."""
-        return None if field == "observation" else self.known(field, size)
 
     def __call__(self, field: str, size: int) -> Sequence[str]:
         """`known`, with numbers where there are no names."""

@@ -1,112 +1,85 @@
-"""Messages as MCAP: JSON with a JSON schema for every channel, which Foxglove and MCAP's own tools read."""
+"""Messages as MCAP: Protobuf with a schema, which Foxglove, Lichtblick, rerun and PlotJuggler plot."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO
 
 from mcap.writer import Writer
 
 from wildrobot import __version__
 from wildrobot.core.errors import UserError
-from wildrobot.core.files import atomic_write, json_document
-from wildrobot.runtime.logs.decoding import ElementNames, is_array, type_name
-from wildrobot.runtime.telemetry.lcm_types import CHANNEL_TYPES
+from wildrobot.core.files import atomic_write
+from wildrobot.runtime.logs.named_values import LogEntry, MessageLayout, NamedLog
+from wildrobot.runtime.logs.protobuf_messages import ProtobufType
 
-_TYPES = {
-    "int8_t": "integer",
-    "int32_t": "integer",
-    "int64_t": "integer",
-    "boolean": "boolean",
-    "float": "number",
-    "double": "number",
-    "string": "string",
-}
+CHUNK_BYTES = 256 * 1024
+"""What a file that was cut loses at most, before compression: some seconds."""
+_LATEST_US = (2**64 - 1) // 1000
 
 
-def write(path: Path, messages: Iterable[tuple[str, int, Any]], channels: Sequence[str]) -> dict[str, int]:
-    """Write (channel, log time us, message); returns channel -> messages.
+def write(path: Path, log: NamedLog) -> dict[str, int]:
+    """Write the messages of a log; returns channel -> messages.
 
-    Messages on other than `channels` are not written; a run_configuration among them names the values all the same.
+    A topic is a channel. Times are nanoseconds of Unix time: the log's, and as publish time the message's own.
+    The metadata `run_configuration` is the log's, `units TOPIC` has the unit of every field.
 
-    A list whose values have names is an object (joint_position.left_knee_pitch); a name with a slash is an object in
-    it (features.joint_position.left_knee_pitch). JSON knows no NaN: what was not measured is null.
+    Raises:
+        UserError: there is no message; nothing is written.
     """
-    names, counts, ids = ElementNames(None), dict[str, int](), dict[str, int]()
     with atomic_write(path) as temporary, temporary.open("wb") as file:
-        writer = Writer(file)
-        writer.start(profile="", library=f"wildrobot {__version__}")
-        for channel, time_us, message in messages:
-            if channel == "run_configuration":
-                names = ElementNames(message)
-                writer.add_metadata("run_configuration", {"robot": message.robot, "json": message.json})
-            if channel not in channels:
-                continue
-            if channel not in ids:
-                schema = writer.register_schema(
-                    f"wildrobot.{channel}",
-                    "jsonschema",
-                    json.dumps(_schema(channel, message, names)).encode(),
-                )
-                ids[channel] = writer.register_channel(channel, "json", schema)
-                counts[channel] = 0
-            writer.add_message(
-                ids[channel],
-                log_time=1000 * time_us,
-                publish_time=1000 * int(message.timestamp_us),
-                sequence=counts[channel],
-                data=json.dumps(_document(channel, message, names), allow_nan=False).encode(),
-            )
-            counts[channel] += 1
-        writer.finish()
-        if not counts:  # inside, so that no file of that name appears
-            raise UserError(f"there is no message on {', '.join(channels)}: nothing was written.")
-    return counts
+        output = _Output(file)
+        for configuration in log.configurations:
+            content = {"robot": configuration.robot, "json": configuration.json}
+            output.writer.add_metadata("run_configuration", content)
+        for entry in log:
+            output.add(entry)
+        output.writer.finish()
+        if not output.counts:  # inside, so that no file of that name appears
+            raise UserError(f"there is no message on {', '.join(log.channels)}: nothing was written.")
+    return output.counts
 
 
-def _schema(channel: str, message: Any, names: ElementNames) -> dict[str, Any]:
-    """JSON schema of a channel's messages, with the sizes of `message`."""
-    kind = CHANNEL_TYPES[channel]
-    properties: dict[str, Any] = {}
-    for name in kind.__slots__:
-        own = {"type": _TYPES[type_name(kind, name)]}
-        if not is_array(kind, name):
-            properties[name] = own
-            continue
-        known = names.columns(name, len(getattr(message, name)))
-        properties[name] = _object(known, own) if known is not None else {"type": "array", "items": own}
-    return {"type": "object", "title": kind.__name__, "properties": properties}
+class _Output:
+    """The writer, and what it has been told of."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.writer = Writer(file, chunk_size=CHUNK_BYTES)
+        self.writer.start(profile="", library=f"wildrobot {__version__}")
+        self.counts: dict[str, int] = {}
+        self._types: dict[MessageLayout, tuple[int, ProtobufType]] = {}
+        self._names: set[str] = set()
+
+    def add(self, entry: LogEntry) -> None:
+        layout = entry.layout
+        known = self._types.get(layout)
+        channel, kind = known if known is not None else self._register(layout)
+        count = self.counts.get(layout.channel, 0)
+        self.writer.add_message(
+            channel,
+            log_time=_nanoseconds(entry.time_us),
+            publish_time=_nanoseconds(entry.message.timestamp_us),
+            sequence=count,
+            data=kind.encode(entry.message),
+        )
+        self.counts[layout.channel] = count + 1
+
+    def _register(self, layout: MessageLayout) -> tuple[int, ProtobufType]:
+        """A channel of MCAP: another one of the same topic where other names come, of another robot or run."""
+        name = plain = layout.kind.__name__
+        count = 1
+        while name in self._names:
+            count += 1
+            name = f"{plain}_{count}"
+        self._names.add(name)
+        kind = ProtobufType(layout, name)
+        schema = self.writer.register_schema(kind.full_name, "protobuf", kind.schema)
+        channel = self.writer.register_channel(layout.channel, "protobuf", schema)
+        self.writer.add_metadata(f"units {layout.channel}", kind.units)
+        self._types[layout] = channel, kind
+        return self._types[layout]
 
 
-def _object(names: Sequence[str], own: dict[str, Any]) -> dict[str, Any]:
-    schema: dict[str, Any] = {"type": "object", "properties": {}}
-    for name in names:
-        inner = schema
-        *outer, last = name.split("/")
-        for step in outer:
-            inner = inner["properties"].setdefault(step, {"type": "object", "properties": {}})
-        inner["properties"][last] = own
-    return schema
-
-
-def _document(channel: str, message: Any, names: ElementNames) -> dict[str, Any]:
-    kind, document = CHANNEL_TYPES[channel], dict[str, Any]()
-    for name in kind.__slots__:
-        value = getattr(message, name)
-        if not is_array(kind, name):
-            document[name] = json_document(value)
-            continue
-        known = names.columns(name, len(value))
-        if known is None:
-            document[name] = json_document(value)
-            continue
-        tree = document[name] = {}
-        for element, entry in zip(known, value, strict=True):
-            inner = tree
-            *outer, last = element.split("/")
-            for step in outer:
-                inner = inner.setdefault(step, {})
-            inner[last] = json_document(entry)
-    return document
+def _nanoseconds(time_us: int) -> int:
+    """Unsigned, as MCAP's times are: a sender of commands may have set its clock to anything."""
+    return 1000 * min(max(time_us, 0), _LATEST_US)

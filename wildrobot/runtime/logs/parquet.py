@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Sequence
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,14 @@ import pyarrow.parquet
 
 from wildrobot.core.errors import UserError
 from wildrobot.core.files import atomic_write
-from wildrobot.runtime.logs.decoding import ElementNames, is_array, type_name
-from wildrobot.runtime.telemetry.lcm_types import CHANNEL_TYPES
+from wildrobot.runtime.logs.named_values import MessageLayout, NamedLog
 
 ROWS_AT_ONCE = 3000
 """In memory, and in a row group: a minute of ticks."""
+TIMES = ("log_time", "publish_time")
 _TYPES = {
     "int8_t": pyarrow.int8(),
+    "int16_t": pyarrow.int16(),
     "int32_t": pyarrow.int32(),
     "int64_t": pyarrow.int64(),
     "boolean": pyarrow.bool_(),
@@ -28,73 +29,64 @@ _TYPES = {
 }
 
 
-def write(folder: Path, messages: Iterable[tuple[str, int, Any]], channels: Sequence[str]) -> dict[str, int]:
-    """Write FOLDER/CHANNEL.parquet for (channel, log time us, message); returns channel -> messages.
+def write(folder: Path, log: NamedLog) -> dict[str, int]:
+    """Write FOLDER/CHANNEL.parquet for the messages of a log; returns channel -> messages.
 
-    Messages on other than `channels` are not written; a run_configuration among them names the values all the same.
-
-    `log_time` (UTC) is the log's; a list whose values have names is a column for each, another one a list.
-    The configuration's JSON is in every file's metadata under `wildrobot`. All files appear at the end, or none.
+    `log_time` is the log's time, `publish_time` the message's own (UTC); a list whose values have names is a column for
+    each, another one a list. Each column's metadata has its `unit` and the `comment` of the `.lcm` file; the file's has
+    all units as JSON under `units` (and where pandas puts them: `DataFrame.attrs`), and the configuration's JSON under
+    `wildrobot`. Messages with other names (another robot, another run) are in CHANNEL_2.parquet, and so on. All files
+    appear at the end, or none.
 
     Raises:
         UserError: the folder cannot be made, or there is a file of that name.
     """
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file, expected the name of a folder, or of a file ending in .mcap.")
-    names, configuration = ElementNames(None), ""
     with contextlib.ExitStack() as stack:
-        tables: dict[str, _Table] = {}
-        for channel, time_us, message in messages:
-            if channel == "run_configuration":
-                names, configuration = ElementNames(message), message.json
-            if channel not in channels:
-                continue
-            if channel not in tables:
-                path = stack.enter_context(atomic_write(folder / f"{channel}.parquet"))
-                tables[channel] = _Table(path, channel, message, names, configuration)
-            tables[channel].add(time_us, message)
+        tables: dict[MessageLayout, _Table] = {}
+        counts: dict[str, int] = {}
+        for entry in log:
+            layout = entry.layout
+            if layout not in tables:
+                number = 1 + sum(other.channel == layout.channel for other in tables)
+                name = layout.channel if number == 1 else f"{layout.channel}_{number}"
+                path = stack.enter_context(atomic_write(folder / f"{name}.parquet"))
+                tables[layout] = _Table(path, layout, entry.configuration)
+            tables[layout].add(entry.time_us, entry.message)
+            counts[layout.channel] = counts.get(layout.channel, 0) + 1
         if not tables:
-            raise UserError(f"there is no message on {', '.join(channels)}: nothing was written.")
+            raise UserError(f"there is no message on {', '.join(log.channels)}: nothing was written.")
         for table in tables.values():
             table.close()
-        return {channel: table.count for channel, table in tables.items()}
+        return counts
 
 
 class _Table:
-    """One file; its columns are those of the channel's first message."""
+    """One file: messages of one layout."""
 
-    def __init__(
-        self, path: Path, channel: str, message: Any, names: ElementNames, configuration: str
-    ) -> None:
-        kind = CHANNEL_TYPES[channel]
-        self._columns: list[tuple[str, int | None, list[str]]] = []  # field, values, their columns
-        fields = [pyarrow.field("log_time", pyarrow.timestamp("us", tz="UTC"))]
-        for name in kind.__slots__:
-            own = _TYPES[type_name(kind, name)]
-            listed = is_array(kind, name)
-            known = names.columns(name, len(getattr(message, name))) if listed else None
-            if known is not None:
-                wide = [f"{name}.{_dotted(element)}" for element in known]
-                self._columns.append((name, len(known), wide))
-                fields += [pyarrow.field(column, own) for column in wide]
-            else:
-                self._columns.append((name, None, [name]))
-                fields.append(pyarrow.field(name, pyarrow.list_(own) if listed else own))
-        self._schema = pyarrow.schema(fields, metadata={"wildrobot": configuration})
+    def __init__(self, path: Path, layout: MessageLayout, configuration: str) -> None:
+        self._layout = layout
+        fields = [pyarrow.field(name, pyarrow.timestamp("us", tz="UTC")) for name in TIMES]
+        units: dict[str, str] = {}
+        for value in layout.values:
+            name, own = ".".join(value.path), _TYPES[value.kind]
+            notes = {"unit": value.unit, "comment": value.text}
+            notes = {key: text for key, text in notes.items() if text}
+            fields.append(pyarrow.field(name, pyarrow.list_(own) if value.listed else own, metadata=notes))
+            if value.unit:
+                units[name] = value.unit
+        metadata = {
+            "wildrobot": configuration,
+            "units": json.dumps(units),
+            "PANDAS_ATTRS": json.dumps({"units": units}),
+        }
+        self._schema = pyarrow.schema(fields, metadata=metadata)
         self._writer = pyarrow.parquet.ParquetWriter(path, self._schema, compression="zstd")
-        self._rows: list[dict[str, Any]] = []
-        self.count = 0
+        self._rows: list[list[Any]] = []
 
     def add(self, time_us: int, message: Any) -> None:
-        row: dict[str, Any] = {"log_time": time_us}
-        for name, size, columns in self._columns:
-            value = getattr(message, name)
-            if size is None:
-                row[name] = value
-            elif len(value) == size:  # else another robot's: empty
-                row.update(zip(columns, value, strict=True))
-        self._rows.append(row)
-        self.count += 1
+        self._rows.append([time_us, message.timestamp_us, *self._layout.read(message)])
         if len(self._rows) == ROWS_AT_ONCE:
             self._flush()
 
@@ -104,9 +96,7 @@ class _Table:
 
     def _flush(self) -> None:
         if self._rows:
-            self._writer.write_table(pyarrow.Table.from_pylist(self._rows, schema=self._schema))
+            columns = zip(*self._rows, strict=True)
+            arrays = [pyarrow.array(c, field.type) for c, field in zip(columns, self._schema, strict=True)]
+            self._writer.write_table(pyarrow.Table.from_arrays(arrays, schema=self._schema))
             self._rows = []
-
-
-def _dotted(element: str) -> str:
-    return element.replace("/", ".")
