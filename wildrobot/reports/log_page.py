@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -51,9 +50,8 @@ def build_page(path: Path, begin_s: float | None = None, end_s: float | None = N
         for d in summary.damages
         if d.before_us is not None and d.after_us is not None
     ]
-    started = datetime.fromtimestamp(1e-6 * summary.begin_us, UTC)
     said = [
-        f"{started:%Y-%m-%d %H:%M:%S} UTC",
+        summary.begins(),
         *(f"{p['path']} {p['sha256'][:12]}" for p in summary.policies),
     ]
     body = [

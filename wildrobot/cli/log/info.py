@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -53,9 +52,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def rows(summary: Summary) -> list[tuple[str, str]]:
     """Names and values for the screen."""
     lines = [("file", file) for file in summary.files]
-    begin = datetime.fromtimestamp(1e-6 * summary.begin_us, UTC)
     lines += [
-        ("begins", f"{begin:%Y-%m-%d %H:%M:%S} UTC"),
+        ("begins", summary.begins()),
         ("duration", f"{summary.duration_s:.2f} s, {summary.bytes / 1e6:.2f} MB"),
         ("robot", f"{summary.robot or 'not known'} {summary.robot_hash[:12]}".rstrip()),
     ]

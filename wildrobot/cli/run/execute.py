@@ -22,6 +22,7 @@ from wildrobot.runtime.control.session import CommandConfig, SessionConfig
 from wildrobot.runtime.control.skills import Skill
 from wildrobot.runtime.logs.recorder import Rotation
 from wildrobot.runtime.robots.base import RobotOptions
+from wildrobot.runtime.telemetry.computer_clock import clock_synchronized
 from wildrobot.signal_path.shipped import shipped_policy
 
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ def walk(spec: RobotSpec, skills: Sequence[Skill], config: SessionConfig, option
 
         names = ", ".join(str(file) for file in options.policies)
         print(f"running {names} on {options.robot} at {spec.control_hz:g} Hz; Ctrl-C stops softly")
+        if options.log is not None and clock_synchronized() is False:
+            print_note("this computer's clock was not set since its start (no NTP): the log's date may be wrong")
         opened.drive(film, print_note)
         figures = opened.summary()
     figures["log_ended"] = opened.telemetry.log_error

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,8 @@ class Summary:
     bytes: int
     begin_us: int = 0
     """Unix time of the first message."""
+    clock_synchronized: bool | None = None
+    """Whether something had set the robot's clock when the run began; None: the log does not say."""
     duration_s: float = 0.0
     channels: dict[str, Channel] = field(default_factory=dict)
     robot: str = ""
@@ -104,6 +107,12 @@ class Summary:
     guards: dict[str, GuardSummary] = field(default_factory=dict)
     timing: Timing | None = None
     damages: list[Damage] = field(default_factory=list)
+
+    def begins(self) -> str:
+        """Date and time for a person, with what is to be thought of them."""
+        begin = datetime.fromtimestamp(1e-6 * self.begin_us, UTC)
+        doubt = " (the robot's clock was not set: may be wrong)" if self.clock_synchronized is False else ""
+        return f"{begin:%Y-%m-%d %H:%M:%S} UTC{doubt}"
 
     def seconds_in(self, state: str) -> float:
         """Time spent in a state."""
@@ -191,6 +200,7 @@ class _Reader:
         summary.robot, summary.robot_hash = message.robot, message.robot_hash
         summary.versions, summary.machine = content.get("versions", {}), content.get("machine", "")
         summary.options = content.get("options", {})
+        summary.clock_synchronized = content.get("clock_synchronized")
         for policy in content.get("policies", []):
             if policy not in summary.policies:
                 summary.policies.append(policy)

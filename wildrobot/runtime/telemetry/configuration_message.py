@@ -16,6 +16,7 @@ from wildrobot import __version__
 from wildrobot.core.config import load_yaml
 from wildrobot.robot_description import RobotSpec
 from wildrobot.runtime.control.skills import Skill
+from wildrobot.runtime.telemetry.computer_clock import clock_synchronized
 from wildrobot.runtime.telemetry.lcm_types import run_configuration_t
 from wildrobot.signal_path.command import COMMAND_NAMES
 from wildrobot.signal_path.features import feature_names
@@ -45,6 +46,7 @@ def describe(
         "calibration": load_yaml(calibration) if calibration else None,
         "versions": versions | {"python": platform.python_version()},
         "machine": platform.machine(),
+        "clock_synchronized": clock_synchronized(),
     }
     message.json = json.dumps(content, default=str)
     return with_policies(message, [(skill.file, skill.sha256) for skill in skills])
