@@ -57,7 +57,9 @@ def walk(spec: RobotSpec, skills: Sequence[Skill], config: SessionConfig, option
         names = ", ".join(str(file) for file in options.policies)
         print(f"running {names} on {options.robot} at {spec.control_hz:g} Hz; Ctrl-C stops softly")
         if options.log is not None and clock_synchronized() is False:
-            print_note("this computer's clock was not set since its start (no NTP): the log's date may be wrong")
+            print_note(
+                "this computer's clock was not set since its start (no NTP): the log's date may be wrong"
+            )
         opened.drive(film, print_note)
         figures = opened.summary()
     figures["log_ended"] = opened.telemetry.log_error
