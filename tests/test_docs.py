@@ -50,6 +50,7 @@ REASONS = (
     (r"^wildrobot reference build", "takes minutes, needs motion capture; test_reference_build.py runs it small"),
     (r"^wildrobot reference show ", "needs a reference; tests/test_reference_show.py runs it"),
     (r"^wildrobot train ", "takes minutes; tests/test_resume.py runs it small"),
+    (r"^wildrobot import-policy ", "needs another framework's network; tests/test_import_policy.py makes some"),
     (r"^wildrobot eval ", "takes minutes; tests/test_evaluation.py runs it small"),
     (r"^wildrobot film ", "takes a minute; tests/test_film.py runs it small"),
     (r"^torchrun ", "needs several machines, or a reference; tests/test_distributed.py runs it small"),

@@ -15,7 +15,15 @@ from wildrobot.core.errors import UserError
 from wildrobot.robot_description import RobotSpec
 from wildrobot.robot_description.mujoco_model import compile_model
 from wildrobot.signal_path.features import feature_mirror, feature_names, mirror_features
-from wildrobot.signal_path.observation import default_layout, layout_size, observation_mirror
+from wildrobot.signal_path.observation import (
+    DEFAULT_FRAMES,
+    Layout,
+    default_layout,
+    layout_size,
+    make_layout,
+    observation_mirror,
+    term_sizes,
+)
 from wildrobot.signal_path.path import SignalPath
 from wildrobot.simulation.randomization.config import NOMINAL
 from wildrobot.simulation.simulation import Simulation
@@ -94,7 +102,7 @@ def test_every_mirror_undoes_itself(spec: RobotSpec) -> None:
     check_involution(spec.mirror.joint_index, spec.mirror.joint_sign)
     check_involution(spec.mirror.foot_index, np.ones(4))
     check_involution(*feature_mirror(spec))
-    check_involution(*observation_mirror(spec, default_layout(spec)))
+    check_involution(*observation_mirror(spec, every_slice(spec)))
 
 
 def test_the_mirror_of_a_feature_is_the_feature_of_the_other_side(spec: RobotSpec) -> None:
@@ -204,11 +212,16 @@ def mirrored_states(spec: RobotSpec, sim: Simulation, rng: Any, sign: Any = None
     return qpos, qvel
 
 
+def every_slice(spec: RobotSpec) -> Layout:
+    """A layout of all the slices that there are."""
+    return make_layout(spec, {name: DEFAULT_FRAMES.get(name, 1) for name in term_sizes(spec)})
+
+
 def mirrored_run(spec: RobotSpec, ticks: int, sign: Any = None) -> tuple[Any, Any]:
     """Features and observations (ticks, 2, ...) of a robot and of its mirror image, half a stride apart."""
     sim, rng = symmetric_simulation(spec), np.random.default_rng(5)
     sim.reset(None, *mirrored_states(spec, sim, rng, sign))
-    path = SignalPath(spec)
+    path = SignalPath(spec, every_slice(spec))
     frame = sim.frame()
     path.reset(frame, phase=PHASE)
     features, observations = [], []
@@ -227,7 +240,7 @@ def check_mirrored_run(spec: RobotSpec, sign: Any = None) -> None:
     contacts = features[:, 0, -4:]
     assert 0.0 < contacts.mean() < 1.0  # the feet do something
     np.testing.assert_allclose(mirror_features(spec, features[:, 0]), features[:, 1], atol=1e-6)
-    index, flip = observation_mirror(spec, default_layout(spec))
+    index, flip = observation_mirror(spec, every_slice(spec))
     np.testing.assert_allclose(observations[:, 0, index] * flip, observations[:, 1], atol=1e-5)
 
 
@@ -297,4 +310,4 @@ def test_a_mirrored_simulation_sees_one_wrong_sign(spec: RobotSpec, joint: int) 
 
 def test_the_observation_has_the_size_its_layout_says(spec: RobotSpec) -> None:
     _, observations = mirrored_run(spec, 1)
-    assert observations.shape == (1, 2, layout_size(default_layout(spec)))
+    assert observations.shape == (1, 2, layout_size(every_slice(spec)))

@@ -1,4 +1,4 @@
-"""The policy file on the robot: what it refuses, and that its contract alone is enough to run it."""
+"""The policy file on the robot: what it refuses, and that its contract is enough to make joint targets of answers."""
 
 from __future__ import annotations
 

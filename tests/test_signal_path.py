@@ -362,3 +362,29 @@ def test_after_a_turn_the_new_heading_is_held(spec: RobotSpec) -> None:
     hold.command(np.array([[0.3, 0.0]]), yaw)
     hold.command(np.array([[0.3, 0.4]]), yaw + 0.5)
     assert hold.command(np.array([[0.3, 0.0]]), yaw + 0.6)[0, 1] == pytest.approx(-0.1)
+
+
+# ---------------------------------------------------------------------- in the axes of a body
+
+
+def test_velocities_in_the_axes_of_pelvis_and_torso_are_the_simulator_s(spec: RobotSpec) -> None:
+    """A robot that stands on nothing and turns about every axis, its waist turned and turning."""
+    sim = Simulation(spec, 2, seed=5, threads=1)
+    names = ("pelvis_angular_velocity", "torso_angular_velocity", "pelvis_linear_velocity", "linear_velocity")
+    path = SignalPath(spec, make_layout(spec, dict.fromkeys(names, 1)))
+    rng = np.random.default_rng(2)
+    for _ in range(25):
+        sim.step(spec.default_joint_pos + rng.normal(0.0, 0.3, (2, spec.num_joints)))
+    frame = sim.frame()
+    signal = path.observe(frame, np.tile(WALK, (2, 1)))
+    pelvis, torso, linear, heading = np.split(signal.observation.astype(np.float64), 4, axis=1)
+    for row in range(2):
+        waist, rate = frame.joint_position[row, 0], frame.joint_velocity[row, 0]
+        c, s = np.cos(waist), np.sin(waist)
+        turn = np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])  # pelvis <- torso
+        np.testing.assert_allclose(torso[row], frame.imu_angular_velocity[row], atol=1e-6)  # mounted straight
+        np.testing.assert_allclose(pelvis[row], turn @ torso[row] - [0.0, 0.0, rate], atol=1e-5)
+        tilt = signal.estimate.pelvis_rotation[row]
+        np.testing.assert_allclose(tilt @ linear[row], heading[row], atol=1e-6)
+        np.testing.assert_allclose(tilt @ pelvis[row], signal.estimate.angular_velocity[row], atol=1e-6)
+        assert np.abs(tilt - np.eye(3)).max() > 0.05  # or nothing was proved

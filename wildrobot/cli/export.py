@@ -1,4 +1,4 @@
-"""`wildrobot export RUN --onnx`: a run's policy as one file that can be deployed from itself alone."""
+"""`wildrobot export RUN --onnx`: a run's policy as one file that says what it reads, answers and is for."""
 
 from __future__ import annotations
 

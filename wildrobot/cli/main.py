@@ -66,6 +66,13 @@ COMMANDS = (
         "train",
     ),
     Command(
+        ("import-policy",),
+        "wildrobot.cli.import_policy",
+        "make a policy file of a network that mjlab, Isaac Lab or the like exported",
+        "wildrobot import-policy mjlab_walk.onnx --control-hz 50 --out walk.onnx",
+        "train",
+    ),
+    Command(
         ("eval",),
         "wildrobot.cli.eval",
         "measure an exported policy over many simulated episodes and speeds",

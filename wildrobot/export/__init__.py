@@ -1,1 +1,1 @@
-"""From a training run's checkpoint to ONNX files that anybody can deploy."""
+"""From a training run's checkpoint, or another framework's network, to policy files."""

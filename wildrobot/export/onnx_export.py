@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -96,7 +97,12 @@ def compare(
 
 
 def rollout(
-    spec: RobotSpec, layout: Layout, actor: nn.Module, frames: int, seed: int = 0, threads: int = 0
+    spec: RobotSpec,
+    layout: Layout,
+    actor: Callable[[torch.Tensor], torch.Tensor],
+    frames: int,
+    seed: int = 0,
+    threads: int = 0,
 ) -> tuple[Floats, Floats]:
     """Observations (k, D) and feature windows (k, frames * F) of the walking policy, by the runtime's path.
 

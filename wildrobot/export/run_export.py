@@ -1,4 +1,4 @@
-"""A run's policy, and its discriminator beside it, as files that can be deployed from themselves alone."""
+"""A run's policy, and its discriminator beside it, as files that say what they read, answer and are for."""
 
 from __future__ import annotations
 

@@ -27,9 +27,9 @@ NUMBER_TOLERANCE = 1e-9
 def robot_contract(spec: RobotSpec, layout: Layout) -> dict[str, Any]:
     """The robot's side of the contract: JSON data, SI units, joints in policy order.
 
-    With it the signal path can be rebuilt: target = default + scale * clip(action), limited to
+    With it both ends of the network can be rebuilt: target = default + scale * clip(action), limited to
     `target_rate_limit` per second and to the joint limits; the observation's slices; gait clock, heading hold
-    and foot switches.
+    and foot switches. Estimator and kinematics, which make features of sensors, are the robot description's.
     """
     gait, switch = spec.gait, spec.foot_switch
     hold = inspect.signature(HeadingHold).parameters

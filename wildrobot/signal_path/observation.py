@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from wildrobot.core.errors import UserError
 from wildrobot.core.state import Stateful
 from wildrobot.robot_description import RobotSpec
-from wildrobot.robot_description.mirror import POLAR, Mirror, joined
+from wildrobot.robot_description.mirror import AXIAL, POLAR, Mirror, joined
 from wildrobot.signal_path.command import COMMAND_NAMES
 from wildrobot.signal_path.features import feature_mirror, num_features
 
@@ -39,6 +39,9 @@ def term_sizes(spec: RobotSpec) -> dict[str, int]:
     features: see features.py · projected_gravity: unit vector, pelvis frame · linear_velocity: m/s, heading frame,
     estimated · command: m/s and rad/s · previous_action: the policy's raw answers · gait_clock: (sin, cos), zeros
     when the command is to stand.
+
+    Axes of a body instead of the heading frame, as other frameworks' policies read them: pelvis_angular_velocity: rad/s
+    · pelvis_linear_velocity: m/s, estimated · torso_angular_velocity: rad/s, the gyroscope's.
     """
     return {
         "features": num_features(spec),
@@ -47,6 +50,9 @@ def term_sizes(spec: RobotSpec) -> dict[str, int]:
         "command": len(COMMAND_NAMES),
         "previous_action": spec.num_joints,
         "gait_clock": 2,
+        "pelvis_angular_velocity": 3,
+        "pelvis_linear_velocity": 3,
+        "torso_angular_velocity": 3,
     }
 
 
@@ -91,6 +97,9 @@ def observation_mirror(spec: RobotSpec, layout: Layout) -> Mirror:
         "previous_action": spec.mirror.joints,
         # half a stride later: left and right change places
         "gait_clock": (np.arange(2), np.array([-1.0, -1.0])),
+        "pelvis_angular_velocity": AXIAL,
+        "pelvis_linear_velocity": POLAR,
+        "torso_angular_velocity": AXIAL,
     }
     return joined([parts[term.name] for term in layout for _ in range(term.frames)])
 

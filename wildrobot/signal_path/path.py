@@ -5,6 +5,7 @@ Training, evaluation, replay and the robot run these lines; a batch of one and a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from wildrobot.core.arrays import A, array_namespace
+from wildrobot.core.rotations import quat_to_matrix
 from wildrobot.core.state import Stateful
 from wildrobot.robot_description import RobotSpec
 from wildrobot.signal_path.command import GaitClock, HeadingHold
@@ -60,6 +62,25 @@ def joint_target(spec: RobotSpec, action: A, previous_target: A) -> A:
     return bounded(target, const(spec.joint_lower), const(spec.joint_upper))
 
 
+def _in_pelvis(estimate: Estimate, vector: Any) -> Array:
+    """Heading frame to pelvis frame, (..., 3)."""
+    return np.asarray(estimate.pelvis_rotation * vector[..., :, None]).sum(-2)
+
+
+def _in_torso(spec: RobotSpec, vector: Any) -> Array:
+    """The IMU's own frame to torso frame, (..., 3)."""
+    return np.asarray(quat_to_matrix(spec.imu_mount) * vector[..., None, :]).sum(-1)
+
+
+BodyTerm = Callable[[RobotSpec, SensorFrame, Estimate], Array]
+BODY_TERMS: dict[str, BodyTerm] = {
+    "pelvis_angular_velocity": lambda spec, frame, estimate: _in_pelvis(estimate, estimate.angular_velocity),
+    "pelvis_linear_velocity": lambda spec, frame, estimate: _in_pelvis(estimate, estimate.linear_velocity),
+    "torso_angular_velocity": lambda spec, frame, estimate: _in_torso(spec, frame.imu_angular_velocity),
+}
+"""Slices of the observation in a body's axes, made only where a layout asks for them."""
+
+
 class SignalPath(Stateful):
     """SensorFrame -> estimate -> features -> observation, and action -> joint target, with their memories."""
 
@@ -74,6 +95,8 @@ class SignalPath(Stateful):
         self.clock = GaitClock(spec)
         self.hold = HeadingHold(spec) if heading_hold else None
         self._builder = ObservationBuilder(self.layout)
+        names = {term.name for term in self.layout}
+        self._body_terms = {name: term for name, term in BODY_TERMS.items() if name in names}
         self.previous_action: Any = None
         self.previous_target: Any = None
         self._last: SensorFrame | None = None
@@ -137,6 +160,8 @@ class SignalPath(Stateful):
             "previous_action": self.previous_action,
             "gait_clock": gait_clock,
         }
+        for name, term in self._body_terms.items():
+            values[name] = term(self.spec, frame, estimate)
         observation = self._builder.push(values, self._fresh)
         self._fresh = np.zeros(np.shape(self._fresh), dtype=bool)
         return Signal(frame, estimate, features, command, gait_clock, observation)

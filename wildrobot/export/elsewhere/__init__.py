@@ -1,0 +1,1 @@
+"""Policies that other frameworks trained, as policy files of this one."""

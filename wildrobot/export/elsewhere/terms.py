@@ -1,0 +1,346 @@
+"""Each observation term of another framework, made of slices that the signal path has: value = gain * x + offset."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wildrobot.export.elsewhere.description import ForeignPolicy, ForeignTerm, ImportFindings, per_joint
+from wildrobot.robot_description import RobotSpec
+from wildrobot.signal_path.features import feature_names
+from wildrobot.signal_path.observation import Layout, layout_size, make_layout, term_sizes
+
+KINDS = {
+    "base_lin_vel": ("base_linear_velocity", "root_lin_vel", "lin_vel"),
+    "base_ang_vel": ("base_angular_velocity", "root_ang_vel", "ang_vel"),
+    "projected_gravity": ("gravity", "gravity_vec"),
+    "command": ("commands", "velocity_command", "velocity_commands", "generated_commands"),
+    "joint_pos": ("joint_pos_rel", "dof_pos", "dof_pos_rel"),
+    "joint_vel": ("joint_vel_rel", "dof_vel", "dof_vel_rel"),
+    "last_action": (
+        "action",
+        "actions",
+        "last_actions",
+        "previous_action",
+        "previous_actions",
+        "prev_actions",
+    ),
+    "base_height": ("base_pos_z",),
+    "gait_clock": (),
+}
+"""What can be built, and the other names that it goes by."""
+REFUSALS = {
+    "height_scan": "no sensor of this robot sees the ground",
+    "phase": "a phase has a period that nobody told; if it is this robot's gait clock (sin, cos; zeros standing), say "
+    "`means: gait_clock`",
+    "motion": "it follows a recorded motion; here a policy gets a velocity command only",
+    "contact": "which switch or force it is, is not told; `features` holds the contacts of this robot",
+    "torque": "the signal path has no torques",
+    "effort": "the signal path has no torques",
+    "pos_w": "a place in the world is not measured",
+    "quat": "only the direction of gravity is known, not the heading: use projected_gravity",
+    "image": "there is no camera",
+    "camera": "there is no camera",
+}
+"""Parts of names, and why such a term cannot be built."""
+
+
+@dataclass(frozen=True)
+class Value:
+    """One number of one tick: `gain` * entry `index` of the slice + `offset`."""
+
+    slice: str
+    index: int
+    gain: float = 1.0
+    offset: float = 0.0
+
+
+@dataclass(frozen=True)
+class ObservationPlan:
+    """The foreign observation of one of `layout` (..., D): scale * clip(gain * obs[index] + offset, low, high).
+
+    All arrays (foreign size,).
+    """
+
+    layout: Layout
+    index: NDArray[np.int64]
+    gain: NDArray[np.float64]
+    offset: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    scale: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ActionPlan:
+    """This robot's action of a foreign answer (..., m): gain * clip(answer, ±clip)[index] + offset, then low to high.
+
+    Arrays (n,), in policy order. A joint that the policy does not move has gain and offset 0: it stays at home.
+    """
+
+    index: NDArray[np.int64]
+    gain: NDArray[np.float64]
+    offset: NDArray[np.float64]
+    clip: float
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Joints:
+    """A policy's joints as this robot's: names there to indices here; default position, scale and offset by index."""
+
+    of_name: dict[str, int]
+    names: tuple[str, ...]
+    acting: tuple[str, ...]
+    default: dict[int, float]
+    scale: dict[int, float]
+    offset: dict[int, float]
+
+
+def match_joints(policy: ForeignPolicy, spec: RobotSpec, findings: ImportFindings) -> Joints | None:
+    """Whose joint is which; None, and problems, where that cannot be said."""
+    if policy.joint_names is None:
+        findings.problems.append(
+            "joint_names: neither the file nor a description says the order of the joints. MuJoCo and mjlab count "
+            f"depth-first, which is {', '.join(depth_first(spec))} for this robot; Isaac Sim breadth-first, which is "
+            f"likely {', '.join(breadth_first(spec))}. Take it from the training, not from here"
+        )
+        return None
+    acting = policy.action_joints or policy.joint_names
+    of_name, count = {}, len(findings.problems)
+    for name in dict.fromkeys((*policy.joint_names, *acting)):
+        here = policy.rename.get(name, name)
+        here = here if here in spec.joint_names else here.removesuffix("_joint")
+        if here in spec.joint_names:
+            of_name[name] = spec.joint_names.index(here)
+            continue
+        near = difflib.get_close_matches(here, spec.joint_names, n=1)
+        hint = f"{near[0]}?" if near else f"it has {', '.join(spec.joint_names)}"
+        findings.problems.append(
+            f"joint_names: {spec.name} has no joint '{name}' ({hint}); name the same one with `rename` in a description"
+        )
+    for role, names in (("joint_names", policy.joint_names), ("action_joints", acting)):
+        if len({of_name.get(name, name) for name in names}) < len(names):
+            findings.problems.append(f"{role}: {', '.join(names)} name a joint twice")
+    default = per_joint(policy.default_joint_pos, len(policy.joint_names), "default_joint_pos", findings)
+    scale = per_joint(policy.action_scale, len(acting), "action_scale", findings)
+    if scale is not None and not all(scale):
+        findings.problems.append(
+            f"action_scale: {list(scale)} holds a 0, with which a joint is not moved at all"
+        )
+    offset: tuple[float, ...] | None = None
+    if policy.action_offset is not None:
+        offset = per_joint(policy.action_offset, len(acting), "action_offset", findings)
+    elif default is not None and set(acting) <= set(policy.joint_names):
+        offset = tuple(default[policy.joint_names.index(name)] for name in acting)
+    elif default is not None:
+        findings.problems.append(
+            "action_offset: said nowhere, for joints that default_joint_pos does not have"
+        )
+    if len(findings.problems) > count or default is None or scale is None or offset is None:
+        return None
+    places = [of_name[name] for name in acting]
+    return Joints(
+        of_name,
+        policy.joint_names,
+        acting,
+        dict(zip((of_name[name] for name in policy.joint_names), default, strict=True)),
+        dict(zip(places, scale, strict=True)),
+        dict(zip(places, offset, strict=True)),
+    )
+
+
+def depth_first(spec: RobotSpec) -> list[str]:
+    """Joint names as MuJoCo counts them."""
+    return [body.joint.name for body in spec.tree.bodies if body.joint is not None]
+
+
+def breadth_first(spec: RobotSpec) -> list[str]:
+    """Joint names level by level, as PhysX counts the joints of an articulation."""
+    bodies, depth = spec.tree.bodies, [0]
+    for body in bodies[1:]:
+        depth.append(depth[body.parent] + 1)
+    order = sorted(range(len(bodies)), key=lambda i: depth[i])
+    return [joint.name for i in order if (joint := bodies[i].joint) is not None]
+
+
+def kind_of(term: ForeignTerm, findings: ImportFindings) -> str | None:
+    """What a term is; None, and a problem, where it cannot be built."""
+    name = term.means or term.term
+    for kind, others in KINDS.items():
+        if name == kind or name in others:
+            return kind
+    why = next((reason for part, reason in REFUSALS.items() if part in name), None)
+    if why is None:
+        why = f"unknown here; if it is one of {', '.join(KINDS)}, say so with `means`"
+    findings.problems.append(f"{term.term}: {why}")
+    return None
+
+
+def plan_observation(
+    policy: ForeignPolicy, joints: Joints, spec: RobotSpec, size: int | None, findings: ImportFindings
+) -> ObservationPlan | None:
+    """How to make the policy's observation (`size` values, if the network says) of this robot's slices."""
+    count, built = len(findings.problems), []
+    if not policy.observations:
+        findings.problems.append(
+            "observations: neither the file nor a description says what the policy reads"
+        )
+    for term in policy.observations:
+        values = _values(term, joints, spec, findings)
+        if values is None:
+            continue
+        if term.scale is None:
+            findings.problems.append(f"{term.term}: its scale is said nowhere (1.0 where there is none)")
+        elif isinstance(term.scale, tuple) and len(term.scale) != len(values):
+            findings.problems.append(f"{term.term}: {len(term.scale)} scales for {len(values)} values")
+        elif not np.all(np.isfinite(term.scale)) or not np.all(term.scale):
+            findings.problems.append(f"{term.term}: its scale is {term.scale}, expected numbers other than 0")
+        if term.history is None:
+            findings.problems.append(
+                f"{term.term}: its history length is said nowhere (1 where there is none)"
+            )
+        elif term.history < 1:
+            findings.problems.append(f"{term.term}: its history is {term.history}, expected 1 or more")
+        built.append((term, values))
+    if len(findings.problems) > count:
+        return None
+    sizes = [len(values) * (term.history or 1) for term, values in built]
+    if size is not None and sum(sizes) != size:
+        told = " + ".join(f"{own} ({term.term})" for own, (term, _) in zip(sizes, built, strict=True))
+        findings.problems.append(
+            f"obs: the network takes {size} values, its terms have {sum(sizes)} = {told}"
+        )
+        return None
+    return _arranged(built, spec)
+
+
+def _arranged(built: list[tuple[ForeignTerm, list[Value]]], spec: RobotSpec) -> ObservationPlan:
+    frames: dict[str, int] = {}
+    for term, values in built:
+        for value in values:
+            frames[value.slice] = max(frames.get(value.slice, 1), term.history or 1)
+    layout = make_layout(spec, {name: frames[name] for name in term_sizes(spec) if name in frames})
+    start = dict(zip((t.name for t in layout), _starts(layout), strict=True))
+    size = {t.name: t.size for t in layout}
+    index, rows = [], []
+    for term, values in built:
+        history = term.history or 1
+        low, high = term.clip or (-np.inf, np.inf)
+        scales = np.broadcast_to(np.asarray(1.0 if term.scale is None else term.scale), len(values))
+        for tick in range(history):
+            for value, scale in zip(values, scales, strict=True):
+                age = frames[value.slice] - history + tick
+                index.append(start[value.slice] + age * size[value.slice] + value.index)
+                rows.append((value.gain, value.offset, low, high, scale))
+    return ObservationPlan(layout, np.array(index), *np.array(rows).T)
+
+
+def _starts(layout: Layout) -> list[int]:
+    return [layout_size(layout[:i]) for i in range(len(layout))]
+
+
+def _values(
+    term: ForeignTerm, joints: Joints, spec: RobotSpec, findings: ImportFindings
+) -> list[Value] | None:
+    """The values of one tick of a term."""
+    kind = kind_of(term, findings)
+    if kind is None:
+        return None
+    if term.frame == "torso" and kind != "base_ang_vel":
+        findings.problems.append(
+            f"{term.term}: only the torso's angular velocity is known in the torso's axes"
+        )
+        return None
+    features = feature_names(spec)
+    if kind == "base_lin_vel":
+        findings.warnings.append(
+            f"{term.term}: not measured here but estimated, from legs, IMU and foot switches; a policy that trained "
+            "without that error may rely on it too much (`wildrobot eval` shows it)"
+        )
+        return [Value("pelvis_linear_velocity", axis) for axis in range(3)]
+    if kind == "base_ang_vel":
+        if term.frame is None and spec.waist_joints:
+            findings.warnings.append(
+                f"{term.term}: taken as the pelvis's, in its axes. This robot's IMU sits on the torso: if the training "
+                "read the gyroscope there, say `frame: torso` in a description"
+            )
+        body = "torso" if term.frame == "torso" else "pelvis"
+        return [Value(f"{body}_angular_velocity", axis) for axis in range(3)]
+    if kind == "projected_gravity":
+        return [Value("projected_gravity", axis) for axis in range(3)]
+    if kind == "command":
+        findings.warnings.append(
+            f"{term.term}: forward speed, 0, yaw rate; this robot is not commanded to go sideways"
+        )
+        return [Value("command", 0), Value("command", 0, gain=0.0), Value("command", 1)]
+    if kind == "base_height":
+        findings.warnings.append(
+            f"{term.term}: the estimated height of the pelvis over its lowest stance sole"
+        )
+        return [Value("features", features.index("pelvis_height"))]
+    if kind == "gait_clock":
+        return [Value("gait_clock", i) for i in range(2)]
+    return _joint_values(kind, term, joints, spec, findings)
+
+
+def _joint_values(
+    kind: str, term: ForeignTerm, joints: Joints, spec: RobotSpec, findings: ImportFindings
+) -> list[Value] | None:
+    known = joints.acting if kind == "last_action" else joints.names
+    names = term.joints or known
+    strange = [name for name in names if name not in known]
+    if strange:
+        findings.problems.append(
+            f"{term.term}: {', '.join(strange)} are not among the joints {', '.join(known)}"
+        )
+        return None
+    places = [joints.of_name[name] for name in names]
+    if kind == "joint_vel":
+        return [Value("features", spec.num_joints + i) for i in places]
+    if kind == "last_action":
+        here, home = spec.action_scale, spec.default_joint_pos
+        return [
+            Value(
+                "previous_action",
+                i,
+                float(here[i] / joints.scale[i]),
+                float((home[i] - joints.offset[i]) / joints.scale[i]),
+            )
+            for i in places
+        ]
+    relative = True if term.term.endswith("_rel") and term.relative is None else term.relative
+    if relative is None:
+        findings.problems.append(
+            f"{term.term}: say with `relative` whether it is less default_joint_pos (true) or the angle itself (false)"
+        )
+        return None
+    return [Value("features", i, offset=-joints.default[i] if relative else 0.0) for i in places]
+
+
+def plan_action(
+    policy: ForeignPolicy, joints: Joints, spec: RobotSpec, findings: ImportFindings
+) -> ActionPlan | None:
+    """How to make this robot's action of the policy's answer, so that the joint target is the same."""
+    n = spec.num_joints
+    index, gain, offset = np.zeros(n, dtype=np.int64), np.zeros(n), np.zeros(n)
+    low, high = np.full(n, -np.inf), np.full(n, np.inf)
+    ranges = policy.target_clip
+    if ranges is not None and len(ranges) != len(joints.acting):
+        findings.problems.append(f"target_clip: {len(ranges)} ranges for {len(joints.acting)} joints")
+        return None
+    if policy.action_clip is not None and not policy.action_clip > 0.0:
+        findings.problems.append(f"action_clip: {policy.action_clip}, expected a number above 0")
+        return None
+    for place, name in enumerate(joints.acting):
+        i = joints.of_name[name]
+        index[i] = place
+        gain[i] = joints.scale[i] / spec.action_scale[i]
+        offset[i] = (joints.offset[i] - spec.default_joint_pos[i]) / spec.action_scale[i]
+        if ranges is not None:
+            low[i], high[i] = (np.array(ranges[place]) - spec.default_joint_pos[i]) / spec.action_scale[i]
+    return ActionPlan(index, gain, offset, policy.action_clip or np.inf, low, high)
