@@ -78,7 +78,7 @@ def test_every_command_is_there_with_its_flags_and_two_word_commands_with_their_
     words = completion.collect()
     assert set(words[()]) >= {command.words[0] for command in cli.COMMANDS}
     assert words["reference",] == ["build", "show"]
-    assert set(words["servo",]) == {"scan", "read", "write", "set-id", "reboot"}
+    assert set(words["servo",]) == {"scan", "read", "write", "adopt", "set-id", "torque-off", "reboot"}
     assert {"--compare", "--out", "--quiet"} <= set(words["report",])
     assert {"--preset", "--config", "--run-dir", "--ppo.clip", "--no-tensorboard"} <= set(words["train",])
     assert "--torque-off" in words["servo", "write"]

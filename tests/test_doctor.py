@@ -64,13 +64,13 @@ def test_a_servo_with_another_id_is_found_there() -> None:
     text = "\n".join(wrong(looked_at(hidden=Hidden(ids={"left_knee_pitch": 42}))))
     assert "servo 4 (left_knee_pitch): no answer" in text
     assert "XM430-W350 with id 42 at 1000000 bit/s" in text
-    assert "wildrobot servo set-id 42 NEW" in text
+    assert "wildrobot servo adopt left_knee_pitch" in text
 
 
 def test_a_servo_at_another_speed_is_found_there_and_the_bus_s_speed_set_back() -> None:
     bench = Bench(faults=(WRONG_BAUD(servo=4, baud=57600),))
     text = "\n".join(wrong(check_bus(bench.bus, SPEC)))
-    assert "id 4 at 57600 bit/s. Set its speed: wildrobot servo write 4 baud_rate 3 --baud 57600" in text
+    assert "id 4 at 57600 bit/s. If it is left_knee_pitch's: wildrobot servo adopt left_knee_pitch" in text
     assert bench.transport.baud == SPEC.config.bus.baud
 
 

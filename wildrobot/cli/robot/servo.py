@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,8 +14,8 @@ import tyro
 from wildrobot.cli.robot.person import PersonHands
 from wildrobot.core.consent import COUNTDOWN_S
 from wildrobot.core.errors import UserError
+from wildrobot.firmware_bridge.bus import adoption, servo_tools
 from wildrobot.firmware_bridge.bus import control_table as table
-from wildrobot.firmware_bridge.bus import servo_tools
 from wildrobot.firmware_bridge.bus.driver import Bus, BusError
 from wildrobot.firmware_bridge.bus.presence import BAUDS, model_name, patient_bus
 from wildrobot.firmware_bridge.bus.protocol import ALERT
@@ -30,7 +31,9 @@ examples:
   wildrobot servo scan --port PORT --all-bauds
   wildrobot servo read 4 present_position present_temperature --port PORT
   wildrobot servo write 4 position_p_gain 640 --port PORT
+  wildrobot servo adopt left_knee_pitch --port PORT
   wildrobot servo set-id 1 4 --port PORT
+  wildrobot servo torque-off --port PORT
   wildrobot servo reboot 4 --port PORT
 
 Exit code: 0 done, 1 nothing found or not agreed to, 2 bad input or no answer."""
@@ -111,6 +114,31 @@ class SetId:
 
 
 @dataclass(frozen=True)
+class Adopt:
+    """Make a new servo that of a joint: finds the one new device at any id and speed, shows it, asks, and sets its id,
+    then its speed, then the start-up registers of robot.yaml. Connect one new servo at a time.
+
+    example: wildrobot servo adopt left_knee_pitch --port PORT
+    """
+
+    joint: tyro.conf.Positional[str]
+    """Joint that it shall move."""
+    yes: bool = False
+    """Do not ask."""
+    common: tyro.conf.OmitArgPrefixes[_Common] = _Common()
+
+
+@dataclass(frozen=True)
+class TorqueOff:
+    """Let go of all servos at once, whoever made them stiff; the robot drops what it carries.
+
+    example: wildrobot servo torque-off --port PORT
+    """
+
+    common: tyro.conf.OmitArgPrefixes[_Common] = _Common()
+
+
+@dataclass(frozen=True)
 class Reboot:
     """Restart a servo after a hardware error; its torque is off afterwards.
 
@@ -126,7 +154,9 @@ Order = (
     Annotated[Scan, tyro.conf.subcommand("scan")]
     | Annotated[Read, tyro.conf.subcommand("read")]
     | Annotated[Write, tyro.conf.subcommand("write")]
+    | Annotated[Adopt, tyro.conf.subcommand("adopt")]
     | Annotated[SetId, tyro.conf.subcommand("set-id")]
+    | Annotated[TorqueOff, tyro.conf.subcommand("torque-off")]
     | Annotated[Reboot, tyro.conf.subcommand("reboot")]
 )
 
@@ -187,8 +217,12 @@ def do(order: Any, bus: Bus, spec: RobotSpec) -> int:
             else:
                 shown = describe(register, new, servo_tools.units_for(spec, order.id))
                 print(f"servo {order.id}: {register.name} {old} > {shown}")
+        case Adopt():
+            return adopt_servo(order, bus, spec)
         case SetId():
             return set_id(order, bus)
+        case TorqueOff():
+            return torque_off(bus, spec)
         case Reboot():
             error = servo_tools.reboot(bus, order.id)
             text = table.describe_hardware_error(error)
@@ -211,6 +245,44 @@ def scan(order: Scan, bus: Bus) -> int:
     if not found:
         print(f"nobody answers at {asked} bit/s; try --all-bauds, and look at the supply")
     return 0 if found else 1
+
+
+def adopt_servo(order: Adopt, bus: Bus, spec: RobotSpec) -> int:
+    """Find the new servo, show it, ask, set it up; 1 when it was not agreed to."""
+    if order.joint not in spec.joint_names:
+        near = difflib.get_close_matches(order.joint, spec.joint_names, n=1)
+        hint = f"Did you mean '{near[0]}'?" if near else f"{spec.name} has {', '.join(spec.joint_names)}."
+        raise UserError(f"there is no joint '{order.joint}'. {hint}")
+    if order.common.baud not in (None, spec.config.bus.baud):
+        raise UserError("adopt looks at every speed by itself. Leave --baud out.")
+    joint, name = spec.joint_names.index(order.joint), order.joint
+    print("looking at every id and speed for some seconds", file=sys.stderr, flush=True)
+    new = adoption.find_new(bus, spec, joint)
+    print(f"found one new device: {new}, firmware {new.device.firmware}")
+    question = (
+        f"It becomes {name}: id {spec.servo_ids[joint]} at {spec.config.bus.baud} bit/s, registers as robot.yaml says. "
+        "Its torque goes off. Go on?"
+    )
+    if not PersonHands(order.yes).agree(question):
+        print("nothing was changed")
+        return 1
+    adoption.adopt(bus, spec, joint, new, lambda text: print(f"  {text}", flush=True))
+    print(
+        f"{name} has its servo, id {spec.servo_ids[joint]}; its position limits wait for `wildrobot calibrate`"
+    )
+    return 0
+
+
+def torque_off(bus: Bus, spec: RobotSpec) -> int:
+    """Let go of all servos of the robot, and say which are limp; 1 when one is not."""
+    stiff = servo_tools.torque_off(bus, spec.servo_ids)
+    for device, why in stiff.items():
+        print(f"servo {device} ({spec.joint_names[spec.servo_ids.index(device)]}): {why}")
+    if stiff:
+        print("switch the power off")
+        return 1
+    print(f"all {spec.num_joints} servos are limp")
+    return 0
 
 
 def set_id(order: SetId, bus: Bus) -> int:

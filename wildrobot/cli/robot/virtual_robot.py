@@ -31,6 +31,7 @@ examples:
   wildrobot virtual-robot --link /tmp/wildrobot
   wildrobot virtual-robot --suspended --latency-timer-ms 1
   wildrobot virtual-robot --fault "2.0s silent servo=3 for=0.5s" --fault "5s push y=0.4"
+  wildrobot virtual-robot --suspended --link /tmp/wildrobot --new-servo all
   wildrobot virtual-robot --hide-offset-rad left_knee_pitch=0.1 --hide-flipped waist_yaw --hide-imu-tilt-deg 10 0 0
 
 It prints the path to give to --port. Ctrl-C ends it.
@@ -45,6 +46,7 @@ LINES = """lines to type while it runs, as hands beside the robot (for `wildrobo
   press FOOT [N]        press a foot pad for a second and a half
   tilt roll|pitch RAD   turn the stand of a suspended robot; 0 is upright
   push X Y              push: the pelvis's velocity changes at once, m/s
+  plug JOINT            connect a servo's bus cable: that of --new-servo hangs loose at first; `unplug` takes it off
   fault NAME KEY=VALUE  a fault, now: fault silent servo=3 for=0.5s"""
 
 
@@ -76,6 +78,9 @@ class VirtualRobotOptions:
     """Joints whose servo talks at another rate."""
     hide_firmware: Annotated[tuple[str, ...], tyro.conf.arg(metavar="JOINT=VERSION ...")] = ()
     """Joints whose servo has another firmware (below 45: no fast reads)."""
+    new_servo: Annotated[tuple[str, ...], tyro.conf.arg(metavar="JOINT ...")] = ()
+    """Joints whose servo is new from its box (id 1, 57600 bit/s, the maker's registers), and connected only when
+    `plug JOINT` is typed; `all`: every joint."""
     hide_imu_tilt_deg: tuple[float, float, float] = (0.0, 0.0, 0.0)
     """Rotation vector (torso frame, degrees) by which the IMU is mounted other than robot.yaml says."""
     velocity_window_ms: int = 5
@@ -180,6 +185,7 @@ def hidden_errors(spec: RobotSpec, options: VirtualRobotOptions) -> Hidden:
         ids=_pairs("--hide-id", options.hide_id, int),
         bauds=_pairs("--hide-baud", options.hide_baud, int),
         firmware=_pairs("--hide-firmware", options.hide_firmware, int),
+        new=spec.joint_names if "all" in options.new_servo else options.new_servo,
         imu_tilt_rad=(x, y, z),
     )
 

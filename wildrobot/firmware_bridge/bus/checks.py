@@ -12,7 +12,6 @@ import numpy as np
 from wildrobot.core.constants import GRAVITY_M_S2
 from wildrobot.firmware_bridge.board import control_table as board_table
 from wildrobot.firmware_bridge.board.driver import BoardSample, BoardStatus
-from wildrobot.firmware_bridge.bus import control_table as table
 from wildrobot.firmware_bridge.bus.driver import Bus, BusError
 from wildrobot.firmware_bridge.bus.presence import answers_garbled, look_elsewhere
 from wildrobot.firmware_bridge.bus.serial_transport import latency_timer_ms, list_ports, port_holder
@@ -101,11 +100,9 @@ def _who_else(bus: Bus, spec: RobotSpec, lacking: list[int]) -> list[Finding]:
             found.append(Finding("error", device, f"id {device}", what, repair))
     for stranger in look_elsewhere(bus, spec, lacking):
         device = stranger.device.id
-        if stranger.baud != bus.transport.baud:
-            code = next(code for code, baud in table.BAUD_RATES.items() if baud == bus.transport.baud)
-            repair = f"Set its speed: wildrobot servo write {device} baud_rate {code} --baud {stranger.baud}"
-        else:
-            repair = f"If it is one that lacks ({', '.join(map(str, lacking))}): wildrobot servo set-id {device} NEW"
+        names = [spec.joint_names[spec.servo_ids.index(servo)] for servo in lacking]
+        which = names[0] if len(names) == 1 else "JOINT"
+        repair = f"If it is {' or '.join(names)}'s: wildrobot servo adopt {which}"
         found.append(Finding("warning", device, "bus", f"there is a {stranger}", repair))
     return found
 

@@ -29,6 +29,8 @@ PATIENCE_S = 0.02
 """The same outside the tick, where nothing hurries: asking again costs more than waiting."""
 STATUS_OVERHEAD = 11
 """Bytes of a status packet beside its data."""
+PING_SLOT_NS = 3_000_000
+"""A device answers a ping to all after this, times its id."""
 _NS = 1_000_000_000
 
 
@@ -147,6 +149,26 @@ class Bus:
     def scan(self, ids: Iterable[int] = range(BROADCAST_ID - 1)) -> list[FoundDevice]:
         """Every device that answers a ping, one id after another: about 2 ms per id that is not there."""
         return [device for i in ids if (device := self.ping(i, self.margin_s)) is not None]
+
+    def broadcast_ping(self) -> list[FoundDevice]:
+        """Every device that answers one ping to all: each waits its id times 3 ms, so it takes 0.8 s at any speed.
+
+        Of two with one id neither is found.
+        """
+        found: dict[int, FoundDevice] = {}
+
+        def take(data: bytes) -> bool:
+            for status in self._parser.feed(data):
+                if status.instruction == Instruction.STATUS and len(status.parameters) >= 3:
+                    model = int.from_bytes(status.parameters[:2], "little")
+                    found[status.device] = FoundDevice(
+                        status.device, model, status.parameters[2], status.error
+                    )
+            return False
+
+        sent = self._send(encode(BROADCAST_ID, Instruction.PING))
+        self._collect(sent + (BROADCAST_ID - 1) * PING_SLOT_NS + self.wire_ns(STATUS_OVERHEAD + 3), take)
+        return [found[device] for device in sorted(found)]
 
     def read_block(self, device: int, address: int, length: int, tries: int = 3) -> Answer:
         """`length` raw bytes from `address`.

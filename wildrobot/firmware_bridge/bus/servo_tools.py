@@ -10,7 +10,7 @@ from wildrobot.core.errors import UserError
 from wildrobot.firmware_bridge.board.driver import MODEL_NUMBER
 from wildrobot.firmware_bridge.bus import control_table as table
 from wildrobot.firmware_bridge.bus.control_table import BY_NAME, Register
-from wildrobot.firmware_bridge.bus.driver import Bus, FoundDevice
+from wildrobot.firmware_bridge.bus.driver import Bus, BusError, FoundDevice
 from wildrobot.firmware_bridge.bus.presence import answers_garbled
 from wildrobot.firmware_bridge.bus.protocol import MAX_ID
 from wildrobot.robot_description import RobotSpec
@@ -125,6 +125,20 @@ def set_id(bus: Bus, device: FoundDevice, new: int) -> None:
     bus.write(device.id, table.ID, new)
     if bus.ping(new) is None and bus.ping(new) is None:
         raise UserError(f"servo {device.id} took the write but does not answer as {new}. Scan for it.")
+
+
+def torque_off(bus: Bus, devices: Sequence[int]) -> dict[int, str]:
+    """Let go of servos, all of them with one packet; what is wrong with those that are not limp then, by id."""
+    for _ in range(3):  # nobody acknowledges it
+        bus.sync_write(table.TORQUE_ENABLE, dict.fromkeys(devices, 0))
+    wrong = {}
+    for device in devices:
+        try:
+            if bus.read(device, table.TORQUE_ENABLE):
+                wrong[device] = "its torque is still on"
+        except BusError:
+            wrong[device] = "does not answer, so nobody knows whether it is limp"
+    return wrong
 
 
 def reboot(bus: Bus, device: int) -> int:

@@ -65,6 +65,8 @@ class RobotHands:
             "press": lambda w: self.press(w[0], float(w[1]) if len(w) > 1 else PRESS_N),
             "tilt": lambda w: self.tilt(_AXES[w[0]], float(w[1])),
             "push": lambda w: self.robot.physics.push(np.array([float(w[0]), float(w[1]), 0.0])),
+            "plug": lambda w: setattr(self.robot.line(w[0]), "silent", False),
+            "unplug": lambda w: setattr(self.robot.line(w[0]), "silent", True),
             "fault": lambda w: self.fault(" ".join(w)),
         }
         try:

@@ -49,6 +49,8 @@ class Hidden:
     """Joint name to another firmware version."""
     registers: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """Joint name to values of its EEPROM, by register name."""
+    new: tuple[str, ...] = ()
+    """Joints whose servo is as it comes from its box (id 1, 57600 bit/s), and is not connected yet."""
     imu_tilt_rad: tuple[float, float, float] = (0.0, 0.0, 0.0)
     """Rotation vector, torso frame, by which the IMU's true mount differs from robot.yaml's."""
 
@@ -107,6 +109,8 @@ class RobotParts:
         self.board = BoardStation(core or _new_core(spec))
         stations: list[Station] = [*(DeviceStation(servo) for servo in self.servos), self.board]
         self.wire = Wire(stations, spec.config.bus.baud, seed, latency_timer_ms)
+        for name in hidden.new:
+            self.line(name).silent = True
         self.sensors = Sensors(spec.num_feet)
         self.forced_supply_v: float | None = None
         """Of a fault; None: the battery's."""
@@ -121,6 +125,7 @@ class RobotParts:
             hidden.bauds,
             hidden.firmware,
             hidden.registers,
+            hidden.new,
         ):
             for name in group:
                 self._joint(name)
@@ -146,6 +151,8 @@ class RobotParts:
                 "max_position_limit": high,
             }
             eeprom |= hidden.registers.get(name, {})
+            if name in hidden.new:
+                eeprom = {}
             options = ServoOptions(firmware=hidden.firmware.get(name, 48), eeprom=eeprom)
             servo = Servo(spec.servos[i], options, velocity_window_ms)
             servo.motor.observe(
