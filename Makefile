@@ -13,7 +13,7 @@ TORCH  ?= torch==2.13.0
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run view test test-lowest lint format bench peers ablation clean announce
+.PHONY: help setup run view test test-lowest lint format bench peers ablation clean announce pads
 
 help:
 	@echo "make run     reference, training, export, evaluation, 20 s of walking, report (about 17 min on two cores)"
@@ -25,6 +25,7 @@ help:
 	@echo "make bench   benchmarks, JSON on the screen"
 	@echo "make peers   training beside RSL-RL's and Stable-Baselines3's PPO, which it installs; 60 s each"
 	@echo "make ablation  what each part of the training is worth: 32 short runs, an hour; continues where it was"
+	@echo "make pads    every gamepad of the table beside SDL itself, which it installs in $(VENV)-sdl; 20 s"
 	@echo "make clean   remove $(VENV) and caches; runs/ stays"
 	@echo
 	@echo "ARGS passes on: make run ARGS='--speed 0.2', make test ARGS='-m \"not slow\"'"
@@ -90,6 +91,11 @@ bench: $(READY)
 peers: $(READY)
 	@$(BIN)/pip install --quiet --disable-pip-version-check -e '.[bench]'
 	@$(BIN)/python benchmarks/peers.py $(ARGS)
+
+pads: $(TESTED)
+	@test -x $(VENV)-sdl/bin/python || $(PYTHON) -m venv $(VENV)-sdl
+	@$(VENV)-sdl/bin/pip install --quiet --disable-pip-version-check pysdl2==0.9.17 pysdl2-dll==2.32.10
+	SDL_PYTHON=$(VENV)-sdl/bin/python $(BIN)/python -m pytest tests/test_gamepad_sdl.py $(ARGS)
 
 ablation: $(READY)
 	@$(BIN)/python benchmarks/ablation.py $(ARGS)

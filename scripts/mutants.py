@@ -11,6 +11,7 @@ GUARD, SAFETY = f"{CONTROL}/guards.py", f"{CONTROL}/safety.py"
 MACHINE, CONTROLLER = f"{CONTROL}/state_machine.py", f"{CONTROL}/controller.py"
 POLICY = "wildrobot/signal_path/policy.py"
 LCM, GAMEPAD = f"{RUNTIME}/commands/lcm_command.py", f"{RUNTIME}/commands/gamepad/command.py"
+LAYOUTS = f"{RUNTIME}/commands/gamepad/layouts.py"
 PROPERTIES = "tests/test_safety_properties.py"
 SUPERVISOR = ("tests/test_guards.py", "tests/test_safety.py", PROPERTIES, "tests/test_fall.py")
 STATES = ("tests/test_state_machine.py", PROPERTIES)
@@ -162,6 +163,12 @@ MUTANTS = (
            ("tests/test_gamepad.py",)),
     Mutant("a deadman taped down counts", GAMEPAD, "if not held or not self._armed:", "if not held:",
            ("tests/test_gamepad.py",)),
+    Mutant("a stick that rests at its end counts", GAMEPAD, "if self._rest.unsure:", "if False:",
+           ("tests/test_gamepad.py",)),
+    Mutant("a gamepad that nobody knows is guessed", LAYOUTS,
+           "return BTN_C not in device.keys or gapped", "return True", ("tests/test_gamepad_devices.py",)),
+    Mutant("two sources that contradict each other on a gamepad are believed", LAYOUTS,
+           "rules is not None and table.buttons != rules.buttons:", "False:", ("tests/test_gamepad_devices.py",)),
     # bus and files
     Mutant("two programs may drive one bus", "wildrobot/firmware_bridge/bus/serial_transport.py",
            "handler.ser.exclusive = True", "handler.ser.exclusive = False", ("tests/test_serial_transport.py",)),

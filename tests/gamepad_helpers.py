@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import re
 import struct
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,9 +13,10 @@ from typing import Any
 
 import pytest
 
-from wildrobot.runtime.commands.gamepad import evdev, finder
+from wildrobot.runtime.commands.gamepad import evdev, finder, sdl
 from wildrobot.runtime.commands.gamepad.layouts import SDL_VARIABLE
 
+EV_REL = 2
 USB, BLUETOOTH = 3, evdev.BUS_BLUETOOTH
 X, Y = 0, 1
 LB, START, A, B = 0x136, 0x13B, 0x130, 0x131
@@ -74,8 +76,6 @@ MODELS = {
                         (*XPAD_KEYS, 0x135, 0x138, 0x139), axes((-32767, 32767), 0, 1, 3, 4)),
     "8bitdo ultimate": Model("8BitDo Ultimate 2C Wireless", BLUETOOTH, 0x2DC8, 0x301B, 0x0001, numbered(0x130, 15),
                              axes(BYTE, 0, 1, 2, 5)),
-    "switch pro generic": Model("Pro Controller", BLUETOOTH, 0x057E, 0x2009, 0x0001, numbered(0x130, 14),
-                                axes((0, 65535), 0, 1, 3, 4)),
     "steam deck": Model("Steam Deck", USB, 0x28DE, 0x1205, 0x0100, (*XPAD_KEYS, 0x220, 0x221, 0x222, 0x223),
                         dict.fromkeys((0, 1, 3, 4, 0x10, 0x11), (-32767, 32767))),
     "logitech d": Model("Logitech Logitech Dual Action", USB, 0x046D, 0xC216, 0x0110, numbered(0x120, 12),
@@ -83,10 +83,34 @@ MODELS = {
     "logitech x": Model("Logitech Gamepad F310", USB, 0x046D, 0xC21D, 0x4014, XPAD_KEYS,
                         axes(SIXTEEN_BIT, 0, 1, 3, 4) | {2: BYTE, 5: BYTE}),
     "no-name gamepad": Model("USB Gamepad", USB, 0x1234, 0x0001, 0x0110, XPAD_KEYS, axes(BYTE, 0, 1, 2, 5)),
-    "no-name joystick": Model("Twin USB Joystick", USB, 0x0810, 0x0001, 0x0106, numbered(0x120, 12),
-                              axes(BYTE, 0, 1, 2, 5)),
+    "twin joystick": Model("Twin USB Joystick", USB, 0x0810, 0x0001, 0x0110, numbered(0x120, 12),
+                           axes(BYTE, 0, 1, 2, 5)),
+    "snes": Model("USB gamepad", USB, 0x0079, 0x0011, 0x0110, numbered(0x120, 10), axes(BYTE, 0, 1)),
     "one stick": Model("8BitDo Zero 2", BLUETOOTH, 0x2DC8, 0x3230, 0x0100, numbered(0x130, 15), axes(BYTE, 0, 1)),
 }  # fmt: skip
+# Nobody but a person knows where their buttons are.
+UNKNOWN = {
+    "switch pro generic": Model("Pro Controller", BLUETOOTH, 0x057E, 0x2009, 0x0001, numbered(0x130, 14),
+                                axes((0, 65535), 0, 1, 3, 4)),
+    "no-name joystick": Model("DragonRise Inc.   Generic   USB  Joystick  ", USB, 0x0079, 0x0006, 0x0110,
+                              numbered(0x120, 12), axes(BYTE, 0, 1, 2, 5)),
+    "no-name generic": Model("2Axes 11Keys Game  Pad", USB, 0x1234, 0x0002, 0x0110, numbered(0x130, 11),
+                             axes(BYTE, 0, 1, 2, 5)),
+    "logitech stick": Model("Logitech Extreme 3D", USB, 0x046D, 0xC215, 0x0110, numbered(0x120, 12),
+                            axes(BYTE, 0, 1, 5, 6)),
+}  # fmt: skip
+
+
+def of_mapping(mapping: sdl.SdlMapping, first: int) -> Model:
+    """A pad that a line of SDL's table is about, the buttons numbered from `first` on as the generic driver does."""
+    number = bytes.fromhex(mapping.guid)
+    vendor, product, version = (int.from_bytes(number[at : at + 2], "little") for at in (4, 8, 12))
+    name = mapping.name
+    if number[6:8] != b"\0\0":  # no vendor: the pad's own name in its place
+        name, vendor, product, version = number[4:].rstrip(b"\0").decode(), 0, 0, 0
+    count = 1 + max(int(text[1:]) for text in mapping.bound.values() if re.fullmatch(r"b\d+", text))
+    keys = numbered(first, min(count, 16)) + numbered(0x2C0, max(0, count - 16))
+    return Model(name, number[0], vendor, product, version, keys, axes(BYTE, 0, 1, 2, 3, 4, 5))
 
 
 @dataclass
@@ -163,10 +187,14 @@ class FakeKernel:
             return model.name.encode()[: size - 1] + b"\0"
         if number == 0x18:
             return bits(pad.down, size)
+        if number == 0x20:
+            return bits((evdev.EV_SYN, evdev.EV_KEY, evdev.EV_ABS), size)
         if number == 0x20 + evdev.EV_KEY:
             return bits(model.keys, size)
         if number == 0x20 + evdev.EV_ABS:
             return bits(model.axes, size)
+        if number == 0x20 + EV_REL:
+            return bits((), size)
         if number - 0x40 in model.axes:
             axis = number - 0x40
             return struct.pack("@6i", pad.values[axis], *model.axes[axis], 0, model.flat, 0)
@@ -174,12 +202,32 @@ class FakeKernel:
 
 
 def fake_kernel(folder: Path, monkeypatch: pytest.MonkeyPatch) -> FakeKernel:
-    """A folder for event devices, empty so far, which is looked at often; no mapping in the environment."""
+    """A folder for event devices, empty so far, which is looked at often; nothing given, nothing learned."""
     monkeypatch.setattr(finder, "LOOK_EVERY_S", 0.005)
     monkeypatch.setattr(finder, "FOLDER", folder / "input")
     monkeypatch.delenv(SDL_VARIABLE, raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(folder / "config"))
+    monkeypatch.setenv("XDG_CONFIG_DIRS", str(folder / "xdg"))
     (folder / "input").mkdir()
     return FakeKernel(folder / "input", monkeypatch)
+
+
+def answers(pad: FakePad) -> dict[int, bytes]:
+    """What the kernel answers about a pad, by the number of the ioctl."""
+    sizes = {
+        0x02: 8,
+        0x06: 256,
+        0x18: 96,
+        0x20: 4,
+        0x20 + evdev.EV_KEY: 96,
+        0x20 + EV_REL: 8,
+        0x20 + evdev.EV_ABS: 8,
+    }
+    sizes |= {0x40 + axis: 24 for axis in pad.model.axes}
+    return {
+        number: FakeKernel._answer(pad, 2 << 30 | size << 16 | ord("E") << 8 | number, size)
+        for number, size in sizes.items()
+    }
 
 
 def bits(codes: Any, size: int) -> bytes:

@@ -44,7 +44,7 @@ REASONS = (
                                                         "tests/test_virtual_pty.py and test_doctor.py run it"),
     (r"^(make view|wildrobot view)", "runs until it is stopped; tests/test_view_page.py starts it"),
     (r"^wildrobot virtual-robot ", "runs until it is stopped; tests/test_virtual_pty.py starts it"),
-    (r"--keyboard|--gamepad|--lcm-command", "waits for a person"),
+    (r"--keyboard|--gamepad|--lcm-command|gamepad learn", "waits for a person"),
     (r"--bench$|--duration 20$|--video walk.mp4 --fast$", "takes minutes; test_bench.py, test_run.py run it shorter"),
     (r"^wildrobot-run .* --fast ", "takes half a minute; the one with --log is run here"),
     (r"^wildrobot reference build", "takes minutes, needs motion capture; test_reference_build.py runs it small"),

@@ -16,6 +16,7 @@ from gamepad_helpers import (
     LB,
     MODELS,
     START,
+    UNKNOWN,
     XBOX_360,
     A,
     B,
@@ -40,6 +41,7 @@ from wildrobot.runtime.commands.gamepad.command import (
 )
 from wildrobot.runtime.commands.gamepad.evdev import AxisRange
 from wildrobot.runtime.commands.gamepad.finder import PadFinder
+from wildrobot.runtime.commands.gamepad.layouts import Stick
 from wildrobot.runtime.commands.source import OperatorCommand
 from wildrobot.runtime.control.state_machine import State
 
@@ -105,12 +107,12 @@ EXPECTED = {
     "8bitdo x-input": (LB, START, A, B, 3),
     "switch pro": (LB, START, A, B, 3),
     "8bitdo ultimate": (LB, START, A, B, 2),
-    "switch pro generic": (0x134, 0x139, 0x130, 0x131, 3),
     "steam deck": (LB, START, A, B, 3),
     "logitech d": (0x124, 0x129, 0x121, 0x122, 2),
     "logitech x": (LB, START, A, B, 3),
     "no-name gamepad": (LB, START, A, B, 2),
-    "no-name joystick": (0x124, 0x129, 0x121, 0x122, 2),
+    "twin joystick": (0x126, 0x129, 0x122, 0x121, 5),
+    "snes": (0x124, 0x129, 0x122, 0x121, 0),
     "one stick": (LB, START, B, A, 0),
 }
 
@@ -154,7 +156,8 @@ def test_the_velocity_counts_only_while_the_deadman_is_held(hold: Any) -> None:
 
 
 def test_a_deadman_that_is_down_when_the_pad_appears_must_be_let_go_first(hold: Any) -> None:
-    pad, hands = hold(down={LB}, values={Y: -32768})
+    pad, hands = hold(down={LB})
+    pad.move(Y, -1.0)
     command = hands.poll()
     assert (command.linear_velocity_x, command.source) == (0.0, "")
     assert command.lost == "deadman was held from the start: let it go first"
@@ -189,6 +192,50 @@ def test_over_bluetooth_a_silent_pad_loses_its_command_until_it_speaks(hold: Any
 # ---------------------------------------------------------------------- sticks
 
 
+@pytest.mark.parametrize(("axis", "name"), [(Y, "left stick"), (3, "right stick")])
+@pytest.mark.parametrize("at", [-1.0, 0.5, 1.0])
+def test_a_stick_that_is_away_from_its_centre_at_the_start_is_told_and_counts_once_it_was_there(
+    axis: int, name: str, at: float, hold: Any
+) -> None:
+    pad, hands = hold(values={axis: round(32767 * at)})
+    pad.press(LB)
+    command = hands.poll()
+    assert (command.linear_velocity_x, command.yaw_rate, command.source) == (0.0, 0.0, "")
+    assert command.lost == f"bring the {name} to its centre first"
+    assert [note for note in hands.notes if note.startswith(f"the {name} (axis {axis}) rests at {at:+.0%}")]
+    pad.press(START)
+    pad.press(B)
+    command = hands.poll()
+    assert (command.stand, command.estop) == (True, True)  # stops never wait
+    pad.release(START, B)
+    pad.move(axis, 0.9)
+    assert hands.poll().source == ""
+    pad.move(axis, 0.1)
+    pad.move(axis, -1.0)  # at the centre between two polls
+    command = hands.poll()
+    assert command.source == "gamepad"
+    assert command.linear_velocity_x + command.yaw_rate == pytest.approx(
+        SPEED if axis == Y else TURN, rel=0.01
+    )
+
+
+def test_both_sticks_at_their_ends_are_named_and_one_at_rest_is_not(hold: Any) -> None:
+    pad, hands = hold(values={Y: -32768, 3: 32767})
+    pad.press(LB)
+    assert hands.poll().lost == "bring the left stick and the right stick to its centre first"
+    pad.move(Y, 0.0)
+    assert hands.poll().lost == "bring the right stick to its centre first"
+    pad.move(3, 0.0)
+    assert hands.poll().source == "gamepad"
+
+
+def test_a_stick_that_rests_within_its_slack_is_none_to_tell_of(hold: Any) -> None:
+    pad, hands = hold(values={Y: 6000})
+    pad.press(LB)
+    assert hands.poll().source == "gamepad"
+    assert not [note for note in hands.notes if "rests at" in note]
+
+
 @given(st.floats(-1.0, 1.0), st.floats(-1.0, 1.0))
 def test_sticks_are_monotonic_odd_and_zero_within_the_dead_zone(a: float, b: float) -> None:
     class Held:
@@ -198,7 +245,7 @@ def test_sticks_are_monotonic_odd_and_zero_within_the_dead_zone(a: float, b: flo
 
     def stick(share: float) -> float:
         Held.device.values[0] = round(10000 * share)
-        return GamepadCommand._stick(Held, 0)  # type: ignore[arg-type]
+        return GamepadCommand._stick(Held, Stick(0))  # type: ignore[arg-type]
 
     a, b = sorted((a, b))
     assert stick(a) <= stick(b)
@@ -267,13 +314,14 @@ def test_a_pad_that_comes_back_is_taken_up_and_its_deadman_pressed_anew(
     hands.poll()
     pad.unplug()
     assert hands.poll().lost == "no gamepad"
-    again = kernel.plug(MODELS["dualshock generic"], "event5", down={0x134}, values={Y: 0})
+    again = kernel.plug(MODELS["dualshock generic"], "event5", down={0x134})
     hands.until(lambda command: command.lost != "no gamepad")
-    assert any("as playstation, generic driver" in note for note in hands.notes)
+    assert any("(054c:09cc), buttons by SDL's table" in note for note in hands.notes)
     assert hands.poll().source == ""
     again.release(0x134)
     hands.poll()
     again.press(0x134)
+    again.move(Y, -1.0)
     assert hands.poll().linear_velocity_x == pytest.approx(SPEED)
     again.press(0x132)
     assert hands.poll().estop
@@ -286,12 +334,30 @@ def test_without_a_pad_the_runtime_waits_for_one(kernel: FakeKernel) -> None:
     assert hands.notes == ["no gamepad yet: it is taken up as soon as it is connected"]
     pad = kernel.plug(XBOX_360)
     hands.until(lambda command: command.lost != "no gamepad")
-    assert hands.notes[1] == "gamepad: Microsoft X-Box 360 pad (045e:028e, as xbox)"
+    assert hands.notes[1] == "gamepad: Microsoft X-Box 360 pad (045e:028e), buttons by SDL's table"
     assert hands.notes[2].startswith("hold LB to walk")
     pad.press(START)
     assert hands.poll().stand
     hands.source.close()
     assert not any(thread.name == "gamepad" for thread in threading.enumerate())
+
+
+def test_a_pad_that_comes_later_and_that_nobody_knows_is_told_once_and_a_known_one_taken(
+    kernel: FakeKernel,
+) -> None:
+    hands = Hands(kernel, GamepadCommand(SPEC, PadFinder(), SPEED, TURN))
+    hands.poll()
+    pad = kernel.plug(UNKNOWN["no-name joystick"])
+    hands.until(lambda _: len(hands.notes) > 1)
+    assert f"wildrobot gamepad learn {pad.path}" in hands.notes[1]
+    for _ in range(20):
+        hands.poll()
+        time.sleep(0.002)
+    assert len(hands.notes) == 2
+    kernel.plug(XBOX_360, "event9")
+    hands.until(lambda command: command.lost != "no gamepad")
+    assert hands.notes[2].startswith("gamepad: Microsoft X-Box 360 pad")
+    hands.source.close()
 
 
 @pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
@@ -356,7 +422,7 @@ def test_a_run_by_gamepad_walks_while_the_deadman_is_held_and_its_e_stop_is_latc
     assert len(let_go) >= 15
     assert {tuple(command.user_command) for command in let_go} == {(0.0, 0.0)}
     told = [event.text for event in messages(log, "robot_event") if event.name == "command"]
-    assert told[0] == "gamepad: Microsoft X-Box 360 pad (045e:028e, as xbox)"
+    assert told[0] == "gamepad: Microsoft X-Box 360 pad (045e:028e), buttons by SDL's table"
     assert told[2:] == [
         "commanded by gamepad",
         "command of gamepad lost (deadman not held): standing still",

@@ -6,20 +6,37 @@ import errno
 import os
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from gamepad_helpers import LB, MODELS, XBOX_360, XPAD_KEYS, A, B, FakeKernel, Model, X, Y, axes, fake_kernel
+from gamepad_helpers import (
+    LB,
+    MODELS,
+    UNKNOWN,
+    XBOX_360,
+    XPAD_KEYS,
+    A,
+    B,
+    FakeKernel,
+    Model,
+    X,
+    Y,
+    axes,
+    fake_kernel,
+    numbered,
+    of_mapping,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
 from wildrobot.cli.robot import doctor
 from wildrobot.core.errors import UserError
-from wildrobot.runtime.commands.gamepad import evdev
+from wildrobot.runtime.commands.gamepad import evdev, sdl
 from wildrobot.runtime.commands.gamepad.evdev import AxisRange, DeviceGone, InputDevice
 from wildrobot.runtime.commands.gamepad.finder import PadFinder
-from wildrobot.runtime.commands.gamepad.layouts import SDL_VARIABLE, choose_layout, sdl_layout
+from wildrobot.runtime.commands.gamepad.layouts import SDL_VARIABLE, Layout, Stick, choose_layout
 from wildrobot.runtime.doctor import check_gamepad
 
 RX = 3
@@ -125,28 +142,9 @@ def test_an_axis_runs_from_minus_one_to_one(low: int, width: int, data: Any) -> 
 
 # ---------------------------------------------------------------------- layouts
 
-# Linux lines of SDL's own database for the same pads: what games take for their buttons.
-SDL_LINES = {
-    "xbox": "030000005e0400008e02000014010000,X360,a:b0,b:b1,leftshoulder:b4,lefty:a1,rightx:a3,start:b7",
-    "xbox bluetooth": "050000005e040000fd02000003090000,XBOX,a:b0,b:b1,leftshoulder:b6,lefty:a1,rightx:a2,start:b11",
-    "xbox early bluetooth": "050000005e040000e002000003090000,X,a:b0,b:b1,leftshoulder:b4,lefty:a1,rightx:a3,start:b7",
-    "dualshock generic": "030000004c050000cc09000011010000,PS4,a:b1,b:b2,leftshoulder:b4,lefty:a1,rightx:a2,start:b9",
-    "dualsense generic": "030000004c050000e60c000011010000,PS5,a:b1,b:b2,leftshoulder:b4,lefty:a1,rightx:a2,start:b9",
-    "8bitdo": "05000000c82d00000161000000010000,SN30,a:b1,b:b0,leftshoulder:b6,lefty:a1,rightx:a2,start:b11",
-    "logitech d": "030000006d04000016c2000010010000,Dual,a:b1,b:b2,leftshoulder:b4,lefty:a1,rightx:a2,start:b9",
-    "logitech x": "030000006d0400001dc2000014400000,F310,a:b0,b:b1,leftshoulder:b4,lefty:a1,rightx:a3,start:b7",
-}
 
-
-@pytest.mark.parametrize("name", SDL_LINES)
-def test_our_layouts_are_those_of_sdl(name: str, kernel: FakeKernel) -> None:
-    device = InputDevice(kernel.plug(MODELS[name]).path)
-    ours = choose_layout(device, {})
-    theirs = choose_layout(device, {SDL_VARIABLE: f"# comment\n{SDL_LINES['xbox']}\n{SDL_LINES[name]}\n"})
-    assert theirs.name.endswith(SDL_VARIABLE)
-    fields = ("deadman", "stand", "soft_stop", "estop", "speed_axis", "turn_axis")
-    assert [getattr(theirs, f) for f in fields] == [getattr(ours, f) for f in fields]
-    device.close()
+def layout_of(device: InputDevice, line: str = "") -> Layout:
+    return choose_layout(device, {SDL_VARIABLE: line})
 
 
 def test_a_mapping_of_one_s_own_turns_the_buttons_round_and_a_broken_one_is_refused(
@@ -154,17 +152,22 @@ def test_a_mapping_of_one_s_own_turns_the_buttons_round_and_a_broken_one_is_refu
 ) -> None:
     pad = kernel.plug(XBOX_360)
     device = InputDevice(pad.path)
-    line = "030000005e0400008e02000014010000,mine,a:b1,b:b0,leftshoulder:b5,start:b6,lefty:a4,leftx:a0"
-    layout = sdl_layout(device, line)
-    assert layout is not None
-    assert (layout.deadman, layout.stand, layout.soft_stop, layout.estop) == (0x137, 0x13A, B, A)
-    assert (layout.speed_axis, layout.turn_axis) == (4, 0)
-    assert sdl_layout(device, line.replace("5e04", "5e05")) is None
+    line = "030000005e0400008e02000014010000,mine,a:b1,b:b0,leftshoulder:b5,start:b6,lefty:a4~,leftx:a0"
+    layout = layout_of(device, f"# comment\n{line}")
+    assert (layout.origin, *layout.buttons.values()) == (SDL_VARIABLE, 0x137, 0x13A, B, A)
+    assert (layout.speed, layout.turn) == (Stick(4, inverted=True), Stick(0))
+    for other in (line.replace("5e04", "5e05"), f"{line},platform:Windows", f"0500{line[4:]}"):
+        assert layout_of(device, other).origin == "SDL's table"
+    labelled = f"{line},hint:SDL_GAMECONTROLLER_USE_BUTTON_LABELS:=1"
+    assert layout_of(device, labelled).origin == "SDL's table"
+    later = line.replace("a:b1,b:b0", "a:b2,b:b3")
+    assert layout_of(device, f"{line}\n{later}").estop == 0x134
     device.close()
     for broken, why in (
         (line.replace("start:b6,", ""), "start:nothing, expected one of its 11 button numbers"),
         (line.replace("a:b1", "a:b11"), "a:b11"),
-        (line.replace("lefty:a4", "lefty:h0.1"), "lefty:h0.1, expected one of its 6 axis numbers"),
+        (line.replace("lefty:a4~", "lefty:h0.1"), "lefty:h0.1, expected one of its 6 axis numbers"),
+        (line.replace("b:b0", "b:b1"), "one button or stick would do two things"),
     ):
         monkeypatch.setenv(SDL_VARIABLE, broken)
         with pytest.raises(UserError, match=why):
@@ -173,8 +176,121 @@ def test_a_mapping_of_one_s_own_turns_the_buttons_round_and_a_broken_one_is_refu
 
 def test_a_pad_without_the_buttons_that_are_needed_is_refused(kernel: FakeKernel) -> None:
     kernel.plug(Model("Nunchuk", 5, 0x1234, 1, 1, (0x130, 0x131), axes((0, 255), 0, 1)))
-    with pytest.raises(UserError, match="it lacks what the mapping 'standard' has for deadman, stand up"):
+    with pytest.raises(
+        UserError,
+        match="by the kernel's rules it should have, but has not: deadman \\(code 0x136\\), stand up",
+    ):
         PadFinder().look()
+
+
+def test_an_axis_that_cannot_move_is_none(kernel: FakeKernel) -> None:
+    kernel.plug(replace(XBOX_360, axes=XBOX_360.axes | {3: (0, 0)}))
+    with pytest.raises(UserError, match="by SDL's table it should have, but has not: turning \\(axis 3\\)"):
+        PadFinder().look()
+
+
+@pytest.mark.parametrize("name", UNKNOWN)
+def test_a_pad_of_which_nobody_knows_where_its_buttons_are_is_refused_with_what_to_do(
+    name: str, kernel: FakeKernel
+) -> None:
+    pad = kernel.plug(UNKNOWN[name])
+    before = open_files()
+    with pytest.raises(UserError, match=f"wildrobot gamepad learn {pad.path}"):
+        PadFinder().look()
+    assert open_files() == before
+    (line,) = told()
+    assert line.startswith("error gamepad: ")
+    assert "neither SDL's table nor the kernel's rules say where its buttons are" in line
+    kernel.plug(XBOX_360, "event9")  # another one that can be used is
+    found = PadFinder().look()
+    assert found is not None
+    assert found.device.name == XBOX_360.name
+    found.device.close()
+
+
+def test_other_versions_of_a_pad_count_if_they_agree_and_their_driver_numbers_alike(
+    kernel: FakeKernel,
+) -> None:
+    def origin(model: Model) -> str:
+        pad = kernel.plug(model)
+        device = InputDevice(pad.path)
+        try:
+            return layout_of(device).origin
+        except ValueError:
+            return ""
+        finally:
+            device.close()
+            pad.unplug()
+
+    dualshock = MODELS["dualshock generic"]
+    assert origin(replace(dualshock, version=0x0222)) == "SDL's table"
+    # what SDL says of those without the driver is not of this one
+    assert origin(replace(MODELS["dualshock"], version=0x8222)) == "the kernel's rules"
+    steam = Model(
+        "Steam Controller", 3, 0x28DE, 0x1142, 0x0111, numbered(0x130, 15), axes((0, 255), 0, 1, 2, 5)
+    )
+    assert origin(steam) == "SDL's table"
+    assert origin(replace(steam, version=0x0222)) == ""  # two versions of it that differ
+
+
+def test_where_the_table_and_the_kernel_s_rules_contradict_each_other_nobody_knows(
+    kernel: FakeKernel,
+) -> None:
+    """SDL counts a Deck's buttons with three more before A, which older kernels do not have."""
+    deck = replace(MODELS["steam deck"], version=0x0111, keys=(*MODELS["steam deck"].keys, 0x138, 0x139))
+    kernel.plug(replace(deck, keys=(0x121, 0x122, *deck.keys)), "event1")
+    with pytest.raises(UserError, match="SDL's table and the kernel's rules contradict each other"):
+        PadFinder().look()
+    kernel.plug(replace(deck, keys=(0x121, 0x122, 0x126, *deck.keys)), "event2")
+    found = PadFinder().look()
+    assert found is not None
+    assert (found.layout.origin, found.layout.soft_stop, found.layout.estop) == ("SDL's table", A, B)
+    found.device.close()
+
+
+def test_every_line_of_the_table_makes_a_pad_whose_buttons_do_what_is_said_of_them(
+    kernel: FakeKernel,
+) -> None:
+    """Each of the four buttons is another, and the pad has it; the help says lower of `a` and right of `b`."""
+    assert len(sdl.table()) > 250
+    for mapping in sdl.table():
+        for first in (0x120, 0x130):
+            model = of_mapping(mapping, first)
+            pad = kernel.plug(model)
+            device = InputDevice(pad.path)
+            pad.unplug()
+            if mapping.crc not in (None, sdl.crc16(model.name.encode())):
+                device.close()
+                continue
+            layout = layout_of(device)
+            codes = sdl.button_codes(device)
+            device.close()
+            wanted = [codes[int(mapping.bound[name][1:])] for name in ("leftshoulder", "start", "a", "b")]
+            assert list(layout.buttons.values()) == wanted, mapping
+            assert len({*wanted}) == 4
+            deadman, stand, lower, right = layout.labels
+            assert ("lower" in lower, "right" in right) == (True, True)
+            assert f"{right}: let go at once" in layout.help()
+            assert f"hold {deadman} to walk" in layout.help()
+            assert f"{stand}: stand up · {lower}: stop softly" in layout.help()
+
+
+def test_the_checksum_of_a_name_is_crc_16_arc() -> None:
+    assert sdl.crc16(b"123456789") == 0xBB3D
+
+
+def test_pads_with_one_number_are_told_apart_by_their_name_in_the_table_too(kernel: FakeKernel) -> None:
+    elecom = InputDevice(kernel.plug(replace(MODELS["snes"], name="USB Gamepad")).path)
+    assert layout_of(elecom).estop == 0x123  # Elecom's; Retrolink's has the same number
+    elecom.close()
+
+
+def test_two_pads_with_one_number_are_told_apart_by_their_name(kernel: FakeKernel) -> None:
+    line = "03000000790000001100000010010000,mine,crc:{:04x},a:b5,b:b6,leftshoulder:b4,start:b9,leftx:a0,lefty:a1"
+    device = InputDevice(kernel.plug(MODELS["snes"]).path)
+    assert layout_of(device, line.format(sdl.crc16(b"USB gamepad"))).estop == 0x126
+    assert layout_of(device, line.format(0x1234)).estop == 0x121
+    device.close()
 
 
 # ---------------------------------------------------------------------- doctor
@@ -188,13 +304,17 @@ def test_the_doctor_names_the_pad_its_buttons_and_what_is_wrong(kernel: FakeKern
     assert told() == ["warning gamepad: none in /dev/input. Connect it; on Bluetooth, pair it first"]
     pad = kernel.plug(XBOX_360)
     (line,) = told()
-    assert line.startswith("ok gamepad: Microsoft X-Box 360 pad (045e:028e, as xbox): hold LB to walk")
+    assert line.startswith(
+        "ok gamepad: Microsoft X-Box 360 pad (045e:028e), buttons by SDL's table: hold LB to walk"
+    )
     pad.unplug()
     kernel.plug(MODELS["dualsense"], "event8", down={LB})
     _, radio, stuck = told()
     assert "warning gamepad: on Bluetooth" in radio
     assert "a button is down (0x136)" in stuck
     assert told(Path("/dev/null"))[0].startswith("error gamepad: /dev/null is no event device")
+    _, stick = told(kernel.plug(MODELS["logitech d"], "event9", values={Y: 0}).path)
+    assert stick.startswith("warning gamepad: the left stick (axis 1) rests at -100% of its way")
 
 
 def test_the_doctor_looks_for_a_pad_when_asked(
@@ -228,7 +348,7 @@ def test_the_first_pad_is_taken_and_what_is_none_is_passed_over(kernel: FakeKern
     found = PadFinder().look()
     assert found is not None
     assert open_files() == before + 1
-    assert str(found) == "Microsoft X-Box 360 pad (045e:028e, as xbox)"
+    assert str(found) == "Microsoft X-Box 360 pad (045e:028e), buttons by SDL's table"
     found.device.close()
     chosen = PadFinder(kernel.folder / "event11").look()
     assert chosen is not None

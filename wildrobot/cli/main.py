@@ -132,6 +132,12 @@ COMMANDS = (
         "wildrobot servo scan --port /dev/serial/by-id/usb-FTDI...",
     ),
     Command(
+        ("gamepad", "learn"),
+        "wildrobot.cli.robot.gamepad_learn",
+        "ask once which button of an unknown gamepad shall do what; E-STOP first",
+        "wildrobot gamepad learn",
+    ),
+    Command(
         ("replay",),
         "wildrobot.cli.replay",
         "feed a recorded log through the same code again and demand the same answers",

@@ -10,6 +10,7 @@ from wildrobot.firmware_bridge.bus.startup import Finding
 from wildrobot.robot_description import RobotSpec
 from wildrobot.runtime.commands.gamepad.evdev import BUS_BLUETOOTH
 from wildrobot.runtime.commands.gamepad.finder import PadFinder
+from wildrobot.runtime.commands.gamepad.rest import RestWatch
 from wildrobot.runtime.control.realtime import realtime
 from wildrobot.signal_path.policy import OnnxPolicy
 
@@ -52,7 +53,7 @@ def check_policy(path: Path, spec: RobotSpec) -> list[Finding]:
 
 
 def check_gamepad(device: Path | None = None) -> list[Finding]:
-    """Whether there is a gamepad, which of its buttons do what, and whether one of them is stuck."""
+    """Whether there is a gamepad, which of its buttons do what, and whether one of them or a stick is stuck."""
     try:
         pad = PadFinder(device).look()
     except UserError as error:
@@ -72,4 +73,5 @@ def check_gamepad(device: Path | None = None) -> list[Finding]:
         findings.append(
             Finding("warning", 0, "gamepad", f"a button is down ({codes})", "Let it go, or it is stuck")
         )
+    findings += [Finding("warning", 0, "gamepad", text) for text in RestWatch(pad).warnings()]
     return findings

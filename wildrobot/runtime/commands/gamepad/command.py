@@ -21,6 +21,8 @@ from wildrobot.runtime.commands.gamepad.evdev import (
     InputEvent,
 )
 from wildrobot.runtime.commands.gamepad.finder import Pad, PadFinder
+from wildrobot.runtime.commands.gamepad.layouts import Stick
+from wildrobot.runtime.commands.gamepad.rest import RestWatch
 from wildrobot.runtime.commands.source import Note, OperatorCommand
 from wildrobot.runtime.control.state_machine import State
 from wildrobot.runtime.control.timing import NS_PER_S
@@ -39,7 +41,8 @@ _DPAD_HATS = {(ABS_HAT0Y, -1): 1, (ABS_HAT0X, 1): 2, (ABS_HAT0Y, 1): 3, (ABS_HAT
 class GamepadCommand:
     """From a gamepad. Its velocity counts only while the deadman is held; unplugged, the robot stands still.
 
-    A deadman that is down when the pad appears must be let go first: nobody may have a hand on it.
+    A deadman that is down when the pad appears must be let go first: nobody may have a hand on it. A stick that is at
+    its end then must have been near its centre first: it may be none, or broken.
     """
 
     name = "gamepad"
@@ -53,7 +56,8 @@ class GamepadCommand:
         self._spec, self._finder, self._speed, self._turn_rate = spec, finder, speed, turn_rate
         self._pad: Pad | None = None
         self._armed = False
-        self._connected_ns: int | None = None
+        self._rest: RestWatch | None = None
+        self._told = ""
         self._lost_ns: int | None = None
         self._heard_ns: int | None = None
         self._connect_next = finder.look()
@@ -89,16 +93,23 @@ class GamepadCommand:
             if self._lost_ns is None:
                 self._lost_ns = now_ns
                 notes.append(Note("no gamepad yet: it is taken up as soon as it is connected", warning=True))
+            if (refused := self._finder.refused) != self._told:
+                self._told = refused
+                notes += [Note(refused, warning=True)] if refused else []
             self._finder.start()
             return None
-        self._pad, self._lost_ns, self._heard_ns = pad, None, now_ns
+        self._pad, self._lost_ns, self._heard_ns, self._told = pad, None, now_ns, ""
         self._armed = pad.layout.deadman not in pad.device.down
+        self._rest = RestWatch(pad)
         notes += [Note(f"gamepad: {pad}"), Note(pad.layout.help())]
+        notes += [Note(text, warning=True) for text in self._rest.warnings()]
         return pad
 
     def _asked(self, pad: Pad, events: Iterable[InputEvent], now_ns: int) -> OperatorCommand:
         layout, device = pad.layout, pad.device
         pressed = {event.code for event in events if event.kind == EV_KEY and event.value == 1}
+        assert self._rest is not None  # since the pad was taken up
+        self._rest.see(events)
         held = layout.deadman in device.down
         self._armed = self._armed or not held or layout.deadman in pressed
         command = OperatorCommand(
@@ -115,19 +126,21 @@ class GamepadCommand:
         heard_ns = now_ns if self._heard_ns is None else self._heard_ns
         if device.identity.bus == BUS_BLUETOOTH and now_ns - heard_ns > RADIO_SILENCE_NS:
             return replace(command, lost="the gamepad is silent: move a stick")
-        assert layout.turn_axis is not None  # choose_layout has found one
+        if self._rest.unsure:
+            return replace(command, lost=f"bring the {self._rest.unsure} to its centre first")
         return replace(
             command,
             source=self.name,
-            linear_velocity_x=0.0 - self._stick(pad, layout.speed_axis) * self._speed,
-            yaw_rate=0.0 - self._stick(pad, layout.turn_axis) * self._turn_rate,
+            linear_velocity_x=0.0 - self._stick(pad, layout.speed) * self._speed,
+            yaw_rate=0.0 - self._stick(pad, layout.turn) * self._turn_rate,
         ).clipped(self._spec)
 
     @staticmethod
-    def _stick(pad: Pad, axis: int) -> float:
-        """-1 to 1 without the dead zone; beyond it from 0 on, so that nothing jumps."""
-        span = pad.device.axes[axis]
-        value = span.normalized(pad.device.values[axis])
+    def _stick(pad: Pad, stick: Stick) -> float:
+        """-1 (forward, left) to 1 without the dead zone; beyond it from 0 on, so that nothing jumps."""
+        span = pad.device.axes[stick.axis]
+        value = span.normalized(pad.device.values[stick.axis])
+        value = -value if stick.inverted else value
         half = (span.maximum - span.minimum) / 2.0
         dead = min(max(DEAD_ZONE, span.flat / half if half > 0 else 0.0), 0.9)
         return math.copysign(max(0.0, (abs(value) - dead) / (1.0 - dead)), value)

@@ -23,6 +23,8 @@ BTN_SOUTH, BTN_EAST, BTN_C = 0x130, 0x131, 0x132
 BTN_TL, BTN_START = 0x136, 0x13B
 BTN_DPAD_UP, BTN_DPAD_DOWN, BTN_DPAD_LEFT, BTN_DPAD_RIGHT = range(0x220, 0x224)
 BUS_BLUETOOTH = 5
+DRIVEN = 0x8000
+"""Set in the version by hid-sony, hid-playstation and hid-nintendo, which number buttons in the kernel's own way."""
 KEY_MAX, ABS_MAX = 0x2FF, 0x3F
 
 _EVENT = struct.Struct("@llHHi")  # struct input_event: seconds, microseconds, type, code, value
@@ -81,6 +83,11 @@ class AxisRange:
     maximum: int
     flat: int = 0
     """Noise around the centre, as the driver knows it."""
+
+    @property
+    def moves(self) -> bool:
+        """Whether it has more than one value."""
+        return self.maximum > self.minimum
 
     def normalized(self, value: int) -> float:
         """-1 to 1, 0 in the middle."""

@@ -1,20 +1,20 @@
-"""Which button and which stick of which pad is what: by vendor and product, else by the kernel's own rules.
+"""Which button and which stick of a pad does what, and how sure that is.
 
-A pad whose driver keeps to the kernel's rules (Documentation/input/gamepad.rst) needs no entry. Those here are
-used through the generic HID driver, which numbers their buttons from BTN_GAMEPAD or BTN_JOYSTICK on. Whoever has
-yet another pad gives its mapping in `SDL_GAMECONTROLLERCONFIG`, in the notation of SDL and Steam.
+In this order: the mapping that the person gives in `SDL_GAMECONTROLLERCONFIG`; what somebody pressed when asked
+(`wildrobot gamepad learn`); SDL's table for just this pad and the kernel's own rules, where its driver keeps them
+(Documentation/input/gamepad.rst); SDL's table for other versions of this pad, where they agree. What is known by none
+of these, or otherwise by two, is refused: a button whose place is a guess may be the one that should have let go.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 
+from wildrobot.runtime.commands.gamepad import learned, sdl
 from wildrobot.runtime.commands.gamepad.evdev import (
-    ABS_HAT0X,
-    ABS_MAX,
     ABS_RX,
     ABS_RY,
     ABS_RZ,
@@ -28,91 +28,54 @@ from wildrobot.runtime.commands.gamepad.evdev import (
     BTN_SOUTH,
     BTN_START,
     BTN_TL,
-    KEY_MAX,
+    BUS_BLUETOOTH,
     InputDevice,
 )
 
 SDL_VARIABLE = "SDL_GAMECONTROLLERCONFIG"
-HATS = range(ABS_HAT0X, ABS_HAT0X + 8)
+
+
+@dataclass(frozen=True)
+class Stick:
+    """An axis that a stick moves: forward or left is its minimum, unless it is inverted."""
+
+    axis: int
+    inverted: bool = False
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Codes of what commands the robot, and what the person finds written on the buttons."""
+    """Codes of what commands the robot, and what the person finds on the buttons."""
 
-    name: str
-    deadman: int = BTN_TL
-    """Left shoulder."""
-    stand: int = BTN_START
-    soft_stop: int = BTN_SOUTH
-    estop: int = BTN_EAST
-    speed_axis: int = ABS_Y
-    turn_axis: int | None = None
-    """None: the right stick's, wherever the pad has it; the left stick's if there is no right one."""
-    labels: tuple[str, str, str, str] = ("left shoulder", "start", "lower button", "right button")
+    origin: str
+    """How it is known."""
+    deadman: int
+    stand: int
+    soft_stop: int
+    estop: int
+    speed: Stick
+    turn: Stick
+    labels: tuple[str, str, str, str]
     """Of deadman, stand, soft stop and e-stop."""
+    sticks: tuple[str, str] = ("left stick", "right stick")
+    """What gives the speed and what turns."""
 
     def help(self) -> str:
         """What to do with which button."""
         deadman, stand, soft_stop, estop = self.labels
         return (
-            f"hold {deadman} to walk, left stick speed, right stick turns · {stand}: stand up · "
+            f"hold {deadman} to walk, {self.sticks[0]} speed, {self.sticks[1]} turns · {stand}: stand up · "
             f"{soft_stop}: stop softly · {estop}: let go at once"
         )
 
-
-XBOX = ("LB", "menu", "A", "B")
-SONY = ("L1", "options", "cross", "circle")
-NINTENDO = ("L", "+", "B", "A")
-EIGHTBITDO = ("L1", "start", "B", "A")
-
-STANDARD = Layout("standard")
-JOYSTICK = Layout("joystick", 0x124, 0x129, 0x121, 0x122)
-"""For pads that call themselves joysticks: the order that Logitech and most others number their buttons in."""
-
-_SONY_PADS = (0x05C4, 0x09CC, 0x0BA0, 0x0CE6, 0x0DF2)
-_ULTIMATE = 0x301  # 8BitDo's Ultimate series has Xbox's letters
-_DRIVEN = 0x8000  # hid-sony, hid-playstation and hid-nintendo set this bit in the version
+    @property
+    def buttons(self) -> dict[str, int]:
+        """Code of every button, by what it does."""
+        codes = (self.deadman, self.stand, self.soft_stop, self.estop)
+        return dict(zip(("deadman", "stand up", "soft stop", "e-stop"), codes, strict=True))
 
 
-def _microsoft(device: InputDevice) -> Layout:
-    if device.identity.product == 0x02E0 and BTN_C in device.keys:  # Bluetooth, early firmware
-        return Layout("xbox, early bluetooth", 0x134, 0x137, 0x130, 0x131, labels=XBOX)
-    return Layout("xbox", labels=XBOX)
-
-
-def _sony(device: InputDevice) -> Layout:
-    if device.identity.product in _SONY_PADS and not device.identity.version & _DRIVEN:
-        return Layout("playstation, generic driver", 0x134, 0x139, 0x131, 0x132, turn_axis=ABS_Z, labels=SONY)
-    return Layout("playstation", labels=SONY)
-
-
-def _eightbitdo(device: InputDevice) -> Layout:
-    if device.identity.product >> 4 != _ULTIMATE and BTN_C in device.keys:
-        # "D-input": the codes are those of what is printed on the buttons, and that is Nintendo's way round
-        return Layout("8bitdo", soft_stop=BTN_EAST, estop=BTN_SOUTH, labels=EIGHTBITDO)
-    return Layout("8bitdo, xbox letters", labels=("L1", "start", "A", "B"))
-
-
-def _nintendo(device: InputDevice) -> Layout:
-    if BTN_C in device.keys and not device.identity.version & _DRIVEN:
-        return Layout("nintendo, generic driver", 0x134, 0x139, 0x130, 0x131, labels=NINTENDO)
-    return Layout("nintendo", labels=NINTENDO)
-
-
-def _logitech(device: InputDevice) -> Layout:
-    labels = ("LB", "start", "A", "B")
-    return replace(JOYSTICK if BTN_GAMEPAD not in device.keys else STANDARD, name="logitech", labels=labels)
-
-
-_VENDORS: Mapping[int, Callable[[InputDevice], Layout]] = {
-    0x045E: _microsoft,
-    0x054C: _sony,
-    0x2DC8: _eightbitdo,
-    0x046D: _logitech,
-    0x057E: _nintendo,
-    0x28DE: lambda device: Layout("steam", labels=("L1", "menu", "A", "B")),
-}
+PLAIN = ("left shoulder", "start", "lower button", "right button")
 
 
 def is_pad(device: InputDevice) -> bool:
@@ -121,74 +84,175 @@ def is_pad(device: InputDevice) -> bool:
 
 
 def choose_layout(device: InputDevice, environment: Mapping[str, str] | None = None) -> Layout:
-    """The layout of a pad, every code of which the pad has.
+    """The layout of a pad, every button and axis of which the pad has; no button does two things.
 
     Raises:
-        ValueError: the pad lacks a button that is needed; says which.
+        ValueError: it is not known which button is where, or the pad lacks one that is needed; says which.
+        UserError: a file of learned pads is broken.
     """
     environment = os.environ if environment is None else environment
-    layout = sdl_layout(device, environment.get(SDL_VARIABLE, ""))
+    given = sdl.parse(environment.get(SDL_VARIABLE, "").splitlines())
+    layout = _given(device, given) or _learned(device, environment) or _known(device)
     if layout is None:
-        plain = STANDARD if BTN_GAMEPAD in device.keys else JOYSTICK
-        layout = _VENDORS.get(device.identity.vendor, lambda _: plain)(device)
-    if layout.turn_axis is None:
-        layout = replace(layout, turn_axis=_right_stick(device))
-    buttons = dict(zip(("deadman", "stand up", "soft stop", "e-stop"), _buttons(layout), strict=True))
-    missing = [name for name, code in buttons.items() if code not in device.keys]
-    missing += [f"axis {axis}" for axis in (layout.speed_axis, layout.turn_axis) if axis not in device.axes]
-    if missing:
-        raise ValueError(f"it lacks what the mapping '{layout.name}' has for {', '.join(missing)}")
+        raise ValueError("neither SDL's table nor the kernel's rules say where its buttons are")
+    _check(layout, device)
     return layout
 
 
-def _buttons(layout: Layout) -> tuple[int, int, int, int]:
-    return layout.deadman, layout.stand, layout.soft_stop, layout.estop
+def _given(device: InputDevice, mappings: tuple[sdl.SdlMapping, ...]) -> Layout | None:
+    exact, near = sdl.find(reversed(mappings), device)
+    found = exact or near
+    return _from_sdl(found[0], device, SDL_VARIABLE, PLAIN) if found else None
+
+
+def _learned(device: InputDevice, environment: Mapping[str, str]) -> Layout | None:
+    found = learned.find(sdl.guid(device.identity, device.name), environment)
+    if found is None:
+        return None
+    pad, path = found
+    return Layout(
+        f"what was learned ({path})",
+        pad.deadman,
+        pad.stand,
+        pad.soft_stop,
+        pad.estop,
+        Stick(pad.speed_axis, pad.speed_inverted),
+        Stick(pad.turn_axis, pad.turn_inverted),
+        (
+            f"your deadman button ({pad.deadman:#x})",
+            f"your stand-up button ({pad.stand:#x})",
+            f"your soft-stop button ({pad.soft_stop:#x})",
+            f"your E-STOP button ({pad.estop:#x})",
+        ),
+        (f"your speed stick (axis {pad.speed_axis})", f"your turning stick (axis {pad.turn_axis})"),
+    )
+
+
+def _known(device: InputDevice) -> Layout | None:
+    exact, near = sdl.find(sdl.table(), device)
+    table = _from_table(exact[0], device) if exact else None
+    rules = _by_rules(device)
+    if table is not None and rules is not None and table.buttons != rules.buttons:
+        raise ValueError("SDL's table and the kernel's rules contradict each other on where its buttons are")
+    if table is not None or rules is not None:
+        return table or rules
+    others = [_from_table(mapping, device) for mapping in near]
+    # what is said of other versions of this pad counts only if they all say the same
+    return others[0] if others and all(other == others[0] for other in others) else None
+
+
+def _by_rules(device: InputDevice) -> Layout | None:
+    """By the codes alone; None: this pad's codes do not say where its buttons are."""
+    if not _keeps_the_rules(device):
+        return None
+    turn = _right_stick(device)
+    sticks = ("left stick", "left stick" if turn == ABS_X else "right stick")
+    codes = (BTN_TL, BTN_START, BTN_SOUTH, BTN_EAST)
+    return Layout("the kernel's rules", *codes, Stick(ABS_Y), Stick(turn), _printed(device), sticks)
+
+
+def _from_table(mapping: sdl.SdlMapping, device: InputDevice) -> Layout | None:
+    """None: the pad has not all that its line names, so that it is about another driver's numbers."""
+    try:
+        return _from_sdl(mapping, device, "SDL's table", _printed(device))
+    except ValueError:
+        return None
+
+
+def _keeps_the_rules(device: InputDevice) -> bool:
+    """Whether a button's code says where it is.
+
+    The generic HID driver numbers a pad's buttons one after another, through BTN_C, which the rules do not know.
+    Microsoft's pads on Bluetooth, but for the first firmware, and 8BitDo's Ultimate leave gaps in their numbers, so
+    that the codes come out right.
+    """
+    if BTN_GAMEPAD not in device.keys:
+        return False
+    bus, vendor, product, _ = device.identity
+    xbox = bus == BUS_BLUETOOTH and vendor == _MICROSOFT and product != _EARLY_BLUETOOTH
+    gapped = xbox or (vendor, product) in _GAPPED_EIGHTBITDO
+    return BTN_C not in device.keys or gapped
+
+
+def _check(layout: Layout, device: InputDevice) -> None:
+    missing = [f"{name} (code {code:#x})" for name, code in layout.buttons.items() if code not in device.keys]
+    sticks = {"speed": layout.speed.axis, "turning": layout.turn.axis}
+    for name, axis in sticks.items():
+        if axis not in device.axes or not device.axes[axis].moves:
+            missing.append(f"{name} (axis {axis})")
+    if missing:
+        raise ValueError(f"by {layout.origin} it should have, but has not: {', '.join(missing)}")
+    if len(set(layout.buttons.values())) < 4 or len(set(sticks.values())) < 2:
+        what = ", ".join(f"{name} {code:#x}" for name, code in (layout.buttons | sticks).items())
+        raise ValueError(f"by {layout.origin} one button or stick would do two things ({what})")
 
 
 def _right_stick(device: InputDevice) -> int:
-    """Its horizontal axis. Where there are both pairs, Z and RZ are the triggers."""
+    """Its horizontal axis. Where there are both pairs, Z and RZ are the triggers; the left stick's if there is none."""
     for x, y in ((ABS_RX, ABS_RY), (ABS_Z, ABS_RZ)):
         if x in device.axes and y in device.axes:
             return x
     return ABS_X
 
 
-def sdl_layout(device: InputDevice, mappings: str) -> Layout | None:
-    """The layout in lines of `GUID,name,a:b0,leftshoulder:b4,rightx:a2,...`, if one is this pad's.
-
-    SDL counts the buttons that a pad has from BTN_JOYSTICK on, then those before; and its axes without the hats.
-
-    Raises:
-        ValueError: the line for this pad cannot be used; says why.
-    """
-    wanted = (device.identity.vendor, device.identity.product)
-    for line in mappings.splitlines():
-        guid, *fields = line.strip().split(",")
-        if not re.fullmatch("[0-9a-fA-F]{32}", guid):
-            continue
-        number = bytes.fromhex(guid)
-        if (int.from_bytes(number[4:6], "little"), int.from_bytes(number[8:10], "little")) != wanted:
-            continue
-        bound = dict(field.split(":", 1) for field in fields[1:] if ":" in field)
-        order = [*range(BTN_JOYSTICK, KEY_MAX + 1), *range(BTN_JOYSTICK)]
-        buttons = [code for code in order if code in device.keys]
-        axes = [axis for axis in range(ABS_MAX + 1) if axis in device.axes and axis not in HATS]
-        return Layout(
-            f"{fields[0] if fields else ''}, {SDL_VARIABLE}",
-            _sdl_code(bound, "leftshoulder", "b", buttons),
-            _sdl_code(bound, "start", "b", buttons),
-            _sdl_code(bound, "a", "b", buttons),
-            _sdl_code(bound, "b", "b", buttons),
-            _sdl_code(bound, "lefty", "a", axes),
-            _sdl_code(bound, "rightx" if "rightx" in bound else "leftx", "a", axes),
-        )
-    return None
+def _from_sdl(
+    mapping: sdl.SdlMapping, device: InputDevice, origin: str, labels: tuple[str, str, str, str]
+) -> Layout:
+    bound = dict(mapping.bound)
+    for stick, pad in (("lefty", "dpup"), ("leftx", "dpleft")):  # a d-pad alone, which is an axis
+        if not bound.get(stick) and re.fullmatch(r"-a\d+", bound.get(pad, "")):
+            bound[stick] = bound[pad][1:]
+    turn = "rightx" if bound.get("rightx") else "leftx"
+    left = "left stick" if mapping.bound.get("lefty") else "d-pad"
+    buttons, axes = sdl.button_codes(device), sdl.axis_codes(device)
+    return Layout(
+        origin,
+        _button(bound, "leftshoulder", buttons, origin),
+        _button(bound, "start", buttons, origin),
+        _button(bound, "a", buttons, origin),
+        _button(bound, "b", buttons, origin),
+        _stick(bound, "lefty", axes, origin),
+        _stick(bound, turn, axes, origin),
+        labels=labels,
+        sticks=(left, "right stick" if turn == "rightx" else left),
+    )
 
 
-def _sdl_code(bound: Mapping[str, str], name: str, kind: str, codes: list[int]) -> int:
+def _button(bound: Mapping[str, str], name: str, codes: list[int], origin: str) -> int:
     text = bound.get(name, "nothing")
-    found = re.fullmatch(kind + r"(\d+)", text)
+    found = re.fullmatch(r"b(\d+)", text)
     if found is None or int(found[1]) >= len(codes):
-        what = "button" if kind == "b" else "axis"
-        raise ValueError(f"{SDL_VARIABLE} has {name}:{text}, expected one of its {len(codes)} {what} numbers")
+        raise ValueError(f"{origin} has {name}:{text}, expected one of its {len(codes)} button numbers")
     return codes[int(found[1])]
+
+
+def _stick(bound: Mapping[str, str], name: str, codes: list[int], origin: str) -> Stick:
+    text = bound.get(name, "nothing")
+    found = re.fullmatch(r"a(\d+)(~?)", text)
+    if found is None or int(found[1]) >= len(codes):
+        raise ValueError(f"{origin} has {name}:{text}, expected one of its {len(codes)} axis numbers")
+    return Stick(codes[int(found[1])], bool(found[2]))
+
+
+# ---------------------------------------------------------------------- what is printed on the buttons
+
+_MICROSOFT, _SONY, _NINTENDO, _EIGHTBITDO, _LOGITECH, _VALVE = 0x045E, 0x054C, 0x057E, 0x2DC8, 0x046D, 0x28DE
+_EARLY_BLUETOOTH = 0x2E0
+_GAPPED_EIGHTBITDO = {(_EIGHTBITDO, product) for product in range(0x3010, 0x3020)}  # the Ultimate series
+_XBOX = ("LB", "menu (start)", "A (lower button)", "B (right button)")
+_PRINTED: Mapping[int, tuple[range | tuple[int, ...], tuple[str, str, str, str]]] = {
+    _MICROSOFT: (range(0x28E, 0x10000), _XBOX),  # from the Xbox 360 on
+    _SONY: (
+        (0x0268, 0x05C4, 0x09CC, 0x0BA0, 0x0CE6, 0x0DF2),
+        ("L1", "options (start)", "cross (lower button)", "circle (right button)"),
+    ),
+    _NINTENDO: ((0x2009,), ("L", "+", "B (lower button)", "A (right button)")),
+    _LOGITECH: ((0xC21D, 0xC21E, 0xC21F, 0xC242), ("LB", "start", *_XBOX[2:])),
+    _VALVE: (range(0x10000), ("L1", "menu (start)", *_XBOX[2:])),
+}
+
+
+def _printed(device: InputDevice) -> tuple[str, str, str, str]:
+    """What stands on the buttons of a pad whose letters are known beyond doubt; else where they are."""
+    products, labels = _PRINTED.get(device.identity.vendor, ((), PLAIN))
+    return labels if device.identity.product in products else PLAIN
