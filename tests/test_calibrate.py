@@ -538,7 +538,7 @@ def test_lines_typed_at_the_virtual_robot_do_what_hands_do(tmp_path: Path) -> No
             typed.update()
     assert bench.robot.physics.hand_force[0] == 15.0
     assert said == [
-        "'fly' is not understood. Known: move, pose, free, press, tilt, push, fault; --help shows how."
+        "'fly' is not understood. Known: move, pose, free, press, tilt, push, plug, unplug, fault; --help shows how."
     ]
     assert bench.bus.ping(3) is None
 

@@ -285,8 +285,10 @@ def find_offsets(
     spec: RobotSpec,
     joints: list[int],
     say: Callable[[str], None],
+    keep: Callable[[str, float], None] = lambda name, offset_rad: None,
 ) -> dict[str, float]:
-    """offset_rad of joints, by name. Moves the robot: it must hang free, and somebody must have agreed.
+    """offset_rad of joints, by name; `keep` hears each as it is found. Moves the robot: it must hang free, and somebody
+    must have agreed.
 
     Raises:
         UserError: a joint could not be measured; all servos have been let go.
@@ -304,6 +306,7 @@ def find_offsets(
                 scale,
             )
             found[spec.joint_names[joint]] = offset
+            keep(spec.joint_names[joint], offset)
             say(
                 f"{spec.joint_names[joint]}: {ends.width_rad(scale):.3f} rad between the stops at "
                 f"{100 * ends.duty:.0f} % duty, offset {offset:+.4f} rad"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -101,10 +101,17 @@ class Wiring:
     direction: int
 
 
-def identify(spec: RobotSpec, sampler: Sampler, hands: Hands) -> dict[str, Wiring]:
+def identify(
+    spec: RobotSpec,
+    sampler: Sampler,
+    hands: Hands,
+    found: dict[str, Wiring] | None = None,
+    keep: Callable[[], None] = lambda: None,
+) -> dict[str, Wiring]:
     """Ask for every joint to be moved; returns what was found of those that were (by joint name).
 
-    The robot must be suspended or held, and limp: the torque is switched off here.
+    Joints in `found` are not asked for again; what is found is added to it, and `keep` called then. The robot must be
+    suspended or held, and limp: the torque is switched off here.
 
     Raises:
         UserError: a joint stays unclear after three tries, or one servo is taken for two joints.
@@ -113,11 +120,14 @@ def identify(spec: RobotSpec, sampler: Sampler, hands: Hands) -> dict[str, Wirin
     for _ in range(round(SETTLE_S / 0.1)):  # limp legs swing to rest
         if all(np.nanmax(np.abs(sample.velocity_count)) <= 1 for sample in sampler.record(0.1)):
             break
-    found: dict[str, Wiring] = {}
+    found = {} if found is None else found
     for joint, name in enumerate(spec.joint_names):
+        if name in found:
+            continue
         wiring = _identify_joint(spec, sampler, hands, joint, found)
         if wiring is not None:
             found[name] = wiring
+            keep()
     return found
 
 
@@ -128,7 +138,7 @@ def _identify_joint(
     title = name.replace("_", " ").upper()
     text = (
         f"{title}: {describe_motion(spec, joint, way)} by about {math.degrees(ASKED_RAD):.0f} degrees "
-        "and back, this joint alone."
+        f"and back, this joint alone ({name} {way * ASKED_RAD:+.2f} rad)."
     )
     for _ in range(TRIES):
         samples: list[Sample] = sampler.record(0.1)

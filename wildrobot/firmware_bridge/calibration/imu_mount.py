@@ -246,14 +246,14 @@ def _pitch_by_hand(stops: EndStops, hands: Hands, upright: Array) -> Array | Non
     """The torso's y axis in the IMU's frame; None when that was skipped."""
     text = (
         f"NOSE DOWN: pitch the whole robot forwards by about {math.degrees(PITCH_RAD):.0f} degrees, straight ahead, "
-        "and keep it there."
+        f"and keep it there ({PITCH_RAD:+.2f} rad)."
     )
     for _ in range(_TRIES):
         if not hands.perform(PitchNoseDown(text, PITCH_RAD), stops.keep):
             hands.say("the IMU's turn about the upright axis stays as it was")
             return None
         now = _boards(stops.hold(0.5))
-        hands.perform(PitchNoseDown("Upright again.", 0.0), stops.keep)
+        hands.perform(PitchNoseDown("UPRIGHT again (0 rad).", 0.0), stops.keep)
         try:
             return pitch_axis(upright, mean_quaternion(np.array([board.quaternion for board in now])))
         except NotMeasured as error:

@@ -20,6 +20,7 @@ from wildrobot.firmware_bridge.calibration.feet import check_feet
 from wildrobot.firmware_bridge.calibration.hands import Hands
 from wildrobot.firmware_bridge.calibration.identify import identify
 from wildrobot.firmware_bridge.calibration.imu_mount import find_mount, rotation_between
+from wildrobot.firmware_bridge.calibration.progress import Progress
 from wildrobot.firmware_bridge.calibration.sampling import Sampler
 from wildrobot.robot_description.spec import RobotSpec
 
@@ -102,16 +103,27 @@ def servos_present(bus: Bus, spec: RobotSpec) -> list[int]:
     return ids
 
 
-def identify_step(bus: Bus, spec: RobotSpec, hands: Hands) -> RobotSpec:
-    """Ids and directions of all joints.
+def identify_step(bus: Bus, spec: RobotSpec, hands: Hands, progress: Progress | None = None) -> RobotSpec:
+    """Ids and directions of all joints; those in `progress` are known already.
 
     Raises:
         UserError: something stays unclear.
     """
     ids = servos_present(bus, spec)
-    found = identify(spec, Sampler(bus, ids, spec.config.bus.sensor_board_id), hands)
-    joints = {name: {"id": wiring.id, "direction": wiring.direction} for name, wiring in found.items()}
-    return changed(spec, joints)
+    progress = progress or Progress()
+    sampler = Sampler(bus, ids, spec.config.bus.sensor_board_id)
+    identify(spec, sampler, hands, progress.wiring, progress.keep)
+    return with_progress(spec, progress)
+
+
+def with_progress(spec: RobotSpec, progress: Progress) -> RobotSpec:
+    """`spec` with all that has been measured so far."""
+    joints: dict[str, dict[str, Any]] = {name: {} for name in spec.joint_names}
+    for name, wiring in progress.wiring.items():
+        joints[name] |= {"id": wiring.id, "direction": wiring.direction}
+    for name, offset in progress.offset_rad.items():
+        joints[name]["offset_rad"] = offset
+    return changed(spec, joints, progress.imu_mount)
 
 
 def require_ready(bus: Bus, spec: RobotSpec) -> None:
@@ -132,34 +144,51 @@ def require_ready(bus: Bus, spec: RobotSpec) -> None:
         )
 
 
-def measure(bus: Bus, spec: RobotSpec, steps: Sequence[Step], hands: Hands) -> Findings:
-    """Run the steps in their order. Whatever happens, the servos end limp or hold still.
+def measure(
+    bus: Bus, spec: RobotSpec, steps: Sequence[Step], hands: Hands, progress: Progress | None = None
+) -> Findings:
+    """Run the steps in their order, but those that `progress` has; it is kept after every joint and step. Whatever
+    happens, the servos end limp or hold still.
 
     Raises:
         Refused: the person did not agree.
         UserError: a step found something that it cannot get past.
     """
-    now, notes = spec, []
+    progress, notes = progress or Progress(), []
+    now = with_progress(spec, progress)
+    if not progress.empty:
+        hands.say(f"measured before, and taken from {progress.path}: {progress}. --restart begins anew")
     for step in STEPS:
-        if step not in steps:
+        if step not in steps or step in progress.steps:
             continue
         if not hands.agree(QUESTIONS[step], step in MOVING):
-            raise Refused(f"stopped before '{step}': nothing was written.")
+            raise Refused(f"stopped before '{step}': nothing was written. {progress.kept()}")
         if step == "identify":
-            now = identify_step(bus, now, hands)
+            now = identify_step(bus, now, hands, progress)
+            progress.finish(step)
             continue
         require_ready(bus, now)
         if step == "offsets":
-            offsets = find_offsets(bus, now, list(range(now.num_joints)), hands.say)
-            now = changed(now, {name: {"offset_rad": value} for name, value in offsets.items()})
+            _measure_offsets(bus, now, hands, progress)
         elif step == "imu":
-            found = find_mount(bus, now, hands)
-            now = changed(now, {}, found.quaternion.tolist())
+            progress.imu_mount = find_mount(bus, now, hands).quaternion.tolist()
         else:
             bus.sync_write(table.TORQUE_ENABLE, dict.fromkeys(now.servo_ids, 0))
             sampler = Sampler(bus, now.servo_ids, now.config.bus.sensor_board_id)
             notes += check_feet(now, sampler, hands)
+        if not notes:
+            progress.finish(step)
+        now = with_progress(spec, progress)
     return Findings(spec, now, notes)
+
+
+def _measure_offsets(bus: Bus, spec: RobotSpec, hands: Hands, progress: Progress) -> None:
+    def keep(name: str, offset_rad: float) -> None:
+        progress.offset_rad[name] = offset_rad
+        progress.keep()
+
+    left = [i for i, name in enumerate(spec.joint_names) if name not in progress.offset_rad]
+    find_offsets(bus, spec, left, hands.say, keep)
 
 
 # ---------------------------------------------------------------------- showing and writing
