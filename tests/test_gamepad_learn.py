@@ -274,6 +274,15 @@ def test_which_pad_is_meant_is_asked_for_and_none_is_said(
         gamepad_learn.main([])
 
 
+def test_a_folder_that_may_not_be_written_to_is_told_of_before_the_questions(
+    kernel: FakeKernel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    kernel.plug(PAD)
+    monkeypatch.setattr(gamepad_learn.os, "access", lambda path, _: path != tmp_path)
+    with pytest.raises(UserError, match=f"{tmp_path} may not be written to. Use sudo"):
+        gamepad_learn.main(["--output", str(tmp_path / "new" / "pads.yaml")])
+
+
 def test_the_command_is_found_by_its_two_words() -> None:
     command, rest = find_command(["gamepad", "learn", "x"])
     assert (command.module, rest) == ("wildrobot.cli.robot.gamepad_learn", ["x"])

@@ -54,7 +54,12 @@ def run(options: LearnOptions) -> int:
     path = options.output or learned.own_file(os.environ)
     if path is None:
         raise UserError("this user has no home for the answers: name a file with --output.")
-    learned.read(path)  # broken files are told of before the questions
+    learned.read(
+        path
+    )  # before the questions, not after them: broken files, and folders that may not be written to
+    folder = next(folder for folder in path.absolute().parents if folder.exists())
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UserError(f"{folder} may not be written to. Use sudo, or name another file with --output.")
     device = open_pad(options.device) if options.device is not None else _only_pad()
     try:
         pad = Teacher(device, lambda text: print(text, flush=True)).ask()
