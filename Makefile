@@ -8,6 +8,8 @@ READY  := $(VENV)/.ready
 TESTED := $(VENV)/.tested
 # of make view; empty: the one that comes with the package
 POLICY ?=
+# With it lcm-spy decodes what it hears.
+SPY_JAR := $(VENV)/share/java/wildrobot_lcm.jar
 # PyTorch first and pinned: without a pin, pip takes the newest build with gigabytes of CUDA packages.
 TORCH  ?= torch==2.13.0
 ARGS   ?=
@@ -26,6 +28,8 @@ help:
 	@echo "make peers   training beside RSL-RL's and Stable-Baselines3's PPO, which it installs; 60 s each"
 	@echo "make ablation  what each part of the training is worth: 32 short runs, an hour; continues where it was"
 	@echo "make pads    every gamepad of the table beside SDL itself, which it installs in $(VENV)-sdl; 20 s"
+	@echo "make readers  exports of a log, read by what people plot with: rerun, Lichtblick's parsers, pandas, polars, DuckDB (1.5 GB)"
+	@echo "make lcm-spy  LCM's lcm-spy with the message types; make lcm-spy-jar makes their jar only; both need a JDK"
 	@echo "make clean   remove $(VENV) and caches; runs/ stays"
 	@echo
 	@echo "ARGS passes on: make run ARGS='--speed 0.2', make test ARGS='-m \"not slow\"'"
@@ -99,6 +103,19 @@ pads: $(TESTED)
 
 ablation: $(READY)
 	@$(BIN)/python benchmarks/ablation.py $(ARGS)
+
+.PHONY: readers lcm-spy lcm-spy-jar
+readers: $(READY)
+	@$(BIN)/python tests/readers/read_exports.py $(ARGS)
+
+lcm-spy: $(SPY_JAR)
+	@CLASSPATH=$(abspath $(SPY_JAR)) $(BIN)/lcm-spy $(ARGS)
+
+lcm-spy-jar: $(SPY_JAR)
+	@echo "CLASSPATH=$(abspath $(SPY_JAR)) lcm-spy"
+
+$(SPY_JAR): scripts/lcm_spy_jar.sh $(wildcard wildrobot/*/*/lcm_types/*.lcm) | $(READY)
+	@sh scripts/lcm_spy_jar.sh $(BIN)/python $@
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -35,6 +35,7 @@ SCRIPTS = (
     LAUNCH / "wheels.sh",
     LAUNCH / "lcm-network.sh",
     ROOT / "scripts" / "system_libraries.sh",
+    ROOT / "scripts" / "lcm_spy_jar.sh",
 )
 MAX_EXPOSURE = 4.0
 
