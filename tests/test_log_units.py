@@ -7,7 +7,7 @@ import re
 from wildrobot.robot_description import load_robot
 from wildrobot.runtime.control.guards import GUARDS
 from wildrobot.runtime.logs.decoding import AXES, observation_names
-from wildrobot.runtime.logs.named_values import unit_of_quantity
+from wildrobot.runtime.logs.named_values import QUANTITIES, unit_of_quantity
 from wildrobot.runtime.logs.units import field_notes, parse_notes, unit_of_name
 from wildrobot.runtime.telemetry.lcm_types import CHANNEL_TYPES
 from wildrobot.signal_path.command import COMMAND_NAMES
@@ -94,6 +94,8 @@ def test_guards_have_the_unit_of_their_name() -> None:
 
 def test_features_and_observations_have_the_units_that_the_signal_path_documents() -> None:
     spec = load_robot()
+    fields = {field for kind in CHANNEL_TYPES.values() for field in field_notes(kind)}
+    assert {name for name in term_sizes(spec) if name not in fields | set(QUANTITIES)} == set()
     of_feature = {name.split("/")[0]: unit_of_quantity(name) for name in feature_names(spec)}
     # compute_features: rad; rad/s; unit vector; rad/s; m; 0 or 1
     assert list(of_feature.values()) == ["rad", "rad/s", "", "rad/s", "m", ""]
@@ -108,7 +110,8 @@ def test_features_and_observations_have_the_units_that_the_signal_path_documents
     assert not [name for name in names if re.search(r"/value_\d+$", name)]
     units = {name: unit_of_quantity(name) for name in names}
     assert units["features_1_ticks_ago/joint_velocity/waist_yaw"] == "rad/s"
-    assert units["linear_velocity/x"] == "m/s"
+    assert units["linear_velocity/x"] == units["pelvis_linear_velocity_1_ticks_ago/y"] == "m/s"
+    assert units["torso_angular_velocity/x"] == units["pelvis_angular_velocity/z"] == "rad/s"
     assert units["command_1_ticks_ago/linear_velocity_x"] == "m/s"
     assert units["command/yaw_rate"] == "rad/s"
     assert units["projected_gravity/z"] == units["gait_clock/sin"] == units["previous_action/waist_yaw"] == ""

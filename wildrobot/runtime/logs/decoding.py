@@ -19,6 +19,7 @@ BY_JOINT = (
 AXES = ("x", "y", "z")
 BY_AXIS = (
     "imu_angular_velocity", "imu_acceleration", "linear_velocity", "angular_velocity", "projected_gravity",
+    "pelvis_angular_velocity", "pelvis_linear_velocity", "torso_angular_velocity",
 )  # fmt: skip
 
 

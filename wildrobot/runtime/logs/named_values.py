@@ -20,9 +20,10 @@ from wildrobot.runtime.logs.eventlog import Event, read_log
 from wildrobot.runtime.logs.units import field_notes, unit_of_name
 from wildrobot.runtime.telemetry.lcm_types import CHANNEL_TYPES
 
-_QUANTITIES = {
+QUANTITIES = {
     "pelvis_height": "m", "velocity_direction": "", "contact": "", "projected_gravity": "", "previous_action": "",
-    "gait_clock": "",
+    "gait_clock": "", "pelvis_angular_velocity": "rad/s", "pelvis_linear_velocity": "m/s",
+    "torso_angular_velocity": "rad/s",
 }  # fmt: skip
 """Units of what features and observation hold (`signal_path`) and no `.lcm` file names; empty: no dimension."""
 
@@ -188,8 +189,8 @@ def unit_of_quantity(name: str) -> str:
     """Unit of a feature or a value of the observation: features/joint_position/left_knee_pitch is in rad."""
     for part in name.split("/"):
         quantity = re.sub(r"_\d+_ticks_ago$", "", part)
-        if quantity in _QUANTITIES:
-            return _QUANTITIES[quantity]
+        if quantity in QUANTITIES:
+            return QUANTITIES[quantity]
         units = _units_of_fields().get(quantity, ())
         if len(units) == 1:
             return units[0]
