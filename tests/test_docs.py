@@ -57,6 +57,7 @@ REASONS = (
     (r"^wildrobot log diff ", "needs two runs; tests/test_log_commands.py runs it"),
     (r"^LCM=|^gcc ", "tests/test_decoder.py compiles it"),
     (r"^python scripts/", "writes into the repository; tests/test_docs.py, test_golden_logs.py judge what it wrote"),
+    (r"^make lcm-spy$", "opens a window; tests/test_lcm_spy.py makes the jar and decodes with it"),
     (r"^tensorboard ", "another program"),
     (r"^python -m pytest tests/hil", "part of make test"),
     (r"^python benchmarks/", "takes minutes; make bench runs them"),
