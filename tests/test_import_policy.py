@@ -40,6 +40,7 @@ from wildrobot.training.evaluation.episodes import EpisodeConfig
 from wildrobot.training.evaluation.evaluation import EvalConfig, evaluate
 
 COMMAND = np.array([0.3, 0.2])
+MJLAB = Path(__file__).parent / "data" / "mjlab"
 
 
 @pytest.fixture(autouse=True)
@@ -354,6 +355,61 @@ def test_a_policy_of_isaac_lab_s_kind_does_here_what_it_does_there(spec: RobotSp
     assert list(task.joints) != [f"{name}_joint" for name in spec.joint_names]
     result = import_policy(source, spec, tmp_path / "here.onnx", (described_by,), threads=1)
     assert check_on_a_rollout(task, result.policy, spec) > 0.1
+
+
+def frame_of(tick: int, there: Any, spec: RobotSpec) -> SensorFrame:
+    """What the robot's sensors would have measured at a tick of mjlab's: IMU on the torso, which the waist turns."""
+    order = [list(there["joint_names"]).index(name) for name in spec.joint_names]
+    position, velocity = (there[name][tick, order].astype(float) for name in ("joint_pos", "joint_vel"))
+    w, x, y, z = there["quaternion"][tick].astype(float)
+    waist = spec.joint_names.index("waist_yaw")
+    half, angle = position[waist] / 2.0, position[waist]
+    c, s = np.cos(half), np.sin(half)
+    p, q, r = there["angular_velocity"][tick].astype(float)
+    return SensorFrame.measured(
+        np.array([tick * spec.control_dt]),
+        joint_position=position[None],
+        joint_velocity=velocity[None],
+        imu_quaternion=np.array([[w * c - z * s, x * c + y * s, y * c - x * s, w * s + z * c]]),
+        imu_angular_velocity=np.array(
+            [
+                [
+                    np.cos(angle) * p + np.sin(angle) * q,
+                    np.cos(angle) * q - np.sin(angle) * p,
+                    r + velocity[waist],
+                ]
+            ]
+        ),
+        imu_acceleration=np.array([[0.0, 0.0, 9.81]]),
+        foot_contact=np.ones((1, 4)),
+    )
+
+
+def test_a_policy_that_mjlab_itself_exported_and_ran_asks_here_for_the_joint_targets_of_there(
+    spec: RobotSpec, tmp_path: Path
+) -> None:
+    """tests/data/mjlab/record.py made the file and the ticks, with another joint order than this robot's."""
+    there = np.load(MJLAB / "walk.npz")
+    assert list(there["joint_names"]) != list(spec.joint_names)
+    result = import_policy(MJLAB / "walk.onnx", spec, tmp_path / "here.onnx", control_hz=50.0, threads=1)
+    policy = OnnxPolicy(result.policy, spec)
+    path = SignalPath(spec, policy.layout, heading_hold=False)
+    order = [list(there["joint_names"]).index(name) for name in spec.joint_names]
+    path.reset(frame_of(0, there, spec))
+    default = there["target"][0] - there["action"][0] * mjlab_scale(there)
+    # there the last action begins with zeros
+    path.previous_action = ((default[order] - spec.default_joint_pos) / spec.action_scale)[None]
+    for tick, (command, wanted) in enumerate(zip(there["command"], there["target"], strict=True)):
+        action = policy(path.observe(frame_of(tick, there, spec), command[None, [0, 2]]).observation)
+        target = spec.default_joint_pos + spec.action_scale * action[0]
+        np.testing.assert_allclose(target, wanted[order], atol=1e-5, err_msg=f"tick {tick}")
+        path.act(action)
+    assert np.ptp(there["target"], axis=0).min() > 0.02  # or nothing was proved
+
+
+def mjlab_scale(there: Any) -> Any:
+    """The task's action scales, by joint."""
+    return np.array([0.15 if "waist" in n else 0.35 if "pitch" in n else 0.2 for n in there["joint_names"]])
 
 
 def test_a_wrong_joint_order_is_seen_by_the_rollout(spec: RobotSpec, tmp_path: Path) -> None:
