@@ -12,6 +12,7 @@ MACHINE, CONTROLLER = f"{CONTROL}/state_machine.py", f"{CONTROL}/controller.py"
 POLICY = "wildrobot/signal_path/policy.py"
 LCM, GAMEPAD = f"{RUNTIME}/commands/lcm_command.py", f"{RUNTIME}/commands/gamepad/command.py"
 LAYOUTS = f"{RUNTIME}/commands/gamepad/layouts.py"
+STOPS, UDP = f"{RUNTIME}/commands/stops.py", "wildrobot/core/lcm_udp.py"
 PROPERTIES = "tests/test_safety_properties.py"
 SUPERVISOR = ("tests/test_guards.py", "tests/test_safety.py", PROPERTIES, "tests/test_fall.py")
 STATES = ("tests/test_state_machine.py", PROPERTIES)
@@ -151,14 +152,32 @@ MUTANTS = (
            "        if True:\n            return command\n", TICK),
     Mutant("a command that is no number counts", LCM, "moves = held and _finite(self._latest)", "moves = held",
            ("tests/test_lcm_command.py",)),
-    Mutant("a stop of who does not command is not heard", LCM,
-           "        if message.request >= velocity_command_t.STOP:\n",
-           "        if message.request >= velocity_command_t.STOP and self._holder in (None, name):\n",
-           ("tests/test_lcm_command.py",)),
+    Mutant("a stop over the network is not heard", COMMANDS, "        if self._asked:\n", "        if False:\n",
+           ("tests/test_stops.py",)),
+    Mutant("an emergency stop over the network is a soft one", STOPS, "at_once=request != robot_stop_t.SOFT_STOP",
+           "at_once=False", ("tests/test_stops.py",)),
+    Mutant("a stop that cannot be read is nothing", STOPS,
+           'source, request = "a message that cannot be read", robot_stop_t.ESTOP', "source, request = '', 1",
+           ("tests/test_stops.py",)),
     Mutant("two may command at once", LCM, "if self._holder not in (None, name) and not self._silent():", "if False:",
            ("tests/test_lcm_command.py",)),
-    Mutant("commands may come late", LCM, "if delay_ns > COMMAND_TIMEOUT_NS:", "if False:",
+    Mutant("commands may come late", LCM, "if not 0 <= age_ns <= COMMAND_TIMEOUT_NS:", "if False:",
            ("tests/test_lcm_command.py",)),
+    Mutant("a log that is played drives", LCM, "if message.run_id != mine.run_id:", "if False:",
+           ("tests/test_lcm_command.py",)),
+    Mutant("commands for another robot count", LCM, "if message.robot_name != mine.robot_name:", "if False:",
+           ("tests/test_lcm_command.py",)),
+    Mutant("who floods keeps the wheel", LCM, "if self._holder == name:", "if False:",
+           ("tests/test_lcm_command.py",)),
+    Mutant("where a message goes is the kernel's choice", UDP,
+           "                self._socket.setsockopt(\n"
+           "                    socket.IPPROTO_IP, socket.IP_MULTICAST_IF, _mreqn(self._address.group, index)\n"
+           "                )\n", "", ("tests/test_lcm_udp.py",)),
+    Mutant("what comes in elsewhere is heard", UDP,
+           "            self._socket.setsockopt(socket.IPPROTO_IP, _IP_MULTICAST_ALL, 0)\n", "",
+           ("tests/test_lcm_udp.py",)),
+    Mutant("a flood takes the room of stops", UDP, "            _attach(self._socket, channel_filter(channels))\n", "",
+           ("tests/test_lcm_udp.py",)),
     Mutant("the gamepad's deadman is not needed", GAMEPAD, "if not held or not self._armed:", "if not self._armed:",
            ("tests/test_gamepad.py",)),
     Mutant("a deadman taped down counts", GAMEPAD, "if not held or not self._armed:", "if not held:",

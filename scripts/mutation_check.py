@@ -33,7 +33,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 from mutants import MUTANTS, Mutant  # noqa: E402
 
 COPIED = ("wildrobot", "tests", "benchmarks", "pyproject.toml")
-NEEDS_FIXTURES = {"tests/test_policy.py", "tests/test_lcm.py"}
+NEEDS_FIXTURES = {"tests/test_policy.py", "tests/test_lcm.py", "tests/test_stops.py"}
 """Of conftest.py, which imports the training: the others start faster without it."""
 TIMEOUT_S = 600
 PRELOADED = ("hypothesis", "lcm", "mujoco", "numpy", "onnxruntime", "pytest", "serial", "tyro", "yaml")

@@ -19,7 +19,8 @@ sys.path.insert(0, str(ROOT))
 from wildrobot.cli.run import run  # noqa: E402
 from wildrobot.core.files import atomic_write  # noqa: E402
 from wildrobot.runtime.logs.comparison import policy_ticks  # noqa: E402
-from wildrobot.runtime.logs.eventlog import Event, LogWriter, read_log  # noqa: E402
+from wildrobot.runtime.logs.eventlog import Event, LogWriter  # noqa: E402
+from wildrobot.runtime.logs.robots import read_log  # noqa: E402
 from wildrobot.runtime.telemetry.lcm_types import CHANNEL_TYPES, run_configuration_t  # noqa: E402
 
 GOLDEN = ROOT / "tests" / "data" / "standing_and_walking.lcmlog"

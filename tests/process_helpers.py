@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import lcm
 import numpy as np
 from session_helpers import POLICY
 
+from wildrobot.core.lcm_network import open_network
 from wildrobot.firmware_bridge.virtual.lcm_types import CHANNEL, virtual_robot_truth_t
 
 STOPPED_WITHIN_S = 0.1
@@ -32,17 +32,18 @@ class Truths:
 
     def __init__(self, url: str) -> None:
         self.states: list[tuple[float, virtual_robot_truth_t]] = []
-        self._lcm = lcm.LCM(url)
-        self._lcm.subscribe(CHANNEL, self._take).set_queue_capacity(100)
-
-    def _take(self, channel: str, data: bytes) -> None:
-        state = virtual_robot_truth_t.decode(data)
-        self.states.append((1e-6 * state.timestamp_us, state))
+        self._network = open_network(url)
+        self._receiver = self._network.receiver((CHANNEL,))
 
     def listen(self, seconds: float) -> None:
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
-            self._lcm.handle_timeout(max(1, round(1000 * left)))
+            if self._receiver.wait(left) and (message := self._receiver.read()) is not None:
+                state = virtual_robot_truth_t.decode(message.data)
+                self.states.append((1e-6 * state.timestamp_us, state))
+
+    def close(self) -> None:
+        self._network.close()
 
 
 class VirtualServer:
@@ -133,6 +134,7 @@ def kill_while_it_walks(link: Path, url: str) -> Killed:
         run.process.send_signal(signal.SIGKILL)
         killed = time.time()
         truths.listen(1.5)
+        truths.close()
     times = np.array([at for at, _ in truths.states])
     goals = np.array([state.goal_position for _, state in truths.states])
     changed = times[1:][np.any(goals[1:] != goals[:-1], axis=1)]

@@ -15,7 +15,8 @@ from wildrobot.core.files import file_sha256
 from wildrobot.robot_description import RobotSpec, load_robot
 from wildrobot.runtime.control import session
 from wildrobot.runtime.control.skills import Skill
-from wildrobot.runtime.logs.eventlog import Event, LogWriter, read_log
+from wildrobot.runtime.logs.eventlog import Event, LogWriter
+from wildrobot.runtime.logs.robots import read_log
 from wildrobot.runtime.robots.base import Health
 from wildrobot.runtime.telemetry.lcm_types import CHANNEL_TYPES
 from wildrobot.signal_path.observation import default_layout, layout_size, layout_to_dicts

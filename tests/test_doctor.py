@@ -15,7 +15,6 @@ import pytest
 from calibration_helpers import ALL_WRONG, SPEC, Bench
 
 from wildrobot.cli.robot import doctor
-from wildrobot.core import lcm_network
 from wildrobot.core.errors import UserError
 from wildrobot.firmware_bridge.bus import checks as bus_checks
 from wildrobot.firmware_bridge.bus import control_table as table
@@ -32,6 +31,7 @@ from wildrobot.firmware_bridge.virtual.faults.table import (
     WRONG_BAUD,
 )
 from wildrobot.firmware_bridge.virtual.parts import Hidden
+from wildrobot.runtime.doctor import check_network
 
 POLICY = Path(__file__).resolve().parents[1] / "wildrobot" / "policies" / "wildrobot_walk.onnx"
 
@@ -239,13 +239,21 @@ def test_missing_rights_and_routes_are_warnings_with_the_remedy(monkeypatch: pyt
         raise PermissionError
 
     monkeypatch.setattr(os, "sched_setscheduler", refused)
-    monkeypatch.setattr(lcm_network, "try_lcm", lambda url: (None, "it needs a multicast route"))
-    findings = doctor.check_computer("udpm://239.255.76.67:7667?ttl=0")
+    findings = doctor.check_computer("udpm://239.255.76.67:7667?ttl=1&interface=wlan77")
     priority = next(finding for finding in findings if "priority" in finding.what)
     assert priority.level == "warning"
     assert "rtprio 50" in priority.repair
     lcm = next(finding for finding in findings if finding.who == "LCM")
-    assert (lcm.level, "multicast" in lcm.what) == ("warning", True)
+    assert (lcm.level, "there is no interface wlan77" in lcm.what) == ("warning", True)
+    assert "--no-lcm" in lcm.repair
+
+
+def test_the_network_is_looked_at_by_sending_a_message_to_itself(multicast: str) -> None:
+    findings = check_network(multicast)
+    assert findings[0].level == "ok"
+    assert "this machine only; a message sent to itself came back" in findings[0].what
+    (refused,) = check_network("nonsense://x")
+    assert (refused.level, "use a URL that LCM knows" in refused.what) == ("warning", True)
 
 
 def test_the_shipped_policy_fits_and_a_broken_one_does_not(tmp_path: Path) -> None:

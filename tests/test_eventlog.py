@@ -18,7 +18,7 @@ from wildrobot.runtime.logs.eventlog import (
     find_parts,
     log_parts,
     part_path,
-    read_log,
+    read_events,
 )
 
 EVENTS = [Event(1_000_000 + 20_000 * i, f"channel_{i % 3}", bytes([i]) * (20 + i % 7)) for i in range(40)]
@@ -37,7 +37,7 @@ def write(path: Path, events: list[Event] = EVENTS) -> list[tuple[int, int]]:
 
 def read(path: Path) -> tuple[list[Event], list[Damage]]:
     damages: list[Damage] = []
-    return list(read_log(path, damages)), damages
+    return list(read_events(path, damages)), damages
 
 
 def test_a_whole_log_has_no_damage(tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_zeros_in_the_middle_cost_the_messages_they_touch_and_are_named(
     assert (damage.begin, damage.end) == (spans[10][0], spans[14][0])
     assert damage.messages == 4
     assert damage.seconds == pytest.approx(5 * 0.02)
-    list(read_log(path))
+    list(read_events(path))
     assert capsys.readouterr().err == (
         f"warning: {path}: bytes {damage.begin} to {damage.end} cannot be read; 4 messages, 0.10 s lost\n"
     )

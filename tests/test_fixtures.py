@@ -26,11 +26,12 @@ from wildrobot.core.rotations import (
 )
 from wildrobot.robot_description import RobotSpec, load_robot
 from wildrobot.robot_description.spec import DEFAULT_ROBOT
-from wildrobot.runtime.logs.eventlog import Event, LogWriter, read_log
+from wildrobot.runtime.logs.eventlog import Event, LogWriter
+from wildrobot.runtime.logs.robots import read_log
 from wildrobot.runtime.robots.base import RobotOptions
 from wildrobot.runtime.robots.choice import open_robot
 from wildrobot.runtime.telemetry.lcm_types import robot_state_t
-from wildrobot.runtime.telemetry.messages import frame_from_message, frame_to_message
+from wildrobot.runtime.telemetry.messages import Stamp, frame_from_message, frame_to_message
 from wildrobot.signal_path.estimator import Estimate, StateEstimator
 from wildrobot.signal_path.features import compute_features, feature_names
 from wildrobot.signal_path.sensor_frame import SensorFrame
@@ -73,7 +74,7 @@ def from_log(spec: RobotSpec, qpos: Any, qvel: Any, targets: Any, folder: Path) 
     frames = from_sim_robot(spec, qpos, qvel, targets, folder)
     writer = LogWriter(folder / "run.lcmlog")
     for tick, frame in enumerate(frames):
-        message = frame_to_message(frame, tick * 20_000, tick, "walking")
+        message = frame_to_message(frame, "walking", Stamp("alice", 1, tick * 20_000, tick))
         writer.write([Event(tick * 20_000, "robot_state", message.encode())])
     writer.close()
     return [frame_from_message(robot_state_t.decode(e.data)) for e in read_log(folder / "run.lcmlog")]

@@ -16,8 +16,8 @@ from wildrobot.core.errors import UserError
 from wildrobot.robot_description import load_robot
 from wildrobot.runtime.logs.comparison import Comparison, compare
 from wildrobot.runtime.logs.decoding import read_configuration
-from wildrobot.runtime.logs.eventlog import read_log
 from wildrobot.runtime.logs.replay import RecordedPolicies
+from wildrobot.runtime.logs.robots import read_log
 from wildrobot.runtime.telemetry.lcm_types import CHANNEL_TYPES
 
 ROOT = Path(__file__).resolve().parents[1]

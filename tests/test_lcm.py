@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import lcm
 import numpy as np
@@ -21,14 +20,16 @@ from runtime_helpers import frame_at, run_small_policy
 
 from wildrobot.core import lcm_network
 from wildrobot.core.errors import UserError
-from wildrobot.core.lcm_network import MULTICAST_FIX
-from wildrobot.runtime.logs.eventlog import Event, LogWriter, read_log
+from wildrobot.core.lcm_network import open_network
+from wildrobot.runtime.logs.eventlog import Event, LogWriter, read_events
+from wildrobot.runtime.logs.robots import read_log, robot_names
 from wildrobot.runtime.telemetry import telemetry
-from wildrobot.runtime.telemetry.lcm_types import CHANNEL_TYPES, robot_event_t
-from wildrobot.runtime.telemetry.messages import frame_from_message, frame_to_message
+from wildrobot.runtime.telemetry.identity import split_channel
+from wildrobot.runtime.telemetry.lcm_types import CHANNEL_TYPES, ROBOT_CHANNELS, robot_event_t
+from wildrobot.runtime.telemetry.messages import Stamp, frame_from_message, frame_to_message
 from wildrobot.runtime.telemetry.telemetry import Telemetry
 
-LOGGED_PER_TICK = set(CHANNEL_TYPES) - {"run_configuration", "velocity_command"}
+LOGGED_PER_TICK = set(ROBOT_CHANNELS) - {"run_configuration"}
 
 
 def event_message(timestamp_us: int = 7, text: str = "") -> robot_event_t:
@@ -52,6 +53,15 @@ def test_every_channel_is_snake_case_and_every_type_has_an_integer_timestamp() -
         assert kind.__typenames__[where] == "int64_t"
 
 
+def test_every_message_says_first_whose_it_is() -> None:
+    for channel in (*ROBOT_CHANNELS, "robot_announcement"):
+        kind = CHANNEL_TYPES[channel]
+        assert kind.__slots__[:3] == ["timestamp_us", "robot_name", "run_id"], channel
+        assert kind.__typenames__[:3] == ["int64_t", "string", "int64_t"]
+    for channel in ("velocity_command", "robot_stop"):
+        assert CHANNEL_TYPES[channel].__slots__[1] == "robot_name"
+
+
 def test_a_frame_survives_its_message_to_the_last_bit() -> None:
     rng = np.random.default_rng(1)
     frame = frame_at(1234.000000001)
@@ -59,7 +69,7 @@ def test_a_frame_survives_its_message_to_the_last_bit() -> None:
         setattr(frame, name, rng.normal(size=np.shape(getattr(frame, name))))
     frame.joint_valid[0, 3] = False
     frame.imu_valid[0] = False
-    data = frame_to_message(frame, 1, 2, "walking").encode()
+    data = frame_to_message(frame, "walking", Stamp("alice", 77, 1, 2)).encode()
     back = frame_from_message(CHANNEL_TYPES["robot_state"].decode(data))
     for name, value in vars(frame).items():
         read = getattr(back, name)
@@ -84,7 +94,7 @@ def test_lcm_reads_our_log_and_we_read_lcm_s(tmp_path: Path) -> None:
     for event in events:
         log.write_event(event.timestamp_us, event.channel, event.data)
     log.close()
-    assert list(read_log(tmp_path / "theirs")) == events
+    assert list(read_events(tmp_path / "theirs")) == events
 
 
 def test_a_log_cut_short_ends_where_it_was_cut(tmp_path: Path) -> None:
@@ -95,7 +105,7 @@ def test_a_log_cut_short_ends_where_it_was_cut(tmp_path: Path) -> None:
     whole = path.read_bytes()
     for size in (len(whole) - 1, len(whole) // 2 + 10, len(whole) // 2 + 40):
         path.write_bytes(whole[:size])
-        assert [event.timestamp_us for event in read_log(path)] == [1]
+        assert [event.timestamp_us for event in read_events(path)] == [1]
 
 
 @pytest.mark.parametrize("content", [b"name: no log at all, but long enough for a header", b"short"])
@@ -103,7 +113,7 @@ def test_another_file_is_refused_as_a_log(tmp_path: Path, content: bytes) -> Non
     path = tmp_path / "log"
     path.write_bytes(content)
     with pytest.raises(UserError, match="not an LCM event log at byte 0"):
-        list(read_log(path))
+        list(read_events(path))
 
 
 def test_a_log_that_cannot_be_written_is_named(tmp_path: Path) -> None:
@@ -115,28 +125,34 @@ def test_a_log_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 # ---------------------------------------------------------------------- telemetry
 
 
-def test_what_is_published_arrives(capfd: pytest.CaptureFixture[str]) -> None:
-    sender = Telemetry(None, "memq://")
-    received: list[bytes] = []
-    sender._lcm.subscribe("robot_event", lambda _, data: received.append(data))
+def test_what_is_published_arrives_on_the_robot_s_own_channel() -> None:
+    network = open_network("memq://")
+    receiver = network.receiver(("alice/robot_event", "robot_announcement"))
+    sender = Telemetry(None, network, "alice")
     sender.outbox.put("robot_event", event_message(text="hello"))
+    sender.outbox.put("robot_announcement", event_message())
     sender.close()
-    assert sender._lcm.handle_timeout(1000) > 0
-    assert robot_event_t.decode(received[0]).text == "hello"
+    assert receiver.wait(2.0)
+    first = receiver.read()
+    assert first is not None
+    assert (first.channel, robot_event_t.decode(first.data).text) == ("alice/robot_event", "hello")
+    assert receiver.wait(2.0)
+    network.close()
 
 
 def test_file_url_records_through_lcm(tmp_path: Path) -> None:
-    sender = Telemetry(None, f"file://{tmp_path}/log?mode=w")
+    network = open_network(f"file://{tmp_path}/log?mode=w")
+    sender = Telemetry(None, network, "alice")
     sender.outbox.put("robot_event", event_message(text="kept"))
     sender.close()
-    del sender._lcm
+    network.close()
     assert [robot_event_t.decode(event.data).text for event in read_log(tmp_path / "log")] == ["kept"]
 
 
 def test_a_full_queue_drops_and_counts_instead_of_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(telemetry, "_CAPACITY", 4)
     monkeypatch.setattr(Telemetry, "_work", lambda self: time.sleep(0.5))
-    sender = Telemetry(None, None)
+    sender = Telemetry(None, None, "alice")
     began = time.monotonic()
     for _ in range(10):
         sender.outbox.put("robot_event", event_message())
@@ -147,39 +163,26 @@ def test_a_full_queue_drops_and_counts_instead_of_waiting(monkeypatch: pytest.Mo
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
 def test_a_full_disk_ends_the_log_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
-    sender = Telemetry(Path("/dev/full"), "memq://")
-    received: list[bytes] = []
-    sender._lcm.subscribe("robot_event", lambda _, data: received.append(data))
+    network = open_network("memq://")
+    receiver = network.receiver(("alice/robot_event",))
+    sender = Telemetry(Path("/dev/full"), network, "alice")
     sender.outbox.put("robot_event", event_message())
     sender.close()
     assert sender.log_error is not None
     assert "No space left" in sender.log_error
     assert "the run goes on" in capsys.readouterr().err
-    sender._lcm.handle_timeout(1000)
-    assert len(received) == 1
+    assert receiver.wait(2.0)
+    network.close()
 
 
-def test_without_lcm_the_two_commands_that_mend_it_are_named(
-    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(url: str) -> Any:
-        raise RuntimeError("Couldn't create LCM")
-
-    monkeypatch.setattr(lcm, "LCM", refuse)
-    sender = Telemetry(None, lcm_network.DEFAULT_LCM_URL)
+def test_messages_that_cannot_be_sent_are_counted() -> None:
+    network = open_network("udpm://239.255.76.67:7667?ttl=1&interface=wlan77")
+    sender = Telemetry(None, network, "alice", lossless=True)
+    sender.outbox.put("robot_event", event_message())
+    sender.outbox.flush()
     sender.close()
-    assert not sender.has_lcm
-    printed = capfd.readouterr().err
-    assert all(command in printed for command in MULTICAST_FIX)
-
-
-def test_an_unknown_url_is_named_and_the_c_library_is_kept_quiet(capfd: pytest.CaptureFixture[str]) -> None:
-    assert lcm_network.open_lcm("nonsense://x") is None
-    printed = capfd.readouterr().err
-    assert "nonsense://x" in printed
-    assert "provider" not in printed
-    with pytest.raises(UserError, match="--speed, --keyboard or --gamepad"):
-        lcm_network.require_lcm("nonsense://x")
+    network.close()
+    assert sender.dropped == 1
 
 
 def test_the_network_is_this_machine_unless_somebody_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -209,42 +212,47 @@ def lcm_program(name: str, *arguments: str) -> Iterator[subprocess.Popen[bytes]]
 
 def publish_until(url: str, channel: str, done: Callable[[], bool]) -> None:
     """Send empty messages until something has come of it: lcm-logger writes to the disk as messages come."""
-    sender, give_up = lcm.LCM(url), time.monotonic() + 60.0
+    network, give_up = open_network(url), time.monotonic() + 60.0
     while not done():
         assert time.monotonic() < give_up, f"nothing came of {channel}"
-        sender.publish(channel, b"")
+        network.publish(channel, b"")
         time.sleep(0.2)
+    network.close()
 
 
 def test_lcm_logger_records_a_run_and_lcm_logplayer_plays_every_channel(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, multicast: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, library_multicast: str
 ) -> None:
-    url = multicast
+    url = library_multicast
     own, recorded = tmp_path / "own", tmp_path / "recorded"
     with lcm_program("lcm-logger", "--quiet", f"--lcm-url={url}", str(recorded)):
         publish_until(url, "before", lambda: recorded.exists() and recorded.stat().st_size > 0)
         flags = ("--speed", "0.2", "--duration", "0.5", "--lcm-url", url, "--log", str(own))
         # In real time, because a burst may overrun the buffers of a network that guarantees nothing.
         assert run_small_policy(monkeypatch, tmp_path, *flags, lcm=True, fast=False) == 0
-        publish_until(url, "after", lambda: any(event.channel == "after" for event in read_log(recorded)))
-    sent = [event for event in read_log(own) if event.channel in LOGGED_PER_TICK]
-    seen = [event for event in read_log(recorded) if event.channel in LOGGED_PER_TICK]
+        publish_until(url, "after", lambda: any(event.channel == "after" for event in read_events(recorded)))
+    sent = [event for event in read_events(own) if kind_of(event) in LOGGED_PER_TICK]
+    seen = [event for event in read_events(recorded) if kind_of(event) in LOGGED_PER_TICK]
     assert [(e.channel, e.data) for e in seen] == [(e.channel, e.data) for e in sent]
 
-    receiver, decoded = lcm.LCM(url), dict.fromkeys(CHANNEL_TYPES, 0)
-
-    def receive(channel: str, data: bytes) -> None:
-        CHANNEL_TYPES[channel].decode(data)
-        decoded[channel] += 1
-
-    receiver.subscribe("|".join(CHANNEL_TYPES), receive).set_queue_capacity(0)
+    (name,) = robot_names(own)
+    channels = [f"{name}/{kind}" for kind in ROBOT_CHANNELS] + ["robot_announcement"]
+    network = open_network(url)
+    receiver, decoded = network.receiver(channels), dict.fromkeys(CHANNEL_TYPES, 0)
     with lcm_program("lcm-logplayer", "--speed=2", f"--lcm-url={url}", str(recorded)) as player:
-        while player.poll() is None or receiver.handle_timeout(200) > 0:
-            receiver.handle_timeout(200)
-    assert {channel for channel, count in decoded.items() if count} == set(CHANNEL_TYPES) - {
-        "velocity_command"
-    }
-    assert decoded["robot_state"] == sum(event.channel == "robot_state" for event in sent)
+        while player.poll() is None or receiver.wait(0.2):
+            while (message := receiver.read()) is not None:
+                kind = split_channel(message.channel)[1]
+                CHANNEL_TYPES[kind].decode(message.data)
+                decoded[kind] += 1
+            receiver.wait(0.2)
+    network.close()
+    assert {kind for kind, count in decoded.items() if count} == {*ROBOT_CHANNELS, "robot_announcement"}
+    assert decoded["robot_state"] == sum(kind_of(event) == "robot_state" for event in sent)
+
+
+def kind_of(event: Event) -> str:
+    return split_channel(event.channel)[1]
 
 
 def test_a_computer_without_the_system_library_of_lcm_is_told_its_package(
@@ -257,28 +265,36 @@ def test_a_computer_without_the_system_library_of_lcm_is_told_its_package(
     )
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "lcm")
-    found, why = lcm_network.try_lcm("memq://")
-    assert found is None
-    assert why.startswith("libglib-2.0.so.0: cannot open shared object file. On Debian")
-    assert "apt-get install -y libglib2.0-0" in why
+    with pytest.raises(
+        UserError, match=r"^libglib-2.0.so.0: cannot open shared object file. On Debian"
+    ) as refused:
+        open_network("memq://")
+    assert "apt-get install -y libglib2.0-0" in str(refused.value)
+    open_network("udpm://").close()  # which needs no library
 
 
 @pytest.mark.skipif(
     shutil.which("unshare") is None or os.geteuid() != 0, reason="needs root for a network without routes"
 )
-def test_a_run_without_a_multicast_route_warns_and_still_logs(tmp_path: Path) -> None:
+def test_a_computer_without_any_network_still_logs_and_hears_itself(tmp_path: Path) -> None:
     script = (
-        "import sys\nfrom pathlib import Path\n"
-        "from wildrobot.core.lcm_network import lcm_url\n"
+        "import sys, time\nfrom pathlib import Path\n"
+        "from wildrobot.core.lcm_network import lcm_url, open_network\n"
         "from wildrobot.runtime.telemetry.telemetry import Telemetry\n"
         "from wildrobot.runtime.telemetry.lcm_types import robot_event_t\n"
-        "t = Telemetry(Path(sys.argv[1]), lcm_url(None))\nt.outbox.put('robot_event', robot_event_t())\nt.close()\n"
+        "n = open_network(lcm_url(None))\nt = Telemetry(Path(sys.argv[1]), n, 'alice')\n"
+        "t.outbox.put('robot_event', robot_event_t())\nt.close()\ntime.sleep(1.2)\nprint(n.problem)\n"
     )
     environment = {key: value for key, value in os.environ.items() if key != "LCM_DEFAULT_URL"}
-    command = ["unshare", "-n", sys.executable, "-c", script, str(tmp_path / "log")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)
-    if "unshare" in done.stderr:
-        pytest.skip(f"cannot make a network namespace: {done.stderr.strip()}")
-    assert done.returncode == 0, done.stderr
-    assert all(fix in done.stderr for fix in MULTICAST_FIX)
-    assert [event.channel for event in read_log(tmp_path / "log")] == ["robot_event"]
+    inside = f'{sys.executable} -c "$0" {tmp_path / "log"}'
+    said = []
+    for prepare in ("", "ip link set lo up; "):
+        command = ["unshare", "-n", "sh", "-c", prepare + inside, script]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)
+        if "unshare" in done.stderr:
+            pytest.skip(f"cannot make a network namespace: {done.stderr.strip()}")
+        assert done.returncode == 0, done.stderr
+        assert [event.channel for event in read_log(tmp_path / "log")] == ["robot_event"]
+        said.append(done.stdout.strip())
+    assert said[0].startswith("nobody hears this computer")
+    assert said[1] == ""

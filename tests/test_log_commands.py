@@ -15,7 +15,8 @@ from wildrobot.cli.log import diff, info, plot
 from wildrobot.core.errors import UserError
 from wildrobot.core.files import file_sha256
 from wildrobot.reports.log_page import detail
-from wildrobot.runtime.logs.eventlog import Event, LogWriter, read_log
+from wildrobot.runtime.logs.eventlog import Event, LogWriter
+from wildrobot.runtime.logs.robots import read_log
 from wildrobot.runtime.logs.summary import Stretch, Summary, Told, summarize
 from wildrobot.runtime.telemetry.lcm_types import CHANNEL_TYPES
 

@@ -22,7 +22,8 @@ from wildrobot.cli import main as cli
 from wildrobot.cli.log import export
 from wildrobot.core.errors import UserError
 from wildrobot.runtime.logs import parquet
-from wildrobot.runtime.logs.eventlog import Event, LogWriter, read_log
+from wildrobot.runtime.logs.eventlog import Event, LogWriter
+from wildrobot.runtime.logs.robots import read_log
 from wildrobot.runtime.telemetry.lcm_types import CHANNEL_TYPES
 
 

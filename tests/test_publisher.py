@@ -14,10 +14,11 @@ from runtime_helpers import SPEC, frame_at, no_health, run_small_policy, small_s
 from wildrobot.runtime.commands.source import CommandWatch
 from wildrobot.runtime.control.guards import GuardReading, Level
 from wildrobot.runtime.control.safety import Applied
-from wildrobot.runtime.control.timing import TickTimer
-from wildrobot.runtime.logs.eventlog import Event, read_log
+from wildrobot.runtime.control.timing import RunTime, TickTimer
+from wildrobot.runtime.logs.eventlog import Event
+from wildrobot.runtime.logs.robots import read_log
 from wildrobot.runtime.telemetry.lcm_types import CHANNEL_TYPES, robot_event_t, run_configuration_t
-from wildrobot.runtime.telemetry.messages import frame_to_message, policy_to_message
+from wildrobot.runtime.telemetry.messages import Stamp, frame_to_message, policy_to_message
 from wildrobot.runtime.telemetry.publisher import Publisher
 from wildrobot.runtime.telemetry.telemetry import Telemetry
 
@@ -29,7 +30,7 @@ class HeldTelemetry(Telemetry):
 
     def __init__(self, log: Path) -> None:
         self.held: queue.Queue[None] = queue.Queue()
-        super().__init__(log, None, quiet=True)
+        super().__init__(log, None, "alice", quiet=True)
 
     def _work(self) -> None:
         self.held.get()
@@ -41,10 +42,16 @@ class HeldTelemetry(Telemetry):
         self.close()
 
 
-def configuration(start_us: int = 1_000_000) -> run_configuration_t:
+def configuration() -> run_configuration_t:
     message = run_configuration_t()
-    message.timestamp_us, message.json = start_us, "{}"
+    message.json, message.robot_name, message.run_id = "{}", "alice", 77
     return message
+
+
+def run_time(start_us: int = 1_000_000) -> RunTime:
+    time = RunTime()
+    time.start_us = start_us
+    return time
 
 
 def logged(path: Path, channel: str) -> list[Any]:
@@ -63,7 +70,7 @@ def spoil(*parts: Any) -> None:
 
 def test_messages_are_those_of_their_tick_whatever_becomes_of_the_arrays(tmp_path: Path) -> None:
     telemetry = HeldTelemetry(tmp_path / "log")
-    publisher = Publisher(telemetry.outbox, configuration(), start_ns=0)
+    publisher = Publisher(telemetry.outbox, configuration(), run_time())
     path = small_skill(SPEC, tmp_path / "policy").path
     frame, n = frame_at(1.0), SPEC.num_joints
     signal = path.observe(frame, [[0.3, 0.1]])
@@ -74,9 +81,9 @@ def test_messages_are_those_of_their_tick_whatever_becomes_of_the_arrays(tmp_pat
     publisher.policy(signal, action, applied.requested, True, 0, 0.7)
     publisher.command(user, 1.0, applied, CommandWatch())
     publisher.end()
-    time_us = 1_020_000
-    state = frame_to_message(frame, time_us, 1, "walking").encode()
-    policy = policy_to_message(signal, action, applied.requested, True, 0, 0.7, time_us, 1).encode()
+    stamp = Stamp("alice", 77, 1_020_000, 1)
+    state = frame_to_message(frame, "walking", stamp).encode()
+    policy = policy_to_message(signal, action, applied.requested, True, 0, 0.7, stamp).encode()
     spoil(frame, signal, applied)
     action[:], user[:] = 77, 77
     telemetry.release()
@@ -106,7 +113,7 @@ def test_health_is_that_of_its_tick_although_the_loop_goes_on(
     for _ in range(10):
         tick(1)
     telemetry = HeldTelemetry(tmp_path / "log")
-    publisher = Publisher(telemetry.outbox, configuration(), start_ns=0)
+    publisher = Publisher(telemetry.outbox, configuration(), run_time())
     health, watch = no_health(), CommandWatch()
     for second in (1, 2):
         publisher.begin(1000 * MS * second, 50 * second, "walking")
@@ -128,7 +135,7 @@ def test_health_is_that_of_its_tick_although_the_loop_goes_on(
 
 def test_every_configuration_keeps_its_own_time(tmp_path: Path) -> None:
     telemetry = HeldTelemetry(tmp_path / "log")
-    publisher = Publisher(telemetry.outbox, configuration(), start_ns=0)
+    publisher = Publisher(telemetry.outbox, configuration(), run_time())
     timer = TickTimer(("read",), window=10)
     for minute in (1, 2):
         publisher.begin(60_000 * MS * minute, minute, "limp")
@@ -158,8 +165,8 @@ def test_a_tick_is_handed_over_once_and_whole(tmp_path: Path, monkeypatch: pytes
 
 
 def test_what_was_not_handed_over_yet_is_at_the_end(tmp_path: Path) -> None:
-    telemetry = Telemetry(tmp_path / "log", None, quiet=True)
-    publisher = Publisher(telemetry.outbox, configuration(), start_ns=0)
+    telemetry = Telemetry(tmp_path / "log", None, "alice", quiet=True)
+    publisher = Publisher(telemetry.outbox, configuration(), run_time())
     publisher.begin(20 * MS, 1, "walking")
     publisher.event("fault", "the tick ended early", severity=2)
     telemetry.close()
@@ -169,7 +176,7 @@ def test_what_was_not_handed_over_yet_is_at_the_end(tmp_path: Path) -> None:
 def test_a_message_that_cannot_be_encoded_is_told_and_the_others_arrive(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    telemetry = Telemetry(tmp_path / "log", None, lossless=True)
+    telemetry = Telemetry(tmp_path / "log", None, "alice", lossless=True)
     good, bad = robot_event_t(), robot_event_t()
     good.text, bad.timestamp_us = "whole", "yesterday"
     for message in (good, bad, good):

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from wildrobot.runtime.logs import recorder
-from wildrobot.runtime.logs.eventlog import Event, find_parts, read_log
+from wildrobot.runtime.logs.eventlog import Event, find_parts, read_events
 from wildrobot.runtime.logs.recorder import Recorder, Rotation
 
 MB = 1_000_000
@@ -56,7 +56,7 @@ def test_every_part_begins_with_the_configuration_and_a_whole_tick(tmp_path: Pat
         if number == 5:
             log.write([Event(20_000 * number, "run_configuration", b"second")])
     log.close()
-    parts = [list(read_log(path)) for _, _, path in find_parts(tmp_path / "run.lcmlog")]
+    parts = [list(read_events(path)) for _, _, path in find_parts(tmp_path / "run.lcmlog")]
     assert len(parts) > 2
     for events in parts:
         assert [event.channel for event in events[:3]] == [
@@ -68,7 +68,7 @@ def test_every_part_begins_with_the_configuration_and_a_whole_tick(tmp_path: Pat
     assert {events[0].data for events in parts[2:]} == {b"second"}
     joined = [event for events in parts for event in events if event.channel != "run_configuration"]
     assert joined == [event for number in range(1, 11) for event in tick(number)]
-    assert list(read_log(tmp_path / "run.lcmlog"))[-1] == joined[-1]
+    assert list(read_events(tmp_path / "run.lcmlog"))[-1] == joined[-1]
 
 
 @pytest.mark.usefixtures("by_hand")
@@ -79,7 +79,7 @@ def test_a_later_run_writes_over_nothing(tmp_path: Path) -> None:
         log.close()
     found = find_parts(tmp_path / "run.lcmlog")
     assert [(run, part) for run, part, _ in found] == [(1, 0), (2, 0)]
-    assert next(iter(read_log(found[0][2]))).timestamp_us == 20_000
+    assert next(iter(read_events(found[0][2]))).timestamp_us == 20_000
 
 
 @pytest.mark.usefixtures("by_hand")
@@ -128,7 +128,7 @@ def test_with_little_room_old_parts_go_and_the_log_goes_on(
     assert log.ended is None
     left = sum(path.stat().st_size for _, _, path in find_parts(tmp_path / "run.lcmlog"))
     assert 2 * MB < left <= 4 * MB
-    assert next(reversed(list(read_log(tmp_path / "run.lcmlog")))).timestamp_us == 99 * 20_000
+    assert next(reversed(list(read_events(tmp_path / "run.lcmlog")))).timestamp_us == 99 * 20_000
 
 
 @pytest.mark.usefixtures("by_hand")
@@ -145,7 +145,7 @@ def test_without_room_the_log_ends_whole_and_says_so(
     assert "a log leaves 256 MB alone" in log.ended
     assert capsys.readouterr().err.count("warning: logging ended") == 1
     damages: list[Any] = []
-    events = list(read_log(tmp_path / "log", damages))
+    events = list(read_events(tmp_path / "log", damages))
     assert not damages
     assert 5 < len(events) < 25
 
@@ -185,7 +185,7 @@ def test_a_write_that_fails_in_the_middle_leaves_whole_messages(tmp_path: Path) 
     assert log.ended is not None
     assert "No space left" in log.ended
     damages: list[Any] = []
-    assert list(read_log(tmp_path / "log", damages)) == tick(1)
+    assert list(read_events(tmp_path / "log", damages)) == tick(1)
     assert not damages
 
 
@@ -208,7 +208,7 @@ def test_a_part_that_cannot_be_made_ends_the_log_and_not_its_thread(
     assert log.ended is not None
     assert "Too many open files" in log.ended
     assert capsys.readouterr().err.count("the run goes on") == 1
-    assert list(read_log(tmp_path / "run.lcmlog")) == [*tick(0), *tick(1)]
+    assert list(read_events(tmp_path / "run.lcmlog")) == [*tick(0), *tick(1)]
 
 
 # ---------------------------------------------------------------------- durability
@@ -253,7 +253,7 @@ def test_a_sync_that_hangs_holds_no_write_up(tmp_path: Path, monkeypatch: pytest
     assert hanging.wait(30.0)
     for number in range(1, 200):
         log.write(tick(number))  # over many parts: closing the old ones is the thread's business
-    assert len(list(read_log(tmp_path / "run.lcmlog"))) == 400
+    assert len(list(read_events(tmp_path / "run.lcmlog"))) == 400
     go_on.set()
     log.close()
     assert log.ended is None

@@ -22,7 +22,8 @@ from wildrobot.runtime.control.state_machine import State
 from wildrobot.runtime.logs import comparison
 from wildrobot.runtime.logs import replay as log_replay
 from wildrobot.runtime.logs.comparison import policy_ticks
-from wildrobot.runtime.logs.eventlog import LogWriter, log_parts, read_log
+from wildrobot.runtime.logs.eventlog import LogWriter, log_parts
+from wildrobot.runtime.logs.robots import read_log
 from wildrobot.runtime.telemetry import publisher
 
 # An environment with the base install only: importing what the extras bring fails.
@@ -346,7 +347,7 @@ def test_a_run_in_which_another_policy_took_over_replays_whole(
         def close(self) -> None: ...
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(session, "open_source", lambda spec, config: Director())
+        patch.setattr(session, "open_source", lambda *_: Director())
         assert (
             run.main([str(first), str(second), "--fast", "--no-lcm", "--randomize", "--log", str(log)]) == 0
         )

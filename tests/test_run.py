@@ -25,7 +25,7 @@ from wildrobot.core.rotations import quat_from_yaw
 from wildrobot.runtime.commands.keyboard import KeyboardCommand
 from wildrobot.runtime.commands.source import FixedCommand, StopSignals
 from wildrobot.runtime.control.state_machine import State
-from wildrobot.runtime.logs.eventlog import read_log
+from wildrobot.runtime.logs.robots import read_log
 from wildrobot.runtime.robots.base import RobotOptions
 from wildrobot.runtime.robots.choice import open_robot
 from wildrobot.runtime.telemetry.lcm_types import CHANNEL_TYPES
@@ -358,7 +358,8 @@ def test_the_runtime_imports_without_torch_and_mujoco() -> None:
         (("--log", "log", "--log-rotate", "0"), "expected parts of more than 0"),
         (("--log", "log", "--log-rotate", "nan"), "expected parts of more than 0"),
         (("--log", "log", "--log-rotate", "64", "--log-keep", "10"), "at most what is kept"),
-        (("--lcm-command", "--lcm-url", "nonsense://"), "Mend the route"),
+        (("--lcm-command", "--no-lcm"), "a command answers what the robot says"),
+        (("--name", "Left Desk"), "a robot cannot be called 'Left Desk'"),
     ],
 )
 def test_bad_input_is_refused_with_what_to_do(
@@ -370,6 +371,13 @@ def test_bad_input_is_refused_with_what_to_do(
     monkeypatch.setattr(sys, "stdin", open(os.devnull))  # noqa: SIM115
     with pytest.raises(UserError, match=message):
         run.main([str(file), "--no-lcm", *flags])
+
+
+def test_a_network_that_lcm_does_not_know_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "policy.onnx").write_bytes(b"small policy")
+    use_small_policy(monkeypatch)
+    with pytest.raises(UserError, match="use a URL that LCM knows"):
+        run.main([str(tmp_path / "policy.onnx"), "--lcm-command", "--lcm-url", "nonsense://"])
 
 
 @pytest.mark.parametrize("flag", ["--fast", "--randomize", "--push=0.1", "--video=x.mp4"])

@@ -23,7 +23,7 @@ from wildrobot.runtime.control.safety import SafetySupervisor
 from wildrobot.runtime.control.skills import Reloader, Skill, load_skill
 from wildrobot.runtime.control.state_machine import State
 from wildrobot.runtime.control.timing import TickTimer
-from wildrobot.runtime.logs.eventlog import read_log
+from wildrobot.runtime.logs.robots import read_log
 from wildrobot.runtime.telemetry.lcm_types import CHANNEL_TYPES
 from wildrobot.signal_path.policy import OnnxStyle, StyleMeter
 
@@ -51,6 +51,8 @@ class Told:
     def command(self, *_: Any) -> None: ...
 
     def health(self, *_: Any) -> None: ...
+
+    def announce(self, *_: Any) -> None: ...
 
     def status(self, *_: Any) -> None: ...
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dynamixel_helpers import Session
-from test_publisher import configuration
+from test_publisher import configuration, run_time
 
 from wildrobot.runtime.control.state_machine import State
 from wildrobot.runtime.telemetry.publisher import Publisher
@@ -21,8 +21,8 @@ REAL_PORT = "firmware_bridge/bus/serial_transport.py"
 
 def test_a_walking_tick_passes_through_few_files_and_makes_no_messages(tmp_path: Path) -> None:
     session, passed = Session(), set[str]()
-    telemetry = Telemetry(tmp_path / "log", None)
-    session.controller.publisher = Publisher(telemetry.outbox, configuration(), session.clock.now_ns())
+    telemetry = Telemetry(tmp_path / "log", None, "alice")
+    session.controller.publisher = Publisher(telemetry.outbox, configuration(), run_time())
     session.until(State.WALKING)
 
     def look(frame: Any, event: str, _: object) -> None:

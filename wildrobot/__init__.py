@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from wildrobot.core.errors import UserError
     from wildrobot.robot_description import RobotSpec, load_robot
-    from wildrobot.runtime.logs.eventlog import read_log
+    from wildrobot.runtime.logs.robots import read_log
     from wildrobot.signal_path.estimator import Estimate, StateEstimator
     from wildrobot.signal_path.features import compute_features, feature_names
     from wildrobot.signal_path.path import SignalPath, joint_target
@@ -36,7 +36,7 @@ _HOMES = {
     "joint_target": "signal_path.path",
     "load_policy": "signal_path.policy",
     "load_robot": "robot_description",
-    "read_log": "runtime.logs.eventlog",
+    "read_log": "runtime.logs.robots",
     "shipped_policy": "signal_path.shipped",
 }
 """Public name -> where it lives."""

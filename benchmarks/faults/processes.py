@@ -29,7 +29,7 @@ from process_helpers import (
 )
 
 from faults.case import FALLS, STOPS, WALKS, Case, Result
-from wildrobot.runtime.logs.eventlog import read_log
+from wildrobot.runtime.logs.robots import read_log
 
 LETS_GO, HOLDS = "lets go at once", "holds where it is"
 TRIES = 3

@@ -34,9 +34,17 @@ static void print_floats(const float *values, int count)
         return 1;                                                                                  \
     }
 
+/* The kind of a channel: robot_state of alice/robot_state. */
+static const char *kind_of(const char *channel)
+{
+    const char *slash = strrchr(channel, '/');
+    return slash ? slash + 1 : channel;
+}
+
 static int print_event(const lcm_eventlog_event_t *event)
 {
-    if (!strcmp(event->channel, "robot_state")) {
+    const char *kind = kind_of(event->channel);
+    if (!strcmp(kind, "robot_state")) {
         DECODE(wildrobot_lcm_robot_state_t, m)
         printf("robot_state %lld %s", (long long) m.tick, m.state);
         print_doubles(m.joint_position, m.num_joints);
@@ -44,31 +52,31 @@ static int print_event(const lcm_eventlog_event_t *event)
         print_doubles(m.foot_contact, m.num_feet);
         printf(" %d\n", m.imu_valid);
         wildrobot_lcm_robot_state_t_decode_cleanup(&m);
-    } else if (!strcmp(event->channel, "policy_state")) {
+    } else if (!strcmp(kind, "policy_state")) {
         DECODE(wildrobot_lcm_policy_state_t, m)
         printf("policy_state %lld %d", (long long) m.tick, m.reset);
         print_doubles(m.features, m.num_features);
         print_floats(m.action, m.num_joints);
         printf("\n");
         wildrobot_lcm_policy_state_t_decode_cleanup(&m);
-    } else if (!strcmp(event->channel, "robot_command")) {
+    } else if (!strcmp(kind, "robot_command")) {
         DECODE(wildrobot_lcm_robot_command_t, m)
         printf("robot_command %lld %s", (long long) m.tick, m.state);
         print_doubles(m.joint_target_applied, m.num_joints);
         printf(" %.17g\n", m.torque_gain);
         wildrobot_lcm_robot_command_t_decode_cleanup(&m);
-    } else if (!strcmp(event->channel, "robot_health")) {
+    } else if (!strcmp(kind, "robot_health")) {
         DECODE(wildrobot_lcm_robot_health_t, m)
         printf("robot_health %lld %d", (long long) m.tick, m.num_guards);
         for (int i = 0; i < m.num_guards; i++)
             printf(" %s=%.17g", m.guard_name[i], m.guard_value[i]);
         printf("\n");
         wildrobot_lcm_robot_health_t_decode_cleanup(&m);
-    } else if (!strcmp(event->channel, "robot_event")) {
+    } else if (!strcmp(kind, "robot_event")) {
         DECODE(wildrobot_lcm_robot_event_t, m)
         printf("robot_event %lld %d %s: %s\n", (long long) m.tick, m.severity, m.name, m.text);
         wildrobot_lcm_robot_event_t_decode_cleanup(&m);
-    } else if (!strcmp(event->channel, "run_configuration")) {
+    } else if (!strcmp(kind, "run_configuration")) {
         DECODE(wildrobot_lcm_run_configuration_t, m)
         printf("run_configuration 0 %s %s %zu\n", m.robot, m.robot_hash, strlen(m.json));
         wildrobot_lcm_run_configuration_t_decode_cleanup(&m);

@@ -107,6 +107,12 @@ COMMANDS = (
         "view",
     ),
     Command(
+        ("stop",),
+        "wildrobot.cli.robot.stop",
+        "let go of a robot at once, or of all that hear it, over LCM; or say who is there",
+        "wildrobot stop",
+    ),
+    Command(
         ("virtual-robot",),
         "wildrobot.cli.robot.virtual_robot",
         "a robot to talk to over a serial port, with physics behind it and faults on request",
@@ -160,6 +166,12 @@ COMMANDS = (
         "wildrobot.cli.log.diff",
         "the first tick and field in which two logs differ, and by how much each field does",
         "wildrobot log diff before.lcmlog after.lcmlog",
+    ),
+    Command(
+        ("log", "split"),
+        "wildrobot.cli.log.split",
+        "take a log apart in which lcm-logger recorded several robots, or several runs",
+        "wildrobot log split lab.lcmlog",
     ),
     Command(
         ("log", "export"),

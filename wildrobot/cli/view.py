@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +14,10 @@ from typing import Annotated, Literal
 import tyro
 
 from wildrobot.core.errors import UserError
-from wildrobot.core.lcm_network import lcm_url, try_lcm
+from wildrobot.core.lcm_network import lcm_url, open_network
 from wildrobot.robot_description import load_robot
+from wildrobot.runtime.commands.sender import CommandSender
+from wildrobot.runtime.telemetry.identity import checked_name, new_identity
 from wildrobot.signal_path.shipped import shipped_policy
 from wildrobot.view.feed import Feed
 from wildrobot.view.page import Page
@@ -25,11 +29,13 @@ examples:
   wildrobot view --sim
   wildrobot view --sim runs/first/policy.onnx
   wildrobot view
+  wildrobot view --name left-desk
   wildrobot view --lcm-url 'udpm://239.255.76.67:7667?ttl=1'
 
-It listens to whatever publishes on LCM: `wildrobot-run`, or `lcm-logplayer` with a log. To drive, the
-robot must run with --lcm-command. The address that it prints holds a token: keep it to yourself. For a
-robot elsewhere: ssh -L 8080:127.0.0.1:8080 robot, and open the printed address here. Ctrl-C ends it."""
+It listens to the robot on LCM: `wildrobot-run`, or `lcm-logplayer` with a log. To drive, the robot must run
+with --lcm-command. Where two robots answer, nobody drives until --name says which one is meant. The address
+that it prints holds a token: keep it to yourself. For a robot elsewhere: ssh -L 8080:127.0.0.1:8080 robot,
+and open the printed address here. Ctrl-C ends it."""
 
 
 @dataclass
@@ -44,6 +50,8 @@ class ViewOptions:
     """Port to serve at; the next free one if it is taken."""
     lcm_url: Annotated[str | None, tyro.conf.arg(metavar="URL")] = None
     """LCM network (LCM_DEFAULT_URL, else udpm://239.255.76.67:7667?ttl=0: this machine only)."""
+    name: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    """Robot to show and drive, where several are on the network; the only one there, unless told."""
     robot_file: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """robot.yaml of another robot."""
     plot_hz: float = 10.0
@@ -69,7 +77,7 @@ def view(options: ViewOptions) -> int:
     """Serve until Ctrl-C or SIGTERM.
 
     Raises:
-        UserError: no LCM, no such address, no such policy.
+        UserError: no such network, no such address, no such policy.
     """
     if not 0.0 < options.plot_hz <= 50.0:
         raise UserError(
@@ -81,21 +89,24 @@ def view(options: ViewOptions) -> int:
         raise UserError(f"--sim takes one policy, but {len(options.sim)} were given.")
     spec = load_robot(options.robot_file)
     url = lcm_url(options.lcm_url)
-    connection, why = try_lcm(url)
-    if connection is None:
-        raise UserError(f"the page needs LCM, which is not available at {url}: {why}")
+    name = options.name
+    if options.sim is not None and name is None:
+        name = new_identity(None, simulated=True).robot_name
+    network = open_network(url)
+    sender = CommandSender(network, f"view@{socket.gethostname()}-{os.getpid()}")
     with contextlib.ExitStack() as stack:
-        feed = Feed(spec, connection)
+        stack.callback(network.close)
+        feed = Feed(spec, network, name if name is None else checked_name(name), sender.hears)
         stack.callback(feed.close)
         restart = None
-        if options.sim is not None:
+        if options.sim is not None and name is not None:
             policy = options.sim[0] if options.sim else shipped_policy(spec)
-            simulation = SimulatedRun(policy, url, options.robot_file)
+            simulation = SimulatedRun(policy, url, name, options.robot_file)
             stack.callback(simulation.close)
             restart = simulation.restart
         page = Page(
             feed,
-            connection.publish,
+            sender,
             options.host,
             options.port,
             options.plot_hz,

@@ -14,15 +14,17 @@ from typing import Any
 import numpy as np
 
 from wildrobot.core.constants import GRAVITY_M_S2
-from wildrobot.core.lcm_network import lcm_url
+from wildrobot.core.lcm_network import lcm_url, open_network
 from wildrobot.core.rotations import quat_to_matrix, rotate_inverse
 from wildrobot.robot_description import RobotSpec
 from wildrobot.runtime.commands.source import FixedCommand, StopSignals
 from wildrobot.runtime.control.realtime import Usage
 from wildrobot.runtime.control.safety import SafetySupervisor
-from wildrobot.runtime.control.session import SessionConfig, assemble, drive, summary
+from wildrobot.runtime.control.session import RunParts, SessionConfig, assemble, drive, summary
 from wildrobot.runtime.control.skills import Skill
+from wildrobot.runtime.control.timing import RunTime
 from wildrobot.runtime.robots.base import Health
+from wildrobot.runtime.telemetry.identity import new_identity
 from wildrobot.runtime.telemetry.telemetry import Telemetry
 from wildrobot.signal_path.sensor_frame import SensorFrame
 
@@ -131,16 +133,21 @@ def run_ticks(
 ) -> tuple[dict[str, Any], list[str], bool]:
     """The loop of a real run on a robot that stands still; figures, rights that were refused, whether LCM is there."""
     command = config.command
-    telemetry = Telemetry(log, lcm_url(config.lcm_url) if config.publish else None, quiet=True)
+    identity = new_identity(config.name, simulated=True)
+    network = open_network(lcm_url(config.lcm_url)) if config.publish else None
+    telemetry = Telemetry(log, network, identity.robot_name, quiet=True)
     with StopSignals() as signals:
         safety = SafetySupervisor(spec, StillRobot(spec))
         source = FixedCommand(spec, command.speed, command.yaw_rate, command.duration_s or DURATION_S)
-        controller, clock = assemble(spec, skills, safety, source, telemetry, signals, config)
+        run = RunParts(identity, RunTime(), telemetry, signals)
+        controller, clock = assemble(spec, skills, safety, source, config, run)
         usage = Usage()
         refused = drive(controller, clock, config, note=note)
         figures = summary(controller, usage, telemetry.dropped, config)
-    has_lcm = telemetry.has_lcm
     telemetry.close()
+    has_lcm = network is not None and not network.problem
+    if network is not None:
+        network.close()
     return figures, refused, has_lcm
 
 

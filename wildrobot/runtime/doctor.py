@@ -12,7 +12,11 @@ from wildrobot.runtime.commands.gamepad.evdev import BUS_BLUETOOTH
 from wildrobot.runtime.commands.gamepad.finder import PadFinder
 from wildrobot.runtime.commands.gamepad.rest import RestWatch
 from wildrobot.runtime.control.realtime import realtime
+from wildrobot.runtime.telemetry.neighbours import find_robots
 from wildrobot.signal_path.policy import OnnxPolicy
+
+LISTEN_S = 1.2
+"""For the echo of a message and for other robots, which announce themselves twice a second."""
 
 
 def check_computer(lcm_url: str | None) -> list[Finding]:
@@ -31,12 +35,24 @@ def check_computer(lcm_url: str | None) -> list[Finding]:
     ]
     if not refused:
         findings.append(Finding("ok", 0, "computer", "real-time priority and locked memory are allowed"))
-    url = lcm_network.lcm_url(lcm_url)
-    found, why = lcm_network.try_lcm(url)
-    if found is None:
-        findings.append(Finding("warning", 0, "LCM", f"not available at {url}: {why}"))
-    else:
-        findings.append(Finding("ok", 0, "LCM", url))
+    return findings + check_network(lcm_network.lcm_url(lcm_url))
+
+
+def check_network(url: str) -> list[Finding]:
+    """Whether what is sent on the LCM network comes back, where it goes, and who else is there."""
+    try:
+        network = lcm_network.open_network(url)
+    except UserError as error:
+        return [Finding("warning", 0, "LCM", str(error))]
+    robots = find_robots(network, LISTEN_S)
+    problem, odd = network.problem, network.joined_elsewhere() or network.library_elsewhere()
+    network.close()
+    if problem:
+        return [Finding("warning", 0, "LCM", f"{url}: {problem}", "Mend it, or run with --no-lcm")]
+    findings = [Finding("ok", 0, "LCM", f"{url}: {network.reach}; a message sent to itself came back")]
+    if odd is not None:
+        findings.append(Finding("warning", 0, "LCM", odd.found, odd.advice))
+    findings += [Finding("ok", 0, "LCM", f"{robot} is there") for robot in robots]
     return findings
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
 
 from wildrobot.robot_description import RobotSpec
-from wildrobot.runtime.telemetry.lcm_types import velocity_command_t
+from wildrobot.runtime.commands.sender import CommandSender
 
 SEND_HZ = 20.0
 """Twice what the robot needs before its own time limit stops it."""
@@ -17,7 +15,6 @@ HOLD_S = 0.3
 """A button that is held down says so ten times a second; after this long without a word it was let go."""
 IDLE_S = 5.0
 """A driver who commands nothing for so long gives the wheel back, to other viewers and other sources."""
-URGENT_REPEATS, URGENT_EVERY_S = 5, 0.02
 
 
 class Driving:
@@ -30,19 +27,18 @@ class Driving:
     def __init__(
         self,
         spec: RobotSpec,
-        publish: Callable[[str, bytes], None],
+        sender: CommandSender,
         alive: Callable[[int], bool],
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._ranges, self._publish, self._alive, self._now = spec.command, publish, alive, now
+        self._ranges, self._sender, self._alive, self._now = spec.command, sender, alive, now
         self._lock = threading.RLock()
         self._driver: int | None = None
         self._set = (0.0, 0.0)
         self._held: tuple[float, float] | None = None
         self._held_s = self._touched_s = -1e9
-        self._stamp_us = 0
-        self.source = f"view@{socket.gethostname()}"
-        """The name under which the robot knows this page."""
+        self.alone = True
+        """Whether it is plain which robot is meant. Where it is not, nobody drives, and stops are for all robots."""
         self.resets = 0
         """How often the velocity was set to zero by anything but the sliders."""
         self.losses = 0
@@ -69,30 +65,30 @@ class Driving:
     # ------------------------------------------------------------------ the driver
 
     def set_velocity(self, viewer: int, forward: float, left: float) -> bool:
-        """A velocity that stays; false if another viewer drives."""
+        """A velocity that stays; false if another viewer drives, or nobody may."""
         with self._lock:
             if not self._take(viewer):
                 return False
             self._set, self._held = self._clipped(forward, left), None
-            self._send(velocity_command_t.NONE)
+            self._send()
             return True
 
     def hold_velocity(self, viewer: int, forward: float, left: float) -> bool:
-        """A velocity for as long as this is said again within 0.3 s; false if another viewer drives."""
+        """A velocity for as long as this is said again within 0.3 s; false if another viewer drives, or nobody may."""
         with self._lock:
             if not self._take(viewer):
                 return False
             self._held, self._held_s = self._clipped(forward, left), self._now()
-            self._send(velocity_command_t.NONE)
+            self._send()
             return True
 
     def stand(self, viewer: int) -> bool:
-        """Get up; false if another viewer drives."""
+        """Get up; false if another viewer drives, or nobody may."""
         with self._lock:
             if not self._take(viewer):
                 return False
             self._reset()
-        self._repeat(velocity_command_t.STAND)
+        self._sender.stand()
         return True
 
     def leave(self, viewer: int) -> None:
@@ -103,7 +99,7 @@ class Driving:
                 self._driver = None
                 self._reset()
                 if moving:
-                    self._send(velocity_command_t.NONE)
+                    self._send()
 
     # ------------------------------------------------------------------ everybody
 
@@ -112,20 +108,21 @@ class Driving:
         with self._lock:
             self._reset()
             if self._driver is not None:
-                self._send(velocity_command_t.NONE)
+                self._send()
 
     def stop(self) -> None:
         """Soft stop: crouch and let go."""
-        self._urgent(velocity_command_t.STOP)
+        self._urgent(at_once=False)
 
     def estop(self) -> None:
         """Let go at once; the robot latches it."""
-        self._urgent(velocity_command_t.ESTOP)
+        self._urgent(at_once=True)
 
-    def _urgent(self, request: int) -> None:
+    def _urgent(self, at_once: bool) -> None:
         with self._lock:
             self._reset()
-        self._repeat(request)
+        robot = self._sender.robot if self.alone else None
+        self._sender.stop(robot.robot_name if robot else None, at_once)
 
     # ------------------------------------------------------------------ sending
 
@@ -135,19 +132,22 @@ class Driving:
             driver = self._driver
             if driver is None:
                 return
+            if not self.alone:
+                self.leave(driver)
+                return
             if not self._alive(driver):
                 self.losses += 1
                 self.leave(driver)
             elif self.velocity != (0.0, 0.0):
                 self._touched_s = self._now()
-                self._send(velocity_command_t.NONE)
+                self._send()
             elif self._now() - self._touched_s > IDLE_S:
                 self.leave(driver)
             else:
-                self._send(velocity_command_t.NONE)
+                self._send()
 
     def _take(self, viewer: int) -> bool:
-        if self._driver not in (None, viewer) and self._alive(self._driver):
+        if not self.alone or (self._driver not in (None, viewer) and self._alive(self._driver)):
             return False
         self._driver, self._touched_s = viewer, self._now()
         return True
@@ -160,22 +160,5 @@ class Driving:
         (slow, fast), (right, most) = self._ranges.linear_velocity_x, self._ranges.yaw_rate
         return min(max(forward, slow), fast), min(max(left, right), most)
 
-    def _repeat(self, request: int) -> None:
-        """Now, and a few times more: the network promises nothing."""
-        self._send(request)
-
-        def again() -> None:
-            for _ in range(URGENT_REPEATS - 1):
-                time.sleep(URGENT_EVERY_S)
-                self._send(request)
-
-        threading.Thread(target=again, name="repeat", daemon=True).start()
-
-    def _send(self, request: int) -> None:
-        with self._lock:
-            # The robot takes a message that is not newer than the last one for a repetition.
-            self._stamp_us = max(time.time_ns() // 1000, self._stamp_us + 1)
-            message: Any = velocity_command_t()
-            message.timestamp_us, message.source, message.request = self._stamp_us, self.source, request
-            message.linear_velocity_x, message.yaw_rate = self.velocity
-            self._publish("velocity_command", message.encode())
+    def _send(self) -> None:
+        self._sender.velocity(*self.velocity)

@@ -7,31 +7,50 @@ import math
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from wildrobot.core.errors import UserError
+from wildrobot.core.lcm_network import Network, Receiver
 from wildrobot.core.rotations import wrap_angle
 from wildrobot.robot_description import RobotSpec
 from wildrobot.robot_description.spec import DEFAULT_ROBOT
-from wildrobot.runtime.telemetry.lcm_types import CHANNEL_TYPES
+from wildrobot.runtime.telemetry.identity import RunIdentity, channel_of, split_channel
+from wildrobot.runtime.telemetry.lcm_types import CHANNEL_TYPES, ROBOT_CHANNELS
 from wildrobot.runtime.telemetry.messages import frame_from_message
+from wildrobot.runtime.telemetry.neighbours import ANNOUNCEMENT, Robots
 from wildrobot.view.history import History
 from wildrobot.view.track import PelvisTrack, Pose
 
 SILENT_S = 1.0
 """So long without a message, the robot counts as silent."""
 EVENTS = 14
-CHANNELS = [channel for channel in CHANNEL_TYPES if channel != "velocity_command"]
+STALE_US = 500_000
 
 
 class Feed:
-    """Receives on a thread of its own. Read its attributes under `lock`; messages are never changed once here."""
+    """Receives on a thread of its own. Read its attributes under `lock`; messages are never changed once here.
 
-    def __init__(self, spec: RobotSpec, connection: Any) -> None:
+    It follows one run of one robot, and takes no message of another. With `robot_name` that robot; without, the first
+    one that is there, and the next when it falls silent.
+    """
+
+    def __init__(
+        self,
+        spec: RobotSpec,
+        network: Network,
+        robot_name: str | None = None,
+        follow: Callable[[RunIdentity | None, int], None] = lambda robot, timestamp_us: None,
+    ) -> None:
+        """`follow` is told of every message that is taken: whose it is, and when that robot said it."""
         self.spec, self.lock = spec, threading.Lock()
+        self.robot: RunIdentity | None = None
+        """The robot and the run that are followed."""
+        self.rivals: list[str] = []
+        """Robots that answer, when it is not plain which one is meant."""
         self.latest: dict[str, Any] = {}
         self.pose: Pose | None = None
         self.history = History(spec)
@@ -47,9 +66,12 @@ class Feed:
         self._track = PelvisTrack(spec)
         self._pending: Any = None
         self._configuration = ""
-        self._lcm, self._ended = connection, threading.Event()
-        self._subscription = connection.subscribe("|".join(CHANNELS), self._receive)
-        self._subscription.set_queue_capacity(500)
+        self._network, self._robot_name, self._follow = network, robot_name, follow
+        self._robots = Robots()
+        self._announcements = network.receiver((ANNOUNCEMENT,))
+        self._receiver: Receiver | None = None
+        self._newest_us = 0
+        self._ended = threading.Event()
         self._thread = threading.Thread(target=self._work, name="feed", daemon=True)
         self._thread.start()
 
@@ -62,19 +84,74 @@ class Feed:
         """Stop receiving."""
         self._ended.set()
         self._thread.join()
-        self._lcm.unsubscribe(self._subscription)
+        self._announcements.close()
+        if self._receiver is not None:
+            self._receiver.close()
 
     def _work(self) -> None:
         while not self._ended.is_set():
-            self._lcm.handle_timeout(100)
+            self._look()
+            if self._receiver is None:
+                self._announcements.wait(0.1)
+            elif self._receiver.wait(0.1):
+                while (message := self._receiver.read()) is not None:
+                    self._receive(split_channel(message.channel)[1], message.data)
+
+    def _look(self) -> None:
+        """Who is there, and whom to follow."""
+        now = time.monotonic()
+        while (message := self._announcements.read()) is not None:
+            self._robots.take(message.data, now)
+        self._robots.forget(now)
+        present = [
+            robot for robot in self._robots.present() if self._robot_name in (None, robot.identity.robot_name)
+        ]
+        with self.lock:
+            self.rivals = [str(robot) for robot in present] if len(present) > 1 else []
+            here = [robot.identity for robot in present]
+            if here and self.robot not in here:
+                self._turn_to(here[0])
+
+    def _turn_to(self, robot: RunIdentity) -> None:
+        """Follow a robot, or another run of it, and forget all that the last one said."""
+        if (
+            self._receiver is not None
+            and self.robot is not None
+            and self.robot.robot_name != robot.robot_name
+        ):
+            self._receiver.close()
+            self._receiver = None
+        if self._receiver is None:
+            channels = [channel_of(robot.robot_name, kind) for kind in ROBOT_CHANNELS]
+            self._receiver = self._network.receiver(channels)
+        self.robot, self._newest_us = robot, 0
+        self._forget()
+        self.latest.clear()
+        self.pose = self._pending = None
+        self._configuration, self.problem = "", ""
+        self._follow(robot, 0)
+
+    def _forget(self) -> None:
+        self.history, self.events = History(self.spec), deque(maxlen=EVENTS)
+        self.tick_history.clear()
+        self.bus_errors = 0
 
     def _receive(self, channel: str, data: bytes) -> None:
         with self.lock:
             try:
                 message = CHANNEL_TYPES[channel].decode(data)
-                self._take(channel, message)
+                if (message.robot_name, message.run_id) == self.robot:
+                    self._take_new(channel, message)
             except Exception as error:  # whatever a foreign packet holds must not end the page
                 self.problem = f"{channel} cannot be read ({error}): does the robot run this version?"
+
+    def _take_new(self, channel: str, message: Any) -> None:
+        """A run's own clock only goes forward: what is older than its last word is a log of it that is played."""
+        if message.timestamp_us < self._newest_us - STALE_US:
+            return
+        self._newest_us = max(self._newest_us, message.timestamp_us)
+        self._take(channel, message)
+        self._follow(self.robot, self._newest_us)
 
     def _take(self, channel: str, message: Any) -> None:
         self._heard_s = time.monotonic()
@@ -124,9 +201,7 @@ class Feed:
             self._append(None)
         last = self.latest.get("robot_state")
         if last is not None and message.tick < last.tick:
-            self.history, self.events = History(spec), deque(maxlen=EVENTS)
-            self.tick_history.clear()
-            self.bus_errors = 0
+            self._forget()
         self.pose = self._track.update(frame_from_message(message))
         self._pending = message
         self.frames += 1

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from wildrobot.runtime.commands.sender import CommandSender
 from wildrobot.view.browsers import Browsers
 from wildrobot.view.controls import Controls
 from wildrobot.view.driving import SEND_HZ, Driving
@@ -25,7 +26,7 @@ class Page:
     def __init__(
         self,
         feed: Feed,
-        publish: Callable[[str, bytes], None],
+        sender: CommandSender,
         host: str,
         port: int,
         plot_hz: float,
@@ -35,7 +36,7 @@ class Page:
     ) -> None:
         self._feed, self._plot_hz = feed, plot_hz
         self.server = server = GuardedServer(host, port, "WildRobot")
-        self.driving = Driving(feed.spec, publish, lambda viewer: self.browsers.alive(viewer))
+        self.driving = Driving(feed.spec, sender, lambda viewer: self.browsers.alive(viewer))
         self.browsers = Browsers(server, self.driving.leave, driver_timeout_s)
         self._scene = RobotScene(server, feed.spec)
         self._controls = Controls(server, feed.spec, self.driving, restart)
@@ -86,6 +87,7 @@ class Page:
         viewers = len(self.browsers)
         said = "nobody drives" if driver is None else f"viewer {driver + 1} drives"
         with self._feed.lock:
+            self.driving.alone = not self._feed.rivals
             head, text = headline(self._feed), status(self._feed, f"{said} · {viewers} open")
         self._controls.headline.content, self._controls.status.content = head, text
         self._controls.follow_resets()

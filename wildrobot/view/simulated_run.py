@@ -14,8 +14,9 @@ from wildrobot.core.errors import UserError
 class SimulatedRun:
     """Runs a policy on the simulated robot, commanded over LCM; `restart` begins anew, after an E-STOP say."""
 
-    def __init__(self, policy: Path, lcm_url: str, robot_file: Path | None = None) -> None:
-        """`robot_file`: robot.yaml of the robot that the policy is of; None: WildRobot's.
+    def __init__(self, policy: Path, lcm_url: str, name: str, robot_file: Path | None = None) -> None:
+        """`name`: the simulation's own, so that nobody else obeys what is meant for it. `robot_file`: robot.yaml of the
+        robot that the policy is of; None: WildRobot's.
 
         Raises:
             UserError: there is no such policy.
@@ -24,7 +25,7 @@ class SimulatedRun:
             raise UserError(f"there is no policy {policy}. Give an .onnx file made by `wildrobot export`.")
         self._command = [
             sys.executable, "-m", "wildrobot", "run", str(policy), "--robot", "sim", "--lcm-command",
-            "--lcm-url", lcm_url,
+            "--lcm-url", lcm_url, "--name", name,
         ]  # fmt: skip
         if robot_file is not None:
             self._command += ["--robot-file", str(robot_file)]

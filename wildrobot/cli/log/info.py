@@ -55,7 +55,10 @@ def rows(summary: Summary) -> list[tuple[str, str]]:
     lines += [
         ("begins", summary.begins()),
         ("duration", f"{summary.duration_s:.2f} s, {summary.bytes / 1e6:.2f} MB"),
-        ("robot", f"{summary.robot or 'not known'} {summary.robot_hash[:12]}".rstrip()),
+        (
+            "robot",
+            f"{summary.robot_name or '(no name)'}, {summary.robot or 'not known'} {summary.robot_hash[:12]}".rstrip(),
+        ),
     ]
     lines += [("policy", f"{policy['path']} {policy['sha256'][:12]}") for policy in summary.policies]
     made = [*summary.versions.items(), ("on", summary.machine)] if summary.versions else []

@@ -143,6 +143,7 @@ def session_config(options: RunOptions) -> SessionConfig:
         cpu=options.cpu,
         publish=not options.no_lcm,
         lcm_url=options.lcm_url,
+        name=options.name,
         log=options.log,
         rotation=rotation,
         robot_file=options.robot_file,

@@ -11,6 +11,7 @@ import tyro
 
 from wildrobot.core.consent import COUNTDOWN_S, check_countdown, require_somebody
 from wildrobot.core.errors import UserError
+from wildrobot.runtime.telemetry.identity import checked_name
 
 if TYPE_CHECKING:  # NumPy must not hold up --help
     from wildrobot.robot_description import RobotSpec
@@ -61,7 +62,7 @@ class RunOptions:
     gamepad: Annotated[tuple[Path, ...] | None, tyro.conf.arg(metavar="[DEVICE]")] = None
     """Command from a gamepad: the first one, or that at /dev/input/DEVICE. Hold the left shoulder button to walk."""
     lcm_command: bool = False
-    """Command from LCM channel velocity_command."""
+    """Command from LCM channel NAME/velocity_command: `wildrobot view` and other programs."""
     lcm_source: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME [NAME ...]")] = ()
     """With --lcm-command: obey these sources only (any, unless told). Everybody may stop the robot."""
     style: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
@@ -70,8 +71,10 @@ class RunOptions:
     """Drive no robot: measure whether this computer keeps time, and say what to do if not."""
     cpu: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
     """CPU to pin the control thread to (the last one of four or more, unless told)."""
+    name: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    """Name of this one robot, on LCM and in logs (WILDROBOT_NAME, else this computer's; a simulation's is sim-...)."""
     no_lcm: bool = False
-    """Publish nothing on LCM."""
+    """Publish nothing on LCM, and hear no stop there."""
     lcm_url: Annotated[str | None, tyro.conf.arg(metavar="URL")] = None
     """LCM network (LCM_DEFAULT_URL, else udpm://239.255.76.67:7667?ttl=0: this machine only)."""
     log: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
@@ -109,8 +112,14 @@ def check_options(options: RunOptions) -> None:
     check_sources(options)
     if options.keyboard and not sys.stdin.isatty():
         raise UserError("--keyboard needs a terminal as standard input. Run it in one, or use --speed.")
+    if options.name is not None:
+        checked_name(options.name)
     if options.fast and person_commands(options):
         raise UserError("--fast leaves nobody the time to command. Use it with --speed only.")
+    if options.lcm_command and options.no_lcm:
+        raise UserError(
+            "--lcm-command and --no-lcm exclude each other: a command answers what the robot says. Leave one out."
+        )
     if options.robot == "sim" and options.port is not None:
         raise UserError(
             "--port is for --robot dynamixel; the simulated robot has none. Leave one of them out."

@@ -5,8 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from wildrobot.core.errors import UserError
-from wildrobot.core.lcm_network import MULTICAST_FIX, lcm_url
+from wildrobot.core.lcm_network import lcm_url, open_network
 from wildrobot.firmware_bridge.virtual.lcm_types import CHANNEL, virtual_robot_truth_t
 from wildrobot.firmware_bridge.virtual.robot import VirtualRobot
 
@@ -32,18 +31,9 @@ class TruthPublisher:
         """`url`: LCM network (None: LCM_DEFAULT_URL, else this machine only).
 
         Raises:
-            UserError: LCM cannot be had there.
+            UserError: LCM knows no such network.
         """
-        import lcm
-
-        url = lcm_url(url)
-        try:
-            self.lcm = lcm.LCM(url)
-        except RuntimeError as error:
-            raise UserError(
-                f"LCM is not available at {url}. A udpm:// URL needs a multicast route: "
-                f"{'; '.join(MULTICAST_FIX)}. Or leave --lcm-truth out."
-            ) from error
+        self.network = open_network(lcm_url(url))
         self._next_ns = 0
 
     def __call__(self, robot: VirtualRobot) -> None:
@@ -51,7 +41,4 @@ class TruthPublisher:
         if robot.now_ns < self._next_ns:
             return
         self._next_ns = robot.now_ns - robot.now_ns % PERIOD_NS + PERIOD_NS
-        try:
-            self.lcm.publish(CHANNEL, truth_message(robot, time.time_ns() // 1000).encode())
-        except OSError:
-            return
+        self.network.publish(CHANNEL, truth_message(robot, time.time_ns() // 1000).encode())

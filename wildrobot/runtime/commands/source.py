@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import math
 import signal
-from collections import Counter
+import time
+from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -20,6 +21,10 @@ from wildrobot.runtime.telemetry.lcm_types import robot_event_t
 
 COMMAND_TIMEOUT_NS = NS_PER_S // 2
 """A person's command older than this asks for standing still."""
+REPEATED_S = 1.0
+"""A stop that its sender repeats within this time is told once."""
+MAX_SOURCES = 32
+"""Names of senders that are remembered at most."""
 
 ANNOUNCED_S = 3.0
 """Before its end, the end of a run beside a real robot is announced."""
@@ -153,13 +158,19 @@ class FixedCommand:
 
 
 class StopSignals:
-    """SIGTERM, Ctrl-C and a lost terminal ask for a soft stop, a second one lets go at once. A context manager."""
+    """Stops that go past who commands, latched until the next tick. A context manager.
+
+    SIGTERM, Ctrl-C and a lost terminal ask for a soft stop and the end of the program, a second one lets go at once.
+    `ask` is for others, from any thread: it stops the robot, and the program goes on.
+    """
 
     KINDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
     def __init__(self) -> None:
         self.count = 0
         self._by = "signal"
+        self._asked: deque[tuple[str, bool]] = deque(maxlen=100)
+        self._told: dict[tuple[str, bool], float] = {}
 
     def __enter__(self) -> StopSignals:
         self._saved = {kind: signal.signal(kind, self._on_signal) for kind in self.KINDS}
@@ -177,8 +188,14 @@ class StopSignals:
         if self.count == 0:
             self.count, self._by = 1, by
 
+    def ask(self, source: str, at_once: bool) -> None:
+        """A soft stop, or letting go at once; `source` is who asks."""
+        self._asked.append((source, at_once))
+
     def applied_to(self, command: OperatorCommand) -> OperatorCommand:
         """The command after the signals received so far."""
+        if self._asked:
+            command = self._with_asked(command)
         if self.count == 0:
             return command
         return replace(
@@ -193,6 +210,32 @@ class StopSignals:
             source=self._by,
             age_s=0.0,
         )
+
+    def _with_asked(self, command: OperatorCommand) -> OperatorCommand:
+        notes, now_s = list(command.notes), time.monotonic()
+        at_once = command.estop
+        while self._asked:
+            asked = self._asked.popleft()
+            at_once = at_once or asked[1]
+            if now_s - self._told.get(asked, -math.inf) > REPEATED_S:
+                notes.append(Note(f"{asked[0]} asks to {'let go at once' if asked[1] else 'stop softly'}"))
+            if len(self._told) >= MAX_SOURCES:
+                self._told.clear()
+            self._told[asked] = now_s
+        return replace(
+            command,
+            linear_velocity_x=0.0,
+            yaw_rate=0.0,
+            stand=False,
+            stop=True,
+            estop=at_once,
+            notes=tuple(notes),
+        )
+
+
+def printable(name: str) -> str:
+    """A name as a terminal may show it: what is in it came over the network."""
+    return "".join(character for character in name if character.isprintable())[:40]
 
 
 class Teller(Protocol):

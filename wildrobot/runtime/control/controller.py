@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 STAGES = ("read", "judge", "observe", "policy", "bound", "write", "style", "publish")
 STATUS_HZ = 5.0
 """How often the line on the screen is renewed."""
+ANNOUNCE_HZ = 2.0
+"""How often the robot says that it is there."""
 REFUSAL_S = 2.0
 """How long a robot asked to stand waits for a guard at its stop level to recover before it gives up."""
 
@@ -142,6 +144,8 @@ class Controller:
         publish.command(given_user, safety.stiffness, applied, self.watch)
         if timer.ticks % round(spec.control_hz) == 0:
             publish.health(timer, health, readings, self.watch)
+        if timer.ticks % round(spec.control_hz / ANNOUNCE_HZ) == 0:
+            publish.announce(self.watch.source)
         if timer.ticks % round(spec.control_hz / STATUS_HZ) == 0:
             publish.status(lambda: self.watch.line(directive.state.value, given_user))
         self._count(directive.state, given_user, decision.signal, truth, style)

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from wildrobot.core.consent import COUNTDOWN_S, require_somebody
-from wildrobot.core.lcm_network import lcm_url, require_lcm
+from wildrobot.core.lcm_network import Network, lcm_url, open_network
 from wildrobot.robot_description import RobotSpec
 from wildrobot.runtime.commands.consent import Countdown, EnterKey
 from wildrobot.runtime.commands.gamepad.command import GamepadCommand
 from wildrobot.runtime.commands.gamepad.finder import PadFinder
 from wildrobot.runtime.commands.keyboard import KeyboardCommand
-from wildrobot.runtime.commands.lcm_command import LcmCommand
+from wildrobot.runtime.commands.lcm_command import COMMAND, LcmCommand
 from wildrobot.runtime.commands.source import (
     ANNOUNCED_S,
     CommandSource,
@@ -25,17 +25,20 @@ from wildrobot.runtime.commands.source import (
     StopSignals,
     announcement,
 )
+from wildrobot.runtime.commands.stops import StopListener
 from wildrobot.runtime.control.controller import STAGES, Controller
 from wildrobot.runtime.control.guards import Guards
 from wildrobot.runtime.control.realtime import Usage, control_cpu, gc_outside_the_tick, realtime
 from wildrobot.runtime.control.safety import SafetySupervisor
 from wildrobot.runtime.control.skills import Reloader, Skill, load_skill
-from wildrobot.runtime.control.timing import NS_PER_S, Clock, DeadlineClock, SteppedClock, TickTimer
+from wildrobot.runtime.control.timing import NS_PER_S, Clock, DeadlineClock, RunTime, SteppedClock, TickTimer
 from wildrobot.runtime.logs.recorder import Rotation
 from wildrobot.runtime.robots.base import RobotOptions, RobotView
 from wildrobot.runtime.robots.choice import open_robot
 from wildrobot.runtime.service import supervised
 from wildrobot.runtime.telemetry.configuration_message import describe
+from wildrobot.runtime.telemetry.identity import RunIdentity, channel_of, new_identity
+from wildrobot.runtime.telemetry.neighbours import Neighbours
 from wildrobot.runtime.telemetry.publisher import Publisher
 from wildrobot.runtime.telemetry.telemetry import Telemetry
 from wildrobot.signal_path.path import SignalPath
@@ -85,6 +88,8 @@ class SessionConfig:
     publish: bool = True
     """On LCM."""
     lcm_url: str | None = None
+    name: str | None = None
+    """Of this one robot, on the network and in logs; None: as `new_identity` says."""
     log: Path | None = None
     rotation: Rotation | None = None
     """When the log's parts begin and end; None: it has one part."""
@@ -109,6 +114,7 @@ class Session:
     simulation: Any
     """Of a simulated robot, its `Simulation`; else None."""
     telemetry: Telemetry
+    identity: RunIdentity
     usage: Usage
 
     def drive(
@@ -133,25 +139,46 @@ def open_session(spec: RobotSpec, skills: Sequence[Skill], config: SessionConfig
         UserError: one of them is not there or not ready.
     """
     with contextlib.ExitStack() as stack:
+        identity, time = new_identity(config.name, config.robot == "sim"), RunTime()
+        network = open_network(lcm_url(config.lcm_url)) if config.publish else None
+        if network is not None:
+            stack.callback(network.close)
         robot = open_robot(config.robot, spec, config.robot_options)
         safety = SafetySupervisor(spec, robot)
         stack.callback(safety.close)
         telemetry = Telemetry(
             config.log,
-            lcm_url(config.lcm_url) if config.publish else None,
+            network,
+            identity.robot_name,
             lossless=config.fast,
             rotation=config.rotation,
             status=sys.stderr.isatty() and not config.fast,
         )
         stack.callback(telemetry.close)
-        source = open_source(spec, config)
+        source = open_source(spec, config, network, identity, time)
         stack.callback(source.close)
-        signals = StopSignals()
+        signals, neighbours = StopSignals(), None
+        if network is not None and not config.fast:
+            stack.enter_context(StopListener(network, identity.robot_name, signals))
+            neighbours = stack.enter_context(Neighbours(network, identity))
         reloader = stack.enter_context(Reloader(lambda: load_skills(spec, config)))
-        controller, clock = assemble(spec, skills, safety, source, telemetry, signals, config, reloader)
+        run = RunParts(identity, time, telemetry, signals, reloader, neighbours)
+        controller, clock = assemble(spec, skills, safety, source, config, run)
         stack.enter_context(signals)
         simulation = robot.simulation if config.robot == "sim" else None  # type: ignore[attr-defined]
-        yield Session(config, controller, clock, simulation, telemetry, Usage())
+        yield Session(config, controller, clock, simulation, telemetry, identity, Usage())
+
+
+@dataclass
+class RunParts:
+    """What a run has beside robot, policies and who commands."""
+
+    identity: RunIdentity
+    time: RunTime
+    telemetry: Telemetry
+    signals: StopSignals
+    reloader: Reloader | None = None
+    neighbours: Neighbours | None = None
 
 
 def assemble(
@@ -159,10 +186,8 @@ def assemble(
     skills: Sequence[Skill],
     safety: SafetySupervisor,
     source: CommandSource,
-    telemetry: Telemetry,
-    signals: StopSignals,
     config: SessionConfig,
-    reloader: Reloader | None = None,
+    run: RunParts,
 ) -> tuple[Controller, Clock]:
     """The loop's parts put together and warmed up, and the clock that paces them."""
     for skill in skills:
@@ -170,9 +195,15 @@ def assemble(
     period_ns = round(spec.control_dt * NS_PER_S)
     clock: Clock = SteppedClock(period_ns) if config.fast else DeadlineClock(period_ns)
     timer = TickTimer(STAGES, window=round(spec.control_hz))
-    configuration = describe(spec, skills, config.recorded, config.robot_file, config.calibration)
-    publisher = Publisher(telemetry.outbox, configuration, clock.now_ns())
-    return Controller(spec, safety, skills, source, signals, publisher, timer, reloader), clock
+    configuration = describe(
+        run.identity, spec, skills, config.recorded, config.robot_file, config.calibration
+    )
+    run.time.begin(clock.now_ns())
+    publisher = Publisher(
+        run.telemetry.outbox, configuration, run.time, config.robot == "sim", run.neighbours
+    )
+    parts = (spec, safety, skills, source, run.signals, publisher, timer, run.reloader)
+    return Controller(*parts), clock
 
 
 def drive(
@@ -214,11 +245,13 @@ def drive(
     return refused
 
 
-def open_source(spec: RobotSpec, config: SessionConfig) -> CommandSource:
-    """Where commands come from.
+def open_source(
+    spec: RobotSpec, config: SessionConfig, network: Network | None, identity: RunIdentity, time: RunTime
+) -> CommandSource:
+    """Where commands come from; those over LCM need the `network`.
 
     Raises:
-        UserError: there is no LCM, no such gamepad, or nobody who could say that a real robot may move.
+        UserError: there is no such gamepad, or nobody who could say that a real robot may move.
     """
     command = config.command
     turn_rate = abs(command.yaw_rate) or 0.5 * spec.command.yaw_rate[1]
@@ -226,8 +259,9 @@ def open_source(spec: RobotSpec, config: SessionConfig) -> CommandSource:
         return KeyboardCommand(spec, command.speed, turn_rate)
     if command.by == "gamepad":
         return GamepadCommand(spec, PadFinder(command.gamepad), command.speed, turn_rate)
-    if command.by == "lcm":
-        return LcmCommand(spec, require_lcm(lcm_url(config.lcm_url)), command.lcm_sources)
+    if command.by == "lcm" and network is not None:
+        receiver = network.receiver((channel_of(identity.robot_name, COMMAND),))
+        return LcmCommand(spec, receiver, identity, time, command.lcm_sources)
     duration_s = command.duration_s or DEFAULT_DURATION_S
     consent = None if config.robot == "sim" else ask_for_consent(command, duration_s)
     return FixedCommand(spec, command.speed, command.yaw_rate, duration_s, consent)

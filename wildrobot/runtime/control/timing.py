@@ -170,6 +170,22 @@ class TimerWindow:
         return {"p50": p50, "p99": p99, "max": worst}
 
 
+class RunTime:
+    """The loop's clock as the Unix time that stands in a run's messages: set once, so that it only goes forward."""
+
+    def __init__(self) -> None:
+        self.start_us = time.time_ns() // 1000
+        self._start_ns = 0
+
+    def begin(self, now_ns: int) -> None:
+        """The run begins, at `now_ns` on the loop's clock."""
+        self.start_us, self._start_ns = time.time_ns() // 1000, now_ns
+
+    def timestamp_us(self, now_ns: int) -> int:
+        """Unix time, us, of `now_ns` on the loop's clock."""
+        return self.start_us + (now_ns - self._start_ns) // 1000
+
+
 class TickTimer:
     """Work per tick and per stage, and lateness.
 

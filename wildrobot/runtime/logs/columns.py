@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wildrobot.runtime.logs.decoding import decode
-from wildrobot.runtime.logs.eventlog import Event, read_log
+from wildrobot.runtime.logs.eventlog import Event
+from wildrobot.runtime.logs.robots import read_log
 
 Array = NDArray[np.float64]
 

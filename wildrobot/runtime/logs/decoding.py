@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from wildrobot.core.errors import UserError
-from wildrobot.runtime.logs.eventlog import Damage, read_log
+from wildrobot.runtime.logs.eventlog import Damage
+from wildrobot.runtime.logs.robots import read_log
 from wildrobot.runtime.telemetry.lcm_types import CHANNEL_TYPES
 from wildrobot.signal_path.observation import Layout, layout_from_dicts
 
@@ -41,7 +42,7 @@ def decode(path: Path, channel: str, data: bytes) -> Any:
 def read_messages(
     path: Path, channels: Sequence[str], damages: list[Damage] | None = None
 ) -> Iterator[tuple[str, Any]]:
-    """(channel, message) of some channels in the order of the log; `damages` as for `read_log`."""
+    """(channel, message) of some channels in the order of the log; `damages` as for `read_events`."""
     for event in read_log(path, damages):
         if event.channel in channels:
             yield event.channel, decode(path, event.channel, event.data)

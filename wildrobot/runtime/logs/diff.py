@@ -14,6 +14,8 @@ from wildrobot.runtime.logs.decoding import ElementNames, read_messages
 from wildrobot.runtime.logs.eventlog import Damage
 from wildrobot.runtime.telemetry.lcm_types import CHANNEL_TYPES
 
+WHOSE = ("robot_name", "run_id")
+"""Fields that say whose log it is, and are never compared."""
 CHANNELS = ("robot_state", "policy_state", "robot_command", "robot_event")
 """Compared unless told: what a run did, and not how long it took for it."""
 
@@ -99,7 +101,9 @@ def compare_logs(
     found, both = Differences(), 0
     firsts: list[tuple[Key, FirstDifference]] = []
     for channel in channels:
-        fields = [name for name in CHANNEL_TYPES[channel].__slots__ if name not in ignore]
+        fields = [
+            name for name in CHANNEL_TYPES[channel].__slots__ if name not in ignore and name not in WHOSE
+        ]
         only = [0, 0]
         for key, messages, names in _pairs(first, second, channel):
             if None in messages:

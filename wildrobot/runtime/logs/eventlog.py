@@ -168,7 +168,7 @@ def log_parts(path: Path) -> list[Path]:
 # ---------------------------------------------------------------------- reading
 
 
-def read_log(path: str | Path, damages: list[Damage] | None = None) -> Iterator[Event]:
+def read_events(path: str | Path, damages: list[Damage] | None = None) -> Iterator[Event]:
     """Events of a log in order, all that can be read: after damage it goes on at the next whole message.
 
     Args:

@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 
 from wildrobot.core.errors import UserError
 from wildrobot.runtime.logs.decoding import ElementNames, decode, is_array, type_name
-from wildrobot.runtime.logs.eventlog import Event, read_log
+from wildrobot.runtime.logs.eventlog import Event
+from wildrobot.runtime.logs.robots import read_log
 from wildrobot.runtime.logs.units import field_notes, unit_of_name
 from wildrobot.runtime.telemetry.lcm_types import CHANNEL_TYPES
 

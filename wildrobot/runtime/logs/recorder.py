@@ -84,7 +84,7 @@ class Recorder:
             return
         try:
             for event in events:
-                if event.channel in HEAD_CHANNELS:
+                if event.channel.endswith(HEAD_CHANNELS):
                     self._heads[event.channel] = event
             if self._rotation is not None and self._writer.size >= self._rotation.part_bytes:
                 # the messages of a tick share its time, and stay together

@@ -13,7 +13,8 @@ from typing import Any
 from wildrobot.core.errors import UserError
 from wildrobot.core.files import json_document
 from wildrobot.runtime.logs.decoding import decode
-from wildrobot.runtime.logs.eventlog import Damage, Event, log_parts, read_log
+from wildrobot.runtime.logs.eventlog import Damage, Event, log_parts
+from wildrobot.runtime.logs.robots import read_log
 from wildrobot.runtime.telemetry.lcm_types import CHANNEL_TYPES, robot_event_t
 
 MOST_EVENTS = 1000
@@ -93,6 +94,7 @@ class Summary:
     """Whether something had set the robot's clock when the run began; None: the log does not say."""
     duration_s: float = 0.0
     channels: dict[str, Channel] = field(default_factory=dict)
+    robot_name: str = ""
     robot: str = ""
     robot_hash: str = ""
     policies: list[dict[str, str]] = field(default_factory=list)
@@ -197,7 +199,11 @@ class _Reader:
 
     def _configuration(self, message: Any) -> None:
         summary, content = self._summary, json.loads(message.json)
-        summary.robot, summary.robot_hash = message.robot, message.robot_hash
+        summary.robot_name, summary.robot, summary.robot_hash = (
+            message.robot_name,
+            message.robot,
+            message.robot_hash,
+        )
         summary.versions, summary.machine = content.get("versions", {}), content.get("machine", "")
         summary.options = content.get("options", {})
         summary.clock_synchronized = content.get("clock_synchronized")

@@ -17,12 +17,14 @@ from wildrobot.core.config import load_yaml
 from wildrobot.robot_description import RobotSpec
 from wildrobot.runtime.control.skills import Skill
 from wildrobot.runtime.telemetry.computer_clock import clock_synchronized
+from wildrobot.runtime.telemetry.identity import RunIdentity
 from wildrobot.runtime.telemetry.lcm_types import run_configuration_t
 from wildrobot.signal_path.command import COMMAND_NAMES
 from wildrobot.signal_path.features import feature_names
 
 
 def describe(
+    identity: RunIdentity,
     spec: RobotSpec,
     skills: Sequence[Skill],
     options: Mapping[str, Any],
@@ -32,6 +34,7 @@ def describe(
     """The message of a run that begins now; `options` is what the user asked for, by name."""
     message = run_configuration_t()
     message.timestamp_us = time.time_ns() // 1000
+    message.robot_name, message.run_id = identity
     message.robot, message.robot_hash = spec.name, spec.robot_hash
     message.robot_file = str(robot_file.resolve()) if robot_file else ""
     versions = {"wildrobot": __version__, "numpy": numpy.__version__, "onnxruntime": onnxruntime.__version__}

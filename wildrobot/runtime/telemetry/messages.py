@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from wildrobot.runtime.control.timing import TimerWindow
 from wildrobot.runtime.robots.base import Health
 from wildrobot.runtime.telemetry.lcm_types import (
     policy_state_t,
+    robot_announcement_t,
     robot_command_t,
     robot_event_t,
     robot_health_t,
@@ -24,13 +25,29 @@ from wildrobot.signal_path.sensor_frame import SensorFrame
 
 HISTOGRAM_BIN_MS = 0.5
 
+
+class Stamp(NamedTuple):
+    """What every message of a robot begins with."""
+
+    robot_name: str
+    run_id: int
+    timestamp_us: int
+    tick: int
+
+    def on(self, message: Any) -> Any:
+        """The message with it."""
+        message.robot_name, message.run_id = self.robot_name, self.run_id
+        message.timestamp_us, message.tick = self.timestamp_us, self.tick
+        return message
+
+
 # The runtime works on a batch of one: row 0 goes into the message, and comes back with its leading dimension.
 
 
-def frame_to_message(frame: SensorFrame, timestamp_us: int, tick: int, state: str) -> robot_state_t:
+def frame_to_message(frame: SensorFrame, state: str, stamp: Stamp) -> robot_state_t:
     """`robot_state` of a frame (1, ...)."""
-    message = robot_state_t()
-    message.timestamp_us, message.tick, message.state = timestamp_us, tick, state
+    message: robot_state_t = stamp.on(robot_state_t())
+    message.state = state
     message.time_s = float(frame.time_s[0])
     message.num_joints = len(frame.joint_position[0])
     message.joint_position = frame.joint_position[0].tolist()
@@ -79,13 +96,11 @@ def policy_to_message(
     reset: bool,
     policy: int,
     style: float,
-    timestamp_us: int,
-    tick: int,
+    stamp: Stamp,
 ) -> policy_state_t:
     """`policy_state` of one tick of the policy with the index `policy`; `action` (1, n), `target` (1, n)."""
-    message, estimate = policy_state_t(), signal.estimate
-    message.timestamp_us, message.tick, message.reset = timestamp_us, tick, reset
-    message.policy, message.style_score = policy, style
+    message, estimate = stamp.on(policy_state_t()), signal.estimate
+    message.reset, message.policy, message.style_score = reset, policy, style
     message.command = signal.command[0].tolist()
     message.linear_velocity = estimate.linear_velocity[0].tolist()
     message.angular_velocity = estimate.angular_velocity[0].tolist()
@@ -106,13 +121,12 @@ def command_to_message(
     applied: Applied,
     source: str,
     age_s: float,
-    timestamp_us: int,
-    tick: int,
     state: str,
+    stamp: Stamp,
 ) -> robot_command_t:
     """`robot_command`: the velocity `user` (2,) that was followed, who asked for it, and what the servos were given."""
-    message = robot_command_t()
-    message.timestamp_us, message.tick, message.state = timestamp_us, tick, state
+    message: robot_command_t = stamp.on(robot_command_t())
+    message.state = state
     message.user_command, message.torque_gain = user.tolist(), stiffness
     message.command_source, message.command_age_s = source, age_s
     message.joint_target_requested = applied.requested[0].tolist()
@@ -122,10 +136,9 @@ def command_to_message(
     return message
 
 
-def event_to_message(name: str, text: str, severity: int, timestamp_us: int, tick: int) -> robot_event_t:
+def event_to_message(name: str, text: str, severity: int, stamp: Stamp) -> robot_event_t:
     """`robot_event`."""
-    message = robot_event_t()
-    message.timestamp_us, message.tick = timestamp_us, tick
+    message: robot_event_t = stamp.on(robot_event_t())
     message.severity, message.name, message.text = severity, name, text
     return message
 
@@ -141,13 +154,12 @@ def health_to_message(
     age_s: float,
     commands_lost: int,
     refused: Mapping[str, int],
-    timestamp_us: int,
-    tick: int,
+    network_problem: str,
+    stamp: Stamp,
 ) -> robot_health_t:
-    """`robot_health`: timing of the `window`, ticks `missed` and messages `dropped` so far, servos, guards and who
-    commands."""
-    message = robot_health_t()
-    message.timestamp_us, message.tick = timestamp_us, tick
+    """`robot_health`: timing of the `window`, ticks `missed` and messages `dropped` so far, servos, guards, who
+    commands, and why nobody hears the robot, where that is so."""
+    message: robot_health_t = stamp.on(robot_health_t())
     message.missed_ticks, message.messages_dropped = missed, dropped
     message.stage_name = list(stages)
     message.num_stages = len(message.stage_name)
@@ -163,6 +175,7 @@ def health_to_message(
     message.commands_lost = commands_lost
     message.refusal_name, message.refusal_count = list(refused), list(refused.values())
     message.num_refusals = len(refused)
+    message.network_problem = network_problem
     work, by_stage = window.work_ms(), window.stages_ms()
     message.tick_p50_ms, message.tick_p99_ms = work["p50"], work["p99"]
     message.tick_max_ms, message.lateness_max_ms = work["max"], work["late"]
@@ -171,4 +184,14 @@ def health_to_message(
     message.bin_width_ms = HISTOGRAM_BIN_MS
     message.histogram = window.run.coarse(HISTOGRAM_BIN_MS)
     message.num_bins = len(message.histogram)
+    return message
+
+
+def announcement_message(
+    robot: str, host: str, simulated: bool, state: str, source: str, stamp: Stamp
+) -> robot_announcement_t:
+    """`robot_announcement`: a specimen of `robot` runs on the computer `host`, commanded by `source`."""
+    message: robot_announcement_t = stamp.on(robot_announcement_t())
+    message.robot, message.host, message.simulated = robot, host, simulated
+    message.state, message.command_source = state, source
     return message

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import queue
+import socket
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -19,17 +20,21 @@ from numpy.typing import NDArray
 from wildrobot.runtime.commands.source import CommandWatch
 from wildrobot.runtime.control.guards import GuardReading
 from wildrobot.runtime.control.safety import Applied
-from wildrobot.runtime.control.timing import TickTimer
+from wildrobot.runtime.control.timing import RunTime, TickTimer
 from wildrobot.runtime.robots.base import Health
 from wildrobot.runtime.telemetry.configuration_message import with_policies
+from wildrobot.runtime.telemetry.identity import RunIdentity
 from wildrobot.runtime.telemetry.lcm_types import robot_event_t, run_configuration_t
 from wildrobot.runtime.telemetry.messages import (
+    Stamp,
+    announcement_message,
     command_to_message,
     event_to_message,
     frame_to_message,
     health_to_message,
     policy_to_message,
 )
+from wildrobot.runtime.telemetry.neighbours import Neighbours
 from wildrobot.runtime.telemetry.status_line import Status
 from wildrobot.signal_path.path import Signal
 from wildrobot.signal_path.sensor_frame import SensorFrame
@@ -97,18 +102,29 @@ class Outbox:
 class Publisher:
     """Call `begin` once per tick, then the messages, then `end`; all of a tick share its number and timestamp."""
 
-    def __init__(self, outbox: Outbox, configuration: run_configuration_t, start_ns: int) -> None:
-        self._outbox, self._configuration = outbox, configuration
-        self._start_ns, self._start_us = start_ns, configuration.timestamp_us
-        self._timestamp_us, self._tick, self._state = configuration.timestamp_us, 0, ""
+    def __init__(
+        self,
+        outbox: Outbox,
+        configuration: run_configuration_t,
+        time: RunTime,
+        simulated: bool = False,
+        neighbours: Neighbours | None = None,
+    ) -> None:
+        """`neighbours` tells of the network; None: there is none."""
+        self._outbox, self._configuration, self._time = outbox, configuration, time
+        configuration.timestamp_us = time.start_us
+        self._identity = RunIdentity(configuration.robot_name, configuration.run_id)
+        self._stamp, self._state = Stamp(*self._identity, configuration.timestamp_us, 0), ""
         self._logged_us = configuration.timestamp_us
+        self._simulated, self._host, self._neighbours = simulated, socket.gethostname(), neighbours
+        self._problem = ""
         self._outbox.put("run_configuration", copy.copy(configuration))
         outbox.flush()
 
     def begin(self, now_ns: int, tick: int, state: str) -> None:
         """A tick at `now_ns` on the loop's clock; timestamps are Unix time moved on by that clock."""
-        self._timestamp_us = self._start_us + (now_ns - self._start_ns) // 1000
-        self._tick, self._state = tick, state
+        self._stamp = Stamp(*self._identity, self._time.timestamp_us(now_ns), tick)
+        self._state = state
 
     def end(self) -> None:
         """Hand over what the tick has to say."""
@@ -117,21 +133,19 @@ class Publisher:
     def reconfigure(self, policies: Sequence[tuple[Path, str]]) -> None:
         """Other policies (file, SHA-256) from now on: into the log, too."""
         self._configuration = with_policies(self._configuration, policies)
-        self._configuration.timestamp_us = self._timestamp_us
+        self._configuration.timestamp_us = self._stamp.timestamp_us
         self._outbox.put("run_configuration", copy.copy(self._configuration))
 
     def event(self, name: str, text: str, severity: int = robot_event_t.INFO) -> None:
         """A change of state, a warning or a fault; warnings and faults are also printed."""
-        self._outbox.put(
-            "robot_event", partial(event_to_message, name, text, severity, self._timestamp_us, self._tick)
-        )
-        if severity or name in ("state", "command"):
+        self._outbox.put("robot_event", partial(event_to_message, name, text, severity, self._stamp))
+        if severity or name in ("state", "command", "network"):
             self._outbox.say(f"{('', 'warning: ', 'FAULT: ')[severity]}{text}")
 
     def state(self, frame: SensorFrame) -> None:
         """The raw frame (1, ...)."""
         if self._outbox.active:
-            message = partial(frame_to_message, _kept(frame), self._timestamp_us, self._tick, self._state)
+            message = partial(frame_to_message, _kept(frame), self._state, self._stamp)
             self._outbox.put("robot_state", message)
 
     def policy(
@@ -146,9 +160,7 @@ class Publisher:
         """All that went into and came out of the policy with the index `policy`, and its style score."""
         if self._outbox.active:
             said = (_kept(signal), action.copy(), target.copy(), reset, policy, style)
-            self._outbox.put(
-                "policy_state", partial(policy_to_message, *said, self._timestamp_us, self._tick)
-            )
+            self._outbox.put("policy_state", partial(policy_to_message, *said, self._stamp))
 
     def status(self, line: Callable[[], str]) -> None:
         """The line that stays at the foot of the screen, where there is one."""
@@ -161,21 +173,36 @@ class Publisher:
         """What the servos were given, and at whose command."""
         if self._outbox.active:
             said = (user.copy(), stiffness, _kept(applied), watch.source, watch.age_s)
-            self._outbox.put(
-                "robot_command",
-                partial(command_to_message, *said, self._timestamp_us, self._tick, self._state),
-            )
+            self._outbox.put("robot_command", partial(command_to_message, *said, self._state, self._stamp))
+
+    def announce(self, source: str) -> None:
+        """Who is there and who commands, for everybody on the network and whoever is shown the log; and what is new of
+        the network itself."""
+        if self._outbox.active:
+            said = (self._configuration.robot, self._host, self._simulated, self._state, source)
+            self._outbox.put("robot_announcement", partial(announcement_message, *said, self._stamp))
+        if self._neighbours is not None:
+            self._tell_of_network(self._neighbours)
+
+    def _tell_of_network(self, neighbours: Neighbours) -> None:
+        while neighbours.news:
+            self.event("network", neighbours.news.popleft(), robot_event_t.WARNING)
+        problem = neighbours.problem
+        if problem != self._problem:
+            self._problem = problem
+            text = problem or "messages pass again"
+            self.event("network", text, robot_event_t.WARNING if problem else robot_event_t.INFO)
 
     def health(
         self, timer: TickTimer, health: Health, readings: list[GuardReading], watch: CommandWatch
     ) -> None:
         """Timing, servo health, guards and who commands; and the configuration again for those who have just joined."""
-        outbox, now_us = self._outbox, self._timestamp_us
+        outbox, now_us = self._outbox, self._stamp.timestamp_us
         if not outbox.active:
             return
         said = (timer.window(), timer.stages, timer.missed, outbox.dropped, _kept(health), list(readings))
-        who = (watch.source, watch.age_s, watch.lost, dict(watch.refused))
-        self._outbox.put("robot_health", partial(health_to_message, *said, *who, now_us, self._tick))
+        who = (watch.source, watch.age_s, watch.lost, dict(watch.refused), self._problem)
+        self._outbox.put("robot_health", partial(health_to_message, *said, *who, self._stamp))
         self._configuration.timestamp_us = now_us
         due = now_us - self._logged_us >= CONFIGURATION_EVERY_US
         self._logged_us = now_us if due else self._logged_us

@@ -8,9 +8,11 @@ import sys
 import threading
 from pathlib import Path
 
-from wildrobot.core.lcm_network import open_lcm
+from wildrobot.core.lcm_network import Network
 from wildrobot.runtime.logs.eventlog import Event
 from wildrobot.runtime.logs.recorder import Recorder, Rotation, to_stderr
+from wildrobot.runtime.telemetry.identity import channel_of
+from wildrobot.runtime.telemetry.lcm_types import COMMON_CHANNELS
 from wildrobot.runtime.telemetry.publisher import Outbox, Outgoing
 from wildrobot.runtime.telemetry.status_line import StatusLine
 
@@ -31,7 +33,8 @@ class Telemetry:
     def __init__(
         self,
         log: Path | None,
-        url: str | None,
+        network: Network | None,
+        robot_name: str,
         lossless: bool = False,
         quiet: bool = False,
         rotation: Rotation | None = None,
@@ -39,17 +42,12 @@ class Telemetry:
     ) -> None:
         self._status = StatusLine(sys.stderr) if status else None
         self._recorder = Recorder(log, rotation, self._print) if log is not None else None
-        self._lcm = open_lcm(url) if url is not None else None
+        self._network, self._robot_name = network, robot_name
         self.outbox = Outbox(_CAPACITY, lossless)
-        self.outbox.active = self._recorder is not None or self._lcm is not None
+        self.outbox.active = self._recorder is not None or network is not None
         self.outbox.has_status, self.outbox.quiet = status, quiet
         self._thread = threading.Thread(target=self._work, name="telemetry", daemon=True)
         self._thread.start()
-
-    @property
-    def has_lcm(self) -> bool:
-        """Whether messages go to the network."""
-        return self._lcm is not None
 
     @property
     def log_error(self) -> str | None:
@@ -91,13 +89,18 @@ class Telemetry:
             more = items is not None
             if self._recorder is not None:
                 self._recorder.write([event for event, item in batch if item.to_log])
-            self._publish([event for event, item in batch if item.to_lcm])
+            if self._network is not None:
+                for event, item in batch:
+                    if item.to_lcm and not self._network.publish(event.channel, event.data):
+                        self.outbox.dropped += 1
 
     def _encoded(self, item: Outgoing) -> list[tuple[Event, Outgoing]]:
         """The item with its event; nothing, where it cannot be encoded: that must not end all other messages."""
         try:
             message = item.message() if callable(item.message) else item.message
-            return [(Event(message.timestamp_us, item.channel, message.encode()), item)]
+            shared = item.channel in COMMON_CHANNELS
+            channel = item.channel if shared else channel_of(self._robot_name, item.channel)
+            return [(Event(message.timestamp_us, channel, message.encode()), item)]
         except Exception as error:
             self.outbox.dropped += 1
             self._print(f"warning: a message {item.channel} cannot be sent: {type(error).__name__}: {error}")
@@ -105,12 +108,3 @@ class Telemetry:
 
     def _print(self, text: str) -> None:
         (to_stderr if self._status is None else self._status.print)(text)
-
-    def _publish(self, events: list[Event]) -> None:
-        if self._lcm is None:
-            return
-        for event in events:
-            try:
-                self._lcm.publish(event.channel, event.data)
-            except OSError:
-                self.outbox.dropped += 1

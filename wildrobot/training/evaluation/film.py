@@ -16,11 +16,13 @@ from wildrobot.robot_description import RobotSpec
 from wildrobot.runtime.commands.source import OperatorCommand, StopSignals
 from wildrobot.runtime.control.controller import Controller
 from wildrobot.runtime.control.safety import SafetySupervisor
-from wildrobot.runtime.control.session import SessionConfig, assemble, drive
+from wildrobot.runtime.control.session import RunParts, SessionConfig, assemble, drive
 from wildrobot.runtime.control.skills import Skill
 from wildrobot.runtime.control.state_machine import State
+from wildrobot.runtime.control.timing import RunTime
 from wildrobot.runtime.robots.base import RobotOptions
 from wildrobot.runtime.robots.choice import open_robot
+from wildrobot.runtime.telemetry.identity import new_identity
 from wildrobot.runtime.telemetry.telemetry import Telemetry
 from wildrobot.simulation.gait_figures import HeadingDrift, heading_and_speed
 from wildrobot.simulation.reel import Reel
@@ -144,13 +146,15 @@ def play(
     session = SessionConfig((skill.file,), robot_options=options, fast=True, publish=False)
     robot = open_robot("sim", spec, options)
     safety = SafetySupervisor(spec, robot)
-    telemetry = Telemetry(None, None, lossless=True, quiet=True)
+    identity = new_identity(None, simulated=True)
+    telemetry = Telemetry(None, None, identity.robot_name, lossless=True, quiet=True)
     try:
         simulation: Simulation = robot.simulation  # type: ignore[attr-defined]
         director = Director(spec, scene, simulation)
         reel = SceneReel(simulation, spec, scene, director)
         # Ctrl-C ends the program here, not the walk.
-        controller, clock = assemble(spec, [skill], safety, director, telemetry, StopSignals(), session)
+        run = RunParts(identity, RunTime(), telemetry, StopSignals())
+        controller, clock = assemble(spec, [skill], safety, director, session, run)
         drive(controller, clock, session, reel.after_tick)
     finally:
         telemetry.close()

@@ -5,9 +5,11 @@ lcm-gen 1.5.3
 """
 
 from .policy_state_t import policy_state_t as policy_state_t
+from .robot_announcement_t import robot_announcement_t as robot_announcement_t
 from .robot_command_t import robot_command_t as robot_command_t
 from .robot_event_t import robot_event_t as robot_event_t
 from .robot_health_t import robot_health_t as robot_health_t
 from .robot_state_t import robot_state_t as robot_state_t
+from .robot_stop_t import robot_stop_t as robot_stop_t
 from .run_configuration_t import run_configuration_t as run_configuration_t
 from .velocity_command_t import velocity_command_t as velocity_command_t

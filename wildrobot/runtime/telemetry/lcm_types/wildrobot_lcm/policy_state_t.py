@@ -8,16 +8,20 @@ from io import BytesIO
 import struct
 
 class policy_state_t(object):
-    """ Channel policy_state, on every tick on which the policy ran: all that went in and came out. """
+    """ Channel NAME/policy_state, on every tick on which the policy ran: all that went in and came out. """
 
-    __slots__ = ["timestamp_us", "tick", "policy", "reset", "command", "linear_velocity", "angular_velocity", "projected_gravity", "yaw", "height", "num_features", "features", "num_observations", "observation", "num_joints", "action", "joint_target", "style_score"]
+    __slots__ = ["timestamp_us", "robot_name", "run_id", "tick", "policy", "reset", "command", "linear_velocity", "angular_velocity", "projected_gravity", "yaw", "height", "num_features", "features", "num_observations", "observation", "num_joints", "action", "joint_target", "style_score"]
 
-    __typenames__ = ["int64_t", "int64_t", "int8_t", "boolean", "double", "double", "double", "double", "double", "double", "int32_t", "double", "int32_t", "float", "int32_t", "float", "double", "double"]
+    __typenames__ = ["int64_t", "string", "int64_t", "int64_t", "int8_t", "boolean", "double", "double", "double", "double", "double", "double", "int32_t", "double", "int32_t", "float", "int32_t", "float", "double", "double"]
 
-    __dimensions__ = [None, None, None, None, [2], [3], [3], [3], None, None, None, ["num_features"], None, ["num_observations"], None, ["num_joints"], ["num_joints"], None]
+    __dimensions__ = [None, None, None, None, None, None, [2], [3], [3], [3], None, None, None, ["num_features"], None, ["num_observations"], None, ["num_joints"], ["num_joints"], None]
 
     def __init__(self):
         self.timestamp_us = 0
+        """ LCM Type: int64_t """
+        self.robot_name = ""
+        """ LCM Type: string """
+        self.run_id = 0
         """ LCM Type: int64_t """
         self.tick = 0
         """ LCM Type: int64_t """
@@ -97,7 +101,12 @@ class policy_state_t(object):
         return buf.getvalue()
 
     def _encode_one(self, buf):
-        buf.write(struct.pack(">qqbb", self.timestamp_us, self.tick, self.policy, self.reset))
+        buf.write(struct.pack(">q", self.timestamp_us))
+        __robot_name_encoded = self.robot_name.encode('utf-8')
+        buf.write(struct.pack('>I', len(__robot_name_encoded)+1))
+        buf.write(__robot_name_encoded)
+        buf.write(b"\0")
+        buf.write(struct.pack(">qqbb", self.run_id, self.tick, self.policy, self.reset))
         buf.write(struct.pack('>2d', *self.command[:2]))
         buf.write(struct.pack('>3d', *self.linear_velocity[:3]))
         buf.write(struct.pack('>3d', *self.angular_velocity[:3]))
@@ -124,7 +133,10 @@ class policy_state_t(object):
     @staticmethod
     def _decode_one(buf):
         self = policy_state_t()
-        self.timestamp_us, self.tick, self.policy = struct.unpack(">qqb", buf.read(17))
+        self.timestamp_us = struct.unpack(">q", buf.read(8))[0]
+        __robot_name_len = struct.unpack('>I', buf.read(4))[0]
+        self.robot_name = buf.read(__robot_name_len)[:-1].decode('utf-8', 'replace')
+        self.run_id, self.tick, self.policy = struct.unpack(">qqb", buf.read(17))
         self.reset = bool(struct.unpack('b', buf.read(1))[0])
         self.command = struct.unpack('>2d', buf.read(16))
         self.linear_velocity = struct.unpack('>3d', buf.read(24))
@@ -143,7 +155,7 @@ class policy_state_t(object):
     @staticmethod
     def _get_hash_recursive(parents):
         if policy_state_t in parents: return 0
-        tmphash = (0x4f6965c17ff630ae) & 0xffffffffffffffff
+        tmphash = (0x146027cee98b3a46) & 0xffffffffffffffff
         tmphash  = (((tmphash<<1)&0xffffffffffffffff) + (tmphash>>63)) & 0xffffffffffffffff
         return tmphash
     _packed_fingerprint = None

@@ -8,16 +8,20 @@ from io import BytesIO
 import struct
 
 class robot_command_t(object):
-    """ Channel robot_command, every tick: what was asked of the servos, what they were given, and what made the difference. """
+    """ Channel NAME/robot_command, every tick: what was asked of the servos, what they were given, and what made the difference. """
 
-    __slots__ = ["timestamp_us", "tick", "state", "user_command", "command_source", "command_age_s", "torque_gain", "num_joints", "joint_target_requested", "joint_target_applied", "limited_by"]
+    __slots__ = ["timestamp_us", "robot_name", "run_id", "tick", "state", "user_command", "command_source", "command_age_s", "torque_gain", "num_joints", "joint_target_requested", "joint_target_applied", "limited_by"]
 
-    __typenames__ = ["int64_t", "int64_t", "string", "double", "string", "double", "double", "int32_t", "double", "double", "string"]
+    __typenames__ = ["int64_t", "string", "int64_t", "int64_t", "string", "double", "string", "double", "double", "int32_t", "double", "double", "string"]
 
-    __dimensions__ = [None, None, None, [2], None, None, None, None, ["num_joints"], ["num_joints"], None]
+    __dimensions__ = [None, None, None, None, None, [2], None, None, None, None, ["num_joints"], ["num_joints"], None]
 
     def __init__(self):
         self.timestamp_us = 0
+        """ LCM Type: int64_t """
+        self.robot_name = ""
+        """ LCM Type: string """
+        self.run_id = 0
         """ LCM Type: int64_t """
         self.tick = 0
         """ LCM Type: int64_t """
@@ -71,7 +75,12 @@ class robot_command_t(object):
         return buf.getvalue()
 
     def _encode_one(self, buf):
-        buf.write(struct.pack(">qq", self.timestamp_us, self.tick))
+        buf.write(struct.pack(">q", self.timestamp_us))
+        __robot_name_encoded = self.robot_name.encode('utf-8')
+        buf.write(struct.pack('>I', len(__robot_name_encoded)+1))
+        buf.write(__robot_name_encoded)
+        buf.write(b"\0")
+        buf.write(struct.pack(">qq", self.run_id, self.tick))
         __state_encoded = self.state.encode('utf-8')
         buf.write(struct.pack('>I', len(__state_encoded)+1))
         buf.write(__state_encoded)
@@ -102,7 +111,10 @@ class robot_command_t(object):
     @staticmethod
     def _decode_one(buf):
         self = robot_command_t()
-        self.timestamp_us, self.tick = struct.unpack(">qq", buf.read(16))
+        self.timestamp_us = struct.unpack(">q", buf.read(8))[0]
+        __robot_name_len = struct.unpack('>I', buf.read(4))[0]
+        self.robot_name = buf.read(__robot_name_len)[:-1].decode('utf-8', 'replace')
+        self.run_id, self.tick = struct.unpack(">qq", buf.read(16))
         __state_len = struct.unpack('>I', buf.read(4))[0]
         self.state = buf.read(__state_len)[:-1].decode('utf-8', 'replace')
         self.user_command = struct.unpack('>2d', buf.read(16))
@@ -118,7 +130,7 @@ class robot_command_t(object):
     @staticmethod
     def _get_hash_recursive(parents):
         if robot_command_t in parents: return 0
-        tmphash = (0x90ff948c0d2f00af) & 0xffffffffffffffff
+        tmphash = (0x562a82534c984670) & 0xffffffffffffffff
         tmphash  = (((tmphash<<1)&0xffffffffffffffff) + (tmphash>>63)) & 0xffffffffffffffff
         return tmphash
     _packed_fingerprint = None

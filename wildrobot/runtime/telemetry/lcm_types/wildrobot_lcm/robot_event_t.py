@@ -8,13 +8,13 @@ from io import BytesIO
 import struct
 
 class robot_event_t(object):
-    """ Channel robot_event: changes of state, warnings, faults. """
+    """ Channel NAME/robot_event: changes of state, warnings, faults. """
 
-    __slots__ = ["timestamp_us", "tick", "severity", "name", "text"]
+    __slots__ = ["timestamp_us", "robot_name", "run_id", "tick", "severity", "name", "text"]
 
-    __typenames__ = ["int64_t", "int64_t", "int8_t", "string", "string"]
+    __typenames__ = ["int64_t", "string", "int64_t", "int64_t", "int8_t", "string", "string"]
 
-    __dimensions__ = [None, None, None, None, None]
+    __dimensions__ = [None, None, None, None, None, None, None]
 
     INFO = 0
     WARNING = 1
@@ -22,6 +22,10 @@ class robot_event_t(object):
 
     def __init__(self):
         self.timestamp_us = 0
+        """ LCM Type: int64_t """
+        self.robot_name = ""
+        """ LCM Type: string """
+        self.run_id = 0
         """ LCM Type: int64_t """
         self.tick = 0
         """ LCM Type: int64_t """
@@ -39,7 +43,12 @@ class robot_event_t(object):
         return buf.getvalue()
 
     def _encode_one(self, buf):
-        buf.write(struct.pack(">qqb", self.timestamp_us, self.tick, self.severity))
+        buf.write(struct.pack(">q", self.timestamp_us))
+        __robot_name_encoded = self.robot_name.encode('utf-8')
+        buf.write(struct.pack('>I', len(__robot_name_encoded)+1))
+        buf.write(__robot_name_encoded)
+        buf.write(b"\0")
+        buf.write(struct.pack(">qqb", self.run_id, self.tick, self.severity))
         __name_encoded = self.name.encode('utf-8')
         buf.write(struct.pack('>I', len(__name_encoded)+1))
         buf.write(__name_encoded)
@@ -62,7 +71,10 @@ class robot_event_t(object):
     @staticmethod
     def _decode_one(buf):
         self = robot_event_t()
-        self.timestamp_us, self.tick, self.severity = struct.unpack(">qqb", buf.read(17))
+        self.timestamp_us = struct.unpack(">q", buf.read(8))[0]
+        __robot_name_len = struct.unpack('>I', buf.read(4))[0]
+        self.robot_name = buf.read(__robot_name_len)[:-1].decode('utf-8', 'replace')
+        self.run_id, self.tick, self.severity = struct.unpack(">qqb", buf.read(17))
         __name_len = struct.unpack('>I', buf.read(4))[0]
         self.name = buf.read(__name_len)[:-1].decode('utf-8', 'replace')
         __text_len = struct.unpack('>I', buf.read(4))[0]
@@ -72,7 +84,7 @@ class robot_event_t(object):
     @staticmethod
     def _get_hash_recursive(parents):
         if robot_event_t in parents: return 0
-        tmphash = (0x735cba8a41c7a50a) & 0xffffffffffffffff
+        tmphash = (0x811c9b855739590) & 0xffffffffffffffff
         tmphash  = (((tmphash<<1)&0xffffffffffffffff) + (tmphash>>63)) & 0xffffffffffffffff
         return tmphash
     _packed_fingerprint = None

@@ -8,16 +8,20 @@ from io import BytesIO
 import struct
 
 class robot_health_t(object):
-    """ Channel robot_health, once a second: timing of the loop, servo health, guards, who commands. """
+    """ Channel NAME/robot_health, once a second: timing of the loop, servo health, guards, who commands. """
 
-    __slots__ = ["timestamp_us", "tick", "tick_p50_ms", "tick_p99_ms", "tick_max_ms", "lateness_max_ms", "missed_ticks", "messages_dropped", "num_stages", "stage_name", "stage_p50_ms", "stage_p99_ms", "stage_max_ms", "num_bins", "bin_width_ms", "histogram", "num_joints", "current_a", "temperature_c", "voltage_v", "num_guards", "guard_name", "guard_value", "guard_level", "command_source", "command_age_s", "commands_lost", "num_refusals", "refusal_name", "refusal_count"]
+    __slots__ = ["timestamp_us", "robot_name", "run_id", "tick", "tick_p50_ms", "tick_p99_ms", "tick_max_ms", "lateness_max_ms", "missed_ticks", "messages_dropped", "num_stages", "stage_name", "stage_p50_ms", "stage_p99_ms", "stage_max_ms", "num_bins", "bin_width_ms", "histogram", "num_joints", "current_a", "temperature_c", "voltage_v", "num_guards", "guard_name", "guard_value", "guard_level", "command_source", "command_age_s", "commands_lost", "num_refusals", "refusal_name", "refusal_count", "network_problem"]
 
-    __typenames__ = ["int64_t", "int64_t", "double", "double", "double", "double", "int64_t", "int64_t", "int32_t", "string", "double", "double", "double", "int32_t", "double", "int32_t", "int32_t", "double", "double", "double", "int32_t", "string", "double", "int8_t", "string", "double", "int64_t", "int32_t", "string", "int64_t"]
+    __typenames__ = ["int64_t", "string", "int64_t", "int64_t", "double", "double", "double", "double", "int64_t", "int64_t", "int32_t", "string", "double", "double", "double", "int32_t", "double", "int32_t", "int32_t", "double", "double", "double", "int32_t", "string", "double", "int8_t", "string", "double", "int64_t", "int32_t", "string", "int64_t", "string"]
 
-    __dimensions__ = [None, None, None, None, None, None, None, None, None, ["num_stages"], ["num_stages"], ["num_stages"], ["num_stages"], None, None, ["num_bins"], None, ["num_joints"], ["num_joints"], ["num_joints"], None, ["num_guards"], ["num_guards"], ["num_guards"], None, None, None, None, ["num_refusals"], ["num_refusals"]]
+    __dimensions__ = [None, None, None, None, None, None, None, None, None, None, None, ["num_stages"], ["num_stages"], ["num_stages"], ["num_stages"], None, None, ["num_bins"], None, ["num_joints"], ["num_joints"], ["num_joints"], None, ["num_guards"], ["num_guards"], ["num_guards"], None, None, None, None, ["num_refusals"], ["num_refusals"], None]
 
     def __init__(self):
         self.timestamp_us = 0
+        """ LCM Type: int64_t """
+        self.robot_name = ""
+        """ LCM Type: string """
+        self.run_id = 0
         """ LCM Type: int64_t """
         self.tick = 0
         """ LCM Type: int64_t """
@@ -129,10 +133,12 @@ class robot_health_t(object):
 
         self.refusal_count = []
         """
-        why: other_source, unknown_source, old, repeated, unreadable, not_finite
+        why: other_source, unknown_source, other_robot, other_run, old, repeated, flood, unreadable, not_finite
         LCM Type: int64_t[num_refusals]
         """
 
+        self.network_problem = ""
+        """ LCM Type: string """
 
     def encode(self):
         buf = BytesIO()
@@ -141,7 +147,12 @@ class robot_health_t(object):
         return buf.getvalue()
 
     def _encode_one(self, buf):
-        buf.write(struct.pack(">qqddddqqi", self.timestamp_us, self.tick, self.tick_p50_ms, self.tick_p99_ms, self.tick_max_ms, self.lateness_max_ms, self.missed_ticks, self.messages_dropped, self.num_stages))
+        buf.write(struct.pack(">q", self.timestamp_us))
+        __robot_name_encoded = self.robot_name.encode('utf-8')
+        buf.write(struct.pack('>I', len(__robot_name_encoded)+1))
+        buf.write(__robot_name_encoded)
+        buf.write(b"\0")
+        buf.write(struct.pack(">qqddddqqi", self.run_id, self.tick, self.tick_p50_ms, self.tick_p99_ms, self.tick_max_ms, self.lateness_max_ms, self.missed_ticks, self.messages_dropped, self.num_stages))
         for i0 in range(self.num_stages):
             __stage_name_encoded = self.stage_name[i0].encode('utf-8')
             buf.write(struct.pack('>I', len(__stage_name_encoded)+1))
@@ -175,6 +186,10 @@ class robot_health_t(object):
             buf.write(__refusal_name_encoded)
             buf.write(b"\0")
         buf.write(struct.pack('>%dq' % self.num_refusals, *self.refusal_count[:self.num_refusals]))
+        __network_problem_encoded = self.network_problem.encode('utf-8')
+        buf.write(struct.pack('>I', len(__network_problem_encoded)+1))
+        buf.write(__network_problem_encoded)
+        buf.write(b"\0")
 
     @staticmethod
     def decode(data: bytes):
@@ -189,7 +204,10 @@ class robot_health_t(object):
     @staticmethod
     def _decode_one(buf):
         self = robot_health_t()
-        self.timestamp_us, self.tick, self.tick_p50_ms, self.tick_p99_ms, self.tick_max_ms, self.lateness_max_ms, self.missed_ticks, self.messages_dropped, self.num_stages = struct.unpack(">qqddddqqi", buf.read(68))
+        self.timestamp_us = struct.unpack(">q", buf.read(8))[0]
+        __robot_name_len = struct.unpack('>I', buf.read(4))[0]
+        self.robot_name = buf.read(__robot_name_len)[:-1].decode('utf-8', 'replace')
+        self.run_id, self.tick, self.tick_p50_ms, self.tick_p99_ms, self.tick_max_ms, self.lateness_max_ms, self.missed_ticks, self.messages_dropped, self.num_stages = struct.unpack(">qqddddqqi", buf.read(68))
         self.stage_name = []
         for i0 in range(self.num_stages):
             __stage_name_len = struct.unpack('>I', buf.read(4))[0]
@@ -218,12 +236,14 @@ class robot_health_t(object):
             __refusal_name_len = struct.unpack('>I', buf.read(4))[0]
             self.refusal_name.append(buf.read(__refusal_name_len)[:-1].decode('utf-8', 'replace'))
         self.refusal_count = struct.unpack('>%dq' % self.num_refusals, buf.read(self.num_refusals * 8))
+        __network_problem_len = struct.unpack('>I', buf.read(4))[0]
+        self.network_problem = buf.read(__network_problem_len)[:-1].decode('utf-8', 'replace')
         return self
 
     @staticmethod
     def _get_hash_recursive(parents):
         if robot_health_t in parents: return 0
-        tmphash = (0xb7f86bd1af0f901d) & 0xffffffffffffffff
+        tmphash = (0xa7e0b340f39f0ea9) & 0xffffffffffffffff
         tmphash  = (((tmphash<<1)&0xffffffffffffffff) + (tmphash>>63)) & 0xffffffffffffffff
         return tmphash
     _packed_fingerprint = None

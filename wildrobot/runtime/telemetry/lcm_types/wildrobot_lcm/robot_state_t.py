@@ -9,25 +9,29 @@ import struct
 
 class robot_state_t(object):
     """
-    Channel robot_state, every tick: the raw SensorFrame as the robot gave it, nothing filled in or filtered.
+    Channel NAME/robot_state, every tick: the raw SensorFrame as the robot gave it, nothing filled in or filtered.
     Joint order and foot order stand in run_configuration.
     """
 
-    __slots__ = ["timestamp_us", "tick", "state", "time_s", "num_joints", "joint_position", "joint_velocity", "joint_time_s", "joint_valid", "imu_quaternion", "imu_angular_velocity", "imu_acceleration", "imu_time_s", "imu_valid", "num_feet", "foot_contact", "foot_time_s", "foot_valid"]
+    __slots__ = ["timestamp_us", "robot_name", "run_id", "tick", "state", "time_s", "num_joints", "joint_position", "joint_velocity", "joint_time_s", "joint_valid", "imu_quaternion", "imu_angular_velocity", "imu_acceleration", "imu_time_s", "imu_valid", "num_feet", "foot_contact", "foot_time_s", "foot_valid"]
 
-    __typenames__ = ["int64_t", "int64_t", "string", "double", "int32_t", "double", "double", "double", "boolean", "double", "double", "double", "double", "boolean", "int32_t", "double", "double", "boolean"]
+    __typenames__ = ["int64_t", "string", "int64_t", "int64_t", "string", "double", "int32_t", "double", "double", "double", "boolean", "double", "double", "double", "double", "boolean", "int32_t", "double", "double", "boolean"]
 
-    __dimensions__ = [None, None, None, None, None, ["num_joints"], ["num_joints"], ["num_joints"], ["num_joints"], [4], [3], [3], None, None, None, ["num_feet"], None, None]
+    __dimensions__ = [None, None, None, None, None, None, None, ["num_joints"], ["num_joints"], ["num_joints"], ["num_joints"], [4], [3], [3], None, None, None, ["num_feet"], None, None]
 
     def __init__(self):
         self.timestamp_us = 0
         """ LCM Type: int64_t """
-        self.tick = 0
+        self.robot_name = ""
         """
         Unix time of the tick
-        LCM Type: int64_t
+        LCM Type: string
         """
 
+        self.run_id = 0
+        """ LCM Type: int64_t """
+        self.tick = 0
+        """ LCM Type: int64_t """
         self.state = ""
         """ LCM Type: string """
         self.time_s = 0.0
@@ -100,7 +104,12 @@ class robot_state_t(object):
         return buf.getvalue()
 
     def _encode_one(self, buf):
-        buf.write(struct.pack(">qq", self.timestamp_us, self.tick))
+        buf.write(struct.pack(">q", self.timestamp_us))
+        __robot_name_encoded = self.robot_name.encode('utf-8')
+        buf.write(struct.pack('>I', len(__robot_name_encoded)+1))
+        buf.write(__robot_name_encoded)
+        buf.write(b"\0")
+        buf.write(struct.pack(">qq", self.run_id, self.tick))
         __state_encoded = self.state.encode('utf-8')
         buf.write(struct.pack('>I', len(__state_encoded)+1))
         buf.write(__state_encoded)
@@ -130,7 +139,10 @@ class robot_state_t(object):
     @staticmethod
     def _decode_one(buf):
         self = robot_state_t()
-        self.timestamp_us, self.tick = struct.unpack(">qq", buf.read(16))
+        self.timestamp_us = struct.unpack(">q", buf.read(8))[0]
+        __robot_name_len = struct.unpack('>I', buf.read(4))[0]
+        self.robot_name = buf.read(__robot_name_len)[:-1].decode('utf-8', 'replace')
+        self.run_id, self.tick = struct.unpack(">qq", buf.read(16))
         __state_len = struct.unpack('>I', buf.read(4))[0]
         self.state = buf.read(__state_len)[:-1].decode('utf-8', 'replace')
         self.time_s, self.num_joints = struct.unpack(">di", buf.read(12))
@@ -152,7 +164,7 @@ class robot_state_t(object):
     @staticmethod
     def _get_hash_recursive(parents):
         if robot_state_t in parents: return 0
-        tmphash = (0x1262883959e444fb) & 0xffffffffffffffff
+        tmphash = (0xc50566bd3e29e5a1) & 0xffffffffffffffff
         tmphash  = (((tmphash<<1)&0xffffffffffffffff) + (tmphash>>63)) & 0xffffffffffffffff
         return tmphash
     _packed_fingerprint = None

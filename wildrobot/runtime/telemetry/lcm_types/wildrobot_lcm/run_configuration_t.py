@@ -8,21 +8,37 @@ from io import BytesIO
 import struct
 
 class run_configuration_t(object):
-    """ Channel run_configuration: once at the head of a log, and once a second on the network for those who join late. """
+    """ Channel NAME/run_configuration: once at the head of a log, and once a second on the network for those who join late. """
 
-    __slots__ = ["timestamp_us", "robot", "robot_hash", "robot_file", "policy_path", "policy_sha256", "json"]
+    __slots__ = ["timestamp_us", "robot_name", "run_id", "robot", "robot_hash", "robot_file", "policy_path", "policy_sha256", "json"]
 
-    __typenames__ = ["int64_t", "string", "string", "string", "string", "string", "string"]
+    __typenames__ = ["int64_t", "string", "int64_t", "string", "string", "string", "string", "string", "string"]
 
-    __dimensions__ = [None, None, None, None, None, None, None]
+    __dimensions__ = [None, None, None, None, None, None, None, None, None]
 
     def __init__(self):
         self.timestamp_us = 0
         """ LCM Type: int64_t """
+        self.robot_name = ""
+        """ LCM Type: string """
+        self.run_id = 0
+        """
+        of this one robot: lower case, digits, - and _; the NAME of its channels
+        LCM Type: int64_t
+        """
+
         self.robot = ""
-        """ LCM Type: string """
+        """
+        drawn at the start of the program
+        LCM Type: string
+        """
+
         self.robot_hash = ""
-        """ LCM Type: string """
+        """
+        what it is a specimen of
+        LCM Type: string
+        """
+
         self.robot_file = ""
         """
         SHA-256 over robot.yaml and the MJCF
@@ -48,6 +64,11 @@ class run_configuration_t(object):
 
     def _encode_one(self, buf):
         buf.write(struct.pack(">q", self.timestamp_us))
+        __robot_name_encoded = self.robot_name.encode('utf-8')
+        buf.write(struct.pack('>I', len(__robot_name_encoded)+1))
+        buf.write(__robot_name_encoded)
+        buf.write(b"\0")
+        buf.write(struct.pack(">q", self.run_id))
         __robot_encoded = self.robot.encode('utf-8')
         buf.write(struct.pack('>I', len(__robot_encoded)+1))
         buf.write(__robot_encoded)
@@ -87,6 +108,9 @@ class run_configuration_t(object):
     def _decode_one(buf):
         self = run_configuration_t()
         self.timestamp_us = struct.unpack(">q", buf.read(8))[0]
+        __robot_name_len = struct.unpack('>I', buf.read(4))[0]
+        self.robot_name = buf.read(__robot_name_len)[:-1].decode('utf-8', 'replace')
+        self.run_id = struct.unpack(">q", buf.read(8))[0]
         __robot_len = struct.unpack('>I', buf.read(4))[0]
         self.robot = buf.read(__robot_len)[:-1].decode('utf-8', 'replace')
         __robot_hash_len = struct.unpack('>I', buf.read(4))[0]
@@ -104,7 +128,7 @@ class run_configuration_t(object):
     @staticmethod
     def _get_hash_recursive(parents):
         if run_configuration_t in parents: return 0
-        tmphash = (0xb16e8b5bf5b80594) & 0xffffffffffffffff
+        tmphash = (0xe56ed9d654e54f93) & 0xffffffffffffffff
         tmphash  = (((tmphash<<1)&0xffffffffffffffff) + (tmphash>>63)) & 0xffffffffffffffff
         return tmphash
     _packed_fingerprint = None

@@ -9,28 +9,45 @@ import struct
 
 class velocity_command_t(object):
     """
-    Channel velocity_command, read by `wildrobot-run --lcm-command`. Send it at 10 Hz or more, each message with a later
-    timestamp, while somebody commands, and no longer: the first source holds the robot until it has been silent for 0.5 s.
-    After that the robot stands still, and others may command. STOP and ESTOP count whoever sends them.
+    Channel NAME/velocity_command, read by `wildrobot-run --lcm-command`. Send it at 10 Hz or more while somebody commands,
+    and no longer: the first source holds the robot until it has been silent for 0.5 s. After that the robot stands still, and
+    others may command. A command answers what the robot said last: without hearing the robot nobody can drive it, and a
+    recording of commands drives nothing. Stops go another way: robot_stop_t.
     """
 
-    __slots__ = ["timestamp_us", "source", "linear_velocity_x", "yaw_rate", "request"]
+    __slots__ = ["timestamp_us", "robot_name", "run_id", "robot_timestamp_us", "source", "linear_velocity_x", "yaw_rate", "request"]
 
-    __typenames__ = ["int64_t", "string", "double", "double", "int8_t"]
+    __typenames__ = ["int64_t", "string", "int64_t", "int64_t", "string", "double", "double", "int8_t"]
 
-    __dimensions__ = [None, None, None, None, None]
+    __dimensions__ = [None, None, None, None, None, None, None, None]
 
     NONE = 0
     STAND = 1
-    STOP = 2
-    ESTOP = 3
 
     def __init__(self):
         self.timestamp_us = 0
         """ LCM Type: int64_t """
-        self.source = ""
+        self.robot_name = ""
         """
         the sender's clock; it need not agree with the robot's
+        LCM Type: string
+        """
+
+        self.run_id = 0
+        """
+        whom it is for, and which of its runs:
+        LCM Type: int64_t
+        """
+
+        self.robot_timestamp_us = 0
+        """
+        both as in the robot's own messages
+        LCM Type: int64_t
+        """
+
+        self.source = ""
+        """
+        timestamp_us of the robot's last message, at most 0.5 s old when it arrives
         LCM Type: string
         """
 
@@ -61,6 +78,11 @@ class velocity_command_t(object):
 
     def _encode_one(self, buf):
         buf.write(struct.pack(">q", self.timestamp_us))
+        __robot_name_encoded = self.robot_name.encode('utf-8')
+        buf.write(struct.pack('>I', len(__robot_name_encoded)+1))
+        buf.write(__robot_name_encoded)
+        buf.write(b"\0")
+        buf.write(struct.pack(">qq", self.run_id, self.robot_timestamp_us))
         __source_encoded = self.source.encode('utf-8')
         buf.write(struct.pack('>I', len(__source_encoded)+1))
         buf.write(__source_encoded)
@@ -81,6 +103,9 @@ class velocity_command_t(object):
     def _decode_one(buf):
         self = velocity_command_t()
         self.timestamp_us = struct.unpack(">q", buf.read(8))[0]
+        __robot_name_len = struct.unpack('>I', buf.read(4))[0]
+        self.robot_name = buf.read(__robot_name_len)[:-1].decode('utf-8', 'replace')
+        self.run_id, self.robot_timestamp_us = struct.unpack(">qq", buf.read(16))
         __source_len = struct.unpack('>I', buf.read(4))[0]
         self.source = buf.read(__source_len)[:-1].decode('utf-8', 'replace')
         self.linear_velocity_x, self.yaw_rate, self.request = struct.unpack(">ddb", buf.read(17))
@@ -89,7 +114,7 @@ class velocity_command_t(object):
     @staticmethod
     def _get_hash_recursive(parents):
         if velocity_command_t in parents: return 0
-        tmphash = (0x9553a98a7dd0d68a) & 0xffffffffffffffff
+        tmphash = (0xebef8a0f569a70fa) & 0xffffffffffffffff
         tmphash  = (((tmphash<<1)&0xffffffffffffffff) + (tmphash>>63)) & 0xffffffffffffffff
         return tmphash
     _packed_fingerprint = None

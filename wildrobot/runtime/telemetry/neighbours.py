@@ -1,0 +1,139 @@
+"""Who else is on the network: robots that announce themselves, and one that calls itself as this one does."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+
+from wildrobot.core.lcm_network import Network, Oddity, Receiver
+from wildrobot.runtime.telemetry.identity import RunIdentity, run_text
+from wildrobot.runtime.telemetry.lcm_types import robot_announcement_t
+
+ANNOUNCEMENT = "robot_announcement"
+GONE_S = 2.0
+"""A robot that has not announced itself for so long, four times in a row, is gone."""
+MOST = 32
+"""Robots that are remembered at most; the network is not to be trusted."""
+
+
+@dataclass
+class NetworkRobot:
+    """A robot on the network."""
+
+    announcement: robot_announcement_t
+    heard_s: float
+    """On `time.monotonic`."""
+
+    @property
+    def identity(self) -> RunIdentity:
+        """Name and run."""
+        return RunIdentity(self.announcement.robot_name, self.announcement.run_id)
+
+    def __str__(self) -> str:
+        said = self.announcement
+        kind = "a simulated" if said.simulated else "a"
+        return f"{said.robot_name} ({kind} {said.robot} on {said.host}, run {run_text(said.run_id)})"
+
+
+class Robots:
+    """Robots that announce themselves. Give it every announcement; `present` are those heard of lately."""
+
+    def __init__(self) -> None:
+        self._known: dict[RunIdentity, NetworkRobot] = {}
+
+    def take(self, data: bytes, now_s: float) -> NetworkRobot | None:
+        """A message of the channel robot_announcement; the robot, if it was not there before."""
+        try:
+            said = robot_announcement_t.decode(data)
+        except Exception:  # whatever is in a foreign packet
+            return None
+        robot = NetworkRobot(said, now_s)
+        new = robot.identity not in self._known
+        if new and len(self._known) >= MOST:
+            return None
+        self._known[robot.identity] = robot
+        return robot if new else None
+
+    def forget(self, now_s: float) -> list[NetworkRobot]:
+        """Forget those that fell silent, and return them."""
+        gone = [robot for robot in self._known.values() if now_s - robot.heard_s > GONE_S]
+        for robot in gone:
+            del self._known[robot.identity]
+        return gone
+
+    def present(self) -> list[NetworkRobot]:
+        """Those that are there, by name."""
+        return sorted(self._known.values(), key=lambda robot: robot.identity)
+
+
+def find_robots(network: Network, seconds: float, enough: int = MOST) -> list[NetworkRobot]:
+    """Robots that announce themselves within some seconds, or until there are `enough`."""
+    robots, receiver, end = Robots(), network.receiver((ANNOUNCEMENT,)), time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0 and len(robots.present()) < enough:
+        if receiver.wait(left):
+            while (message := receiver.read()) is not None:
+                robots.take(message.data, time.monotonic())
+    receiver.close()
+    return robots.present()
+
+
+class Neighbours:
+    """Watches the network on a thread of its own; `news` are sentences for person and log. A context manager."""
+
+    def __init__(self, network: Network, identity: RunIdentity) -> None:
+        self._network, self._identity = network, identity
+        self.news: deque[str] = deque(maxlen=100)
+        self._robots = Robots()
+        self._odd: Oddity | None = None
+        self._ended = threading.Event()
+        self._receiver: Receiver | None = None
+        self._thread = threading.Thread(target=self._work, name="neighbours", daemon=True)
+
+    @property
+    def problem(self) -> str:
+        """Why nobody hears this run; empty: nothing is known to be wrong."""
+        return self._network.problem
+
+    def __enter__(self) -> Neighbours:
+        self._receiver = self._network.receiver((ANNOUNCEMENT,))
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+        if self._receiver is not None:
+            self._receiver.close()
+
+    def _work(self) -> None:
+        look_s = time.monotonic()
+        while not self._ended.is_set() and self._receiver is not None:
+            self._receiver.wait(0.2)
+            now_s = time.monotonic()
+            while (message := self._receiver.read()) is not None:
+                self._hear(message.data, now_s)
+            for robot in self._robots.forget(now_s):
+                self.news.append(f"{robot} is gone from the network")
+            if now_s >= look_s:
+                look_s = now_s + 5.0
+                self._look()
+
+    def _hear(self, data: bytes, now_s: float) -> None:
+        robot = self._robots.take(data, now_s)
+        if robot is None or robot.identity == self._identity:
+            return
+        if robot.identity.robot_name == self._identity.robot_name:
+            self.news.append(
+                f"another robot has this one's name: {robot}. Commands still reach the run they are meant for, stops "
+                "reach both; give one of them another --name"
+            )
+        else:
+            self.news.append(f"{robot} is on this network, too")
+
+    def _look(self) -> None:
+        odd = self._network.joined_elsewhere()
+        if odd is not None and odd != self._odd:
+            self.news.append(f"{odd.found}. {odd.advice}")
+        self._odd = odd
