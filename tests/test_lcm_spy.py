@@ -11,7 +11,8 @@ import lcm
 import pytest
 from lcm_helpers import RUNTIME, VIRTUAL, find_lcm_tool
 
-from wildrobot.runtime.logs.eventlog import Event, LogWriter, read_log
+from wildrobot.runtime.logs.eventlog import Event, LogWriter
+from wildrobot.runtime.logs.robots import read_log
 from wildrobot.runtime.telemetry.lcm_types import CHANNEL_TYPES
 
 TESTS = Path(__file__).parent

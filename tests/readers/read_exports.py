@@ -24,7 +24,8 @@ from mcap.reader import make_reader
 
 from wildrobot.cli.log import export
 from wildrobot.cli.run.run import main as run
-from wildrobot.runtime.logs.eventlog import LogWriter, read_log
+from wildrobot.runtime.logs.eventlog import LogWriter
+from wildrobot.runtime.logs.robots import read_log
 from wildrobot.runtime.telemetry.lcm_types import CHANNEL_TYPES
 
 HERE = Path(__file__).resolve().parent
