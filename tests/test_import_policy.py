@@ -32,6 +32,7 @@ from wildrobot.export.elsewhere.readers import described
 from wildrobot.export.elsewhere.run_import import import_policy
 from wildrobot.export.elsewhere.terms import KINDS, breadth_first, depth_first
 from wildrobot.robot_description import RobotSpec
+from wildrobot.runtime.logs.replay import replay
 from wildrobot.signal_path.path import SignalPath
 from wildrobot.signal_path.policy import OnnxPolicy
 from wildrobot.signal_path.sensor_frame import SensorFrame
@@ -497,7 +498,7 @@ def test_a_linear_velocity_is_the_estimate_in_the_pelvis_s_axes_and_a_warning_sa
     np.testing.assert_allclose(here, [wanted[name] for name in spec.joint_names], atol=1e-5)
 
 
-def test_the_runtime_and_the_evaluation_take_the_file(
+def test_runtime_replay_and_evaluation_take_the_file(
     spec: RobotSpec, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     task = mjlab_task(spec)
@@ -508,7 +509,14 @@ def test_the_runtime_and_the_evaluation_take_the_file(
     text = capsys.readouterr().out
     assert "reads:  base_ang_vel x 1, projected_gravity x 3, joint_pos x 2" in text
     assert "default pose: " in text
-    assert run.main([str(out), "--robot", "sim", "--duration", "2", "--no-lcm", "--fast"]) == 0
+    log = tmp_path / "stand.lcmlog"
+    assert (
+        run.main([str(out), "--robot", "sim", "--duration", "2", "--no-lcm", "--fast", "--log", str(log)])
+        == 0
+    )
+    again = replay(log)
+    assert again.difference is None
+    assert again.count > 50
     config = EvalConfig(out, speeds=(0.0,), episodes=EpisodeConfig(episodes=2, duration_s=2.0, threads=1))
     figures = evaluate(spec, config)
     assert figures["network_sha256"] == OnnxPolicy(out, spec).contract["network_sha256"]
@@ -609,6 +617,14 @@ def test_metadata_that_make_no_sense_are_refused_by_name(
         ),
         ("observations: [{term: projected_gravity, frame: torso}]\n", "only the torso's angular velocity"),
         ("observations: [{term: joint_pos, history: 0}]\n", "joint_pos: its history is 0"),
+        (
+            "observations: [{term: joint_pos, clip: [1, -1]}]\n",
+            "joint_pos: its clip is [1.0, -1.0], expected the lower",
+        ),
+        (
+            "target_clip: [[1, -1], [0, 1], [0, 1], [0, 1], [0, 1], [0, 1], [0, 1], [0, 1], [0, 1]]\n",
+            "the lower number",
+        ),
         ("action_clip: -1\n", "action_clip: -1.0, expected a number above 0"),
         ("target_clip: [[-1, 1]]\n", "target_clip: 1 ranges for 9 joints"),
         ("control_hz: 60\n", "made for 60 Hz, this robot runs at 50 Hz"),
@@ -673,6 +689,11 @@ class OneAtATime(nn.Module):
         return torch.reshape(obs[:, :9] + 0.0, (1, 9))
 
 
+class TwoAnswers(nn.Module):
+    def forward(self, obs: Any) -> Any:
+        return obs[:, :9] + 0.0, obs[:, :1] * 2.0
+
+
 def test_networks_of_another_form_are_refused(spec: RobotSpec, tmp_path: Path) -> None:
     task = mjlab_task(spec)
     metadata = mjlab_metadata(task, spec)
@@ -707,6 +728,19 @@ def test_networks_of_another_form_are_refused(spec: RobotSpec, tmp_path: Path) -
         )  # fmt: skip
         attach(source, metadata)
         refused("cannot be run on 5 observations at once")
+        for module, message in (
+            (nn.Linear(87, 12), r"answers with shape \(1, 12\), expected \(1, 9\)"),
+            (nn.Linear(50, 9), "obs: ONNX Runtime cannot run it on 87 values"),
+            (TwoAnswers(), "mean, value; which one is the action"),
+        ):
+            size = getattr(module, "in_features", 87)
+            names = ["mean", "value"] if isinstance(module, TwoAnswers) else ["actions"]
+            torch.onnx.export(
+                module, (torch.zeros(1, size),), str(source), dynamo=False, input_names=["obs"], output_names=names,
+                dynamic_axes={name: {0: "batch", 1: f"size_{name}"} for name in ("obs", *names)},
+            )  # fmt: skip
+            attach(source, metadata)
+            refused(message)
     attach(export_onnx(mjlab_task(spec), source), metadata)
     import_policy(source, spec, tmp_path / "done.onnx", control_hz=50.0, threads=1)
     source = tmp_path / "done.onnx"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,14 @@ from wildrobot.cli.run import run
 from wildrobot.core.errors import UserError
 from wildrobot.export.run_export import export
 from wildrobot.robot_description import RobotSpec, load_robot
+from wildrobot.runtime.logs.comparison import policy_ticks
 from wildrobot.signal_path.contract import METADATA_KEY, contract_differences, robot_contract
 from wildrobot.signal_path.observation import default_layout, make_layout
 from wildrobot.signal_path.path import joint_target
 from wildrobot.signal_path.policy import OnnxPolicy, OnnxStyle, open_session
 
+SHIPPED = Path(__file__).parents[1] / "wildrobot" / "policies" / "wildrobot_walk.onnx"
+GOLDEN_LOG = Path(__file__).parent / "data" / "standing_and_walking.lcmlog"
 Change = Callable[[dict[str, Any]], None]
 
 
@@ -80,6 +84,52 @@ def test_the_contract_alone_is_enough_to_compute_joint_targets(exported: Path, s
     assert rule["kind"] == "joint_position_target"
     assert np.max(np.abs(target - joint_target(spec, action, previous))) < 1e-12
     assert np.any(target != previous)
+
+
+def test_clock_memory_and_targets_of_a_recorded_walk_follow_from_the_file_alone() -> None:
+    """As docs/policy_file.md has it: everything around the network but what is estimated from sensors."""
+    session = onnxruntime.InferenceSession(str(SHIPPED))
+    contract = json.loads(session.get_modelmeta().custom_metadata_map[METADATA_KEY])
+    clock, rule, dt = contract["gait_clock"], contract["action"], 1.0 / contract["control_hz"]
+    step = np.array(contract["target_rate_limit"]) * dt
+    past: dict[str, Any] = {}
+    phase, ticks, moved = 0.0, 0, 0
+    for tick in policy_ticks(GOLDEN_LOG):
+        message, assert_near = tick.policy, partial(np.testing.assert_allclose, rtol=0.0, atol=1e-6)
+        speed, yaw_rate = np.abs(message.command)
+        moving = speed > clock["moving_speed_m_s"] or yaw_rate > clock["moving_yaw_rate_rad_s"]
+        if message.reset:
+            assert tick.frame is not None
+            past, phase, target = {}, 0.0, tick.frame.joint_position[0]
+            answer = (target - contract["default_joint_pos"]) / rule["scale"]
+        newest = {
+            "command": np.array(message.command),
+            "gait_clock": moving * np.array([np.sin(phase), np.cos(phase)]),
+            "previous_action": np.clip(answer, -rule["clip"], rule["clip"]),
+            "features": np.array(message.features),
+        }
+        observation, start = np.array(message.observation), 0
+        for term in contract["observation"]:
+            size, frames = term["size"], term["frames"]
+            seen = observation[start : start + size * frames].reshape(frames, size)
+            start += size * frames
+            if term["name"] in newest:
+                assert_near(seen[-1], term["scale"] * newest[term["name"]])
+            assert_near(seen[:-1], past.get(term["name"], np.tile(seen[-1], (frames, 1)))[1:])
+            past[term["name"]] = seen
+        assert start == len(observation)
+        answer = session.run(["actions"], {"obs": observation[None].astype(np.float32)})[0][0]
+        assert_near(answer, message.action, atol=1e-5)
+        wanted = contract["default_joint_pos"] + rule["scale"] * np.clip(answer, -rule["clip"], rule["clip"])
+        target = np.clip(
+            np.clip(wanted, target - step, target + step), contract["joint_lower"], contract["joint_upper"]
+        )
+        assert_near(target, message.joint_target, atol=1e-5)
+        rates = (clock["stride_hz"], clock["fast_stride_hz"])
+        advance = 2.0 * np.pi * np.interp(speed, clock["stride_speeds_m_s"], rates) * dt
+        phase = (phase + advance) % (2.0 * np.pi) if moving else 0.0
+        ticks, moved = ticks + 1, moved + moving
+    assert 0 < moved < ticks
 
 
 def test_golden_vectors_are_those_of_the_network_to_the_last_digit_of_json(exported: Path) -> None:

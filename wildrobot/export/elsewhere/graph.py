@@ -14,7 +14,7 @@ from wildrobot.core.errors import UserError
 from wildrobot.export.elsewhere.description import ImportFindings
 from wildrobot.export.elsewhere.terms import ActionPlan, ObservationPlan
 from wildrobot.signal_path.observation import layout_size
-from wildrobot.signal_path.policy import OnnxPolicy
+from wildrobot.signal_path.policy import OnnxPolicy, open_session
 
 OBS, ACTIONS = OnnxPolicy.input_name, OnnxPolicy.output_name
 PREFIX = "imported/"
@@ -41,8 +41,8 @@ def load_network(path: Path) -> onnx.ModelProto:
     return model
 
 
-def ends_of(model: onnx.ModelProto, findings: ImportFindings) -> tuple[str, int | None, str, int | None]:
-    """Name and size (None: not fixed) of the one input and the output; problems for a network of another form."""
+def ends_of(model: onnx.ModelProto, findings: ImportFindings) -> tuple[str, int | None, str]:
+    """Name and size (None: not fixed) of the one input, name of the output; problems for a network of another form."""
     weights = {weight.name for weight in model.graph.initializer}
     inputs = [item for item in model.graph.input if item.name not in weights]
     outputs = list(model.graph.output)
@@ -55,9 +55,13 @@ def ends_of(model: onnx.ModelProto, findings: ImportFindings) -> tuple[str, int 
             f"inputs: {why} takes {', '.join(names) or 'nothing'}; here a policy takes one observation and has no "
             "memory: train a feed-forward network, with history in its observation"
         )
-        return "", None, "", None
+        return "", None, ""
     named = [item for item in outputs if item.name in (ACTIONS, "action")]
     output = (named or outputs)[0]
+    if len(outputs) > 1 and not named:
+        findings.problems.append(
+            f"outputs: {', '.join(item.name for item in outputs)}; which one is the action? Call it {ACTIONS}"
+        )
     for item in (inputs[0], output):
         if item.type.tensor_type.elem_type != TensorProto.FLOAT:
             kind = TensorProto.DataType.Name(item.type.tensor_type.elem_type)
@@ -69,12 +73,28 @@ def ends_of(model: onnx.ModelProto, findings: ImportFindings) -> tuple[str, int 
     opset = next((one.version for one in model.opset_import if one.domain in ("", "ai.onnx")), 0)
     if opset < OLDEST_OPSET:
         findings.problems.append(f"opset: the file has {opset}; export it with {OLDEST_OPSET} or newer")
-    return inputs[0].name, _last_size(inputs[0]), output.name, _last_size(output)
+    dims = inputs[0].type.tensor_type.shape.dim
+    size = int(dims[-1].dim_value) if dims and dims[-1].HasField("dim_value") else None
+    return inputs[0].name, size, output.name
 
 
-def _last_size(item: Any) -> int | None:
-    dims = item.type.tensor_type.shape.dim
-    return int(dims[-1].dim_value) if dims and dims[-1].HasField("dim_value") else None
+def answer_shape(
+    model: onnx.ModelProto, ends: tuple[str, str], size: int, findings: ImportFindings
+) -> tuple[int, ...] | None:
+    """What the network answers one observation of `size` values with, whatever it declares; None, and a problem, where
+    it cannot be run."""
+    try:
+        session = open_session(model.SerializeToString())
+        shape: tuple[int, ...] = session.run([ends[1]], {ends[0]: np.zeros((1, size), dtype=np.float32)})[
+            0
+        ].shape
+    except Exception as error:  # ONNX Runtime's own
+        reason = " ".join(str(error).split())[:200]
+        findings.problems.append(
+            f"{ends[0]}: ONNX Runtime cannot run it on {size} values ({type(error).__name__}: {reason})"
+        )
+        return None
+    return shape
 
 
 def wrapped(

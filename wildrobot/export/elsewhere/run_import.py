@@ -16,7 +16,7 @@ from wildrobot.core.errors import UserError
 from wildrobot.core.files import atomic_write, file_sha256
 from wildrobot.export.elsewhere.checks import check_rate, compare_robots
 from wildrobot.export.elsewhere.description import ForeignPolicy, ImportFindings
-from wildrobot.export.elsewhere.graph import ACTIONS, OBS, ends_of, load_network, wrapped
+from wildrobot.export.elsewhere.graph import ACTIONS, OBS, answer_shape, ends_of, load_network, wrapped
 from wildrobot.export.elsewhere.readers import described
 from wildrobot.export.elsewhere.terms import (
     ActionPlan,
@@ -69,7 +69,7 @@ def import_policy(
     policy = described(metadata, descriptions, findings)
     if control_hz is not None:
         policy = replace(policy, control_hz=control_hz)
-    enter, size, leave, answers = ends_of(model, findings)
+    enter, size, leave = ends_of(model, findings)
     check_rate(policy, spec, findings)
     joints = match_joints(policy, spec, findings)
     observation = action = None
@@ -77,10 +77,13 @@ def import_policy(
         observation = plan_observation(policy, joints, spec, size, findings)
         action = plan_action(policy, joints, spec, findings)
         compare_robots(policy, joints, spec, findings)
-        if answers not in (None, len(joints.acting)):
-            findings.problems.append(
-                f"actions: the network gives {answers}, its joints are {len(joints.acting)}: {', '.join(joints.acting)}"
-            )
+        if observation is not None and enter:
+            shape = answer_shape(model, (enter, leave), len(observation.index), findings)
+            if shape not in (None, (1, len(joints.acting))):
+                findings.problems.append(
+                    f"{leave}: the network answers with shape {shape}, expected (1, {len(joints.acting)}) for "
+                    f"{', '.join(joints.acting)}"
+                )
     if findings.problems or observation is None or action is None:
         raise _refusal(source, spec, findings.problems)
     made = wrapped(model, (enter, leave), observation, action)

@@ -206,6 +206,10 @@ def plan_observation(
             )
         elif term.history < 1:
             findings.problems.append(f"{term.term}: its history is {term.history}, expected 1 or more")
+        if term.clip is not None and not term.clip[0] < term.clip[1]:
+            findings.problems.append(
+                f"{term.term}: its clip is {list(term.clip)}, expected the lower number first"
+            )
         built.append((term, values))
     if len(findings.problems) > count:
         return None
@@ -332,6 +336,11 @@ def plan_action(
     ranges = policy.target_clip
     if ranges is not None and len(ranges) != len(joints.acting):
         findings.problems.append(f"target_clip: {len(ranges)} ranges for {len(joints.acting)} joints")
+        return None
+    if ranges is not None and not all(low < high for low, high in ranges):
+        findings.problems.append(
+            f"target_clip: {[list(one) for one in ranges]}, expected the lower number first"
+        )
         return None
     if policy.action_clip is not None and not policy.action_clip > 0.0:
         findings.problems.append(f"action_clip: {policy.action_clip}, expected a number above 0")
