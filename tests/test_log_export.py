@@ -146,6 +146,24 @@ def test_parquet_has_units_where_its_readers_look(log: Path, tmp_path: Path) -> 
     assert health.field("stage_p99_ms.policy").metadata[b"unit"] == b"ms"
 
 
+def test_an_observation_s_scale_stands_in_its_unit(log: Path, tmp_path: Path) -> None:
+    events = list(read_log(log))
+    (_, scaled), *_ = logged(log, "run_configuration")
+    content = json.loads(scaled.json)
+    (term,) = (term for term in content["observation"] if term["name"] == "features")
+    term["scale"] = 0.25
+    scaled.json = json.dumps(content)
+    path = joined(
+        log, tmp_path, [Event(events[0].timestamp_us, "run_configuration", scaled.encode()), *events[1:]]
+    )
+    assert export.main([str(path), "--out", str(tmp_path / "out")]) == 0
+    schema = pyarrow.parquet.read_schema(tmp_path / "out" / "policy_state.parquet")
+    units = json.loads(schema.metadata[b"units"])
+    assert units["observation.features.joint_velocity.waist_yaw"] == "rad/s * 0.25"
+    assert units["observation.linear_velocity.x"] == "m/s"
+    assert units["features.joint_velocity.waist_yaw"] == "rad/s"
+
+
 def test_mcap_has_protobuf_messages_with_everything_that_was_logged(log: Path, tmp_path: Path) -> None:
     assert export.main([str(log), "--out", str(tmp_path / "log.mcap")]) == 0
     counts = dict.fromkeys({event.channel for event in read_log(log)}, 0)
