@@ -261,6 +261,24 @@ def test_a_log_that_begins_before_its_configuration_has_names_from_the_start(
     assert all(len(names) == 1 for names in topics.values())
 
 
+def test_a_second_run_s_messages_have_its_own_names_before_its_configuration_comes(
+    log: Path, tmp_path: Path
+) -> None:
+    again = []
+    for event in read_log(log):
+        message = CHANNEL_TYPES[event.channel].decode(event.data)
+        message.run_id += 1
+        if event.channel == "run_configuration":
+            message.json = message.json.replace('"waist_yaw"', '"waist"')
+        again.append(Event(event.timestamp_us + 60_000_000, event.channel, message.encode()))
+    assert again[0].channel == "run_configuration"
+    two = joined(log, tmp_path, [*read_log(log), *again[1:100], again[0], *again[100:]])
+    assert export.main([str(two), "--out", str(tmp_path / "two")]) == 0
+    states = [pyarrow.parquet.read_table(tmp_path / "two" / f"robot_state{n}.parquet") for n in ("", "_2")]
+    assert states[0].num_rows == states[1].num_rows == len(logged(log, "robot_state"))
+    assert states[0]["joint_position.waist_yaw"].equals(states[1]["joint_position.waist"])
+
+
 def test_without_a_configuration_joints_have_numbers_and_it_is_said(
     log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -101,12 +101,14 @@ class NamedLog:
         """`warn` is told, once a channel, of messages that are left out because they have another layout.
 
         Raises:
-            UserError: there is no such log.
+            UserError: there is no such log, or it is of several robots.
         """
         self._path, self.channels, self._warn = path, channels, warn
         self._told: set[str] = set()
         self._layouts: dict[Any, MessageLayout] = {}
         self._own_names: dict[tuple[str, str], dict[str, None]] = {}
+        self._first: dict[int | None, str] = {}
+        """The first configuration of every run, by its id."""
         self.configurations: list[Any] = []
         """Every run_configuration that says something new, in order."""
         for event in read_log(path, damages=[]):
@@ -117,7 +119,8 @@ class NamedLog:
 
     def __iter__(self) -> Iterator[LogEntry]:
         """Messages on the channels asked for, in the log's order."""
-        at = next(iter(self._names))
+        latest: dict[int | None, str] = {}  # configuration of every run, by its id
+        said = next(iter(self._names))
         for event in read_log(self._path):
             if event.channel not in self.channels and event.channel != "run_configuration":
                 continue
@@ -125,10 +128,12 @@ class NamedLog:
             if message is None:
                 continue
             if event.channel == "run_configuration":
-                at = message.json
+                latest[message.run_id] = said = message.json
             if event.channel in self.channels:
-                layout = self._layout(event.channel, message, at)
-                yield LogEntry(event.timestamp_us, message, layout, at)
+                run = getattr(message, "run_id", None)
+                names = latest.get(run) or self._first.get(run, said)
+                layout = self._layout(event.channel, message, names)
+                yield LogEntry(event.timestamp_us, message, layout, names)
 
     def _survey(self, event: Event) -> None:
         namers = _namers(event.channel)
@@ -137,6 +142,8 @@ class NamedLog:
         message = self._decoded(event, warn=None)
         if message is None:
             return
+        if event.channel == "run_configuration":
+            self._first.setdefault(message.run_id, message.json)
         known = self.configurations[-1].json if self.configurations else None
         if event.channel == "run_configuration" and message.json != known:
             self.configurations.append(message)
