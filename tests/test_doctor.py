@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -232,6 +233,32 @@ def test_who_holds_the_port_is_named_but_not_the_maker_of_a_pty() -> None:
     assert check_port(port)[0].level == "ok"
     os.close(master)
     os.close(slave)
+
+
+@pytest.mark.skipif(
+    shutil.which("unshare") is None or os.geteuid() != 0, reason="needs root for a file system"
+)
+def test_a_container_s_terminal_of_the_same_name_does_not_hold_the_port() -> None:
+    master, slave = pty.openpty()
+    port = os.ttyname(slave)
+    script = (
+        "import os, pty, subprocess, sys\nname, ends = '', []\n"
+        "while name != sys.argv[1]:\n    ends.append(pty.openpty()); name = os.ttyname(ends[-1][1])\n"
+        "held = subprocess.Popen(['sleep', '60'], stdin=ends[-1][1])\n"
+        "print(held.pid, flush=True)\nsys.stdin.read()\nheld.kill()\n"
+    )
+    inside = 'mount -t devpts -o newinstance,ptmxmode=0666 devpts /dev/pts && exec "$@"'
+    command = ["unshare", "-m", "sh", "-c", inside, "sh", sys.executable, "-c", script, port]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        started = other.stdout.readline()
+        finding = check_port(port)[0]
+        other.communicate("")
+    os.close(master)
+    os.close(slave)
+    if not started:
+        pytest.skip("no right to mount a file system of pseudo-terminals")
+    assert finding.level == "ok", finding.what
 
 
 def test_missing_rights_and_routes_are_warnings_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:

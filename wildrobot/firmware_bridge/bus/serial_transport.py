@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import stat
 import time
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from wildrobot.core.errors import UserError
 from wildrobot.firmware_bridge.bus.transport import PortLost
 
 _PTY_MASTERS = {"/dev/ptmx", "/dev/pts/ptmx"}
+_PTY_MAJORS = range(136, 144)  # of the other ends
 
 
 class SerialTransport:
@@ -160,16 +162,30 @@ def list_ports() -> str:
     return f"Serial ports of this computer: {found}."
 
 
+def _device(path: str | Path) -> tuple[int, int, int]:
+    """Number of a device, and for a pseudo-terminal its file system: containers have their own /dev/pts/0. What is no
+    device is itself alone."""
+    status = os.stat(path)
+    if not stat.S_ISCHR(status.st_mode):
+        return 0, status.st_dev, status.st_ino
+    return status.st_rdev, status.st_dev if os.major(status.st_rdev) in _PTY_MAJORS else 0, 0
+
+
 def port_holder(port: str) -> str | None:
     """Name and pid of another process that has the port open, as far as /proc shows it."""
-    real = os.path.realpath(port)
+    try:
+        wanted = _device(port)
+    except OSError:
+        return None
+    pseudo = os.major(wanted[0]) in _PTY_MAJORS
     for folder in Path("/proc").glob("[0-9]*"):
         if folder.name == str(os.getpid()):
             continue
         try:
-            opened = {os.path.realpath(link) for link in (folder / "fd").iterdir()}
+            links = list((folder / "fd").iterdir())
             # who made a pseudo-terminal has both of its ends: that is the robot, not its user
-            if real in opened and not (real.startswith("/dev/pts/") and opened & _PTY_MASTERS):
+            makes = pseudo and bool({os.path.realpath(link) for link in links} & _PTY_MASTERS)
+            if not makes and any(_device(link) == wanted for link in links):
                 return f"{(folder / 'comm').read_text().strip()} (pid {folder.name})"
         except OSError:
             continue
