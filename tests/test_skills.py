@@ -208,21 +208,16 @@ def test_a_switch_back_on_the_way_begins_where_the_target_is() -> None:
     assert after[-1] == pytest.approx(SPEC.default_joint_pos[3], abs=1e-6)
 
 
-def test_a_soft_stop_on_the_way_leaves_nothing_of_the_switch() -> None:
+def test_a_policy_that_fails_on_the_way_leaves_nothing_of_the_switch() -> None:
     bench, offset = Bench(), 0.3 * np.sign(-SPEC.default_joint_pos)
-    targets_at_a_switch(bench, 0.0 * offset, offset, ticks=5)
-    bench.say(stop=True)
-    while bench.controller.state is not State.LIMP:
-        bench.ticks(1)
-    bench.say(stand=True)
-    while bench.controller.state is not State.STANDING:
-        bench.ticks(1)
-    bench.ticks(1)  # the policy starts from home, as it always does: at the target's rate
-    np.testing.assert_allclose(
-        bench.controller.safety.target[0] - SPEC.default_joint_pos,
-        np.sign(offset) * np.minimum(0.3, 2 * SPEC.target_rate_limit * SPEC.control_dt),
-        atol=1e-4,
-    )
+    targets_at_a_switch(bench, 0.0 * offset, offset, ticks=10)
+    held = bench.controller.safety.target.copy()
+    bench.controller.skills[1].policy = Posed(offset * np.nan)
+    bench.ticks(1)
+    np.testing.assert_array_equal(bench.controller.safety.target, held)
+    bench.ticks(1)  # the crouch begins where the target is, at rest
+    assert bench.controller.state is State.SOFT_STOP
+    assert np.abs(bench.controller.safety.target - held).max() < 1e-3
 
 
 # ---------------------------------------------------------------------- loading anew
