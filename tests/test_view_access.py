@@ -132,6 +132,20 @@ def test_what_a_browser_says_of_itself_is_heard_only_with_the_token(server: Guar
     assert len(heard) == 1
 
 
+def test_e_stop_is_answered_to_who_may_and_only_when_it_was_sent(server: GuardedServer) -> None:
+    stops: list[int] = []
+    assert get(server, "/estop", Cookie=good_cookie(server))[0] == 503, "nobody has been told"
+    server.on_estop = lambda: stops.append(1)
+    assert get(server, "/estop")[0] == 401
+    assert get(server, "/estop", Cookie=good_cookie(server), Origin="http://example.org")[0] == 403
+    assert stops == []
+    assert get(server, "/estop", Cookie=good_cookie(server))[0] == 204
+    assert stops == [1]
+    server.on_estop = lambda: stops[5]  # type: ignore[return-value]
+    assert get(server, "/estop", Cookie=good_cookie(server))[0] == 500, "an error is no answer"
+    server.on_estop = None
+
+
 def test_a_request_with_two_hosts_or_none_is_refused() -> None:
     guard = PageAccess("127.0.0.1")
     path = f"/?token={guard.token}"

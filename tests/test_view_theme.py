@@ -76,13 +76,13 @@ def test_every_color_that_is_named_is_in_both_themes() -> None:
     assert named >= {"panel", "ink", "sky", "ground", "lines", "good"}
 
 
-@pytest.mark.parametrize("height", range(720, 1441, 120))
+@pytest.mark.parametrize("height", range(480, 1441, 120))
 def test_the_plots_of_a_tab_fill_the_height_of_the_window(height: int) -> None:
     width = looks.plots_width(height)
     used = looks.TABS_PX + plots.PLOTS * (width / plots.SHAPE + looks.TITLE_PX)
     assert height - 2 < used < height + 2
     queries, narrowest = looks.window_sizes()
-    assert int(narrowest) == looks.plots_width(720)
+    assert int(narrowest) == looks.plots_width(480)
     fits = [int(word) for query, word in queries if height >= int(re.findall(r"\d+", query)[0])]
     assert max(fits, default=int(narrowest)) == width
     assert queries == sorted(queries, key=lambda entry: -int(entry[1])), (

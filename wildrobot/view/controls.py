@@ -20,24 +20,33 @@ FORWARD_SHARE = 0.5
 """Speed of the forward button while the slider is at zero, as a share of the robot's fastest."""
 TURN_SHARE = 0.75
 LAYOUT = """
-[data-dock-region=left]{padding-top:76px}
-[data-dock-region-handle=left],[data-dock-region] [data-dock-griphandle]{display:none!important}
+[data-dock-region=left]{padding-top:var(--estop)}
+[data-dock-region-handle],[data-dock-region] [data-dock-griphandle]{display:none!important}
 [data-testid=floating-panel-handle]{pointer-events:none}
 [data-testid=floating-panel-handle] button{display:none}
 [data-dock-region=left] label,.mantine-Slider-markLabel{color:var(--dim)!important}
 [data-dock-region] .mantine-ScrollArea-content{padding-bottom:0!important}
+.mantine-Notifications-root{top:calc(var(--estop) + 8px)!important}
+@media(max-width:1000px){[data-dock-region=right] [role=tab]{padding-inline:7px}}
+@media(max-width:576px){
+#root{margin-top:var(--estop);height:calc(100% - var(--estop))!important}
+.mantine-Notifications-root{top:8px!important}
+[data-dock-root]{height:calc(var(--picture) - var(--estop))!important}
+div:has([data-dock-root])+.mantine-Paper-root{width:100%!important;max-height:none!important;
+height:calc(100dvh - var(--picture))}
+div:has([data-dock-root])+.mantine-Paper-root div[style*="width: 20em"]{width:100%!important}
+div:has([data-dock-root])+.mantine-Paper-root div[style*="height: 3.5em"]{pointer-events:none;height:42px!important}
+div:has([data-dock-root])+.mantine-Paper-root div[style*="height: 3.5em"] button{display:none}
+}
 """
-"""The left column cannot be folded away or replaced by viser's settings, because E-STOP stands above it."""
-ESTOP = (
-    "position:fixed;top:9px;left:9px;width:278px;height:60px!important;z-index:10000;font-size:23px;font-weight:800;"
-    "letter-spacing:.1em;background:#e03131!important;border:2px solid #ff8787;color:#fff!important"
-)
-SWITCH = "position:fixed;top:84px;left:206px;width:81px;height:26px!important;z-index:10;padding:0 6px"
+"""The column cannot be folded away or replaced by viser's settings: who drives needs its buttons. On a telephone
+E-STOP, the picture and the column lie below each other."""
+SWITCH = "position:fixed;top:calc(var(--estop) + 8px);height:26px!important;z-index:10;padding:0 6px"
 PLAIN = "background:var(--track)!important;color:var(--ink)!important"
 
 
 class Controls:
-    """The left column: E-STOP in its fixed place, the state, sliders and buttons, then health and events."""
+    """The column below E-STOP: the state, sliders and buttons, then health and events."""
 
     def __init__(
         self, server: viser.ViserServer, spec: RobotSpec, driving: Driving, restart: Callable[[], None] | None
@@ -45,7 +54,6 @@ class Controls:
         self._driving, self._ranges, self._resets = driving, spec.command, 0
         self._told_s: dict[int, float] = {}
         gui = server.gui
-        self.estop = gui.add_button("E-STOP", color="red", hint="torque off at once; space bar")
         self.theme = gui.add_button("theme", icon=viser.Icon.CONTRAST, hint="dark or light")
         self.headline = gui.add_html("")
         (slow, fast), (right, left) = self._ranges.linear_velocity_x, self._ranges.yaw_rate
@@ -70,7 +78,7 @@ class Controls:
         self._connect(gui)
 
     def _css(self) -> str:
-        """E-STOP large and fixed; buttons that belong together side by side."""
+        """Buttons that belong together side by side."""
         rows: Sequence[tuple[Any, ...]] = (
             (self.hold_left, self.hold_forward, self.hold_right),
             (self.stand, self.still),
@@ -78,11 +86,10 @@ class Controls:
         rules = [
             style_sheet(),
             LAYOUT,
-            f"{_selector(self.estop)}{{{ESTOP}}}",
-            f"{_selector(self.theme)}{{{SWITCH};{PLAIN}}}",
-            f"{_selector(self.estop)}::after{{content:'space bar';position:absolute;right:8px;bottom:4px;"
-            "font:10px system-ui}",
-            f"div:has(> {_selector(self.estop)}),div:has(> {_selector(self.theme)}){{height:0;padding:0}}",
+            f"{_selector(self.theme)}{{{SWITCH};left:206px;width:81px;{PLAIN}}}",
+            f"div:has(> {_selector(self.theme)}){{height:0;padding:0}}",
+            f"@media(max-width:576px){{{_selector(self.theme)}"
+            "{top:calc(var(--picture) + 8px);left:auto;right:10px}}",
         ]
         if self.restart is not None:
             rules.append(f"{_selector(self.restart)}{{{PLAIN}}}")
@@ -101,11 +108,6 @@ class Controls:
         driving = self._driving
 
         # Asynchronous callbacks run where the message arrives, without the way through a pool of threads.
-        @self.estop.on_click
-        async def _(event: Any) -> None:
-            driving.estop()
-            self.follow()
-
         @self.stop.on_click
         async def _(event: Any) -> None:
             driving.stop()

@@ -15,8 +15,8 @@ KEPT_AS = "theme"
 """Under this name a viewer's browser remembers what its person chose."""
 ANSWER_S = 5.0
 PANEL_PX = 296
-HEIGHTS_PX, STEP_PX = (720, 1440), 40
-TABS_PX, TITLE_PX = 55, 22
+HEIGHTS_PX, STEP_PX = (480, 1440), 40
+TABS_PX, TITLE_PX = 40, 22
 """Above the plots, and above each of them."""
 SHARE = 0.38
 """Of the window's width, the most that plots take."""

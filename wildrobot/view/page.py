@@ -37,6 +37,7 @@ class Page:
         self._feed, self._plot_hz = feed, plot_hz
         self.server = server = GuardedServer(host, port, "WildRobot")
         self.driving = Driving(feed.spec, sender, lambda viewer: self.browsers.alive(viewer))
+        server.on_estop = self.driving.estop
         self.browsers = Browsers(server, self.driving.leave, driver_timeout_s)
         self._scene = RobotScene(server, feed.spec)
         self._controls = Controls(server, feed.spec, self.driving, restart)

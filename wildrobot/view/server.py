@@ -9,6 +9,7 @@ import re
 import socket
 from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 import viser
@@ -22,17 +23,10 @@ from wildrobot.view.access import PageAccess
 
 Answers = Callable[[Any, Any], Response | None]
 TOLD = re.compile(r"/told/(\d+)/(\w+)/(\w+)")
-SPACE_BAR = """<script>
-addEventListener("keydown", event => {
-  if (event.code != "Space") return;
-  const estop = [...document.querySelectorAll("button")].find(one => one.textContent.startsWith("E-STOP"));
-  if (!estop) return;
-  event.preventDefault();
-  event.stopImmediatePropagation();
-  if (!event.repeat) estop.click();
-}, true);
-</script>"""
-"""The space bar is E-STOP wherever the focus is: viser's own shortcuts do not hear it behind a tab or in a field."""
+ESTOP = "/estop"
+"""What E-STOP in a browser asks for; answered when the robot has been told."""
+HEAD = Path(__file__).with_name("head.html")
+"""E-STOP and the keys: part of the page itself, so that nothing that viser shows, hides or loses takes them away."""
 
 
 class GuardedServer(viser.ViserServer):
@@ -42,6 +36,8 @@ class GuardedServer(viser.ViserServer):
         check_address(host, port)
         self.access = PageAccess(host)
         self.on_told: Callable[[int, str, str], None] = lambda viewer, what, word: None
+        self.on_estop: Callable[[], None] | None = None
+        self._head = HEAD.read_text(encoding="utf-8")
         with _guarded(self._answer) as installed, contextlib.redirect_stdout(io.StringIO()):
             super().__init__(host, port, label=label, verbose=False)
         if not installed:  # another viser, which serves in another way: better no page than an open one
@@ -71,6 +67,11 @@ class GuardedServer(viser.ViserServer):
         refusal = self.access.refusal(request.path, request.headers)
         if refusal is not None:
             return _text(*refusal)
+        if request.path == ESTOP:
+            if self.on_estop is None:
+                return _text(HTTPStatus.SERVICE_UNAVAILABLE, "503: this page does not drive a robot yet.\n")
+            self.on_estop()
+            return _text(HTTPStatus.NO_CONTENT, "")
         told = TOLD.fullmatch(request.path)
         if told:
             self.on_told(int(told[1]), told[2], told[3])
@@ -87,7 +88,7 @@ class GuardedServer(viser.ViserServer):
             ):
                 response.headers[name] = value
             if response.headers.get("Content-Type", "").startswith("text/html"):
-                _add_to_head(response, SPACE_BAR)
+                _add_to_head(response, self._head)
         return response
 
     def set_panel_width(self, client: viser.ClientHandle, panel: viser.PanelHandle, width: float) -> None:
@@ -159,9 +160,7 @@ def _add_to_head(response: Response, html: str) -> None:
     page = gzip.decompress(response.body) if packed else bytes(response.body)
     before, head, after = page.partition(b"</head>")
     if not head:
-        raise UserError(
-            f"viser {viser.__version__} serves a page without a head: the space bar would not be E-STOP."
-        )
+        raise UserError(f"viser {viser.__version__} serves a page without a head: it would have no E-STOP.")
     page = before + html.encode() + head + after
     response.body = gzip.compress(page) if packed else page
     del response.headers["Content-Length"]

@@ -163,7 +163,7 @@ def _events(feed: Feed) -> str:
 
 def plot_title(title: str, lines: Sequence[tuple[str, str]]) -> str:
     """What a plot shows, and the color of each of its lines."""
-    named = "".join(
+    named = " ".join(
         f"<span><span class=key style='color:{stroke}'>■</span> {escape(name)}</span>"
         for name, stroke in lines
     )

@@ -1,0 +1,302 @@
+"""Nothing lies over E-STOP, on any screen, in both themes, with everything open; every tap and key of it is sent."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from runtime_helpers import SPEC
+
+pytest.importorskip("viser", reason="needs the extra 'view'")
+
+from view_helpers import NAME, POLICY, Listener, Program, browser, until
+
+from wildrobot.core.lcm_network import open_network
+from wildrobot.runtime.commands.sender import REPEATS, CommandSender
+from wildrobot.view.driving import Driving
+from wildrobot.view.feed import Feed
+from wildrobot.view.page import Page
+
+SIZES = ((390, 844), (800, 600), (1280, 720), (1920, 1080))
+THEMES = ("dark", "light")
+POINTS = [(x, y) for y in (0.06, 0.5, 0.94) for x in (0.02, 0.26, 0.5, 0.74, 0.98)]
+"""Shares of the button's width and height."""
+PATIENCE_S = 10.0
+"""For one tap: the machine may be busy."""
+COVERED = """points => {
+  const button = [...document.querySelectorAll('button')].find(e => e.textContent.startsWith('E-STOP'));
+  const box = button.getBoundingClientRect();
+  return points.map(([x, y]) => [box.left + x * box.width, box.top + y * box.height]).map(([x, y]) => {
+    const top = document.elementFromPoint(x, y);
+    return button.contains(top) ? '' : `${x.toFixed()},${y.toFixed()}: ${top?.className || top?.tagName}`;
+  }).filter(Boolean); }"""
+"""What lies over E-STOP, by point."""
+BOX = """() => [...document.querySelectorAll('button')].find(e => e.textContent.startsWith('E-STOP'))
+  .getBoundingClientRect().toJSON()"""
+
+TOGGLE_SETTINGS = """() => document.querySelector('.tabler-icon-adjustments,.tabler-icon-arrow-back')
+  .closest('button').click()"""
+
+
+class Operator:
+    """A page in this process, whose robot is the network's, and a browser with a touch screen that looks at it."""
+
+    def __init__(self, url: str, launched: Any, presses: list[float]) -> None:
+        self.url, self._presses = url, presses
+        self.listener, self.network = Listener(url), open_network(url)
+        sender = CommandSender(self.network, "view@test")
+        self.feed = Feed(SPEC, self.network, None, sender.hears)
+        self.page = Page(self.feed, sender, "127.0.0.1", 0, 10.0, 20.0, "auto")
+        self.thread = threading.Thread(target=self.page.run, daemon=True)
+        self.thread.start()
+        context = launched.new_context(has_touch=True, viewport={"width": 390, "height": 844})
+        self.screen = context.new_page()
+        self.screen.set_default_timeout(60_000)
+        self.screen.goto(self.page.server.url + "&fixedDpr=0.05")
+        self.screen.get_by_role("button", name="Stand up").wait_for(state="attached")
+        # The picture is not what is looked at here, and drawing it without a GPU is what takes the time.
+        self.screen.add_style_tag(content="canvas{display:none!important}")
+        (self.client,) = until(self.page.server.get_clients, "the viewer").values()
+        self.modal: Any = None
+        self.page.server.gui.add_command("a command")
+
+    @property
+    def presses(self) -> int:
+        """How often the page has been told E-STOP."""
+        return len(self._presses)
+
+    def close(self) -> None:
+        self.screen.context.close()
+        self.page.close()
+        self.thread.join(10)
+        self.feed.close()
+        self.network.close()
+        self.listener.close()
+
+    def look(self, size: tuple[int, int], theme: str) -> None:
+        self.screen.set_viewport_size({"width": size[0], "height": size[1]})
+        self.screen.emulate_media(color_scheme=theme)
+        self.screen.wait_for_selector(f":root[data-mantine-color-scheme={theme}]", state="attached")
+
+    def covered(self) -> list[str]:
+        """What lies over E-STOP now."""
+        return list(self.screen.evaluate(COVERED, POINTS))
+
+    def sent(self, press: Callable[[], Any], patience_s: float = PATIENCE_S) -> bool:
+        """Whether the page sends E-STOP after `press`."""
+        before, give_up = self.presses, time.monotonic() + patience_s
+        press()
+        while self.presses == before:
+            if time.monotonic() > give_up:
+                return False
+            self.screen.wait_for_timeout(2)
+        # No repetition of this one may pass for the next one's.
+        self.screen.wait_for_function("() => estop.dataset.said == 'sent'", polling=5)
+        return True
+
+    def tap(self, x: float = 0.5, y: float = 0.5) -> None:
+        """Touch E-STOP at shares of its width and height."""
+        box = self.screen.evaluate(BOX)
+        self.screen.touchscreen.tap(box["x"] + x * box["width"], box["y"] + y * box["height"])
+
+    def not_sent(self) -> list[tuple[float, float]]:
+        """The points of E-STOP at which a tap does not send it."""
+        return [(x, y) for x, y in POINTS if not self.sent(lambda x=x, y=y: self.tap(x, y))]
+
+    # ------------------------------------------------------------------ what opens
+
+    def notify(self) -> None:
+        """Several notifications, an error among them, as high as a screen."""
+        self.notices = [
+            self.client.add_notification(
+                f"viewer {i} drives", "You can watch, stop and E-STOP. " * 3, color="red"
+            )
+            for i in range(4)
+        ]
+        self.screen.get_by_text("viewer 3 drives").first.wait_for()
+
+    def open_everything(self) -> None:
+        """Notifications, viser's settings, the hint of the control next to E-STOP, the list of commands, a floating
+        panel, and a dialog with an open list."""
+        self.notify()
+        # The button of viser's settings is hidden; whatever opens them, E-STOP is there.
+        self.screen.evaluate(TOGGLE_SETTINGS)
+        hinted = self.screen.get_by_role("button", name="theme").first.bounding_box()
+        if hinted is not None:
+            self.screen.mouse.move(hinted["x"] + 9, hinted["y"] + 9)
+            self.screen.wait_for_timeout(600)
+        gui = self.page.server.gui
+        self.screen.keyboard.press("Control+k")
+        self.screen.wait_for_selector(".mantine-Spotlight-search", state="visible")
+        self.panel = gui.add_panel()
+        self.panel.float(x=0, y=0, width=400, height=400)
+        with self.panel.add_tab("float"):
+            gui.add_html("<div style='height:400px'>over the picture</div>")
+        self.modal = gui.add_modal("a dialog")
+        with self.modal:
+            gui.add_dropdown("list", [f"entry {i}" for i in range(30)])
+            gui.add_rgb("color", (255, 0, 0))
+            gui.add_markdown("a long text\n\n" * 30)
+        self.screen.get_by_text("a dialog").wait_for()
+        self.screen.evaluate("() => document.querySelector('.mantine-Modal-body input').click()")
+        self.screen.get_by_text("entry 5").wait_for()
+
+    def close_all(self) -> None:
+        for notice in self.notices:
+            notice.remove()
+        self.screen.evaluate(TOGGLE_SETTINGS)
+        if self.modal is not None:
+            self.modal.close()
+            self.panel.remove()
+            self.modal = None
+        self.screen.get_by_text("a dialog").wait_for(state="detached")
+        self.screen.keyboard.press("Escape")
+        self.screen.wait_for_selector(".mantine-Spotlight-search", state="hidden")
+
+
+@pytest.fixture(scope="module")
+def operator(multicast: str) -> Iterator[Operator]:
+    presses: list[float] = []
+    counted = Driving.estop
+
+    def estop(driving: Driving) -> None:
+        presses.append(time.monotonic())
+        counted(driving)
+
+    with pytest.MonkeyPatch.context() as patch, browser() as launched:
+        patch.setattr(Driving, "estop", estop)
+        made = Operator(multicast, launched, presses)
+        try:
+            yield made
+        finally:
+            made.close()
+
+
+@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+def test_nothing_lies_over_e_stop_and_every_tap_is_sent(
+    operator: Operator, size: tuple[int, int], theme: str
+) -> None:
+    operator.look(size, theme)
+    heard = len(operator.listener.estops)
+    before = operator.presses
+    found: dict[str, list[Any]] = {}
+    try:
+        operator.open_everything()
+        found = {"covered": operator.covered(), "not sent": operator.not_sent()}
+    finally:
+        operator.close_all()
+    faults = {key: f"{len(points)} of {len(POINTS)}: {points[0]}" for key, points in found.items() if points}
+    assert not faults
+    box = operator.screen.evaluate(BOX)
+    place = [box[side] for side in ("x", "y", "width", "height")]
+    assert place == ([0, 0, size[0], 72] if size[0] < 576 else [9, 8, 278, 60])
+    until(
+        lambda: len(operator.listener.estops) - heard >= REPEATS * (operator.presses - before),
+        "every E-STOP on the network",
+    )
+
+
+def test_whatever_the_page_puts_over_everything_e_stop_is_above_it(operator: Operator) -> None:
+    operator.screen.evaluate(
+        """() => { const e = document.createElement('div'); e.id = 'blanket'; document.body.append(e);
+        e.style.cssText = 'position:fixed;inset:0;z-index:2147483647;background:#000'; document.body.inert = true; }"""
+    )
+    assert operator.covered() == []
+    assert operator.sent(operator.tap)
+    # The browser's own top layer: another popover, and a picture as large as the screen.
+    operator.screen.evaluate("() => { blanket.popover = 'manual'; blanket.showPopover(); }")
+    until(lambda: operator.covered() == [], "E-STOP above another popover", 2.0)
+    operator.screen.evaluate("() => { blanket.remove(); document.body.inert = false; estop.remove(); }")
+    operator.screen.wait_for_selector("#estop")
+    until(lambda: operator.covered() == [], "E-STOP, that somebody took away", 2.0)
+
+
+def test_the_space_bar_is_e_stop_with_anything_open_but_a_space_in_a_text(operator: Operator) -> None:
+    keyboard, reads = operator.screen.keyboard, "() => document.activeElement.value"
+
+    def press() -> None:
+        keyboard.press("Space")
+
+    operator.look((1280, 720), "dark")
+    operator.open_everything()
+    try:
+        assert operator.sent(press)
+    finally:
+        operator.close_all()
+    operator.screen.locator("input[inputmode]").first.focus()  # a number has no spaces
+    assert operator.sent(press)
+    keyboard.press("Control+k")  # without a person's wish to write, the focus may be in a field of text
+    operator.screen.evaluate("() => document.activeElement.blur()")
+    keyboard.press("Control+k")
+    operator.screen.wait_for_selector(".mantine-Spotlight-search:focus")
+    assert operator.sent(press)
+    operator.screen.wait_for_function("() => !estop.dataset.said")
+    keyboard.type("robot")
+    assert not operator.sent(press, 0.3)
+    assert operator.screen.evaluate(reads) == "robot "
+    assert operator.sent(press), "nobody writes two spaces: a person strikes the bar"
+    keyboard.type("x")
+    operator.screen.wait_for_function("() => estop.dataset.said == 'typing'")
+    assert "typing" in operator.screen.evaluate("() => getComputedStyle(estop.lastChild, '::after').content")
+    keyboard.press("Escape")
+    operator.screen.wait_for_selector(".mantine-Spotlight-search", state="hidden")
+    assert operator.sent(press)
+
+
+def test_a_second_finger_is_as_good_as_the_first(operator: Operator) -> None:
+    box, walk = (
+        operator.screen.evaluate(BOX),
+        operator.screen.get_by_role("button", name="walk").bounding_box(),
+    )
+    fingers = [{"x": one["x"] + one["width"] / 2, "y": one["y"] + one["height"] / 2, "id": i}
+               for i, one in enumerate((walk, box))]  # fmt: skip
+    device = operator.screen.context.new_cdp_session(operator.screen)
+    for count in (1, 2):
+        before = operator.presses
+        touch = {"type": "touchStart", "touchPoints": fingers[:count]}
+        device.send("Input.dispatchTouchEvent", touch)
+    until(lambda: operator.presses > before, "E-STOP by the second finger", 5.0)
+    device.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+
+def test_an_e_stop_that_does_not_arrive_says_so_and_is_sent_when_it_can_be(operator: Operator) -> None:
+    before = operator.presses
+    operator.screen.route("**/estop", lambda route: route.abort())
+    operator.tap()
+    operator.screen.wait_for_function("() => estop.dataset.said == 'unsent'")
+    assert operator.presses == before
+    said = operator.screen.evaluate("() => getComputedStyle(estop.lastChild, '::after').content")
+    assert "NOT SENT" in said
+    operator.screen.unroute("**/estop")
+    until(lambda: operator.presses > before, "the E-STOP that was late")
+    operator.screen.wait_for_function("() => estop.dataset.said == 'sent'")
+    operator.screen.wait_for_function("() => !estop.dataset.said")
+
+
+def test_a_tap_lets_the_robot_go(operator: Operator, tmp_path: Path) -> None:
+    arguments = (
+        "run",
+        str(POLICY),
+        "--robot",
+        "sim",
+        "--lcm-command",
+        "--lcm-url",
+        operator.url,
+        "--name",
+        NAME,
+    )
+    robot = Program(tmp_path / "robot.log", *arguments)
+    try:
+        until(lambda: operator.listener.state == "limp", "a limp robot")
+        operator.look((390, 844), "dark")
+        operator.notify()
+        operator.tap(0.3, 0.5)
+        until(lambda: operator.listener.estop_us, "the robot's own word that it let go")
+        assert operator.listener.latest["robot_command"].torque_gain == 0.0
+    finally:
+        robot.end()
