@@ -320,6 +320,16 @@ def test_messages_of_another_robot_have_a_schema_and_a_file_of_their_own(log: Pa
     ]
 
 
+def test_a_log_of_two_robots_is_refused_and_nothing_is_written(log: Path, tmp_path: Path) -> None:
+    both = [Event(event.timestamp_us, f"{name}/{event.channel}", event.data)
+            for event in read_log(log) for name in ("left", "right")]  # fmt: skip
+    path = joined(log, tmp_path, both)
+    for out in ("both", "both.mcap"):
+        with pytest.raises(UserError, match="wildrobot log split"):
+            export.main([str(path), "--out", str(tmp_path / out)])
+    assert [file.name for file in tmp_path.iterdir()] == ["joined"]
+
+
 def test_what_is_refused_for_the_first_time_later_has_its_column_from_the_start(
     log: Path, tmp_path: Path
 ) -> None:
