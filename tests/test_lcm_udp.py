@@ -98,6 +98,22 @@ def test_no_packet_however_broken_raises(packet: bytes) -> None:
     decode_packet(memoryview(struct.pack(">II", 0x4C433032, 0) + packet))
 
 
+@pytest.mark.parametrize("kind", ["udpm", "memq"])
+def test_a_receiver_of_all_channels_gets_each_message_once_beside_those_of_some(
+    address: UdpAddress, kind: str
+) -> None:
+    network = open_network(url_of(address) if kind == "udpm" else "memq://")
+    every, some = network.receiver(None), network.receiver(("a",))
+    time.sleep(0.1)  # the library subscribes on a thread of its own
+    for channel in ("a", "b/c", "a"):
+        network.publish(channel, b"12345678")
+    time.sleep(0.1)
+    heard = [(channel, data) for channel, data in read_all(every) if data == b"12345678"]
+    assert heard == [(channel, b"12345678") for channel in ("a", "b/c", "a")]
+    assert read_all(some) == [("a", b"12345678")] * 2
+    network.close()
+
+
 def test_what_does_not_fit_one_datagram_is_lost_and_nothing_else(address: UdpAddress) -> None:
     network = open_network(url_of(address))
     receiver = network.receiver(("a",))

@@ -6,28 +6,49 @@ import time
 from typing import Any
 
 import pytest
+from memory_network import MemoryNetwork
 from runtime_helpers import SPEC
 
-from wildrobot.runtime.telemetry.lcm_types import velocity_command_t
-from wildrobot.view.driving import HOLD_S, IDLE_S, URGENT_REPEATS, Driving
+from wildrobot.runtime.commands.sender import REPEATS, CommandSender
+from wildrobot.runtime.telemetry.identity import RunIdentity
+from wildrobot.runtime.telemetry.lcm_types import robot_stop_t, velocity_command_t
+from wildrobot.view.driving import HOLD_S, IDLE_S, Driving
 
 SEND_S = 0.05
+ALICE, AGAIN, BOB = RunIdentity("alice", 7), RunIdentity("alice", 8), RunIdentity("bob", 9)
 
 
 class Wheel:
-    """A `Driving` on a clock of its own, with what it has sent."""
+    """A `Driving` on a clock of its own, with what it has sent to robots of which alice has been heard."""
 
-    def __init__(self) -> None:
+    def __init__(self, robot_name: str | None = None, heard: RunIdentity | None = ALICE) -> None:
         self.time_s = 100.0
         self.gone: set[int] = set()
-        self.sent: list[Any] = []
+        self.plain = True
+        self.network = MemoryNetwork()
+        self.sender = CommandSender(self.network, "view@test")
+        self.sender.hears(heard, 5)
         self.driving = Driving(
-            SPEC, self._publish, lambda viewer: viewer not in self.gone, lambda: self.time_s
+            SPEC,
+            self.sender,
+            lambda viewer: viewer not in self.gone,
+            lambda: self.time_s,
+            robot_name,
+            lambda: self.plain,
         )
 
-    def _publish(self, channel: str, data: bytes) -> None:
-        assert channel == "velocity_command"
-        self.sent.append(velocity_command_t.decode(data))
+    @property
+    def sent(self) -> list[Any]:
+        """Velocities that alice was sent, and none was sent to others."""
+        commands = [message for message in self.network.sent if message.channel.endswith("velocity_command")]
+        assert {message.channel for message in commands} <= {"alice/velocity_command"}
+        return [velocity_command_t.decode(message.data) for message in commands]
+
+    @property
+    def stops(self) -> list[tuple[str, int]]:
+        """Channels and requests of the stops."""
+        stops = [message for message in self.network.sent if message.channel.endswith("robot_stop")]
+        return [(message.channel, robot_stop_t.decode(message.data).request) for message in stops]
 
     def wait(self, seconds: float) -> list[Any]:
         """What is sent during `seconds`."""
@@ -48,8 +69,10 @@ def test_a_velocity_that_was_set_is_sent_more_than_ten_times_a_second(wheel: Whe
     sent = wheel.wait(2.0)
     assert len(sent) >= 20
     assert {(message.linear_velocity_x, message.yaw_rate) for message in sent} == {(0.3, -0.1)}
-    assert {message.source for message in sent} == {wheel.driving.source}
-    assert wheel.driving.source.startswith("view@")
+    assert {message.source for message in sent} == {"view@test"}
+    assert {(message.robot_name, message.run_id, message.robot_timestamp_us) for message in sent} == {
+        (*ALICE, 5)
+    }
     stamps = [message.timestamp_us for message in wheel.sent]
     assert stamps == sorted(set(stamps))
 
@@ -77,7 +100,7 @@ def test_a_second_viewer_cannot_drive_but_can_stop(wheel: Wheel) -> None:
     assert wheel.driving.velocity == (0.3, 0.0)
     wheel.driving.stop()
     assert wheel.driving.velocity == (0.0, 0.0)
-    assert wheel.sent[-1].request == velocity_command_t.STOP
+    assert wheel.stops[0] == ("alice/robot_stop", robot_stop_t.SOFT_STOP)
 
 
 @pytest.mark.parametrize("how", ["leaves", "no answer"])
@@ -130,12 +153,94 @@ def test_anybody_may_make_the_robot_stand_still(wheel: Wheel) -> None:
 
 
 @pytest.mark.parametrize(
-    ("say", "request_"), [("stop", velocity_command_t.STOP), ("estop", velocity_command_t.ESTOP)]
+    ("say", "request_"), [("stop", robot_stop_t.SOFT_STOP), ("estop", robot_stop_t.ESTOP)]
 )
 def test_what_is_urgent_is_said_at_once_and_again(wheel: Wheel, say: str, request_: int) -> None:
     getattr(wheel.driving, say)()
-    assert wheel.sent[0].request == request_
+    assert wheel.stops[0] == ("alice/robot_stop", request_)
     give_up = time.monotonic() + 10.0
-    while len(wheel.sent) < URGENT_REPEATS and time.monotonic() < give_up:
+    while len(wheel.stops) < REPEATS and time.monotonic() < give_up:
         time.sleep(0.01)
-    assert [message.request for message in wheel.sent] == [request_] * URGENT_REPEATS
+    assert wheel.stops == [("alice/robot_stop", request_)] * REPEATS
+
+
+# ---------------------------------------------------------------------- which robot
+
+
+@pytest.mark.parametrize(
+    ("name", "heard", "plain", "channel"),
+    [
+        (None, ALICE, True, "alice/robot_stop"),
+        (None, ALICE, False, "robot_stop"),  # two answer: all of them
+        (None, None, True, "robot_stop"),  # none has been heard: whoever hears this one
+        ("alice", None, True, "alice/robot_stop"),  # a simulation that is about to start
+        ("alice", ALICE, False, "alice/robot_stop"),  # two of that name
+    ],
+)
+def test_a_stop_reaches_the_robot_that_is_meant_or_all_where_that_is_not_plain(
+    name: str | None, heard: RunIdentity | None, plain: bool, channel: str
+) -> None:
+    wheel = Wheel(name, heard)
+    wheel.plain = plain
+    wheel.driving.estop()
+    wheel.driving.stop()
+    assert wheel.stops[:1] == [(channel, robot_stop_t.ESTOP)]
+    assert {at for at, _ in wheel.stops} == {channel}
+    assert {request for _, request in wheel.stops} == {robot_stop_t.ESTOP, robot_stop_t.SOFT_STOP}
+
+
+def test_nobody_drives_while_two_robots_answer(wheel: Wheel) -> None:
+    wheel.driving.set_velocity(1, 0.3, 0.0)
+    wheel.plain = False
+    wheel.wait(SEND_S)
+    assert wheel.driving.driver is None
+    assert wheel.sent[-1].linear_velocity_x == 0.0, "the robot that was driven is told to stand still"
+    before = len(wheel.sent)
+    for obeyed in (
+        wheel.driving.set_velocity(1, 0.3, 0.0),
+        wheel.driving.hold_velocity(1, 0.3, 0.0),
+        wheel.driving.stand(1),
+    ):
+        assert not obeyed
+    assert wheel.wait(1.0) == []
+    assert len(wheel.sent) == before
+    wheel.plain = True
+    assert wheel.wait(1.0) == [], "it does not walk on by itself when one of them has gone"
+    assert wheel.driving.set_velocity(1, 0.2, 0.0)
+    assert wheel.sent[-1].linear_velocity_x == 0.2
+
+
+def test_a_button_that_was_refused_does_nothing_until_it_is_pressed_again(wheel: Wheel) -> None:
+    wheel.plain = False
+    for tick in range(20):
+        wheel.plain = tick >= 10
+        assert not wheel.driving.hold_velocity(1, 0.3, 0.0)
+        wheel.wait(0.1)
+    assert wheel.sent == []
+    wheel.wait(HOLD_S + 0.1)  # let go
+    assert wheel.driving.hold_velocity(1, 0.3, 0.0)
+    assert wheel.sent[-1].linear_velocity_x == 0.3
+
+
+@pytest.mark.parametrize("other", [BOB, AGAIN, None])
+def test_what_was_meant_for_one_robot_is_not_said_to_the_next(
+    wheel: Wheel, other: RunIdentity | None
+) -> None:
+    assert wheel.driving.set_velocity(1, 0.3, 0.0)
+    before = len(wheel.sent)
+    wheel.sender.hears(other, 6)
+    assert wheel.wait(1.0) == []
+    assert wheel.driving.driver is None
+    assert wheel.driving.velocity == (0.0, 0.0)
+    wheel.sender.hears(ALICE, 7)
+    assert wheel.wait(1.0) == [], "nor to the same one when it comes back"
+    assert len(wheel.sent) == before
+
+
+def test_without_a_robot_nobody_drives() -> None:
+    wheel = Wheel(heard=None)
+    assert not wheel.driving.set_velocity(1, 0.3, 0.0)
+    assert not wheel.driving.hold_velocity(1, 0.3, 0.0)
+    assert not wheel.driving.stand(1)
+    assert wheel.driving.driver is None
+    assert wheel.network.sent == []

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import lcm
 import numpy as np
 import pytest
+from memory_network import MemoryNetwork
 from runtime_helpers import SPEC, frame_at
 
 pytest.importorskip("viser", reason="needs the extra 'view'")
@@ -22,21 +22,24 @@ from wildrobot.robot_description.mujoco_model import compile_model
 from wildrobot.runtime.control.skills import load_skill
 from wildrobot.runtime.robots.base import RobotOptions
 from wildrobot.runtime.robots.sim import SimRobot
+from wildrobot.runtime.telemetry.identity import RunIdentity, channel_of
 from wildrobot.runtime.telemetry.lcm_types import (
     policy_state_t,
+    robot_announcement_t,
     robot_command_t,
     robot_event_t,
     robot_health_t,
     robot_state_t,
     run_configuration_t,
 )
-from wildrobot.runtime.telemetry.messages import frame_to_message
+from wildrobot.runtime.telemetry.messages import Stamp, frame_to_message
+from wildrobot.runtime.telemetry.neighbours import ANNOUNCEMENT, GONE_S
 from wildrobot.signal_path.sensor_frame import SensorFrame
-from wildrobot.view.feed import Feed
+from wildrobot.view.feed import SILENT_S, Feed
 from wildrobot.view.history import History
 from wildrobot.view.scene import ARROW_M_PER_M_S, RobotScene
 from wildrobot.view.server import GuardedServer
-from wildrobot.view.status import feature_bars, headline, stage_table, status
+from wildrobot.view.status import feature_bars, headline, rivals_warning, stage_table, status
 from wildrobot.view.track import AIRBORNE_S, PelvisTrack, Pose
 
 POLICY = Path(__file__).resolve().parents[1] / "wildrobot" / "policies" / "wildrobot_walk.onnx"
@@ -150,22 +153,99 @@ def test_the_history_is_read_oldest_first_and_forgets() -> None:
 # ---------------------------------------------------------------------- feed
 
 
-class Robot:
-    """Speaks as a robot does, over memq, to a `Feed`."""
+ALICE, AGAIN, BOB = RunIdentity("alice", 7), RunIdentity("alice", 8), RunIdentity("bob", 7)
 
-    def __init__(self) -> None:
-        self.connection = lcm.LCM("memq://")
-        self.feed = Feed(SPEC, self.connection)
+
+class WatchedFeed(Feed):
+    """Counts how often it has looked who is there."""
+
+    looks = 0
+
+    def _look(self, now_s: float) -> None:
+        super()._look(now_s)
+        self.looks += 1
+
+
+class Page:
+    """A feed, on a clock of its own, and what it said of whom it follows."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, robot_name: str | None = None) -> None:
+        self.time_s = 1000.0
+        monkeypatch.setattr("wildrobot.view.feed.time", self)
+        self.network = MemoryNetwork()
+        self.followed: list[tuple[RunIdentity | None, int]] = []
+        self.feed = WatchedFeed(SPEC, self.network, robot_name, lambda *said: self.followed.append(said))
+
+    def monotonic(self) -> float:
+        return self.time_s
+
+    def settle(self) -> None:
+        """Wait until all has been read and looked at."""
+        self.until(lambda: not any(receiver.wait(0.0) for receiver in list(self.network.receivers)))
+        looks = self.feed.looks
+        for count in (1, 2):  # the one that is under way may not know the latest
+            for receiver in list(self.network.receivers):
+                receiver.wake()
+            self.until(lambda count=count: self.feed.looks >= looks + count)
+
+    def wait(self, seconds: float, *present: Robot) -> None:
+        """Time goes by, in which those that are `present` announce themselves."""
+        end = self.time_s + seconds
+        while self.time_s < end:
+            self.time_s = min(end, self.time_s + 0.5)
+            for robot in present:
+                robot.announce()
+            self.settle()
+
+    def text(self) -> str:
+        with self.feed.lock:
+            return headline(self.feed) + status(self.feed, "nobody drives")
+
+    def banner(self) -> str:
+        with self.feed.lock:
+            return rivals_warning(self.feed)
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        give_up = time.monotonic() + 20.0
+        while not condition():
+            assert time.monotonic() < give_up
+            time.sleep(0.001)
+
+
+class Robot:
+    """Speaks as a robot does."""
+
+    def __init__(self, page: Page, identity: RunIdentity = ALICE) -> None:
+        self.page, self.identity = page, identity
+        self.feed = page.feed
         self.tick = 0
+        self.text, self.until = page.text, page.until
+
+    def announce(self) -> None:
+        message = robot_announcement_t()
+        message.robot_name, message.run_id = self.identity
+        message.robot, message.host, message.simulated = SPEC.name, "desk.example", True
+        self.page.network.publish(ANNOUNCEMENT, message.encode())
+
+    def join(self) -> None:
+        """Announce itself, and be followed."""
+        self.announce()
+        self.until(lambda: self.feed.robot == self.identity)
 
     def send(self, channel: str, message: Any) -> None:
-        self.connection.publish(channel, message.encode())
+        message.robot_name, message.run_id = self.identity
+        message.timestamp_us = message.timestamp_us or 1000 * self.tick
+        self.page.network.publish(channel_of(self.identity.robot_name, channel), message.encode())
+
+    def state(self, frame: SensorFrame, state: str = "walking") -> None:
+        self.tick += 1
+        stamp = Stamp(*self.identity, 1000 * self.tick, self.tick)
+        self.send("robot_state", frame_to_message(frame, state, stamp))
 
     def step(
         self, frame: SensorFrame, state: str = "walking", command: tuple[float, float] = (0.3, 0.1)
     ) -> None:
-        self.tick += 1
-        self.send("robot_state", frame_to_message(frame, 1000 * self.tick, self.tick, state))
+        self.state(frame, state)
         message = robot_command_t()
         message.tick, message.state, message.user_command, message.torque_gain = (
             self.tick,
@@ -181,22 +261,19 @@ class Robot:
         message.command_source = "lcm:view@<host>"
         self.send("robot_command", message)
 
-    def text(self) -> str:
-        with self.feed.lock:
-            return headline(self.feed) + status(self.feed, "nobody drives")
 
-    def until(self, condition: Callable[[], bool]) -> None:
-        give_up = time.monotonic() + 20.0
-        while not condition():
-            assert time.monotonic() < give_up
-            time.sleep(0.005)
+@pytest.fixture
+def page(monkeypatch: pytest.MonkeyPatch) -> Iterator[Page]:
+    page = Page(monkeypatch)
+    yield page
+    page.feed.close()
 
 
 @pytest.fixture
-def robot() -> Iterator[Robot]:
-    robot = Robot()
-    yield robot
-    robot.feed.close()
+def robot(page: Page) -> Robot:
+    robot = Robot(page)
+    robot.join()
+    return robot
 
 
 def configuration(**content: Any) -> run_configuration_t:
@@ -236,8 +313,7 @@ def test_a_walk_arrives_row_by_row(robot: Robot, walk: Walk) -> None:
 
 def test_a_lost_command_leaves_a_gap_and_not_another_tick_s_target(robot: Robot, walk: Walk) -> None:
     for tick in (1, 2):
-        robot.send("robot_state", frame_to_message(walk.frames[tick], tick, tick, "walking"))
-    robot.tick = 2
+        robot.state(walk.frames[tick])
     robot.step(walk.frames[3])
     robot.until(lambda: "robot_command" in robot.feed.latest)
     target = robot.feed.history.part("joint_target")
@@ -245,24 +321,46 @@ def test_a_lost_command_leaves_a_gap_and_not_another_tick_s_target(robot: Robot,
     assert np.isnan(target[-2]).all()
 
 
-def test_a_new_run_begins_with_an_empty_history(robot: Robot, walk: Walk) -> None:
+def bus_event() -> robot_event_t:
     event = robot_event_t()
     event.name, event.text, event.severity = "bus", "servo 3: no answer", robot_event_t.WARNING
+    return event
+
+
+def test_a_new_run_begins_with_an_empty_history(robot: Robot, walk: Walk) -> None:
     for frame in walk.frames[:10]:
         robot.step(frame)
-    robot.send("robot_event", event)
+    robot.send("robot_event", bus_event())
     robot.until(lambda: robot.feed.bus_errors == 1)
     assert "servo 3: no answer" in robot.text()
-    robot.tick = 0
-    robot.step(walk.frames[0])
+    again = Robot(robot.page, AGAIN)
+    robot.page.wait(SILENT_S + 0.5)
+    again.join()
+    again.step(walk.frames[0])
     robot.until(lambda: robot.feed.frames == 11 and robot.feed.latest["robot_command"].tick == 1)
     assert np.isfinite(robot.feed.history.part("height")).sum() == 1
     assert robot.feed.bus_errors == 0
     assert "servo 3: no answer" not in robot.text()
+    assert robot.page.banner() == ""
+
+
+def test_a_log_that_is_played_once_more_begins_with_an_empty_history(robot: Robot, walk: Walk) -> None:
+    robot.tick = 10_000_000
+    for frame in walk.frames[:10]:
+        robot.step(frame)
+    robot.send("robot_event", bus_event())
+    robot.until(lambda: robot.feed.bus_errors == 1)
+    robot.page.wait(SILENT_S + 0.5)
+    robot.tick = 0
+    robot.step(walk.frames[0])
+    robot.until(lambda: robot.feed.frames == 11 and "robot_command" in robot.feed.latest)
+    robot.page.settle()
+    assert np.isfinite(robot.feed.history.part("height")).sum() == 1
+    assert robot.feed.bus_errors == 0
 
 
 def test_garbage_and_other_robots_are_named_and_the_page_lives_on(robot: Robot, walk: Walk) -> None:
-    robot.connection.publish("robot_state", b"\0" * 40)
+    robot.page.network.publish("alice/robot_state", b"\0" * 40)
     robot.until(lambda: "robot_state cannot be read" in robot.feed.problem)
     stranger = robot_state_t()
     stranger.num_joints, stranger.num_feet = 1, 0
@@ -295,6 +393,23 @@ def test_the_calibration_of_the_robot_is_the_one_its_messages_carry(robot: Robot
     robot.until(lambda: "is not the one drawn here" in robot.feed.problem)
 
 
+def test_a_played_log_s_configuration_comes_before_anything_tells_whose_it_is(page: Page, walk: Walk) -> None:
+    for robot in (Robot(page), Robot(page, AGAIN)):  # the second log is played after the first
+        other = Robot(page, BOB)
+        other.send("run_configuration", configuration(policies=[{"path": "/x/other.onnx"}]))
+        robot.tick = 10_000_000 - robot.identity.run_id
+        robot.send("run_configuration", configuration(policies=[{"path": f"/x/{robot.identity.run}.onnx"}]))
+        page.settle()
+        robot.join()
+        robot.step(walk.frames[0])
+        page.settle()
+        assert f"{robot.identity.run}.onnx" in page.text()
+        assert not any(receiver.channels is None for receiver in page.network.receivers), (
+            "it hears one robot only"
+        )
+        page.wait(GONE_S + 0.5)
+
+
 def test_health_and_guards_are_judged(robot: Robot, walk: Walk) -> None:
     n = SPEC.num_joints
     robot.step(walk.frames[0])
@@ -317,15 +432,33 @@ def test_health_and_guards_are_judged(robot: Robot, walk: Walk) -> None:
     assert len(robot.feed.tick_history) == 2
 
 
-def test_silence_and_the_latched_emergency_stop_are_said(robot: Robot, walk: Walk, monkeypatch: Any) -> None:
-    assert "no robot yet" in robot.text().lower()
+def test_silence_and_the_latched_emergency_stop_are_said(page: Page, walk: Walk) -> None:
+    assert "no robot yet" in page.text().lower()
+    robot = Robot(page)
+    robot.join()
     robot.step(walk.frames[0], "estop")
     robot.until(lambda: robot.feed.frames == 1)
     assert "E-STOP latched" in robot.text()
     assert "silent" not in robot.text()
-    heard = time.monotonic()
-    monkeypatch.setattr(time, "monotonic", lambda: heard + 30.0)
+    page.time_s += 30.0
     assert "silent for 30 s" in robot.text()
+
+
+def test_the_page_says_whom_it_follows_and_without_one_how_to_make_one(page: Page, walk: Walk) -> None:
+    text = page.text()
+    assert "wildrobot-run --robot sim --lcm-command" in text
+    assert "wildrobot view --sim" in text
+    page.network.problem = "nobody hears this computer: there is no interface wlan0"
+    assert page.network.problem in page.text()
+    robot = Robot(page)
+    robot.join()
+    assert "alice is there and says nothing" in page.text()
+    robot.step(walk.frames[0])
+    page.until(lambda: page.feed.frames == 1)
+    text = page.text()
+    assert "alice, simulated, on desk" in text
+    assert "wildrobot-run" not in text
+    assert page.network.problem in text
 
 
 def test_feature_bars_grow_from_the_middle() -> None:
@@ -343,6 +476,164 @@ def test_policy_state_s_score_is_shown(robot: Robot, walk: Walk) -> None:
     robot.send("policy_state", policy)
     robot.until(lambda: "policy_state" in robot.feed.latest)
     assert "0.83" in robot.text()
+
+
+# ---------------------------------------------------------------------- which robot
+
+
+def test_two_robots_beside_each_other_never_mix(robot: Robot, walk: Walk) -> None:
+    page, bob = robot.page, Robot(robot.page, BOB)
+    bob.announce()
+    for mine, other in zip(walk.frames[:60], walk.frames[-60:], strict=True):
+        robot.step(mine, "standing")
+        bob.step(other, "walking", (0.7, 0.7))
+        page.settle() if robot.tick % 20 == 0 else None
+    bob.send("robot_event", bus_event())
+    bob.send("robot_health", health(missed_ticks=77))
+    page.settle()
+    assert page.feed.frames == 60
+    expected = np.array([frame.joint_position[0] for frame in walk.frames[:60]])
+    assert np.array_equal(
+        page.feed.history.part("joint_position")[-60:],
+        expected.astype(page.feed.history.part("joint_position").dtype),
+    )
+    assert np.isnan(page.feed.history.part("height")[:-60]).all()
+    assert page.feed.latest["robot_state"].robot_name == "alice"
+    alone = PelvisTrack(SPEC)
+    for frame in walk.frames[:60]:
+        pose = alone.update(frame)
+    assert page.feed.pose is not None
+    assert np.array_equal(page.feed.pose.position, pose.position)
+    assert "servo 3" not in page.text()
+    assert "robot_health" not in page.feed.latest
+    assert {who for who, _ in page.followed} == {ALICE}
+
+
+def test_two_robots_that_answer_are_named_until_one_of_them_is_gone(robot: Robot, walk: Walk) -> None:
+    page, bob = robot.page, Robot(robot.page, BOB)
+    robot.step(walk.frames[0])
+    page.wait(2.0, robot)
+    assert page.banner() == ""
+    page.wait(1.0, robot, bob)
+    text = page.banner()
+    for part in (
+        "2 robots answer",
+        "alice (a simulated",
+        "bob (a simulated",
+        "--name alice",
+        "Nobody drives",
+    ):
+        assert part in text
+    page.wait(4.0, bob, robot)
+    assert page.feed.robot == ALICE, "the one that came first is the one that is shown"
+    assert page.banner() == text
+    page.wait(GONE_S + 1.0, robot)
+    assert page.banner() == ""
+    page.wait(1.0, robot, bob)
+    assert page.banner() == text
+    page.wait(GONE_S + 1.0, bob)
+    assert page.banner() == ""
+    assert page.feed.robot == BOB
+    assert page.feed.pose is None, "of alice nothing is left"
+    assert page.feed.latest == {}
+    bob.step(walk.frames[150])
+    page.until(lambda: page.feed.frames == 2)
+    assert page.feed.pose.position[:2].tolist() == [0.0, 0.0]
+    assert "bob, simulated, on desk" in page.text()
+
+
+def test_a_third_robot_does_not_hide_two(robot: Robot) -> None:
+    page, bob = robot.page, Robot(robot.page, BOB)
+    page.wait(1.0, robot, bob)
+    Robot(page, RunIdentity("carol", 1)).announce()
+    page.settle()
+    assert [rival.identity.robot_name for rival in page.feed.rivals][:2] == ["alice", "bob"]
+
+
+def test_with_a_name_other_robots_are_nobody(monkeypatch: pytest.MonkeyPatch, walk: Walk) -> None:
+    page = Page(monkeypatch, "bob")
+    alice, bob = Robot(page), Robot(page, BOB)
+    page.wait(1.0, alice)
+    assert page.feed.robot is None
+    assert "waiting for bob" in page.text()
+    assert "--lcm-command --name bob" in page.text()
+    page.wait(1.0, alice, bob)
+    alice.step(walk.frames[0])
+    bob.step(walk.frames[1])
+    page.until(lambda: page.feed.frames == 1)
+    page.settle()
+    assert page.feed.latest["robot_state"].robot_name == "bob"
+    assert page.banner() == ""
+    page.wait(1.0, bob, Robot(page, RunIdentity("bob", 99)))
+    assert "2 programs call themselves bob" in page.banner()
+    page.feed.close()
+
+
+def test_a_program_that_is_started_anew_is_no_second_robot(robot: Robot, walk: Walk) -> None:
+    page, again = robot.page, Robot(robot.page, AGAIN)
+    page.wait(1.0, robot)
+    robot.step(walk.frames[0])
+    page.wait(SILENT_S + 0.5)
+    for _ in range(4):  # alice's last announcement is not so long ago
+        page.wait(0.5, again)
+        assert page.banner() == ""
+        assert page.feed.robot == AGAIN, (
+            page.time_s,
+            page.feed._heard_s,
+            page.feed._robots._known,
+            page.feed.rivals,
+        )
+
+
+def test_a_played_log_of_the_same_robot_is_a_second_one(robot: Robot, walk: Walk) -> None:
+    page, played = robot.page, Robot(robot.page, AGAIN)
+    robot.tick = 10_000_000
+    robot.step(walk.frames[0])
+    page.wait(1.0, robot, played)
+    assert "2 programs call themselves alice" in page.banner()
+    played.step(walk.frames[1])
+    played.send("robot_event", bus_event())
+    page.settle()
+    assert (page.feed.robot, page.feed.frames, page.feed.bus_errors) == (ALICE, 1, 0)
+
+
+def test_what_a_run_said_long_ago_is_not_taken_for_its_present(robot: Robot, walk: Walk) -> None:
+    page, played = robot.page, Robot(robot.page)  # a log of this very run
+    robot.tick = 10_000_000
+    for frame in walk.frames[:20]:
+        robot.step(frame)
+        played.step(walk.frames[100])
+        played.announce()
+        page.settle()
+    assert page.feed.frames == 20
+    expected = np.array([frame.joint_position[0] for frame in walk.frames[:20]])
+    assert np.allclose(page.feed.history.part("joint_position")[-20:], expected)
+    assert page.banner() == ""
+    assert min(at for who, at in page.followed[1:]) >= 10_000_000_000, "commands answer the live robot only"
+
+
+def test_a_robot_that_is_gone_is_no_longer_commanded(robot: Robot, walk: Walk) -> None:
+    page = robot.page
+    robot.step(walk.frames[0])
+    page.settle()
+    assert page.followed[-1][0] == ALICE
+    page.wait(GONE_S + 1.0)
+    assert page.followed[-1] == (None, 0)
+    assert page.feed.robot == ALICE, "its last word stays on the screen"
+    assert "silent for" in page.text()
+    robot.step(walk.frames[1])
+    page.settle()
+    assert page.followed[-1][0] == ALICE
+
+
+def test_a_robot_is_there_while_it_speaks_though_its_announcements_are_lost(robot: Robot, walk: Walk) -> None:
+    page, bob = robot.page, Robot(robot.page, BOB)
+    for frame in walk.frames[:12]:
+        page.wait(0.5, bob)
+        robot.step(frame)
+    page.settle()
+    assert page.feed.robot == ALICE
+    assert len(page.feed.rivals) == 2
 
 
 # ---------------------------------------------------------------------- scene

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
-import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,18 +11,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-from lcm_helpers import find_lcm_tool
 
 pytest.importorskip("viser", reason="needs the extra 'view'")
 
 from view_helpers import (
     CUT_OFF,
     LOW_CONTRAST,
+    NAME,
     POLICY,
+    Listener,
     Program,
     Rig,
     browser,
     picture,
+    play,
     reads,
     show_tab,
     until,
@@ -32,8 +32,7 @@ from view_helpers import (
 
 from wildrobot.cli.run import run
 from wildrobot.core.errors import UserError
-from wildrobot.runtime.telemetry.lcm_types import velocity_command_t
-from wildrobot.view.driving import URGENT_EVERY_S, URGENT_REPEATS
+from wildrobot.runtime.commands.sender import EVERY_S, REPEATS
 from wildrobot.view.looks import plots_width
 from wildrobot.view.plots import PLOTS
 from wildrobot.view.scene import CAMERA, FIELD_OF_VIEW_DEG, LOOK_AT
@@ -99,17 +98,16 @@ def looks_like_the_robot(image: Any, canvas: dict[str, float]) -> bool:
 def test_a_played_log_feeds_the_page(rig: Rig, tmp_path: Path) -> None:
     log = tmp_path / "walk.lcmlog"
     flags = ["--robot", "sim", "--fast", "--no-lcm", "--speed", "0.3", "--duration", "1", "--log", str(log)]
+    flags += ["--name", "desk"]
     assert run.main([str(POLICY), *flags]) == 0
     reads(rig.page, "NO ROBOT YET")
-    command = [find_lcm_tool("lcm-logplayer"), "--speed=3", f"--lcm-url={rig.url}", str(log)]
-    player = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
-    try:
-        reads(rig.page, "wildrobot_walk.onnx on sim")
-        reads(rig.page, "standing -> walking")
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(player.pid, signal.SIGTERM)
-        player.wait(20)
+    reads(rig.page, "wildrobot-run --robot sim --lcm-command")
+    player = threading.Thread(target=play, args=(log, rig.url, 3.0))
+    player.start()
+    reads(rig.page, "wildrobot_walk.onnx")
+    reads(rig.page, "desk, simulated, on ")
+    reads(rig.page, "standing -> walking")
+    player.join()
     reads(rig.page, "silent for")
 
 
@@ -130,7 +128,7 @@ def test_the_space_bar_is_e_stop_wherever_the_focus_is(rig: Rig) -> None:
     ):  # viser's own shortcuts hear nothing behind the second and third
         if focus is not None:
             rig.page.evaluate("focus => document.querySelector(focus).focus()", focus)
-        time.sleep((URGENT_REPEATS + 5) * URGENT_EVERY_S)  # no repetition of the last one's
+        time.sleep((REPEATS + 5) * EVERY_S)  # no repetition of the last one's
         pressed_ms = 1e3 * time.time()
         rig.page.keyboard.press("Space")
         rig.estop_arrives(pressed_ms)
@@ -273,14 +271,13 @@ def test_e_stop_latches_within_a_tenth_of_a_second_and_outlives_the_page(rig: Ri
     assert robot.process.wait(20) == 0
     assert rig.listener.latest["robot_state"].state == "estop"
     assert rig.listener.latest["robot_command"].torque_gain == 0.0
-    assert any(message.request == velocity_command_t.ESTOP for message in rig.listener.commands)
+    assert rig.listener.estops
 
 
 def test_the_simulation_that_the_page_brings_along_ends_with_it(multicast: str, tmp_path: Path) -> None:
-    from view_helpers import Listener
-
     listener = Listener(multicast)
-    view = Program(tmp_path / "view.log", "view", "--sim", str(POLICY), "--port", "0", "--lcm-url", multicast)
+    command = ("view", "--sim", str(POLICY), "--port", "0", "--lcm-url", multicast, "--name", NAME)
+    view = Program(tmp_path / "view.log", *command)
     try:
         view.said(r"open http://127\.0\.0\.1:\d+/\?token=\S+")
         until(lambda: listener.state == "limp", "the simulated robot")
@@ -297,9 +294,9 @@ def test_a_simulation_that_has_ended_is_started_again(
 ) -> None:
     policy = tmp_path / "policy.onnx"
     with pytest.raises(UserError, match="there is no policy"):
-        SimulatedRun(policy, "memq://")
+        SimulatedRun(policy, "memq://", NAME)
     policy.write_bytes(b"no policy at all")  # the run says so and ends
-    simulation = SimulatedRun(policy, "memq://")
+    simulation = SimulatedRun(policy, "memq://", NAME)
     first = simulation._process
     assert first.wait(60) == 2
     simulation.restart()
@@ -316,7 +313,7 @@ def test_the_simulated_run_is_of_the_robot_that_the_page_shows(
     monkeypatch.setattr(SimulatedRun, "_start", lambda self: started.append(self._command))
     policy, robot = tmp_path / "policy.onnx", tmp_path / "robot.yaml"
     policy.write_bytes(b"")
-    SimulatedRun(policy, "memq://")
-    SimulatedRun(policy, "memq://", robot)
+    SimulatedRun(policy, "memq://", NAME)
+    SimulatedRun(policy, "memq://", NAME, robot)
     assert "--robot-file" not in started[0]
     assert started[1] == [*started[0], "--robot-file", str(robot)]

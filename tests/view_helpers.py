@@ -18,12 +18,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import lcm
 import numpy as np
 import pytest
 
-from wildrobot.runtime.telemetry.lcm_types import CHANNEL_TYPES, velocity_command_t
-from wildrobot.view.driving import URGENT_EVERY_S, URGENT_REPEATS
+from wildrobot.core.lcm_network import open_network
+from wildrobot.runtime.commands.sender import EVERY_S, REPEATS
+from wildrobot.runtime.commands.stops import STOP
+from wildrobot.runtime.logs.eventlog import read_events
+from wildrobot.runtime.telemetry.identity import channel_of, split_channel
+from wildrobot.runtime.telemetry.lcm_types import CHANNEL_TYPES, robot_stop_t
 
 POLICY = Path(__file__).resolve().parents[1] / "wildrobot" / "policies" / "wildrobot_walk.onnx"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -34,6 +37,8 @@ FLAGS = [
     "--disable-sync",
 ]  # fmt: skip
 PATIENCE_S = 60.0
+NAME = "desk"
+"""Of the robot."""
 
 
 def until(condition: Callable[[], Any], what: str, patience_s: float = PATIENCE_S) -> Any:
@@ -46,19 +51,23 @@ def until(condition: Callable[[], Any], what: str, patience_s: float = PATIENCE_
 
 
 class Listener:
-    """What goes over the network: the latest message of each channel, and when the robot first was in a state."""
+    """What goes to and from one robot: the latest message of each kind, and when the robot first was in a state."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, robot_name: str = NAME) -> None:
         self.latest: dict[str, Any] = {}
         self.commands: deque[Any] = deque(maxlen=5000)
         self.speeds: deque[float] = deque(maxlen=100)
+        self.states: list[str] = []
+        """That the robot has been in, one after the other."""
         self.heard_s = 0.0
         self.estop_us = 0
         """Unix time, microseconds, of the robot's first message in the state E-STOP."""
         self.estops: list[tuple[int, int]] = []
-        """When each E-STOP was sent and when it arrived, Unix time, microseconds."""
-        self._lcm, self._ended = lcm.LCM(url), threading.Event()
-        self._lcm.subscribe("|".join(CHANNEL_TYPES), self._receive).set_queue_capacity(2000)
+        """When each E-STOP for this robot or for all was sent and when it arrived, Unix time, microseconds."""
+        self._network, self._ended = open_network(url), threading.Event()
+        self._receiver = self._network.receiver(
+            [*(channel_of(robot_name, kind) for kind in CHANNEL_TYPES), STOP]
+        )
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._thread.start()
 
@@ -67,18 +76,25 @@ class Listener:
         self.latest[channel] = message
         if channel == "velocity_command":
             self.commands.append(message)
-            if message.request == velocity_command_t.ESTOP:
+            return
+        if channel == STOP:
+            if message.request == robot_stop_t.ESTOP:
                 self.estops.append((message.timestamp_us, time.time_ns() // 1000))
             return
         self.heard_s = time.monotonic()
         if channel == "policy_state":
             self.speeds.append(message.linear_velocity[0])
-        if channel == "robot_state" and message.state == "estop" and not self.estop_us:
-            self.estop_us = time.time_ns() // 1000
+        if channel == "robot_state":
+            if self.states[-1:] != [message.state]:
+                self.states.append(message.state)
+            if message.state == "estop" and not self.estop_us:
+                self.estop_us = time.time_ns() // 1000
 
     def _work(self) -> None:
         while not self._ended.is_set():
-            self._lcm.handle_timeout(50)
+            if self._receiver.wait(0.05):
+                while (message := self._receiver.read()) is not None:
+                    self._receive(split_channel(message.channel)[1], message.data)
 
     @property
     def state(self) -> str:
@@ -88,6 +104,18 @@ class Listener:
     def close(self) -> None:
         self._ended.set()
         self._thread.join()
+        self._network.close()
+
+
+def play(log: Path, url: str, speed: float = 1.0) -> None:
+    """Publish a log's messages as they were, at `speed` times their pace; what lcm-logplayer does."""
+    network, began = open_network(url), time.monotonic()
+    first_us = None
+    for event in read_events(log):
+        first_us = event.timestamp_us if first_us is None else first_us
+        time.sleep(max(0.0, began + 1e-6 * (event.timestamp_us - first_us) / speed - time.monotonic()))
+        network.publish(event.channel, event.data)
+    network.close()
 
 
 class Program:
@@ -132,20 +160,21 @@ class Rig:
     ) -> None:
         """`flags` for the page's program; `query` for its address: a third of the pixels, because without a GPU
         drawing is what takes the time."""
-        self.folder, self.url, self._browser, self._query = folder, url, browser, query
+        self.folder, self.url, self.browser, self._query = folder, url, browser, query
         self._patience_s = patience_s
-        self.listener = Listener(url)
         # Busy machines are slow to answer: here, no driver is taken for gone because of that.
         timeout = ("--driver-timeout", "20")
         self.view = Program(folder / "view.log", "view", "--port", "0", "--lcm-url", url, *timeout, *flags)
         self.address = self.view.said(r"open (http://\S+)")[1]
+        self.name = self.view.said(r"is called (\S+)")[1] if "--sim" in flags else NAME
+        self.listener = Listener(url, self.name)
         self.robot_process: Program | None = None
         self._page: Any = None
 
     def open(self, query: str = "") -> Any:
         """A new viewer: a browser of its own as far as cookies go, of a person who likes it dark."""
         viewport = {"width": 1280, "height": 720}
-        page = self._browser.new_context(viewport=viewport, color_scheme="dark").new_page()
+        page = self.browser.new_context(viewport=viewport, color_scheme="dark").new_page()
         page.set_default_timeout(1000 * self._patience_s)
         page.goto(self.address + (query or self._query))
         page.get_by_role("button", name="Stand up").wait_for()
@@ -168,6 +197,7 @@ class Rig:
         """A simulated robot that obeys LCM; the one that runs, or a new one."""
         if self.robot_process is None or self.robot_process.process.poll() is not None:
             arguments = ("run", str(POLICY), "--robot", "sim", "--lcm-command", "--lcm-url", self.url)
+            arguments += ("--name", NAME)
             self.robot_process = Program(self.folder / "robot.log", *arguments)
             until(lambda: self.listener.state == "limp", "a limp robot")
             self.listener.estop_us = 0
@@ -178,6 +208,7 @@ class Rig:
         self.robot()
         until(lambda: self.listener.state in ("limp", "standing"), "a robot at rest")
         if self.listener.state == "limp":
+            reads(self.page, "LIMP")  # it may still show the robot that was there before
             self.press("Stand up")
         self.wait_for("standing")
 
@@ -203,7 +234,7 @@ class Rig:
         for _ in range(count):
             clicked_ms = self.press_estop()
             took_ms.append(self.estop_arrives(clicked_ms) - clicked_ms)
-            time.sleep((URGENT_REPEATS + 5) * URGENT_EVERY_S)  # its repetitions would pass for the next one's
+            time.sleep((REPEATS + 5) * EVERY_S)  # its repetitions would pass for the next one's
         return took_ms
 
     def time_estop(self) -> float:
@@ -220,6 +251,10 @@ class Rig:
             return 1e-3 * found[0] if found else None
 
         return float(until(look, "the E-STOP on the network"))
+
+    def banner(self) -> str:
+        """What the red banner of the driver's page says; empty: there is none."""
+        return str(self.page.evaluate("() => document.querySelector('.banner')?.innerText ?? ''"))
 
     def slide(self, page: Any, share: float) -> None:
         """Click the forward slider at a share of its length."""

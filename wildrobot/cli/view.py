@@ -101,6 +101,7 @@ def view(options: ViewOptions) -> int:
         restart = None
         if options.sim is not None and name is not None:
             policy = options.sim[0] if options.sim else shipped_policy(spec)
+            print(f"the simulated robot is called {name}", flush=True)
             simulation = SimulatedRun(policy, url, name, options.robot_file)
             stack.callback(simulation.close)
             restart = simulation.restart

@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection
 from contextlib import suppress
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 from wildrobot.core.errors import UserError
@@ -31,6 +32,7 @@ LOOK_EVERY_S = 0.25
 DEAF_S = 0.8
 """So long without hearing itself, a network counts as broken."""
 _ECHO = "network_echo"
+_ALL = ".*"
 _KEPT = 1000
 """Messages that wait for a reader of LCM's library at most; the newest stay."""
 
@@ -71,8 +73,8 @@ class Network(Protocol):
     def publish(self, channel: str, data: bytes) -> bool:
         """Send a message now, or lose it: false. Never blocks, never raises; any thread may."""
 
-    def receiver(self, channels: Collection[str]) -> Receiver:
-        """Messages of these channels from now on."""
+    def receiver(self, channels: Collection[str] | None) -> Receiver:
+        """Messages of these channels, or with None of all, from now on."""
 
     def joined_elsewhere(self) -> Oddity | None:
         """A program on this computer listens to the same group through another interface."""
@@ -134,7 +136,7 @@ class UdpNetwork:
             return False
         return True
 
-    def receiver(self, channels: Collection[str]) -> UdpReceiver:
+    def receiver(self, channels: Collection[str] | None) -> UdpReceiver:
         found = UdpReceiver(self.address, channels, self._forget)
         with self._lock:
             self._receivers.append(found)
@@ -219,8 +221,8 @@ class UdpNetwork:
 class _Mailbox:
     """Messages of some channels that LCM's library gave, until they are read."""
 
-    def __init__(self, channels: Collection[str], forget: Callable[[_Mailbox], None]) -> None:
-        self.channels, self._forget = frozenset(channels), forget
+    def __init__(self, channels: Collection[str] | None, forget: Callable[[_Mailbox], None]) -> None:
+        self.channels, self._forget = None if channels is None else frozenset(channels), forget
         self.waiting: deque[Received] = deque(maxlen=_KEPT)
         self.arrived = threading.Event()
 
@@ -275,7 +277,7 @@ class LibraryNetwork:
         self._outgoing.append((channel, data))
         return room
 
-    def receiver(self, channels: Collection[str]) -> Receiver:
+    def receiver(self, channels: Collection[str] | None) -> Receiver:
         box = _Mailbox(channels, self._forget)
         with self._lock:
             self._boxes.append(box)
@@ -316,10 +318,15 @@ class LibraryNetwork:
                 raise OSError("there is no connection")
         count = len(self._outgoing)  # who listens now hears whatever is published later
         with self._lock:
-            wanted = {channel for box in self._boxes for channel in box.channels}
-        for channel in sorted(wanted - self._subscribed):
-            self._lcm.subscribe(re.escape(channel), self._take).set_queue_capacity(_KEPT)
-            self._subscribed.add(channel)
+            wanted = {
+                pattern
+                for box in self._boxes
+                for pattern in ([_ALL] if box.channels is None else map(re.escape, box.channels))
+            }
+        for pattern in sorted(wanted - self._subscribed):
+            take = partial(self._take, whole=pattern == _ALL)
+            self._lcm.subscribe(pattern, take).set_queue_capacity(_KEPT)
+            self._subscribed.add(pattern)
         self._send(count)
         if wanted:
             self._lcm.handle_timeout(5)
@@ -331,11 +338,12 @@ class LibraryNetwork:
             if self._lcm is not None and self._outgoing:
                 self._lcm.publish(*self._outgoing.popleft())
 
-    def _take(self, channel: str, data: bytes) -> None:
+    def _take(self, channel: str, data: bytes, whole: bool) -> None:
+        """A message of the subscription to all channels (`whole`), or of one's own: it comes once by each."""
         with self._lock:
             boxes = list(self._boxes)
         for box in boxes:
-            if channel in box.channels:
+            if whole if box.channels is None else channel in box.channels and not whole:
                 box.waiting.append(Received(channel, data, self.url))
                 box.arrived.set()
 

@@ -123,11 +123,12 @@ class UdpReceiver:
     def __init__(
         self,
         address: UdpAddress,
-        channels: Collection[str],
+        channels: Collection[str] | None,
         forget: Callable[[UdpReceiver], None] = lambda receiver: None,
     ) -> None:
-        """`forget` is told when it is closed."""
-        self._address, self._channels, self._forget = address, frozenset(channels), forget
+        """`channels`: None for all. `forget` is told when it is closed."""
+        self._address, self._forget = address, forget
+        self._channels = None if channels is None else frozenset(channels)
         self._membership: bytes | None = None
         self._buffer = bytearray(65_536)
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -168,7 +169,7 @@ class UdpReceiver:
             except OSError:  # a report about the network, or closed: the next look will tell
                 return None
             found = decode_packet(memoryview(self._buffer)[:size])
-            if found is not None and found[0] in self._channels:
+            if found is not None and (self._channels is None or found[0] in self._channels):
                 return Received(found[0], found[1], f"{sender[0]}:{sender[1]}")
 
     def wait(self, timeout_s: float) -> bool:
@@ -259,9 +260,11 @@ _JUMP_IF_EQUAL, _RETURN = 0x15, 0x06
 _UDP_HEADER_BYTES = 8
 
 
-def channel_filter(channels: Collection[str]) -> list[tuple[int, int, int, int]]:
+def channel_filter(channels: Collection[str] | None) -> list[tuple[int, int, int, int]]:
     """Instructions (code, jump if true, jump if false, operand) of a classic BPF program that lets whole messages of
-    these channels through, and nothing else. It sees a packet from its UDP header on."""
+    these channels through (None: all), and nothing else. It sees a packet from its UDP header on."""
+    if channels is None:
+        return [(_RETURN, 0, 0, 0xFFFFFFFF)]
     tests = []
     for channel in sorted(channels):
         name, at, test = channel.encode() + b"\0", _UDP_HEADER_BYTES + _HEADER.size, []

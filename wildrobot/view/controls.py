@@ -42,6 +42,13 @@ div:has([data-dock-root])+.mantine-Paper-root div[style*="height: 3.5em"] button
 """The column cannot be folded away or replaced by viser's settings: who drives needs its buttons. On a telephone
 E-STOP, the picture and the column lie below each other."""
 SWITCH = "position:fixed;top:calc(var(--estop) + 8px);height:26px!important;z-index:10;padding:0 6px"
+BANNER = """
+.wr.banner{position:fixed;top:0;left:296px;right:0;z-index:1000;padding:9px 14px;background:#b02525;color:#fff;
+font-size:14px;box-shadow:0 2px 8px #0008}
+.wr.banner p{margin:0 0 .3em}.wr.banner code{font-size:13px;background:#0004;padding:1px 5px;border-radius:3px}
+@media(max-width:576px){.wr.banner{top:var(--estop,76px);left:0;max-height:40vh;overflow:auto;font-size:13px}}
+"""
+"""Beside E-STOP, on a telephone below it: never over it."""
 PLAIN = "background:var(--track)!important;color:var(--ink)!important"
 
 
@@ -73,6 +80,7 @@ class Controls:
         if restart is not None:
             self.restart = gui.add_button("Restart the simulation", icon=viser.Icon.REFRESH)
             self.restart.on_click(lambda _: restart())
+        self._banner, self._warned = gui.add_html(""), ""
         self.status = gui.add_html("")  # below what is clicked: it grows and shrinks
         self._style = gui.add_html(self._css())
         self._connect(gui)
@@ -90,6 +98,7 @@ class Controls:
             f"div:has(> {_selector(self.theme)}){{height:0;padding:0}}",
             f"@media(max-width:576px){{{_selector(self.theme)}"
             "{top:calc(var(--picture) + 8px);left:auto;right:10px}}",
+            BANNER,
         ]
         if self.restart is not None:
             rules.append(f"{_selector(self.restart)}{{{PLAIN}}}")
@@ -160,6 +169,22 @@ class Controls:
                     auto_close_seconds=TOLD_S,
                     color="yellow",
                 )
+
+    def warn(self, text: str) -> None:
+        """Show a red banner, of HTML, and let nobody drive; with an empty text, end that. Stops go on working."""
+        if text == self._warned:
+            return
+        self._warned = text
+        self._banner.content = f"<div class='wr banner' role=alert>{text}</div>" if text else ""
+        for control in (
+            self.forward,
+            self.turn,
+            self.hold_left,
+            self.hold_forward,
+            self.hold_right,
+            self.stand,
+        ):
+            control.disabled = bool(text)
 
     def follow_resets(self) -> None:
         """Sliders to zero when the driving was set to zero. Not at other times: a slider may be under somebody's hand,

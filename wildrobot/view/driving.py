@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
 
 from wildrobot.robot_description import RobotSpec
 from wildrobot.runtime.commands.sender import CommandSender
+from wildrobot.runtime.telemetry.identity import RunIdentity
 
 SEND_HZ = 20.0
 """Twice what the robot needs before its own time limit stops it."""
@@ -30,15 +32,22 @@ class Driving:
         sender: CommandSender,
         alive: Callable[[int], bool],
         now: Callable[[], float] = time.monotonic,
+        robot_name: str | None = None,
+        plain: Callable[[], bool] = lambda: True,
     ) -> None:
+        """`robot_name`: the robot that is meant, whatever answers; None: the one that is there. `plain`: whether it is
+        plain which one that is; while it is not, nobody drives, and stops are for all."""
         self._ranges, self._sender, self._alive, self._now = spec.command, sender, alive, now
+        self._robot_name, self._plain = robot_name, plain
         self._lock = threading.RLock()
         self._driver: int | None = None
         self._set = (0.0, 0.0)
         self._held: tuple[float, float] | None = None
         self._held_s = self._touched_s = -1e9
-        self.alone = True
-        """Whether it is plain which robot is meant. Where it is not, nobody drives, and stops are for all robots."""
+        self._robot: RunIdentity | None = None
+        """That the driver took the wheel of."""
+        self._refused_s: dict[int, float] = {}
+        """When a viewer's held button last was refused."""
         self.resets = 0
         """How often the velocity was set to zero by anything but the sliders."""
         self.losses = 0
@@ -74,9 +83,12 @@ class Driving:
             return True
 
     def hold_velocity(self, viewer: int, forward: float, left: float) -> bool:
-        """A velocity for as long as this is said again within 0.3 s; false if another viewer drives, or nobody may."""
+        """A velocity for as long as this is said again within 0.3 s; false if another viewer drives, or nobody may. A
+        button that was refused must be let go and pressed again: nobody knows when it would begin to count."""
         with self._lock:
-            if not self._take(viewer):
+            still_held = self._now() - self._refused_s.get(viewer, -math.inf) <= HOLD_S
+            if still_held or not self._take(viewer):
+                self._refused_s[viewer] = self._now()
                 return False
             self._held, self._held_s = self._clipped(forward, left), self._now()
             self._send()
@@ -94,6 +106,7 @@ class Driving:
     def leave(self, viewer: int) -> None:
         """The viewer has gone, or lets go of the wheel: the robot is told to stand still."""
         with self._lock:
+            self._refused_s.pop(viewer, None)
             if viewer == self._driver:
                 moving = self.velocity != (0.0, 0.0)
                 self._driver = None
@@ -121,8 +134,8 @@ class Driving:
     def _urgent(self, at_once: bool) -> None:
         with self._lock:
             self._reset()
-        robot = self._sender.robot if self.alone else None
-        self._sender.stop(robot.robot_name if robot else None, at_once)
+        robot = self._sender.robot if self._plain() else None
+        self._sender.stop(self._robot_name or (robot.robot_name if robot is not None else None), at_once)
 
     # ------------------------------------------------------------------ sending
 
@@ -132,10 +145,12 @@ class Driving:
             driver = self._driver
             if driver is None:
                 return
-            if not self.alone:
+            if self._sender.robot != self._robot:  # what was meant for one is not said to another
+                self._driver = None
+                self._reset()
+            elif not self._plain():
                 self.leave(driver)
-                return
-            if not self._alive(driver):
+            elif not self._alive(driver):
                 self.losses += 1
                 self.leave(driver)
             elif self.velocity != (0.0, 0.0):
@@ -147,9 +162,14 @@ class Driving:
                 self._send()
 
     def _take(self, viewer: int) -> bool:
-        if not self.alone or (self._driver not in (None, viewer) and self._alive(self._driver)):
+        robot = self._sender.robot
+        if (
+            robot is None
+            or not self._plain()
+            or (self._driver not in (None, viewer) and self._alive(self._driver))
+        ):
             return False
-        self._driver, self._touched_s = viewer, self._now()
+        self._robot, self._driver, self._touched_s = robot, viewer, self._now()
         return True
 
     def _reset(self) -> None:

@@ -7,7 +7,8 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,16 @@ from wildrobot.core.rotations import wrap_angle
 from wildrobot.robot_description import RobotSpec
 from wildrobot.robot_description.spec import DEFAULT_ROBOT
 from wildrobot.runtime.telemetry.identity import RunIdentity, channel_of, split_channel
-from wildrobot.runtime.telemetry.lcm_types import CHANNEL_TYPES, ROBOT_CHANNELS
+from wildrobot.runtime.telemetry.lcm_types import CHANNEL_TYPES, ROBOT_CHANNELS, robot_announcement_t
 from wildrobot.runtime.telemetry.messages import frame_from_message
-from wildrobot.runtime.telemetry.neighbours import ANNOUNCEMENT, Robots
+from wildrobot.runtime.telemetry.neighbours import (
+    ANNOUNCEMENT,
+    GONE_S,
+    MOST,
+    NetworkRobot,
+    Robots,
+    side_by_side,
+)
 from wildrobot.view.history import History
 from wildrobot.view.track import PelvisTrack, Pose
 
@@ -29,13 +37,16 @@ SILENT_S = 1.0
 """So long without a message, the robot counts as silent."""
 EVENTS = 14
 STALE_US = 500_000
+"""What a robot says may arrive so much out of order."""
+AT_ONCE = 200
+"""Messages that are read before the next look at who is there."""
 
 
 class Feed:
     """Receives on a thread of its own. Read its attributes under `lock`; messages are never changed once here.
 
     It follows one run of one robot, and takes no message of another. With `robot_name` that robot; without, the first
-    one that is there, and the next when it falls silent.
+    one that is there, and another one only when that is gone.
     """
 
     def __init__(
@@ -45,11 +56,14 @@ class Feed:
         robot_name: str | None = None,
         follow: Callable[[RunIdentity | None, int], None] = lambda robot, timestamp_us: None,
     ) -> None:
-        """`follow` is told of every message that is taken: whose it is, and when that robot said it."""
-        self.spec, self.lock = spec, threading.Lock()
+        """`follow` is told of every message that is taken, whose it is and when that robot said it; and with None, that
+        the robot is gone."""
+        self.spec, self.network, self.robot_name, self.lock = spec, network, robot_name, threading.Lock()
         self.robot: RunIdentity | None = None
         """The robot and the run that are followed."""
-        self.rivals: list[str] = []
+        self.announcement: robot_announcement_t | None = None
+        """Its last."""
+        self.rivals: list[NetworkRobot] = []
         """Robots that answer, when it is not plain which one is meant."""
         self.latest: dict[str, Any] = {}
         self.pose: Pose | None = None
@@ -66,10 +80,12 @@ class Feed:
         self._track = PelvisTrack(spec)
         self._pending: Any = None
         self._configuration = ""
-        self._network, self._robot_name, self._follow = network, robot_name, follow
+        self._follow = follow
         self._robots = Robots()
         self._announcements = network.receiver((ANNOUNCEMENT,))
         self._receiver: Receiver | None = None
+        self._heads: Receiver | None = None
+        self._configurations: dict[str, bytes] = {}
         self._newest_us = 0
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._work, name="feed", daemon=True)
@@ -85,51 +101,92 @@ class Feed:
         self._ended.set()
         self._thread.join()
         self._announcements.close()
-        if self._receiver is not None:
-            self._receiver.close()
+        for receiver in (self._receiver, self._heads):
+            if receiver is not None:
+                receiver.close()
 
     def _work(self) -> None:
         while not self._ended.is_set():
-            self._look()
+            self._look(time.monotonic())
             if self._receiver is None:
                 self._announcements.wait(0.1)
             elif self._receiver.wait(0.1):
-                while (message := self._receiver.read()) is not None:
+                for message in islice(iter(self._receiver.read, None), AT_ONCE):
                     self._receive(split_channel(message.channel)[1], message.data)
 
-    def _look(self) -> None:
+    def _look(self, now_s: float) -> None:
         """Who is there, and whom to follow."""
-        now = time.monotonic()
-        while (message := self._announcements.read()) is not None:
-            self._robots.take(message.data, now)
-        self._robots.forget(now)
-        present = [
-            robot for robot in self._robots.present() if self._robot_name in (None, robot.identity.robot_name)
-        ]
+        self._read_heads(now_s)
+        for message in islice(iter(self._announcements.read, None), AT_ONCE):
+            self._robots.take(message.data, now_s)
+        self._robots.forget(now_s)
+        present = {
+            robot.identity: robot
+            for robot in self._robots.present()
+            if self.robot_name in (None, robot.identity.robot_name)
+        }
         with self.lock:
-            self.rivals = [str(robot) for robot in present] if len(present) > 1 else []
-            here = [robot.identity for robot in present]
-            if here and self.robot not in here:
-                self._turn_to(here[0])
+            self.rivals = side_by_side(list(present.values()))
+            if self._is_gone(present, now_s):
+                if present:
+                    self._turn_to(self._next(present))
+                elif self.robot is not None:
+                    self._follow(None, 0)
+            if self.robot in present:
+                self.announcement = present[self.robot].announcement
+
+    def _read_heads(self, now_s: float) -> None:
+        """While no robot speaks, keep every robot's configuration: it is the first message of a log that is played,
+        before it is known whose log that is."""
+        if now_s - self._heard_s <= SILENT_S:
+            if self._heads is not None:
+                self._heads.close()
+                self._heads = None
+            return
+        if self._heads is None:
+            self._heads, self._configurations = self.network.receiver(None), {}
+        for message in islice(iter(self._heads.read, None), AT_ONCE):
+            name, kind = split_channel(message.channel)
+            known = name in self._configurations or len(self._configurations) < MOST
+            if kind == "run_configuration" and known:
+                self._configurations[name] = message.data
+
+    def _is_gone(self, present: Mapping[RunIdentity, NetworkRobot], now_s: float) -> bool:
+        """The robot that is followed has fallen silent for good, or its program has been started anew."""
+        if self.robot is None:
+            return True
+        mine = present.get(self.robot)
+        if mine is None:
+            return now_s - self._heard_s > GONE_S  # messages may come though the announcement is late
+        again = any(
+            robot.since_s > mine.heard_s
+            for identity, robot in present.items()
+            if identity.robot_name == self.robot.robot_name
+        )
+        return again and now_s - mine.heard_s > SILENT_S
+
+    def _next(self, present: Mapping[RunIdentity, NetworkRobot]) -> RunIdentity:
+        """The last run of the robot that was followed, else the first robot by name."""
+        name = self.robot.robot_name if self.robot is not None else ""
+        runs = [identity for identity in present if identity.robot_name == name]
+        return max(runs, key=lambda identity: present[identity].since_s) if runs else next(iter(present))
 
     def _turn_to(self, robot: RunIdentity) -> None:
         """Follow a robot, or another run of it, and forget all that the last one said."""
-        if (
-            self._receiver is not None
-            and self.robot is not None
-            and self.robot.robot_name != robot.robot_name
-        ):
+        if self._receiver is not None and (self.robot is None or self.robot.robot_name != robot.robot_name):
             self._receiver.close()
             self._receiver = None
         if self._receiver is None:
             channels = [channel_of(robot.robot_name, kind) for kind in ROBOT_CHANNELS]
-            self._receiver = self._network.receiver(channels)
-        self.robot, self._newest_us = robot, 0
+            self._receiver = self.network.receiver(channels)
+        self.robot, self._newest_us, self._heard_s = robot, 0, -math.inf
         self._forget()
         self.latest.clear()
-        self.pose = self._pending = None
+        self._track, self.pose, self._pending = PelvisTrack(self.spec), None, None
         self._configuration, self.problem = "", ""
         self._follow(robot, 0)
+        if (configuration := self._configurations.pop(robot.robot_name, None)) is not None:
+            self._decode("run_configuration", configuration)
 
     def _forget(self) -> None:
         self.history, self.events = History(self.spec), deque(maxlen=EVENTS)
@@ -138,19 +195,27 @@ class Feed:
 
     def _receive(self, channel: str, data: bytes) -> None:
         with self.lock:
-            try:
-                message = CHANNEL_TYPES[channel].decode(data)
-                if (message.robot_name, message.run_id) == self.robot:
-                    self._take_new(channel, message)
-            except Exception as error:  # whatever a foreign packet holds must not end the page
-                self.problem = f"{channel} cannot be read ({error}): does the robot run this version?"
+            self._decode(channel, data)
+
+    def _decode(self, channel: str, data: bytes) -> None:
+        try:
+            message = CHANNEL_TYPES[channel].decode(data)
+            if (message.robot_name, message.run_id) == self.robot:
+                self._take_new(channel, message)
+        except Exception as error:  # whatever a foreign packet holds must not end the page
+            self.problem = f"{channel} cannot be read ({error}): does the robot run this version?"
 
     def _take_new(self, channel: str, message: Any) -> None:
-        """A run's own clock only goes forward: what is older than its last word is a log of it that is played."""
+        """A run's own clock only goes forward: while it speaks, what is older than its last word is a log of it that is
+        played."""
         if message.timestamp_us < self._newest_us - STALE_US:
-            return
+            if self.silent_s <= SILENT_S:
+                return
+            self._newest_us = message.timestamp_us
         self._newest_us = max(self._newest_us, message.timestamp_us)
         self._take(channel, message)
+        if self.robot is not None:
+            self._robots.heard(self.robot, self._heard_s)
         self._follow(self.robot, self._newest_us)
 
     def _take(self, channel: str, message: Any) -> None:

@@ -15,7 +15,7 @@ from wildrobot.view.looks import Looks
 from wildrobot.view.plots import Plots
 from wildrobot.view.scene import RobotScene
 from wildrobot.view.server import GuardedServer
-from wildrobot.view.status import headline, status
+from wildrobot.view.status import headline, rivals_warning, status
 
 SCENE_HZ, STATUS_HZ = 50.0, 5.0
 
@@ -36,7 +36,13 @@ class Page:
     ) -> None:
         self._feed, self._plot_hz = feed, plot_hz
         self.server = server = GuardedServer(host, port, "WildRobot")
-        self.driving = Driving(feed.spec, sender, lambda viewer: self.browsers.alive(viewer))
+        self.driving = Driving(
+            feed.spec,
+            sender,
+            lambda viewer: self.browsers.alive(viewer),
+            robot_name=feed.robot_name,
+            plain=lambda: not feed.rivals,
+        )
         server.on_estop = self.driving.estop
         self.browsers = Browsers(server, self.driving.leave, driver_timeout_s)
         self._scene = RobotScene(server, feed.spec)
@@ -88,8 +94,9 @@ class Page:
         viewers = len(self.browsers)
         said = "nobody drives" if driver is None else f"viewer {driver + 1} drives"
         with self._feed.lock:
-            self.driving.alone = not self._feed.rivals
             head, text = headline(self._feed), status(self._feed, f"{said} · {viewers} open")
+            warning = rivals_warning(self._feed)
+        self._controls.warn(warning)
         self._controls.headline.content, self._controls.status.content = head, text
         self._controls.follow_resets()
         self._plots.draw_slow()

@@ -14,6 +14,10 @@ import numpy as np
 from wildrobot.view.feed import SILENT_S, Feed
 from wildrobot.view.theme import color
 
+SHOWN = 4
+"""Robots that are named at most when too many answer."""
+LINE = 40
+"""Characters in a line of the column."""
 GOOD, FAIR, BAD, QUIET = map(color, ("good", "fair", "bad", "quiet"))
 ESTIMATED, ASKED = map(color, ("estimated", "asked"))
 STATE_COLORS = {
@@ -24,8 +28,11 @@ STATE_COLORS = {
 def status(feed: Feed, driver: str) -> str:
     """Health at a glance. Call it, and `headline`, with the feed's lock held."""
     latest = feed.latest
+    if "robot_state" not in latest:
+        return f"<div class=wr>{_warnings(feed)}{_how_to_make_one(feed)}</div>"
     command, health, policy = (latest.get(name) for name in ("robot_command", "robot_health", "policy_state"))
     rows = [
+        ("policy", escape(_policy(feed)) or "–"),
         *_velocity(feed, command),
         ("commanded by", _commander(command)),
         ("page", escape(driver)),
@@ -38,23 +45,42 @@ def status(feed: Feed, driver: str) -> str:
 
 
 def headline(feed: Feed) -> str:
-    """State of the robot, or why it is not known; always two lines, so that nothing below it moves."""
+    """Which robot, and its state, or why that is not known; always two lines, so that nothing below it moves."""
     state = feed.latest.get("robot_state")
     name = "" if state is None else state.state
-    if state is None:
-        text, shade = "no robot yet", QUIET
-    else:
-        text, shade = name.replace("_", " "), STATE_COLORS.get(name, QUIET)
+    text, shade = (name.replace("_", " "), STATE_COLORS.get(name, QUIET)) if name else ("no robot yet", QUIET)
     text = text.upper()
     if name == "estop":
-        text, note = "E-STOP latched", "torque is off; start its program again"
-    elif state is None:
-        note = "waiting for messages of wildrobot-run on LCM"
+        text = "E-STOP latched"
+    if state is not None:
+        note = _who(feed)
+    elif feed.robot is not None:
+        note = f"{feed.robot.robot_name} is there and says nothing"
     else:
-        note = _run(feed)
+        note = f"waiting for {feed.robot_name or 'one'}"
     return (
         f"<div class=wr><div class=state style='color:{shade}'>{escape(text)}</div>"
-        f"<div class='dim line'>{escape(note) or '&nbsp;'}</div></div>"
+        f"<div class='dim line' title='{escape(note)}'>{escape(shortened(note)) or '&nbsp;'}</div></div>"
+    )
+
+
+def rivals_warning(feed: Feed) -> str:
+    """What is wrong when it is not plain which robot is meant, and what to do; empty: it is."""
+    if not feed.rivals:
+        return ""
+    names = sorted({robot.identity.robot_name for robot in feed.rivals})
+    if len(names) == 1:
+        what = f"{len(feed.rivals)} programs call themselves {names[0]}:"
+        advice = "End one of them, or the log that is played, or start one again with another --name."
+    else:
+        what = f"{len(feed.rivals)} robots answer:"
+        commands = " or ".join(f"<code>wildrobot view --name {escape(name)}</code>" for name in names[:SHOWN])
+        advice = f"Start this page again for the one that you mean: {commands}"
+    listed = "; ".join(escape(str(robot)) for robot in feed.rivals[:SHOWN])
+    more = f"; and {len(feed.rivals) - SHOWN} more" if len(feed.rivals) > SHOWN else ""
+    return (
+        f"<p><b>{what}</b> {listed}{more}.</p>"
+        f"<p><b>Nobody drives until one is left. E-STOP and Stop are for all of them.</b></p><p>{advice}</p>"
     )
 
 
@@ -64,12 +90,39 @@ def _warnings(feed: Feed) -> str:
         text = (
             f"<div style='color:{BAD}'><b>silent for {feed.silent_s:.0f} s</b>: this is its last word</div>"
         )
+    if feed.latest.get("robot_state") is not None and feed.latest["robot_state"].state == "estop":
+        text += f"<div style='color:{BAD}'>torque is off; start its program again</div>"
+    if feed.network.problem:
+        text += f"<div style='color:{BAD}'>{escape(feed.network.problem)}</div>"
     if feed.problem:
         text += f"<div style='color:{FAIR}'>{escape(feed.problem)}</div>"
     return text
 
 
-def _run(feed: Feed) -> str:
+def _how_to_make_one(feed: Feed) -> str:
+    """What to do where no robot is to be seen."""
+    name = f" --name {feed.robot_name}" if feed.robot_name else ""
+    odd = feed.network.library_elsewhere()
+    parts = [
+        "Start one in another terminal:",
+        f"<code>wildrobot-run --robot sim --lcm-command{escape(name)}</code>",
+        "Robot and page together: end this page, and",
+        "<code>wildrobot view --sim</code>",
+    ]
+    if odd is not None:
+        parts += ["", escape(f"A log that lcm-logplayer plays is not heard here. {odd.advice}")]
+    return "<br>".join(parts)
+
+
+def _who(feed: Feed) -> str:
+    """Name of the robot that is followed, whether it is simulated, and where it runs."""
+    if feed.robot is None or feed.announcement is None:
+        return ""
+    said = feed.announcement
+    return f"{said.robot_name}, {'simulated, ' if said.simulated else ''}on {said.host.partition('.')[0]}"
+
+
+def _policy(feed: Feed) -> str:
     configuration = feed.latest.get("run_configuration")
     if configuration is None:
         return ""
@@ -77,8 +130,7 @@ def _run(feed: Feed) -> str:
     content = json.loads(configuration.json)
     listed = content.get("policies") or [{"path": configuration.policy_path}]
     index = min(policy.policy, len(listed) - 1) if policy is not None else 0
-    where = content.get("options", {}).get("robot", "")
-    return f"{PurePath(listed[index]['path']).name} on {where or configuration.robot}"
+    return PurePath(listed[index]["path"]).name
 
 
 def _velocity(feed: Feed, command: Any) -> Iterable[tuple[str, str]]:
@@ -203,6 +255,11 @@ def stage_table(health: Any) -> str:
 def colored(text: str, shade: str) -> str:
     """A value with its judgement."""
     return f"<b style='color:{shade}'>{escape(text)}</b>"
+
+
+def shortened(text: str) -> str:
+    """A text that fits a line of the column."""
+    return text if len(text) <= LINE else f"{text[: LINE - 1]}…"
 
 
 def count(number: int) -> str:

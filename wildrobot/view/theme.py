@@ -53,9 +53,10 @@ canvas[data-engine]{background:linear-gradient(var(--sky) 30%,var(--ground) 70%)
 .wr .dim{color:var(--dim)}.wr table{width:100%;border-collapse:collapse}
 .wr td{padding:1px 0;vertical-align:top;white-space:nowrap}
 .wr td:last-child{text-align:right;font-variant-numeric:tabular-nums}
+.wr code{font-size:11.5px;overflow-wrap:anywhere}
 .wr .line{white-space:nowrap;overflow:hidden;text-overflow:ellipsis}
 .wr .events{margin-top:5px;border-top:1px solid var(--rule);padding-top:4px;font-size:11.5px;line-height:1.35}
-.wr .events{box-sizing:content-box;overflow:hidden;max-height:round(down,100vh - 635px,1.35em)}
+.wr .events{box-sizing:content-box;overflow:hidden;max-height:round(down,100vh - 653px,1.35em)}
 .wr.plot{padding:3px .8em 0;line-height:17px;font-size:11.5px}.wr.plot span{white-space:nowrap;margin-left:7px}
 .wr.plot .key{margin:0}
 .wr.features{line-height:max(15px,calc((100vh - 60px)/var(--rows) - 2px))}
@@ -65,5 +66,5 @@ canvas[data-engine]{background:linear-gradient(var(--sky) 30%,var(--ground) 70%)
 .wr.stages td{text-align:right;height:3.7vh}.wr.stages td:first-child{text-align:left}
 @media(max-width:576px){.wr td{white-space:normal}}
 @media(min-height:900px){.wr{line-height:2}.wr.features .dim{font-size:inherit}
-.wr .events{line-height:1.8;max-height:round(down,100vh - 790px,1.8em)}}
+.wr .events{line-height:1.8;max-height:round(down,100vh - 815px,1.8em)}}
 """

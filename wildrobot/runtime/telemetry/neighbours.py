@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from wildrobot.core.lcm_network import Network, Oddity, Receiver
@@ -23,8 +24,9 @@ class NetworkRobot:
     """A robot on the network."""
 
     announcement: robot_announcement_t
+    since_s: float
     heard_s: float
-    """On `time.monotonic`."""
+    """When it was heard first and last, on `time.monotonic`."""
 
     @property
     def identity(self) -> RunIdentity:
@@ -49,12 +51,18 @@ class Robots:
             said = robot_announcement_t.decode(data)
         except Exception:  # whatever is in a foreign packet
             return None
-        robot = NetworkRobot(said, now_s)
-        new = robot.identity not in self._known
-        if new and len(self._known) >= MOST:
+        identity = RunIdentity(said.robot_name, said.run_id)
+        known = self._known.get(identity)
+        if known is None and len(self._known) >= MOST:
             return None
-        self._known[robot.identity] = robot
-        return robot if new else None
+        robot = NetworkRobot(said, now_s if known is None else known.since_s, now_s)
+        self._known[identity] = robot
+        return robot if known is None else None
+
+    def heard(self, identity: RunIdentity, now_s: float) -> None:
+        """Another message of a robot: it is there."""
+        if (robot := self._known.get(identity)) is not None:
+            robot.heard_s = now_s
 
     def forget(self, now_s: float) -> list[NetworkRobot]:
         """Forget those that fell silent, and return them."""
@@ -66,6 +74,20 @@ class Robots:
     def present(self) -> list[NetworkRobot]:
         """Those that are there, by name."""
         return sorted(self._known.values(), key=lambda robot: robot.identity)
+
+
+def side_by_side(robots: Sequence[NetworkRobot]) -> list[NetworkRobot]:
+    """Those of them that are there at the same time as another one: each was heard after the other had come. A program
+    that has just ended is not beside the one that was started in its place."""
+    return [
+        one
+        for one in robots
+        if any(
+            one.heard_s >= other.since_s and other.heard_s >= one.since_s
+            for other in robots
+            if other is not one
+        )
+    ]
 
 
 def find_robots(network: Network, seconds: float, enough: int = MOST) -> list[NetworkRobot]:
