@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import re
+from pathlib import Path
 
 from wildrobot.robot_description import load_robot
 from wildrobot.runtime.control.guards import GUARDS
@@ -49,13 +51,20 @@ def test_a_comment_begins_with_the_unit_or_has_none() -> None:
         {
             const int8_t NONE = 0;
             int32_t num_joints;
-            double  angle[num_joints];      // rad, heading frame
-            double  pair[2];                // m/s, rad/s: what the person asked
-            double  force[3];               // m/s^2 specific force, IMU frame
-            double  radius;                 // radians are something else
-            double  age_s;                  // since the last word
+            // rad, heading frame
+            double  angle[num_joints];
+            // m/s, rad/s: what the person asked,
+            // over two lines
+            double  pair[2];
+            // m/s^2 specific force, IMU frame
+            double  force[3];
+            // radians are something else
+            double  radius;
+            // since the last word
+            double  age_s;
             double  offset_m;
-            string  why;                    // m: not a length
+            // m: not a length
+            string  why;
         }
         """
     )
@@ -69,8 +78,18 @@ def test_a_comment_begins_with_the_unit_or_has_none() -> None:
         "offset_m": ("m",),
         "why": ("m",),
     }
+    assert notes["pair"].text == "m/s, rad/s: what the person asked, over two lines"
     assert [notes["pair"].unit(i) for i in (0, 1)] == ["m/s", "rad/s"]
     assert [notes["angle"].unit(i) for i in (0, 8)] == ["rad", "rad"]
+
+
+def test_lcm_gen_gives_each_field_the_same_note() -> None:
+    """A comment at the end of a line would go to the field after it."""
+    for kind in CHANNEL_TYPES.values():
+        source = Path(inspect.getfile(kind)).read_text(encoding="utf-8")
+        for field, note in field_notes(kind).items():
+            (found,) = re.findall(rf'self\.{field} = [^\n]*\n\s+"""\s(.*?)LCM Type', source, re.DOTALL)
+            assert " ".join(found.split()) == note.text, (kind.__name__, field)
 
 
 def test_guards_have_the_unit_of_their_name() -> None:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from wildrobot.runtime.telemetry import lcm_types
 
 _UNIT = r"(?:rad/s|rad|m/s\^2|m/s|m)"
-_FIELD = re.compile(r"\s*\w+\s+(?P<name>\w+)(?:\[\w+\])*\s*;\s*(?://\s*(?P<text>.*?)\s*)?$")
+_FIELD = re.compile(r"\s*\w+\s+(?P<name>\w+)(?:\[\w+\])*\s*;\s*$")
 _COMMENT_UNITS = re.compile(rf"(?P<units>{_UNIT}(?:, {_UNIT})*)(?=[,:;]|\s|$)")
 _SUFFIXES = {
     "_rad_s": "rad/s", "_rad": "rad", "_us": "us", "_ms": "ms", "_s": "s", "_m": "m", "_hz": "Hz",
@@ -42,13 +42,18 @@ def unit_of_name(name: str) -> str:
 
 
 def parse_notes(text: str) -> dict[str, FieldNote]:
-    """Notes of the fields in the text of an `.lcm` file."""
-    notes = {}
+    """Notes of the fields in the text of an `.lcm` file, each from the comment above it: `lcm-gen` gives a field the
+    comment before it, in every language, and that at the end of a line to the field after."""
+    notes, above = {}, list[str]()
     for line in text.splitlines():
-        match = _FIELD.match(line)
-        if match is None or line.lstrip().startswith(("//", "package")):
+        if line.lstrip().startswith("//"):
+            above.append(line.strip().lstrip("/ "))
             continue
-        name, comment = match["name"], match["text"] or ""
+        comment, above = " ".join(above), []
+        match = _FIELD.match(line)
+        if match is None or line.startswith("package"):
+            continue
+        name = match["name"]
         said = _COMMENT_UNITS.match(comment)
         units = tuple(said["units"].split(", ")) if said else tuple(filter(None, (unit_of_name(name),)))
         notes[name] = FieldNote(units, comment)

@@ -21,73 +21,77 @@ class virtual_robot_truth_t(object):
 
     def __init__(self):
         self.timestamp_us = 0
-        """ LCM Type: int64_t """
-        self.time_ns = 0
         """
         Unix time
         LCM Type: int64_t
         """
 
-        self.pelvis_position = [ 0.0 for dim0 in range(3) ]
+        self.time_ns = 0
         """
         since the virtual robot's power-on
+        LCM Type: int64_t
+        """
+
+        self.pelvis_position = [ 0.0 for dim0 in range(3) ]
+        """
+        m
         LCM Type: double[3]
         """
 
         self.pelvis_quaternion = [ 0.0 for dim0 in range(4) ]
         """
-        m
+        wxyz, world <- pelvis
         LCM Type: double[4]
         """
 
         self.pelvis_linear_velocity = [ 0.0 for dim0 in range(3) ]
         """
-        wxyz, world <- pelvis
+        m/s
         LCM Type: double[3]
         """
 
         self.pelvis_angular_velocity = [ 0.0 for dim0 in range(3) ]
         """
-        m/s
+        rad/s, pelvis frame
         LCM Type: double[3]
         """
 
         self.num_joints = 0
-        """
-        rad/s, pelvis frame
-        LCM Type: int32_t
-        """
-
+        """ LCM Type: int32_t """
         self.joint_position = []
-        """ LCM Type: double[num_joints] """
-        self.joint_velocity = []
         """
         rad, true
         LCM Type: double[num_joints]
         """
 
-        self.joint_torque = []
+        self.joint_velocity = []
         """
         rad/s
         LCM Type: double[num_joints]
         """
 
-        self.goal_position = []
+        self.joint_torque = []
         """
         N m, of the motor before back-EMF
         LCM Type: double[num_joints]
         """
 
-        self.torque_on = []
+        self.goal_position = []
         """
         rad, what the servos were told to reach, in true joint angles
-        LCM Type: boolean[num_joints]
+        LCM Type: double[num_joints]
         """
 
+        self.torque_on = []
+        """ LCM Type: boolean[num_joints] """
         self.num_feet = 0
         """ LCM Type: int32_t """
         self.foot_force = []
-        """ LCM Type: double[num_feet] """
+        """
+        N, normal
+        LCM Type: double[num_feet]
+        """
+
 
     def encode(self):
         buf = BytesIO()

@@ -26,55 +26,55 @@ class policy_state_t(object):
         self.tick = 0
         """ LCM Type: int64_t """
         self.policy = 0
-        """ LCM Type: int8_t """
-        self.reset = False
         """
         which one of run_configuration's, from 0
+        LCM Type: int8_t
+        """
+
+        self.reset = False
+        """
+        estimator and history started afresh from this tick's frame
         LCM Type: boolean
         """
 
         self.command = [ 0.0 for dim0 in range(2) ]
         """
-        estimator and history started afresh from this tick's frame
+        m/s, rad/s: what the policy was given, after heading hold
         LCM Type: double[2]
         """
 
         self.linear_velocity = [ 0.0 for dim0 in range(3) ]
         """
-        m/s, rad/s: what the policy was given, after heading hold
+        m/s, heading frame
         LCM Type: double[3]
         """
 
         self.angular_velocity = [ 0.0 for dim0 in range(3) ]
         """
-        m/s, heading frame
+        rad/s, heading frame
         LCM Type: double[3]
         """
 
         self.projected_gravity = [ 0.0 for dim0 in range(3) ]
         """
-        rad/s, heading frame
+        unit, pelvis frame
         LCM Type: double[3]
         """
 
         self.yaw = 0.0
         """
-        unit, pelvis frame
+        rad, the IMU's own world
         LCM Type: double
         """
 
         self.height = 0.0
         """
-        rad, the IMU's own world
+        m, pelvis over the lowest stance sole
         LCM Type: double
         """
 
         self.num_features = 0
-        """
-        m, pelvis over the lowest stance sole
-        LCM Type: int32_t
-        """
-
+        """ LCM Type: int32_t """
         self.features = []
         """ LCM Type: double[num_features] """
         self.num_observations = 0
@@ -86,10 +86,14 @@ class policy_state_t(object):
         self.action = []
         """ LCM Type: float[num_joints] """
         self.joint_target = []
-        """ LCM Type: double[num_joints] """
-        self.style_score = 0.0
         """
         rad
+        LCM Type: double[num_joints]
+        """
+
+        self.style_score = 0.0
+        """
+        0 .. 1 like the reference; NaN: not judged (standing, or no discriminator)
         LCM Type: double
         """
 

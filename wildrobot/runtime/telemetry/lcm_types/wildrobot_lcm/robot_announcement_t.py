@@ -20,38 +20,42 @@ class robot_announcement_t(object):
         self.timestamp_us = 0
         """ LCM Type: int64_t """
         self.robot_name = ""
-        """ LCM Type: string """
-        self.run_id = 0
         """
         of this one robot; its channels are NAME/robot_state and so on
-        LCM Type: int64_t
+        LCM Type: string
         """
 
-        self.tick = 0
+        self.run_id = 0
         """
         drawn at the start of the program
         LCM Type: int64_t
         """
 
+        self.tick = 0
+        """ LCM Type: int64_t """
         self.robot = ""
-        """ LCM Type: string """
-        self.host = ""
         """
         what it is a specimen of
         LCM Type: string
         """
 
-        self.simulated = False
+        self.host = ""
         """
         computer that the program runs on
-        LCM Type: boolean
+        LCM Type: string
         """
 
+        self.simulated = False
+        """ LCM Type: boolean """
         self.state = ""
-        """ LCM Type: string """
-        self.command_source = ""
         """
         limp, standing_up, standing, walking, soft_stop, estop
+        LCM Type: string
+        """
+
+        self.command_source = ""
+        """
+        who commands: flags, keyboard, gamepad, lcm:NAME; empty: nobody
         LCM Type: string
         """
 

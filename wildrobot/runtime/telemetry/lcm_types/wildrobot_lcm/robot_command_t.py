@@ -28,42 +28,46 @@ class robot_command_t(object):
         self.state = ""
         """ LCM Type: string """
         self.user_command = [ 0.0 for dim0 in range(2) ]
-        """ LCM Type: double[2] """
-        self.command_source = ""
         """
         m/s, rad/s: what the person asked, after ageing
+        LCM Type: double[2]
+        """
+
+        self.command_source = ""
+        """
+        who commands: flags, keyboard, gamepad, lcm:NAME; empty: nobody
         LCM Type: string
         """
 
         self.command_age_s = 0.0
         """
-        who commands: flags, keyboard, gamepad, lcm:NAME; empty: nobody
+        since the last word of who commands, or did; NaN: nobody ever has
         LCM Type: double
         """
 
         self.torque_gain = 0.0
         """
-        since the last word of who commands, or did; NaN: nobody ever has
+        0 limp .. 1 full stiffness
         LCM Type: double
         """
 
         self.num_joints = 0
-        """
-        0 limp .. 1 full stiffness
-        LCM Type: int32_t
-        """
-
+        """ LCM Type: int32_t """
         self.joint_target_requested = []
-        """ LCM Type: double[num_joints] """
-        self.joint_target_applied = []
         """
         rad
         LCM Type: double[num_joints]
         """
 
-        self.limited_by = ""
+        self.joint_target_applied = []
         """
         rad, what the servos got
+        LCM Type: double[num_joints]
+        """
+
+        self.limited_by = ""
+        """
+        comma list: target_rate, joint_limits, not_finite, stale_samples; empty: nothing
         LCM Type: string
         """
 

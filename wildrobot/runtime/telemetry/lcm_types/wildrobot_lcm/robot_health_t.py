@@ -26,7 +26,11 @@ class robot_health_t(object):
         self.tick = 0
         """ LCM Type: int64_t """
         self.tick_p50_ms = 0.0
-        """ LCM Type: double """
+        """
+        work per tick, over the last second
+        LCM Type: double
+        """
+
         self.tick_p99_ms = 0.0
         """
         work per tick, over the last second
@@ -34,49 +38,61 @@ class robot_health_t(object):
         """
 
         self.tick_max_ms = 0.0
-        """ LCM Type: double """
-        self.lateness_max_ms = 0.0
-        """ LCM Type: double """
-        self.missed_ticks = 0
         """
-        wake-up after the deadline
-        LCM Type: int64_t
+        work per tick, over the last second
+        LCM Type: double
         """
 
-        self.messages_dropped = 0
+        self.lateness_max_ms = 0.0
+        """
+        wake-up after the deadline
+        LCM Type: double
+        """
+
+        self.missed_ticks = 0
         """
         since the start
         LCM Type: int64_t
         """
 
-        self.num_stages = 0
+        self.messages_dropped = 0
         """
         log and telemetry, since the start
-        LCM Type: int32_t
+        LCM Type: int64_t
         """
 
+        self.num_stages = 0
+        """ LCM Type: int32_t """
         self.stage_name = []
+        """ LCM Type: string[num_stages] """
+        self.stage_p50_ms = []
         """
         time of each stage, over the last second
-        LCM Type: string[num_stages]
+        LCM Type: double[num_stages]
         """
 
-        self.stage_p50_ms = []
-        """ LCM Type: double[num_stages] """
         self.stage_p99_ms = []
-        """ LCM Type: double[num_stages] """
+        """
+        time of each stage, over the last second
+        LCM Type: double[num_stages]
+        """
+
         self.stage_max_ms = []
-        """ LCM Type: double[num_stages] """
+        """
+        time of each stage, over the last second
+        LCM Type: double[num_stages]
+        """
+
         self.num_bins = 0
         """ LCM Type: int32_t """
         self.bin_width_ms = 0.0
+        """ LCM Type: double """
+        self.histogram = []
         """
         work per tick since the start, bin i from i*bin_width_ms
-        LCM Type: double
+        LCM Type: int32_t[num_bins]
         """
 
-        self.histogram = []
-        """ LCM Type: int32_t[num_bins] """
         self.num_joints = 0
         """ LCM Type: int32_t """
         self.current_a = []
@@ -86,59 +102,71 @@ class robot_health_t(object):
         """
 
         self.temperature_c = []
-        """ LCM Type: double[num_joints] """
+        """
+        NaN: not measured
+        LCM Type: double[num_joints]
+        """
+
         self.voltage_v = []
-        """ LCM Type: double[num_joints] """
+        """
+        NaN: not measured
+        LCM Type: double[num_joints]
+        """
+
         self.num_guards = 0
         """ LCM Type: int32_t """
         self.guard_name = []
         """ LCM Type: string[num_guards] """
         self.guard_value = []
-        """ LCM Type: double[num_guards] """
-        self.guard_level = []
         """
         unit as the name says
+        LCM Type: double[num_guards]
+        """
+
+        self.guard_level = []
+        """
+        0 fine, 1 warning, 2 stop
         LCM Type: int8_t[num_guards]
         """
 
         self.command_source = ""
         """
-        0 fine, 1 warning, 2 stop
+        who commands: flags, keyboard, gamepad, lcm:NAME; empty: nobody
         LCM Type: string
         """
 
         self.command_age_s = 0.0
         """
-        who commands: flags, keyboard, gamepad, lcm:NAME; empty: nobody
+        since the last word of who commands, or did; NaN: nobody ever has
         LCM Type: double
         """
 
         self.commands_lost = 0
         """
-        since the last word of who commands, or did; NaN: nobody ever has
+        times that the robot was told to stand still because of that, since the start
         LCM Type: int64_t
         """
 
         self.num_refusals = 0
-        """
-        times that the robot was told to stand still because of that, since the start
-        LCM Type: int32_t
-        """
-
+        """ LCM Type: int32_t """
         self.refusal_name = []
         """
-        commands that were not obeyed, since the start
+        why: other_source, unknown_source, other_robot, other_run, old, repeated, flood, unreadable, not_finite
         LCM Type: string[num_refusals]
         """
 
         self.refusal_count = []
         """
-        why: other_source, unknown_source, other_robot, other_run, old, repeated, flood, unreadable, not_finite
+        commands that were not obeyed, since the start
         LCM Type: int64_t[num_refusals]
         """
 
         self.network_problem = ""
-        """ LCM Type: string """
+        """
+        why nobody hears the robot now (for the log); empty: nothing is known to be wrong
+        LCM Type: string
+        """
+
 
     def encode(self):
         buf = BytesIO()

@@ -21,79 +21,79 @@ class robot_state_t(object):
 
     def __init__(self):
         self.timestamp_us = 0
-        """ LCM Type: int64_t """
-        self.robot_name = ""
         """
         Unix time of the tick
-        LCM Type: string
+        LCM Type: int64_t
         """
 
+        self.robot_name = ""
+        """ LCM Type: string """
         self.run_id = 0
         """ LCM Type: int64_t """
         self.tick = 0
         """ LCM Type: int64_t """
         self.state = ""
-        """ LCM Type: string """
-        self.time_s = 0.0
         """
         limp, standing_up, standing, walking, soft_stop, estop
+        LCM Type: string
+        """
+
+        self.time_s = 0.0
+        """
+        the robot's own monotonic clock, as are all *_time_s
         LCM Type: double
         """
 
         self.num_joints = 0
-        """
-        the robot's own monotonic clock, as are all *_time_s
-        LCM Type: int32_t
-        """
-
+        """ LCM Type: int32_t """
         self.joint_position = []
-        """ LCM Type: double[num_joints] """
-        self.joint_velocity = []
         """
         rad
         LCM Type: double[num_joints]
         """
 
-        self.joint_time_s = []
+        self.joint_velocity = []
         """
         rad/s
         LCM Type: double[num_joints]
         """
 
+        self.joint_time_s = []
+        """ LCM Type: double[num_joints] """
         self.joint_valid = []
         """ LCM Type: boolean[num_joints] """
         self.imu_quaternion = [ 0.0 for dim0 in range(4) ]
-        """ LCM Type: double[4] """
-        self.imu_angular_velocity = [ 0.0 for dim0 in range(3) ]
         """
         wxyz, world <- IMU
-        LCM Type: double[3]
+        LCM Type: double[4]
         """
 
-        self.imu_acceleration = [ 0.0 for dim0 in range(3) ]
+        self.imu_angular_velocity = [ 0.0 for dim0 in range(3) ]
         """
         rad/s, IMU frame
         LCM Type: double[3]
         """
 
-        self.imu_time_s = 0.0
+        self.imu_acceleration = [ 0.0 for dim0 in range(3) ]
         """
         m/s^2 specific force, IMU frame
-        LCM Type: double
+        LCM Type: double[3]
         """
 
+        self.imu_time_s = 0.0
+        """ LCM Type: double """
         self.imu_valid = False
         """ LCM Type: boolean """
         self.num_feet = 0
         """ LCM Type: int32_t """
         self.foot_contact = []
-        """ LCM Type: double[num_feet] """
-        self.foot_time_s = 0.0
         """
         0 or 1
-        LCM Type: double
+        LCM Type: double[num_feet]
         """
 
+        self.foot_time_s = 0.0
+        """ LCM Type: double """
         self.foot_valid = False
         """ LCM Type: boolean """
 

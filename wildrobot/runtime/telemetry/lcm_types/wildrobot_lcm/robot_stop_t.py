@@ -24,22 +24,26 @@ class robot_stop_t(object):
 
     def __init__(self):
         self.timestamp_us = 0
-        """ LCM Type: int64_t """
-        self.robot_name = ""
         """
         the sender's clock
-        LCM Type: string
+        LCM Type: int64_t
         """
 
-        self.source = ""
+        self.robot_name = ""
         """
         empty: every robot
         LCM Type: string
         """
 
-        self.request = 0
+        self.source = ""
         """
         who sends
+        LCM Type: string
+        """
+
+        self.request = 0
+        """
+        SOFT_STOP: crouch and let go; ESTOP, and whatever else: let go at once
         LCM Type: int8_t
         """
 

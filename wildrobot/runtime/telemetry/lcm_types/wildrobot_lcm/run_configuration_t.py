@@ -20,41 +20,45 @@ class run_configuration_t(object):
         self.timestamp_us = 0
         """ LCM Type: int64_t """
         self.robot_name = ""
-        """ LCM Type: string """
-        self.run_id = 0
         """
         of this one robot: lower case, digits, - and _; the NAME of its channels
+        LCM Type: string
+        """
+
+        self.run_id = 0
+        """
+        drawn at the start of the program
         LCM Type: int64_t
         """
 
         self.robot = ""
         """
-        drawn at the start of the program
+        what it is a specimen of
         LCM Type: string
         """
 
         self.robot_hash = ""
         """
-        what it is a specimen of
+        SHA-256 over robot.yaml and the MJCF
         LCM Type: string
         """
 
         self.robot_file = ""
         """
-        SHA-256 over robot.yaml and the MJCF
-        LCM Type: string
-        """
-
-        self.policy_path = ""
-        """
         empty: the packaged description
         LCM Type: string
         """
 
+        self.policy_path = ""
+        """ LCM Type: string """
         self.policy_sha256 = ""
         """ LCM Type: string """
         self.json = ""
-        """ LCM Type: string """
+        """
+        joint, foot and feature names, layout, options, versions
+        LCM Type: string
+        """
+
 
     def encode(self):
         buf = BytesIO()

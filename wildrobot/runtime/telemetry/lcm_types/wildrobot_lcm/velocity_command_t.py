@@ -26,46 +26,50 @@ class velocity_command_t(object):
 
     def __init__(self):
         self.timestamp_us = 0
-        """ LCM Type: int64_t """
-        self.robot_name = ""
         """
         the sender's clock; it need not agree with the robot's
+        LCM Type: int64_t
+        """
+
+        self.robot_name = ""
+        """
+        whom it is for, as in the robot's own messages
         LCM Type: string
         """
 
         self.run_id = 0
         """
-        whom it is for, and which of its runs:
+        for which of its runs, as in the robot's own messages
         LCM Type: int64_t
         """
 
         self.robot_timestamp_us = 0
         """
-        both as in the robot's own messages
+        timestamp_us of the robot's last message, at most 0.5 s old when it arrives
         LCM Type: int64_t
         """
 
         self.source = ""
         """
-        timestamp_us of the robot's last message, at most 0.5 s old when it arrives
+        who sends: a name per program and person; empty: one that has no name
         LCM Type: string
         """
 
         self.linear_velocity_x = 0.0
         """
-        who sends: a name per program and person; empty: one that has no name
+        m/s
         LCM Type: double
         """
 
         self.yaw_rate = 0.0
         """
-        m/s
+        rad/s, positive turns left
         LCM Type: double
         """
 
         self.request = 0
         """
-        rad/s, positive turns left
+        STAND: get up
         LCM Type: int8_t
         """
 
