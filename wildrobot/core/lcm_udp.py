@@ -14,6 +14,7 @@ programs in other languages read and write the same.
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import itertools
 import select
 import socket
@@ -38,6 +39,7 @@ _HEADER = struct.Struct(">II")
 _IP_MULTICAST_ALL, _SO_ATTACH_FILTER, _SO_RCVBUFFORCE = 49, 26, 33  # Linux, not in `socket`
 _ROUTES = Path("/proc/net/route")
 _ROUTE_UP, _ROUTE_REJECTS = 0x1, 0x200
+_SIOCGIFFLAGS, _IFF_UP, _IFF_RUNNING = 0x8913, 0x1, 0x40
 _URL_FORM = "udpm://GROUP:PORT?ttl=N, with &interface=NAME for a ttl above 0"
 
 
@@ -320,12 +322,14 @@ def route_interface(group: str) -> str | None:
 
 
 def _has_carrier(interface: str) -> bool:
-    try:
-        return Path(f"/sys/class/net/{interface}/carrier").read_text(encoding="ascii").strip() != "0"
-    except FileNotFoundError:  # no Linux, or a /sys of other interfaces
+    """Whether an interface is up and something is at its other end (`netdevice(7)`)."""
+    if sys.platform != "linux":
         return True
-    except OSError:  # the interface is down
-        return False
+    request = struct.pack("@16s24x", interface.encode())
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        answer = fcntl.ioctl(sock, _SIOCGIFFLAGS, request)
+    wanted = _IFF_UP | _IFF_RUNNING
+    return bool(struct.unpack_from("@H", answer, 16)[0] & wanted == wanted)
 
 
 def joined_interfaces(group: str) -> set[str]:
