@@ -144,8 +144,8 @@ class Sniffer:
             self._socket.bind((interface, _EVERY_PROTOCOL))
         self._socket.setblocking(False)
 
-    def udp(self, port: int) -> list[bytes]:
-        """Content of the UDP packets to that port since the last call."""
+    def udp(self, port: int) -> list[tuple[str, bytes]]:
+        """Sender's address and content of the UDP packets to that port since the last call."""
         found = []
         with contextlib.suppress(BlockingIOError):
             while True:
@@ -155,7 +155,7 @@ class Sniffer:
                 packet = frame[_ETHERNET:]
                 start = 4 * (packet[0] & 0x0F)
                 if packet[9] == _UDP and struct.unpack_from(">H", packet, start + 2)[0] == port:
-                    found.append(packet[start + 8 :])
+                    found.append((socket.inet_ntoa(packet[12:16]), packet[start + 8 :]))
         return found
 
     def close(self) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import threading
 import time
 from typing import Self
@@ -14,7 +16,8 @@ from wildrobot.runtime.commands.sender import CommandSender
 from wildrobot.runtime.commands.source import OperatorCommand, StopSignals
 from wildrobot.runtime.commands.stops import StopListener
 from wildrobot.runtime.control.state_machine import State
-from wildrobot.runtime.telemetry.identity import Identity, RunTime, channel_of, new_identity
+from wildrobot.runtime.control.timing import RunTime
+from wildrobot.runtime.telemetry.identity import Identity, channel_of, new_identity
 from wildrobot.runtime.telemetry.lcm_types import robot_announcement_t, robot_state_t, velocity_command_t
 from wildrobot.runtime.telemetry.neighbours import ANNOUNCEMENT, Neighbours
 
@@ -55,10 +58,12 @@ class RobotLoop:
 
     def _work(self) -> None:
         due = time.monotonic()
+        with contextlib.suppress(PermissionError):  # as the runtime's loop has it
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(50))
         while not self._ended.is_set():
             now = time.monotonic_ns()
             command = self.signals.applied_to(self.source.poll(now, State.LIMP))
-            self.polled.append((1e-9 * now, command))
+            self.polled.append((time.monotonic(), command))
             self._say(now)
             while self._neighbours.news:
                 self.news.append(self._neighbours.news.popleft())

@@ -7,6 +7,7 @@ import random
 import socket
 import struct
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,9 +17,10 @@ import pytest
 from computers import WIRE, Computer, Sniffer, connect, local_route, plug_in, wait_for, wait_for_link, why_not
 from robot_loop import Driver, RobotLoop, drive_command
 
-from wildrobot.core.lcm_network import DEFAULT_LCM_URL, open_network
+from wildrobot.core.lcm_network import DEFAULT_LCM_URL, Network, open_network
 from wildrobot.core.lcm_udp import encode_packet
 from wildrobot.runtime.commands.lcm_command import COMMAND
+from wildrobot.runtime.commands.sender import CommandSender
 from wildrobot.runtime.doctor import check_network
 from wildrobot.runtime.telemetry.identity import Identity, channel_of
 from wildrobot.runtime.telemetry.lcm_types import robot_stop_t
@@ -29,6 +31,7 @@ GROUP, PORT = "239.255.76.67", 7667
 LIBRARY_URL = DEFAULT_LCM_URL
 WIRE_URL = f"udpm://{GROUP}:{PORT}?ttl=1&interface={WIRE}"
 STOPPED_WITHIN_S = 0.1
+FLOOD = Path(__file__).resolve().parents[1] / "benchmarks" / "flood.py"
 
 
 @pytest.fixture
@@ -68,7 +71,7 @@ class Outside:
         self._loop = loop
         with desk.inside():
             self._network = open_network(WIRE_URL)
-            self._library = lcm.LCM(LIBRARY_URL)  # ttl=0: it leaves the computer all the same
+            self._library = lcm.LCM(LIBRARY_URL.replace("ttl=0", "ttl=1"))
             self._heard = lcm.LCM(LIBRARY_URL)
             self.heard: list[str] = []
             self._heard.subscribe(".*", lambda channel, data: self.heard.append(channel))
@@ -85,7 +88,9 @@ class Outside:
             ):
                 self._network.publish(channel, data)
                 self._library.publish(channel, data)
-            self._heard.handle_timeout(20)
+            while self._heard.handle_timeout(0):
+                pass
+            time.sleep(0.02)
 
     def close(self) -> None:
         self.sniffer.close()
@@ -94,8 +99,10 @@ class Outside:
 
 @pytest.mark.parametrize("what", ["plugged in", "plugged in later", "joined by another program"])
 def test_the_default_stays_on_this_machine(robot: Computer, desk: Computer, what: str) -> None:
-    connect(robot, desk, up=what != "plugged in later")
+    connect(robot, desk, up=False)
+    plug_in(desk)
     if what != "plugged in later":
+        plug_in(robot)
         wait_for_link(robot, desk)
     got: list[str] = []
     with contextlib.ExitStack() as stack:
@@ -106,16 +113,19 @@ def test_the_default_stays_on_this_machine(robot: Computer, desk: Computer, what
             if trapped is not None:
                 trapped.subscribe(".*", lambda channel, data: got.append(channel))
             loop = stack.enter_context(RobotLoop(DEFAULT_LCM_URL, "alice"))
+            if what == "joined by another program":
+                assert wait_for(lambda: loop.news) < 1.0
         outside = Outside(desk, loop)
         stack.callback(outside.close)
         if what == "plugged in later":
-            plug_in(desk, robot)
+            outside.send(0.1)
+            plug_in(robot)
             wait_for_link(robot, desk)
         outside.send(0.6)
         passed = outside.sniffer.udp(PORT)
-        assert any(b"alice/" + COMMAND.encode() in packet for packet in passed), "what was sent did not pass"
-        assert not any(b"robot_state" in packet or b"announcement" in packet for packet in passed)
-        assert set(outside.heard) <= {"alice/velocity_command", "alice/robot_stop", "robot_stop"}
+        assert any(b"alice/" + COMMAND.encode() in packet for _, packet in passed), "what was sent did not pass"
+        assert {sender for sender, _ in passed} == {desk.address}, "something of the robot's left it"
+        assert not {"alice/robot_state", "robot_announcement"} & set(outside.heard)
         if trapped is not None:
             trapped.handle_timeout(100)
             assert got, "a program on LCM's own library on the robot hears the outside"
@@ -133,3 +143,124 @@ def test_the_default_stays_on_this_machine(robot: Computer, desk: Computer, what
             stack.callback(here.close)
             stack.enter_context(Driver(here, "alice", "here"))
         assert wait_for(lambda: loop.commanders() == {"lcm:here"}) < 1.0
+
+
+# ---------------------------------------------------------------------- several robots
+
+
+@pytest.fixture
+def wired(robot: Computer, desk: Computer) -> None:
+    """A cable between the two."""
+    connect(robot, desk)
+    wait_for_link(robot, desk)
+
+
+@pytest.mark.usefixtures("wired")
+def test_commands_reach_the_robot_and_the_run_that_they_are_for(robot: Computer, desk: Computer) -> None:
+    with contextlib.ExitStack() as stack:
+        with robot.inside():
+            alice = stack.enter_context(RobotLoop(WIRE_URL, "alice"))
+        with desk.inside():
+            bob = stack.enter_context(RobotLoop(WIRE_URL, "bob"))
+            twin = stack.enter_context(RobotLoop(WIRE_URL, "alice"))
+            network = open_network(WIRE_URL)
+            stack.callback(network.close)
+        sender = CommandSender(network, "desk")
+        for _ in range(20):
+            sender.hears(alice.identity, alice.now_us() - 10_000)
+            assert sender.velocity(0.3, 0.0, stand=True)
+            # the twin takes commands for its own run only, whatever their channel; bob has a channel of his own
+            network.publish(channel_of("bob", COMMAND), drive_command(alice, "desk"))
+            time.sleep(0.02)
+        assert alice.commanders() == {"lcm:desk"}
+        assert alice.moved()
+        for other, reason in ((bob, "other_robot"), (twin, "other_run")):
+            assert other.commanders() == set()
+            assert not other.moved()
+            assert other.refused().get(reason, 0) >= 15, other.refused()
+        assert any("it commands alice" in note for note in bob.notes())
+        assert any(f"it commands run {alice.identity.run} of alice" in note for note in twin.notes())
+
+        def news(loop: RobotLoop, words: str) -> bool:
+            return any(words in text for text in loop.news)
+
+        assert wait_for(lambda: news(alice, "bob (a wildrobot on test, run ")) < 1.0
+        assert wait_for(lambda: news(bob, f"alice (a wildrobot on test, run {alice.identity.run})")) < 1.0
+        for one, other in ((alice, twin), (twin, alice)):
+            said = f"another robot has this one's name: alice (a wildrobot on test, run {other.identity.run})"
+            assert wait_for(lambda one=one, said=said: news(one, said)) < 1.0
+        sender.stop("bob", at_once=True)
+        assert wait_for(bob.stopped) < 1.0
+        assert alice.stopped() == twin.stopped() == []
+        sender.stop(None, at_once=True)
+        assert wait_for(lambda: alice.stopped() and twin.stopped()) < 1.0
+
+
+# ---------------------------------------------------------------------- floods
+
+
+@contextlib.contextmanager
+def flooded(computer: Computer, loop: RobotLoop) -> Iterator[list[int]]:
+    """Another program on this computer sends telemetry, garbage and valid commands without end; gives how many it has
+    sent a second, once it has ended."""
+    name, run = loop.identity
+    rates: list[int] = []
+    program = computer.start(sys.executable, FLOOD, name, run, stdout=subprocess.PIPE)
+    try:
+        yield rates
+    finally:
+        program.terminate()
+        said, _ = program.communicate()
+        rates.extend(int(line) for line in said.split())
+
+
+@pytest.fixture
+def loop(robot: Computer) -> Iterator[RobotLoop]:
+    """A robot's loop on a computer of its own."""
+    with robot.inside(), RobotLoop(DEFAULT_LCM_URL, "alice") as loop:
+        yield loop
+
+
+@pytest.fixture
+def network(loop: RobotLoop) -> Iterator[Network]:
+    """Another program's network on the robot's computer."""
+    network = open_network(loop.network.url)
+    yield network
+    network.close()
+
+
+def test_one_estop_among_fifty_thousand_other_messages_a_second_is_obeyed(
+    robot: Computer, loop: RobotLoop, network: Network
+) -> None:
+    with Driver(network, "alice", "friend"):
+        assert wait_for(lambda: loop.commanders() == {"lcm:friend"}) < 1.0
+        with flooded(robot, loop):
+            assert wait_for(lambda: loop.refused().get("flood", 0) > 1000) < 3.0
+            late = []
+            for _ in range(20):
+                before, sent = len(loop.stopped()), time.monotonic()
+                network.publish("robot_stop", estop())
+                assert wait_for(lambda before=before: len(loop.stopped()) > before, 1.0) < 1.0
+                late.append(loop.stopped()[before] - sent)
+            assert max(late) < STOPPED_WITHIN_S
+        # Its messages found no room: the robot stood still, and nobody else had it.
+        assert loop.commanders() == {"lcm:friend"}
+        assert any("lcm:flooder is refused: it sends more than" in note for note in loop.notes())
+        assert wait_for(lambda: loop.polled[-1][1].source == "lcm:friend") < 1.0
+
+
+@pytest.mark.parametrize("rate", [50_000, 2_000])
+def test_a_flood_does_not_take_the_wheel_whenever_it_begins(
+    loop: RobotLoop, network: Network, rate: int
+) -> None:
+    phase = random.Random(rate)
+    for seed in range(20):
+        time.sleep(phase.uniform(0.0, 0.02))
+        began, sent = time.monotonic(), 0
+        while (elapsed_s := time.monotonic() - began) < 0.07:
+            while sent < elapsed_s * rate:
+                network.publish(channel_of("alice", COMMAND), drive_command(loop, f"flooder{seed}"))
+                sent += 1
+    assert loop.refused()["flood"] > 1000
+    assert loop.commanders() == set()
+    assert not loop.moved()
