@@ -17,7 +17,7 @@ from wildrobot.runtime.commands.source import OperatorCommand, StopSignals
 from wildrobot.runtime.commands.stops import StopListener
 from wildrobot.runtime.control.state_machine import State
 from wildrobot.runtime.control.timing import RunTime
-from wildrobot.runtime.telemetry.identity import Identity, channel_of, new_identity
+from wildrobot.runtime.telemetry.identity import RunIdentity, channel_of, new_identity
 from wildrobot.runtime.telemetry.lcm_types import robot_announcement_t, robot_state_t, velocity_command_t
 from wildrobot.runtime.telemetry.neighbours import ANNOUNCEMENT, Neighbours
 
@@ -27,7 +27,7 @@ TICK_S = 0.02
 class RobotLoop:
     """50 Hz: what would the robot do? A context manager, entered on the robot's computer."""
 
-    def __init__(self, url: str, name: str, identity: Identity | None = None) -> None:
+    def __init__(self, url: str, name: str, identity: RunIdentity | None = None) -> None:
         self.identity = identity or new_identity(name, simulated=False)
         self.time, self.signals = RunTime(), StopSignals()
         self.polled: list[tuple[float, OperatorCommand]] = []
@@ -144,5 +144,5 @@ class Driver:
         while not self._ended.wait(0.05):
             while (message := self._receiver.read()) is not None:
                 said = robot_state_t.decode(message.data)
-                self.sender.hears(Identity(said.robot_name, said.run_id), said.timestamp_us)
+                self.sender.hears(RunIdentity(said.robot_name, said.run_id), said.timestamp_us)
             self.sender.velocity(self._speed, 0.0)

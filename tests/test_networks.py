@@ -22,7 +22,7 @@ from wildrobot.core.lcm_udp import encode_packet
 from wildrobot.runtime.commands.lcm_command import COMMAND
 from wildrobot.runtime.commands.sender import CommandSender
 from wildrobot.runtime.doctor import check_network
-from wildrobot.runtime.telemetry.identity import Identity, channel_of
+from wildrobot.runtime.telemetry.identity import RunIdentity, channel_of
 from wildrobot.runtime.telemetry.lcm_types import robot_stop_t
 
 pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not())

@@ -25,6 +25,10 @@ from wildrobot.runtime.telemetry.lcm_types import velocity_command_t
 COMMAND = "velocity_command"
 FLOOD = 100
 """Messages of one source in a second that are too many: twice one per tick."""
+CROWD = 10
+"""Messages in a tick, of others than who commands, that are too many for one of them to take the wheel."""
+MOST_NOTES = 10
+"""Sentences for the person in a second."""
 DRAIN_S, FEW = 1e-3, 32
 """Of a tick for reading commands; what waits beyond that, and beyond a few messages, is thrown away unread."""
 
@@ -41,10 +45,22 @@ class _Sender:
     """Refusals that the person has been told of, until it is obeyed again."""
 
 
+@dataclass
+class _Next:
+    """Who takes the wheel with the next tick, unless it turns out to be part of a flood by then."""
+
+    name: str
+    message: velocity_command_t
+    arrived_ns: int
+    stand: bool = False
+    count: int = 0
+
+
 class LcmCommand:
     """From LCM channel NAME/velocity_command, which every tick empties.
 
-    The first source that commands holds the robot until it has been silent for 0.5 s. Refused, and counted: commands
+    The first source that commands holds the robot, from the tick after its first message on and until it has been
+    silent for 0.5 s. That tick shows whether the message was the first one of a flood. Refused, and counted: commands
     for another robot or another run, those that answer what the robot said more than 0.5 s ago, other sources while
     one holds it, sources that are not `allowed` (where any are named), repetitions, and floods. So neither a log that
     is played nor a network that delivers late drives the robot; no clock is compared but the robot's with itself.
@@ -62,6 +78,9 @@ class LcmCommand:
         self._identity, self._time = identity, time
         self._senders: dict[str, _Sender] = {}
         self._holder: str | None = None
+        self._next: _Next | None = None
+        self._others, self._crowd_told = 0, False
+        self._told_ns: deque[int] = deque(maxlen=MOST_NOTES)
         self._latest = velocity_command_t()
         self._arrived_ns: int | None = None
         self._now_ns = 0
@@ -69,7 +88,7 @@ class LcmCommand:
         self._begin(0)
 
     def _begin(self, now_ns: int) -> None:
-        self._now_ns, self._stand = now_ns, False
+        self._now_ns, self._stand, self._others = now_ns, False, 0
         self._refused: Counter[str] = Counter()
         self._notes: list[Note] = []
 
@@ -81,24 +100,34 @@ class LcmCommand:
             # Whatever is in a foreign packet must not end the loop.
             self._refused["unreadable"] += 1
             if not self._unreadable_told:
-                text = f"messages on {COMMAND} cannot be read: is their sender of another version?"
-                self._notes.append(Note(text, warning=True))
+                self._warn(f"messages on {COMMAND} cannot be read: is their sender of another version?")
                 self._unreadable_told = True
             return
         sender = self._sender(name)
+        self._others += name != self._holder
         refusal = self._refusal(name, sender, message)
         if refusal is not None:
             self._refused[refusal[0]] += 1
             if refusal[0] not in sender.told and refusal[1]:
                 sender.told.add(refusal[0])
-                self._notes.append(Note(refusal[1], warning=True))
+                self._warn(refusal[1])
             return
         sender.told.clear()
         sender.last = (message.robot_timestamp_us, message.timestamp_us)
-        self._holder, self._latest, self._arrived_ns = name, message, self._now_ns
-        self._stand = self._stand or message.request == velocity_command_t.STAND
+        stand = message.request == velocity_command_t.STAND
+        if self._holder == name:
+            self._latest, self._arrived_ns, self._stand = message, self._now_ns, self._stand or stand
+        else:
+            self._next = self._next or _Next(name, message, self._now_ns)
+            self._next.message, self._next.arrived_ns = message, self._now_ns
+            self._next.stand, self._next.count = self._next.stand or stand, self._next.count + 1
         if not _finite(message):
             self._refused["not_finite"] += 1
+
+    def _warn(self, text: str) -> None:
+        if len(self._told_ns) < MOST_NOTES or self._now_ns - self._told_ns[0] >= NS_PER_S:
+            self._told_ns.append(self._now_ns)
+            self._notes.append(Note(text, warning=True))
 
     def _refusal(self, name: str, sender: _Sender, message: velocity_command_t) -> tuple[str, str] | None:
         """Why a message is not obeyed: in one word, and for the person (empty: not worth telling)."""
@@ -109,6 +138,8 @@ class LcmCommand:
         if len(sender.arrivals) == FLOOD and self._now_ns - sender.arrivals[0] < NS_PER_S:
             if self._holder == name:  # it does not keep the wheel for what it said first
                 self._holder, self._arrived_ns, self._stand = None, None, False
+            if self._next is not None and self._next.name == name:
+                self._next = None
             return "flood", f"{who} is refused: it sends more than {FLOOD} commands a second, 20 are enough"
         if message.robot_name != mine.robot_name:
             return (
@@ -126,9 +157,10 @@ class LcmCommand:
             return "old", f"{text}; does it hear the robot, or is a log played?"
         if (message.robot_timestamp_us, message.timestamp_us) <= sender.last:
             return "repeated", ""
-        if self._holder not in (None, name) and not self._silent():
-            return "other_source", f"{who} is refused while {_shown(self._holder or '')} commands"
-        return None
+        if self._holder is not None and not self._silent():
+            text = f"{who} is refused while {_shown(self._holder)} commands"
+            return None if self._holder == name else ("other_source", text)
+        return None if self._next is None or self._next.name == name else ("other_source", "")
 
     def _sender(self, name: str) -> _Sender:
         """Known by name; of too many names, those heard least lately are forgotten."""
@@ -152,13 +184,31 @@ class LcmCommand:
                 while thrown < 10_000 and read() is not None:
                     thrown += 1
                 self._refused["flood"] += thrown
+                self._others += thrown
                 return
+
+    def _hand_over(self, waiting: _Next | None) -> None:
+        """`waiting`, from the last tick, takes the wheel, if that is free and this tick's messages were not too many."""
+        if self._silent():
+            self._holder = None
+        if self._next is not None and self._others > CROWD:
+            self._refused["flood"] += self._next.count
+            self._next = None
+            if not self._crowd_told:
+                self._crowd_told = True
+                text = f"{self._others} commands in one tick: nobody takes the wheel while that goes on"
+                self._notes.append(Note(text, warning=True))
+        if self._holder is not None:
+            self._next = None
+        elif waiting is not None and waiting is self._next:
+            self._holder, self._latest, self._arrived_ns = waiting.name, waiting.message, waiting.arrived_ns
+            self._stand, self._next, self._crowd_told = waiting.stand, None, False
 
     def poll(self, now_ns: int, state: State) -> OperatorCommand:
         self._begin(now_ns)
+        waiting = self._next
         self._drain()
-        if self._silent():
-            self._holder = None
+        self._hand_over(waiting)
         held = self._holder is not None
         moves = held and _finite(self._latest)
         return OperatorCommand(
