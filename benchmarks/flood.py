@@ -30,9 +30,7 @@ def command(robot_name: str, run_id: int, source: str) -> velocity_command_t:
 def out_through_lo(address: UdpAddress) -> socket.socket:
     """A socket whose messages stay on this machine."""
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    request = struct.pack(
-        "@4s4si", socket.inet_aton(address.group), b"\0" * 4, address.interface_index()
-    )
+    request = struct.pack("@4s4si", socket.inet_aton(address.group), b"\0" * 4, address.interface_index())
     sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, request)
     sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, 0)
     return sock
@@ -62,7 +60,9 @@ def flood(robot_name: str, run_id: int, rate: float, source: str) -> None:
 
 def main() -> None:
     """Entry point."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("robot_name")
     parser.add_argument("run_id", type=int)
     parser.add_argument("--rate", type=float, default=60_000.0, help="messages a second")

@@ -67,9 +67,7 @@ class Computer:
 
     def do(self, script: str) -> str:
         """Run lines of shell inside; what they said."""
-        done = subprocess.run(
-            self.command("sh", "-ec", script), capture_output=True, text=True, timeout=30.0
-        )
+        done = subprocess.run(self.command("sh", "-ec", script), capture_output=True, text=True, timeout=30.0)
         assert done.returncode == 0, f"{script}: {done.stdout}{done.stderr}"
         return done.stdout
 

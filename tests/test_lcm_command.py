@@ -278,7 +278,9 @@ def test_what_the_person_is_told_of_refusals_has_an_end() -> None:
     network = Network()
     for tick in range(50):
         for i in range(20):
-            network.send(1.0 + 0.02 * tick + 1e-6 * i, 0.5, source=f"s{tick} {i}", robot=RunIdentity("bob", 1))
+            network.send(
+                1.0 + 0.02 * tick + 1e-6 * i, 0.5, source=f"s{tick} {i}", robot=RunIdentity("bob", 1)
+            )
         network.tick(1.0 + 0.02 * tick + 0.001)
     assert len(network.told) == MOST_NOTES
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import random
+import shutil
+import signal
 import socket
 import struct
 import subprocess
@@ -17,12 +19,12 @@ import pytest
 from computers import WIRE, Computer, Sniffer, connect, local_route, plug_in, wait_for, wait_for_link, why_not
 from robot_loop import Driver, RobotLoop, drive_command
 
-from wildrobot.core.lcm_network import DEFAULT_LCM_URL, Network, open_network
-from wildrobot.core.lcm_udp import encode_packet
+from wildrobot.core.lcm_network import DEFAULT_LCM_URL, Network, Receiver, open_network
 from wildrobot.runtime.commands.lcm_command import COMMAND
 from wildrobot.runtime.commands.sender import CommandSender
 from wildrobot.runtime.doctor import check_network
-from wildrobot.runtime.telemetry.identity import RunIdentity, channel_of
+from wildrobot.runtime.logs.eventlog import read_events
+from wildrobot.runtime.telemetry.identity import channel_of
 from wildrobot.runtime.telemetry.lcm_types import robot_stop_t
 
 pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not())
@@ -31,6 +33,8 @@ GROUP, PORT = "239.255.76.67", 7667
 LIBRARY_URL = DEFAULT_LCM_URL
 WIRE_URL = f"udpm://{GROUP}:{PORT}?ttl=1&interface={WIRE}"
 STOPPED_WITHIN_S = 0.1
+QUEUE_PORT = 7700
+LCM_PROGRAMS = Path(sys.executable).parent
 FLOOD = Path(__file__).resolve().parents[1] / "benchmarks" / "flood.py"
 
 
@@ -123,7 +127,9 @@ def test_the_default_stays_on_this_machine(robot: Computer, desk: Computer, what
             wait_for_link(robot, desk)
         outside.send(0.6)
         passed = outside.sniffer.udp(PORT)
-        assert any(b"alice/" + COMMAND.encode() in packet for _, packet in passed), "what was sent did not pass"
+        assert any(b"alice/" + COMMAND.encode() in packet for _, packet in passed), (
+            "what was sent did not pass"
+        )
         assert {sender for sender, _ in passed} == {desk.address}, "something of the robot's left it"
         assert not {"alice/robot_state", "robot_announcement"} & set(outside.heard)
         if trapped is not None:
@@ -264,3 +270,186 @@ def test_a_flood_does_not_take_the_wheel_whenever_it_begins(
     assert loop.refused()["flood"] > 1000
     assert loop.commanders() == set()
     assert not loop.moved()
+
+
+# ---------------------------------------------------------------------- played logs
+
+
+@contextlib.contextmanager
+def logger(computer: Computer, path: Path) -> Iterator[None]:
+    """lcm-logger writes everything while the block runs."""
+    program = computer.start(LCM_PROGRAMS / "lcm-logger", "--quiet", "--flush-interval=10", path)
+    try:
+        assert wait_for(lambda: path.exists() and path.stat().st_size > 0) < 3.0
+        yield
+    finally:
+        time.sleep(0.05)
+        program.send_signal(signal.SIGINT)
+        program.wait(10.0)
+
+
+def test_a_log_that_is_played_leaves_a_limp_robot_limp(robot: Computer, tmp_path: Path) -> None:
+    local_route(robot)
+    log = tmp_path / "driven.lcmlog"
+
+    def play(speed: float) -> None:
+        robot.do(f"{LCM_PROGRAMS / 'lcm-logplayer'} --speed={speed} {log}")
+
+    with contextlib.ExitStack() as stack:
+        with robot.inside():
+            recorded = stack.enter_context(RobotLoop(DEFAULT_LCM_URL, "alice"))
+            with logger(robot, log), contextlib.closing(open_network(DEFAULT_LCM_URL)) as network:
+                with Driver(network, "alice", "friend") as driver:
+                    assert wait_for(lambda: driver.sender.robot) < 1.0
+                    driver.sender.stand()
+                    assert wait_for(recorded.moved) < 1.0
+                    time.sleep(0.5)
+            live = stack.enter_context(RobotLoop(DEFAULT_LCM_URL, "alice"))
+        events = list(read_events(log))
+        assert sum(event.channel == "alice/velocity_command" for event in events) >= 10
+        # Into the very run that it is of, once its driver has let go:
+        assert wait_for(lambda: recorded.polled[-1][1].source == "") < 1.0
+        recorded.polled.clear()
+        play(1.0)
+        assert recorded.refused().keys() <= {"old", "repeated"}
+        assert sum(recorded.refused().values()) >= 10
+        assert not recorded.moved()
+        # And into another run of the same robot, at any speed and any moment:
+        chance = random.Random(0)
+        for _ in range(20):
+            time.sleep(chance.uniform(0.0, 0.02))
+            play(10.0 ** chance.uniform(0.5, 2.0))
+        for loop in (recorded, live):
+            assert loop.commanders() == set()
+            assert not loop.moved()
+            assert loop.stopped() == []
+        assert live.refused().keys() <= {"other_run", "flood"}
+        assert sum(live.refused().values()) >= 20 * 5
+        said = f"lcm:friend is refused: it commands run {recorded.identity.run} of alice"
+        assert any(said in note and "Is a log played" in note for note in live.notes())
+
+
+# ---------------------------------------------------------------------- networks as they are
+
+
+def problem_comes(network: Network, words: str) -> float:
+    """Seconds until the network says so."""
+    return wait_for(lambda: words in network.problem)
+
+
+def heals(network: Network) -> float:
+    """Seconds until messages pass."""
+    return wait_for(lambda: not network.problem)
+
+
+def passes(network: Network, receiver: Receiver) -> bool:
+    """Whether a new message of one reaches the other."""
+    while receiver.read() is not None:
+        pass
+    network.publish("hello", b"x")
+    return receiver.wait(0.2) and receiver.read() is not None
+
+
+def test_an_interface_that_comes_later_goes_down_and_comes_again(robot: Computer, desk: Computer) -> None:
+    with contextlib.ExitStack() as stack:
+        with robot.inside():
+            network = open_network(WIRE_URL)
+            stack.callback(network.close)
+            here = network.receiver(("hello",))
+            assert network.problem == f"nobody hears this computer: there is no interface {WIRE}"
+            assert not network.publish("hello", b"lost")
+        with desk.inside():
+            other = open_network(WIRE_URL)
+            stack.callback(other.close)
+            there = other.receiver(("hello",))
+
+        def connected() -> None:
+            assert heals(network) < 2.0
+            assert heals(other) < 2.0
+            assert wait_for(lambda: passes(network, there)) < 2.0
+            assert wait_for(lambda: passes(other, here)) < 1.0
+
+        connect(robot, desk)
+        connected()
+        for down, up in (
+            ("", ""),
+            (f"ip address flush dev {WIRE};", f"ip address add 10.21.0.9/24 dev {WIRE};"),
+        ):
+            robot.do(f"{down} ip link set {WIRE} down")
+            assert problem_comes(network, "is down, or nothing is plugged in") < 1.0
+            assert not network.publish("hello", b"lost")
+            robot.do(f"{up} ip link set {WIRE} up")
+            connected()
+        # An adapter that is pulled out comes back under its name, but with another number.
+        robot.do(f"ip link del {WIRE}")
+        assert problem_comes(network, f"there is no interface {WIRE}") < 1.0
+        connect(robot, desk)
+        connected()
+
+
+@pytest.mark.skipif(shutil.which("nft") is None, reason="needs nft")
+@pytest.mark.parametrize("hook", ["input", "output"])
+def test_a_firewall_that_drops_the_port_is_said_within_a_second_and_blocks_nothing(
+    robot: Computer, loop: RobotLoop, network: Network, hook: str
+) -> None:
+    assert heals(loop.network) < 1.0
+    robot.do(
+        f"nft add table ip t; nft add chain ip t c '{{ type filter hook {hook} priority 0; }}';"
+        f"nft add rule ip t c udp dport {PORT} drop"
+    )
+    assert wait_for(lambda: loop.network.problem) < 1.0
+    began = len(loop.polled)
+    time.sleep(0.5)
+    assert len(loop.polled) - began >= 22, "ticks go on"
+    with robot.inside():
+        began_s = time.monotonic()
+        (finding,) = check_network(DEFAULT_LCM_URL)
+        assert time.monotonic() - began_s < 3.0
+    assert finding.level == "warning"
+    assert "nobody hears this computer" in finding.what
+    robot.do("nft delete table ip t")
+    assert heals(loop.network) < 1.0
+    assert wait_for(lambda: loop.network.publish("hello", b"x")) < 1.0
+
+
+class Server:
+    """A server of tcpq://, as a program of its own: LCM's library holds Python's lock while it waits for one."""
+
+    def __init__(self, robot: Computer) -> None:
+        program = Path(__file__).with_name("queue_server.py")
+        self.process = robot.start(sys.executable, program, str(QUEUE_PORT), stdout=subprocess.PIPE)
+        assert self.process.stdout is not None
+        assert self.process.stdout.readline() == "ready\n"
+
+    def end(self, number: int = signal.SIGTERM) -> None:
+        self.process.send_signal(number)
+        if number != signal.SIGSTOP:
+            self.process.communicate()
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGSTOP])
+@pytest.mark.usefixtures("loop")
+def test_a_server_that_goes_away_and_comes_back_holds_nobody_up(robot: Computer, how: int) -> None:
+    url = f"tcpq://127.0.0.1:{QUEUE_PORT}"
+    server = Server(robot)
+    with contextlib.closing(open_network(url)) as one, contextlib.closing(open_network(url)) as other:
+        receiver = other.receiver(("hello",))
+        assert wait_for(lambda: passes(one, receiver)) < 3.0
+        server.end(how)
+        with contextlib.closing(open_network(url)) as late:  # while it is away
+            assert problem_comes(late, "nobody hears this computer") < 1.5
+        gaps, last, ended = [], time.monotonic(), time.monotonic() + 1.5
+        while last < ended:
+            one.publish("hello", bytes(10_000))
+            time.sleep(0.002)
+            gaps.append(time.monotonic() - last)
+            last += gaps[-1]
+        assert max(gaps) < 0.2, "threads of this program wait for the library"
+        assert problem_comes(one, "nobody hears this computer") < 0.5
+        if how == signal.SIGSTOP:
+            server.end(signal.SIGKILL)
+        server = Server(robot)
+        for network in (one, other):
+            assert heals(network) < 4.0
+        assert wait_for(lambda: passes(one, receiver)) < 3.0
+    server.end()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import socket
+import struct
 import sys
 import threading
 import time
@@ -13,6 +15,7 @@ from collections.abc import Callable, Collection
 from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple, Protocol
+from urllib.parse import urlsplit
 
 from wildrobot.core.errors import UserError
 from wildrobot.core.lcm_udp import (
@@ -29,10 +32,12 @@ MULTICAST_FIX = ("sudo ip link set lo multicast on", "sudo ip route add 224.0.0.
 """With these, programs on LCM's own library hear and speak on the loopback interface, too."""
 LOOK_EVERY_S = 0.25
 """Between looks whether what is sent comes back."""
-DEAF_S = 0.8
+DEAF_S = 0.6
 """So long without hearing itself, a network counts as broken."""
 _ECHO = "network_echo"
 _ALL = ".*"
+_QUEUE_PORT, _GREETING = 7700, struct.pack(">II", 0x287617FB, 0x0100)
+"""What tcpq:// takes without a port, and says first."""
 _KEPT = 1000
 """Messages that wait for a reader of LCM's library at most; the newest stay."""
 
@@ -132,7 +137,7 @@ class UdpNetwork:
         try:
             self._sender.send(channel, data)
         except OSError as error:
-            self._failure = _why(error)
+            self._failure = self._failure or _why(error)
             return False
         return True
 
@@ -201,7 +206,7 @@ class UdpNetwork:
         try:
             end.join()
         except OSError as error:
-            self._failure = _why(error)
+            self._failure = self._failure or _why(error)
 
     def _where(self) -> str:
         return self.address.interface or route_interface(self.address.group) or "no interface"
@@ -254,6 +259,7 @@ class LibraryNetwork:
         self._lock = threading.Lock()
         self._problem = ""
         self._subscribed: set[str] = set()
+        self._answered_s = time.monotonic()
         self._lcm = _create(url)
         if self._lcm is None and not url.startswith("tcpq:"):
             raise UserError(
@@ -266,6 +272,8 @@ class LibraryNetwork:
 
     @property
     def problem(self) -> str:
+        if not self._problem and time.monotonic() - self._answered_s > DEAF_S:
+            return f"nobody hears this computer: {self.url} takes no more messages"
         return self._problem
 
     @property
@@ -302,7 +310,7 @@ class LibraryNetwork:
         while not self._closed.is_set():
             try:
                 self._exchange()
-                self._problem = ""
+                self._problem, self._answered_s = "", time.monotonic()
             except Exception as error:  # whatever the library raises for a server that is gone
                 self._problem = f"nobody hears this computer: {self.url}: {error or type(error).__name__}"
                 self._lcm = None
@@ -359,12 +367,28 @@ def _create(url: str) -> Any | None:
     except ImportError as error:  # its C library lacks a system library, most often GLib
         cause = error.__context__ or error
         raise UserError(f"{cause}. On Debian and Ubuntu: sudo apt-get install -y libglib2.0-0") from error
+    if url.startswith("tcpq:") and not _server_answers(url):
+        return None
     try:
         # LCM's C library prints long texts of its own.
         with _silenced_stderr():
             return lcm.LCM(url)
     except RuntimeError:
         return None
+
+
+def _server_answers(url: str) -> bool:
+    """Whether a server of tcpq:// is there and greets: LCM's library would wait for it with Python's lock in its hand,
+    and the whole program with it."""
+    parts = urlsplit(url)
+    try:
+        with socket.create_connection(
+            (parts.hostname or "127.0.0.1", parts.port or _QUEUE_PORT), 1.0
+        ) as server:
+            server.sendall(_GREETING)
+            return len(server.recv(8, socket.MSG_WAITALL)) == 8
+    except (OSError, ValueError):
+        return False
 
 
 def _why(error: OSError) -> str:
