@@ -115,7 +115,8 @@ def plug_in(*computers: Computer) -> None:
 def wait_for_link(*computers: Computer) -> None:
     """Wait until packets pass: the kernel looks at cables once a second."""
     for computer in computers:
-        assert wait_for(lambda: " state UP " in computer.do(f"ip -o link show dev {WIRE}")) < 2.0
+        shown = functools.partial(computer.do, f"ip -o link show dev {WIRE}")
+        assert wait_for(lambda shown=shown: " state UP " in shown()) < 2.0
 
 
 def local_route(computer: Computer) -> None:
@@ -134,7 +135,7 @@ def wait_for(happened: Any, limit_s: float = 3.0) -> float:
 
 
 class Sniffer:
-    """Every IP packet that passes a computer's interface, in or out: none is hidden from it, whoever has joined what."""
+    """Every IP packet that passes a computer's interface, in or out, whoever has joined what."""
 
     def __init__(self, computer: Computer, interface: str = WIRE) -> None:
         with computer.inside():

@@ -298,12 +298,13 @@ def test_a_log_that_is_played_leaves_a_limp_robot_limp(robot: Computer, tmp_path
     with contextlib.ExitStack() as stack:
         with robot.inside():
             recorded = stack.enter_context(RobotLoop(DEFAULT_LCM_URL, "alice"))
-            with logger(robot, log), contextlib.closing(open_network(DEFAULT_LCM_URL)) as network:
-                with Driver(network, "alice", "friend") as driver:
-                    assert wait_for(lambda: driver.sender.robot) < 1.0
-                    driver.sender.stand()
-                    assert wait_for(recorded.moved) < 1.0
-                    time.sleep(0.5)
+            network = open_network(DEFAULT_LCM_URL)
+            stack.callback(network.close)
+            with logger(robot, log), Driver(network, "alice", "friend") as driver:
+                assert wait_for(lambda: driver.sender.robot) < 1.0
+                driver.sender.stand()
+                assert wait_for(recorded.moved) < 1.0
+                time.sleep(0.5)
             live = stack.enter_context(RobotLoop(DEFAULT_LCM_URL, "alice"))
         events = list(read_events(log))
         assert sum(event.channel == "alice/velocity_command" for event in events) >= 10

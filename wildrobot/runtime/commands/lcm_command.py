@@ -188,7 +188,7 @@ class LcmCommand:
                 return
 
     def _hand_over(self, waiting: _Next | None) -> None:
-        """`waiting`, from the last tick, takes the wheel, if that is free and this tick's messages were not too many."""
+        """`waiting`, from the last tick, takes the wheel if it is free and this tick's messages were not too many."""
         if self._silent():
             self._holder = None
         if self._next is not None and self._others > CROWD:
