@@ -317,7 +317,8 @@ class LibraryNetwork:
                 self._closed.wait(1.0)
                 with self._lock:
                     self._subscribed.clear()
-        self._send(len(self._outgoing))
+        with suppress(Exception):  # the server is gone by now
+            self._send(len(self._outgoing))
 
     def _exchange(self) -> None:
         if self._lcm is None:
