@@ -111,14 +111,13 @@ class RobotLoop:
         return counts
 
 
-def drive_command(loop: RobotLoop, source: str, stand: bool = True, age_us: int = 0) -> bytes:
-    """A command that its robot would obey, with what only a listener can know."""
+def drive_command(loop: RobotLoop, source: str, number: int = 0) -> bytes:
+    """A command to stand up and walk that its robot would obey, with what only a listener can know."""
     message = velocity_command_t()
-    message.timestamp_us, message.source = time.time_ns() // 1000, source
+    message.timestamp_us, message.source = time.time_ns() // 1000 + number, source
     message.robot_name, message.run_id = loop.identity
-    message.robot_timestamp_us = loop.now_us() - age_us
-    message.linear_velocity_x = 0.3
-    message.request = velocity_command_t.STAND if stand else velocity_command_t.NONE
+    message.robot_timestamp_us = loop.now_us()
+    message.linear_velocity_x, message.request = 0.3, velocity_command_t.STAND
     return message.encode()
 
 

@@ -255,18 +255,14 @@ def test_one_estop_among_fifty_thousand_other_messages_a_second_is_obeyed(
         assert wait_for(lambda: loop.polled[-1][1].source == "lcm:friend") < 1.0
 
 
-@pytest.mark.parametrize("rate", [50_000, 2_000])
-def test_a_flood_does_not_take_the_wheel_whenever_it_begins(
-    loop: RobotLoop, network: Network, rate: int
-) -> None:
-    phase = random.Random(rate)
+def test_a_flood_does_not_take_the_wheel_whenever_it_begins(loop: RobotLoop, network: Network) -> None:
+    phase = random.Random(0)
     for seed in range(20):
+        commands = [drive_command(loop, f"flooder{seed}", number=number) for number in range(1500)]
         time.sleep(phase.uniform(0.0, 0.02))
-        began, sent = time.monotonic(), 0
-        while (elapsed_s := time.monotonic() - began) < 0.07:
-            while sent < elapsed_s * rate:
-                network.publish(channel_of("alice", COMMAND), drive_command(loop, f"flooder{seed}"))
-                sent += 1
+        for command in commands:
+            network.publish(channel_of("alice", COMMAND), command)
+        time.sleep(0.03)
     assert loop.refused()["flood"] > 1000
     assert loop.commanders() == set()
     assert not loop.moved()
