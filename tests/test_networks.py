@@ -24,8 +24,9 @@ from wildrobot.runtime.commands.lcm_command import COMMAND
 from wildrobot.runtime.commands.sender import CommandSender
 from wildrobot.runtime.doctor import check_network
 from wildrobot.runtime.logs.eventlog import read_events
+from wildrobot.runtime.logs.robots import read_log
 from wildrobot.runtime.telemetry.identity import channel_of
-from wildrobot.runtime.telemetry.lcm_types import robot_stop_t
+from wildrobot.runtime.telemetry.lcm_types import CHANNEL_TYPES, robot_health_t, robot_state_t, robot_stop_t
 
 pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not())
 
@@ -450,3 +451,49 @@ def test_a_server_that_goes_away_and_comes_back_holds_nobody_up(robot: Computer,
             assert heals(network) < 4.0
         assert wait_for(lambda: passes(one, receiver)) < 3.0
     server.end()
+
+
+@pytest.mark.skipif(shutil.which("nft") is None, reason="needs nft")
+def test_a_run_says_that_nobody_hears_it_and_goes_on_without_end(robot: Computer, tmp_path: Path) -> None:
+    log = tmp_path / "run.lcmlog"
+    command = [sys.executable, "-m", "wildrobot", "run", "--robot", "sim", "--lcm-command", "--name", "alice"]
+    program = robot.start(
+        *command, "--log", log, "--duration", 60, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    said: list[str] = []
+
+    def until(words: str) -> float:
+        assert program.stdout is not None
+        for line in program.stdout:
+            said.append(line)
+            if words in line:
+                return time.monotonic()
+        raise AssertionError(f"it ended without {words}: {said}")
+
+    try:
+        until("Ctrl-C stops softly")
+        time.sleep(1.0)
+        robot.do(
+            "nft add table ip t; nft add chain ip t c '{ type filter hook input priority 0; }';"
+            f"nft add rule ip t c udp dport {PORT} drop"
+        )
+        dropped = time.monotonic()
+        assert until("warning: nobody hears this computer: what it sends to port 7667 on lo") - dropped < 1.5
+        time.sleep(1.2)
+        robot.do("nft delete table ip t")
+        until("messages pass again")
+        program.send_signal(signal.SIGINT)
+        assert program.wait(10.0) == 0, said
+    finally:
+        program.kill()
+        program.communicate()
+    messages = [
+        CHANNEL_TYPES[event.channel].decode(event.data)
+        for event in read_log(log)
+        if event.channel in CHANNEL_TYPES
+    ]
+    health = [message for message in messages if isinstance(message, robot_health_t)]
+    assert any("does a firewall drop it?" in message.network_problem for message in health)
+    ticks = [message.tick for message in messages if isinstance(message, robot_state_t)]
+    assert len(ticks) >= 100
+    assert not any("lost" in line or "Traceback" in line for line in said)

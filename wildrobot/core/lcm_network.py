@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import secrets
@@ -28,7 +29,7 @@ from wildrobot.core.lcm_udp import (
 )
 
 DEFAULT_LCM_URL = "udpm://239.255.76.67:7667?ttl=0"
-MULTICAST_FIX = ("sudo ip link set lo multicast on", "sudo ip route add 224.0.0.0/4 dev lo")
+MULTICAST_FIX = ("sudo ip link set lo multicast on", "sudo ip route replace 224.0.0.0/4 dev lo")
 """With these, programs on LCM's own library hear and speak on the loopback interface, too."""
 LOOK_EVERY_S = 0.25
 """Between looks whether what is sent comes back."""
@@ -118,6 +119,7 @@ class UdpNetwork:
         self._token = secrets.token_bytes(8)
         self._echo = UdpReceiver(address, (_ECHO,))
         self._problem, self._failure = "", ""
+        self._failed_s = -math.inf
         self._heard_s, self._closed = time.monotonic(), threading.Event()
         self.look()
         self._thread = threading.Thread(target=self._work, name="network", daemon=True)
@@ -176,7 +178,7 @@ class UdpNetwork:
     def _library_advice(self) -> str:
         if self.address.local:
             return f"To keep all of them on this machine: {'; '.join(MULTICAST_FIX)}"
-        return f"To send all of them there: sudo ip route add 224.0.0.0/4 dev {self._where()}"
+        return f"To send all of them there: sudo ip route replace 224.0.0.0/4 dev {self._where()}"
 
     def look(self) -> None:
         """Join where it is due and send the next message to itself; what came back of the last ones counts now."""
@@ -193,13 +195,13 @@ class UdpNetwork:
                 self._heard_s = now
         self.publish(_ECHO, self._token)
         if self._failure:
-            self._problem = f"nobody hears this computer: {self._failure}"
-        elif now - self._heard_s > DEAF_S:
+            self._problem, self._failed_s = f"nobody hears this computer: {self._failure}", now
+        elif now - max(self._heard_s, self._failed_s) > DEAF_S:
             self._problem = (
                 f"nobody hears this computer: what it sends to port {self.address.port} on {self._where()} does not "
                 "come back; does a firewall drop it?"
             )
-        else:
+        elif self._heard_s > self._failed_s:
             self._problem = ""
 
     def _join(self, end: UdpSender | UdpReceiver) -> None:

@@ -70,7 +70,8 @@ class ServiceNotifier:
         fault = f", stopped by {outcome.fault}" if outcome.fault else ""
         fell = ", fell" if outcome.fell else ""
         by = f", commanded by {controller.watch.source}" if controller.watch.source else ""
-        return f"{controller.state.value}{fell}{fault}{by}; {timer.ticks} ticks, {timer.missed} missed"
+        deaf = f"; {controller.publisher.problem}" if controller.publisher.problem else ""
+        return f"{controller.state.value}{fell}{fault}{by}; {timer.ticks} ticks, {timer.missed} missed{deaf}"
 
     def _send(self, text: str) -> bool:
         try:

@@ -137,7 +137,8 @@ class Neighbours:
             while (message := self._receiver.read()) is not None:
                 self._hear(message.data, now_s)
             for robot in self._robots.forget(now_s):
-                self.news.append(f"{robot} is gone from the network")
+                if robot.identity != self._identity:
+                    self.news.append(f"{robot} is gone from the network")
             if now_s >= look_s:
                 look_s = now_s + 5.0
                 self._look()

@@ -117,7 +117,8 @@ class Publisher:
         self._stamp, self._state = Stamp(*self._identity, configuration.timestamp_us, 0), ""
         self._logged_us = configuration.timestamp_us
         self._simulated, self._host, self._neighbours = simulated, socket.gethostname(), neighbours
-        self._problem = ""
+        self.problem = ""
+        """Why nobody hears this run; empty: nothing is known to be wrong."""
         self._outbox.put("run_configuration", copy.copy(configuration))
         outbox.flush()
 
@@ -125,6 +126,8 @@ class Publisher:
         """A tick at `now_ns` on the loop's clock; timestamps are Unix time moved on by that clock."""
         self._stamp = Stamp(*self._identity, self._time.timestamp_us(now_ns), tick)
         self._state = state
+        if self._neighbours is not None:
+            self._tell_of_network(self._neighbours)
 
     def end(self) -> None:
         """Hand over what the tick has to say."""
@@ -165,7 +168,8 @@ class Publisher:
     def status(self, line: Callable[[], str]) -> None:
         """The line that stays at the foot of the screen, where there is one."""
         if self._outbox.has_status:
-            self._outbox.status(line())
+            deaf = f" · {self.problem.partition(':')[0]}" if self.problem else ""
+            self._outbox.status(line() + deaf)
 
     def command(
         self, user: NDArray[np.float64], stiffness: float, applied: Applied, watch: CommandWatch
@@ -176,20 +180,17 @@ class Publisher:
             self._outbox.put("robot_command", partial(command_to_message, *said, self._state, self._stamp))
 
     def announce(self, source: str) -> None:
-        """Who is there and who commands, for everybody on the network and whoever is shown the log; and what is new of
-        the network itself."""
+        """Who is there and who commands, for everybody on the network and whoever is shown the log."""
         if self._outbox.active:
             said = (self._configuration.robot, self._host, self._simulated, self._state, source)
             self._outbox.put("robot_announcement", partial(announcement_message, *said, self._stamp))
-        if self._neighbours is not None:
-            self._tell_of_network(self._neighbours)
 
     def _tell_of_network(self, neighbours: Neighbours) -> None:
         while neighbours.news:
             self.event("network", neighbours.news.popleft(), robot_event_t.WARNING)
         problem = neighbours.problem
-        if problem != self._problem:
-            self._problem = problem
+        if problem != self.problem:
+            self.problem = problem
             text = problem or "messages pass again"
             self.event("network", text, robot_event_t.WARNING if problem else robot_event_t.INFO)
 
@@ -201,7 +202,7 @@ class Publisher:
         if not outbox.active:
             return
         said = (timer.window(), timer.stages, timer.missed, outbox.dropped, _kept(health), list(readings))
-        who = (watch.source, watch.age_s, watch.lost, dict(watch.refused), self._problem)
+        who = (watch.source, watch.age_s, watch.lost, dict(watch.refused), self.problem)
         self._outbox.put("robot_health", partial(health_to_message, *said, *who, self._stamp))
         self._configuration.timestamp_us = now_us
         due = now_us - self._logged_us >= CONFIGURATION_EVERY_US
