@@ -33,7 +33,8 @@ from wildrobot.runtime.commands.consent import Countdown, EnterKey
 from wildrobot.runtime.commands.source import FixedCommand, OperatorCommand
 from wildrobot.runtime.control.session import CommandConfig, SessionConfig, drive, open_source
 from wildrobot.runtime.control.state_machine import State
-from wildrobot.runtime.control.timing import NS_PER_S
+from wildrobot.runtime.control.timing import NS_PER_S, RunTime
+from wildrobot.runtime.telemetry.identity import new_identity
 
 PLAN = "it stands up"
 
@@ -178,6 +179,7 @@ def real(*words: str) -> list[str]:
 
 @pytest.mark.usefixtures("no_terminal")
 def test_without_a_terminal_and_without_yes_a_real_robot_is_left_alone(tmp_path: Path) -> None:
+    identity = new_identity(None, simulated=False)
     with pytest.raises(UserError, match=r"no terminal to ask at.*--yes: it then counts down"):
         run.main(real())
     with pytest.raises(UserError, match="there is no port /dev/nothing"):  # a person says it with a button
@@ -185,10 +187,10 @@ def test_without_a_terminal_and_without_yes_a_real_robot_is_left_alone(tmp_path:
     with pytest.raises(UserError, match="no terminal to ask at"):
         replay.main([str(tmp_path / "none"), "--robot", "dynamixel", "--port", "/dev/nothing"])
     with pytest.raises(UserError, match="no terminal to ask at"):
-        open_source(SPEC, SessionConfig((POLICY,), robot="dynamixel"))
+        open_source(SPEC, SessionConfig((POLICY,), robot="dynamixel"), None, identity, RunTime())
     with pytest.raises(UserError, match="no terminal to ask at"):
         PersonHands().agree("Go on?", moves=True)
-    source = open_source(SPEC, SessionConfig((POLICY,)))
+    source = open_source(SPEC, SessionConfig((POLICY,)), None, identity, RunTime())
     assert source.poll(0, State.LIMP).stand, "a simulated robot is not asked for"
 
 

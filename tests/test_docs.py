@@ -40,6 +40,7 @@ REASONS = (
     (r"^make (test|setup|lint)$", "this is how the tests are run (.ci/run)"),
     (r"^make run$", "takes 16 minutes; tests/test_make_run.py runs its stages small"),
     (r"^wildrobot completion (zsh|fish) > ", "tests/test_completion.py runs what it prints"),
+    (r"--port \$PORT|^PORT=|replay stand\.lcmlog", "tests/test_first_day.py follows that page"),
     (r"/dev/serial/|--port PORT|--port /tmp/wildrobot", "needs a robot, or a second terminal with the virtual one; "
                                                         "tests/test_virtual_pty.py and test_doctor.py run it"),
     (r"^(make view|wildrobot view)", "runs until it is stopped; tests/test_view_page.py starts it"),

@@ -253,7 +253,7 @@ def _pitch_by_hand(stops: EndStops, hands: Hands, upright: Array) -> Array | Non
             hands.say("the IMU's turn about the upright axis stays as it was")
             return None
         now = _boards(stops.hold(0.5))
-        hands.perform(PitchNoseDown("UPRIGHT again (0 rad).", 0.0), stops.keep)
+        hands.perform(PitchNoseDown("UPRIGHT again.", 0.0), stops.keep)
         try:
             return pitch_axis(upright, mean_quaternion(np.array([board.quaternion for board in now])))
         except NotMeasured as error:
