@@ -15,7 +15,7 @@ TORCH  ?= torch==2.13.0
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run view test test-lowest lint format bench peers ablation clean announce pads
+.PHONY: help setup run view test test-lowest lint format bench peers ablation first-day clean announce pads
 
 help:
 	@echo "make run     reference, training, export, evaluation, 20 s of walking, report (about 17 min on two cores)"
@@ -30,6 +30,7 @@ help:
 	@echo "make pads    every gamepad of the table beside SDL itself, which it installs in $(VENV)-sdl; 20 s"
 	@echo "make readers  exports of a log, read by what people plot with: rerun, Lichtblick's parsers, pandas, polars, DuckDB (1.5 GB)"
 	@echo "make lcm-spy  LCM's lcm-spy with the message types; make lcm-spy-jar makes their jar only; both need a JDK"
+	@echo "make first-day  docs/first_day.md on the virtual robot, command by command, in real time; a quarter of an hour"
 	@echo "make clean   remove $(VENV) and caches; runs/ stays"
 	@echo
 	@echo "ARGS passes on: make run ARGS='--speed 0.2', make test ARGS='-m \"not slow\"'"
@@ -116,6 +117,9 @@ lcm-spy-jar: $(SPY_JAR)
 
 $(SPY_JAR): scripts/lcm_spy_jar.sh $(wildcard wildrobot/*/*/lcm_types/*.lcm) | $(READY)
 	@sh scripts/lcm_spy_jar.sh $(BIN)/python $@
+
+first-day: $(TESTED)
+	@PYTHONPATH=. $(BIN)/python tests/follow_first_day.py $(ARGS)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

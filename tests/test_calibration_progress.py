@@ -15,6 +15,7 @@ from wildrobot.cli.robot import calibrate as cli
 from wildrobot.core.errors import UserError
 from wildrobot.firmware_bridge.bus.driver import BusError
 from wildrobot.firmware_bridge.calibration import measures
+from wildrobot.firmware_bridge.calibration.endstops import EndStops, find_offsets
 from wildrobot.firmware_bridge.calibration.hands import MoveJoint, Request
 from wildrobot.firmware_bridge.calibration.identify import Wiring
 from wildrobot.firmware_bridge.calibration.measures import Step
@@ -153,3 +154,21 @@ def test_a_broken_file_is_named(tmp_path: Path) -> None:
     progress_path(tmp_path / "c.yaml").write_text("{")
     with pytest.raises(UserError, match=r"c\.progress\.json .*cannot be read.*--restart"):
         open_progress(tmp_path / "c.yaml", SPEC, {}, ["offsets"], restart=False)
+
+
+def test_a_computer_that_was_held_up_is_named_and_not_the_joint(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench, seeks = Bench(), []
+    seek = EndStops._seek
+
+    def held_up(self: EndStops, joint: int, sign: int) -> float:
+        if not seeks:
+            bench.transport.sleep(1.0)
+        seeks.append(joint)
+        return seek(self, joint, sign)
+
+    monkeypatch.setattr(EndStops, "_seek", held_up)
+    with pytest.raises(
+        UserError, match=r"heard nothing for 0\.5 s and stopped by itself: this computer was held up"
+    ):
+        find_offsets(bench.bus, SPEC, [0], lambda text: None)
+    assert not any(servo.torque_on for servo in bench.robot.servos)

@@ -269,10 +269,19 @@ class EndStops:
             tried.append(f"{width:.3f} rad at {100 * duty:.0f} % duty")
             if width > range_rad:
                 break
+        self._require_watchdogs()
         raise UserError(
             f"{name} went {', '.join(tried)} between its end stops, expected {range_rad:.3f}: something is in its "
             "way, a stop is bent, or another joint's servo was meant (calibrate the ids first)."
         )
+
+    def _require_watchdogs(self) -> None:
+        for device, name in zip(self.spec.servo_ids, self.spec.joint_names, strict=True):
+            if self.bus.read(device, table.BUS_WATCHDOG) == -1:
+                raise UserError(
+                    f"servo {device} ({name}) heard nothing for {WATCHDOG_S:g} s and stopped by itself: this "
+                    "computer was held up. All servos were let go. End what else runs here, and begin again."
+                )
 
     def _back(self, joint: int) -> None:
         """Leave the stop before the joint is held again."""
