@@ -228,8 +228,11 @@ def test_the_space_bar_is_e_stop_with_anything_open_but_a_space_in_a_text(operat
         assert operator.sent(press)
     finally:
         operator.close_all()
-    operator.screen.locator("input[inputmode]").first.focus()  # a number has no spaces
+    number = operator.page.server.gui.add_number("number", 5.0)
+    operator.screen.locator(f"[id='{number._impl.uuid}']").click()
+    keyboard.type("1")  # a number has no spaces
     assert operator.sent(press)
+    number.remove()
     keyboard.press("Control+k")  # without a person's wish to write, the focus may be in a field of text
     operator.screen.evaluate("() => document.activeElement.blur()")
     keyboard.press("Control+k")
@@ -278,7 +281,24 @@ def test_an_e_stop_that_does_not_arrive_says_so_and_is_sent_when_it_can_be(opera
     operator.screen.wait_for_function("() => !estop.dataset.said")
 
 
-def test_a_tap_lets_the_robot_go(operator: Operator, tmp_path: Path) -> None:
+def offered(operator: Operator) -> set[str]:
+    """The buttons that can be pressed, in words of one."""
+    found = operator.screen.evaluate(
+        "() => [...document.querySelectorAll('button:enabled')].map(e => e.innerText)"
+    )
+    return {text.split()[0] for text in found if text.strip()} & {
+        "left",
+        "walk",
+        "right",
+        "Stand",
+        "Stop:",
+        "E-STOP",
+    }
+
+
+def test_the_robot_is_driven_by_keys_and_let_go_by_a_tap(
+    operator: Operator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     arguments = (
         "run",
         str(POLICY),
@@ -290,13 +310,41 @@ def test_a_tap_lets_the_robot_go(operator: Operator, tmp_path: Path) -> None:
         "--name",
         NAME,
     )
-    robot = Program(tmp_path / "robot.log", *arguments)
+    robot, screen, listener = Program(tmp_path / "robot.log", *arguments), operator.screen, operator.listener
     try:
-        until(lambda: operator.listener.state == "limp", "a limp robot")
+        until(lambda: listener.state == "limp", "a limp robot")
         operator.look((390, 844), "dark")
+        until(lambda: offered(operator) == {"Stand", "E-STOP"}, "what a limp robot obeys")
+        screen.get_by_role("button", name="Stand up").tap()
+        until(lambda: listener.state == "standing", "a robot on its feet")
+        until(lambda: "walk" in offered(operator), "driving")
+        looked = operator.client.camera.position
+        screen.keyboard.down("w")
+        until(lambda: listener.state == "walking", "a robot that walks")
+        screen.keyboard.down("ArrowLeft")
+        until(lambda: min(listener.latest["robot_command"].user_command) > 0.1, "a curve")
+        screen.keyboard.up("w")
+        screen.evaluate("() => dispatchEvent(new Event('blur'))")  # the keyboard has gone elsewhere
+        until(lambda: listener.state == "standing", "a robot that stands when the key is let go")
+        screen.keyboard.up("ArrowLeft")
+        assert (operator.client.camera.position == looked).all(), "the keys drive the robot, not the camera"
+        monkeypatch.setattr("wildrobot.view.page.rivals_warning", lambda feed: "two robots")
+        until(lambda: offered(operator) == {"Stand", "Stop:", "E-STOP"}, "no driving")  # Stand still
+        assert operator.covered() == []
+        screen.keyboard.down("w")
+        time.sleep(0.5)
+        assert listener.latest["robot_command"].user_command == (0.0, 0.0)
+        screen.keyboard.up("w")
+        monkeypatch.undo()
         operator.notify()
         operator.tap(0.3, 0.5)
-        until(lambda: operator.listener.estop_us, "the robot's own word that it let go")
-        assert operator.listener.latest["robot_command"].torque_gain == 0.0
+        until(lambda: listener.estop_us, "the robot's own word that it let go")
+        until(lambda: listener.latest["robot_command"].torque_gain == 0.0, "torque off")
+        until(lambda: offered(operator) == {"E-STOP"}, "nothing else that does nothing")
+        robot.process.wait(20)
+        stale = "() => [...document.querySelectorAll('.wr td:last-child')].filter(e => e.checkVisibility())"
+        screen.wait_for_function(
+            f"() => {{ const found = ({stale})(); return found.filter(e => e.innerText != '–').length == 1; }}"
+        )
     finally:
         robot.end()

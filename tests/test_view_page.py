@@ -174,6 +174,7 @@ def test_the_slider_walks_the_robot(rig: Rig) -> None:
 
 def test_a_button_walks_the_robot_while_it_is_held(rig: Rig) -> None:
     rig.stand()
+    rig.page.locator("button:enabled", has_text="walk").wait_for()
     box = rig.page.get_by_role("button", name="walk").bounding_box()
     rig.page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     rig.page.mouse.down()

@@ -257,7 +257,8 @@ class Rig:
         return str(self.page.evaluate("() => document.querySelector('.banner')?.innerText ?? ''"))
 
     def slide(self, page: Any, share: float) -> None:
-        """Click the forward slider at a share of its length."""
+        """Click the forward slider at a share of its length, once the page lets one."""
+        page.locator("button:enabled", has_text="walk").wait_for()
         x, y, width = page.evaluate(
             "() => { const r = document.querySelector('[role=slider]').parentElement.parentElement"
             ".getBoundingClientRect(); return [r.left, r.top + r.height / 2, r.width]; }"

@@ -10,7 +10,8 @@ from typing import Any
 import viser
 
 from wildrobot.robot_description import RobotSpec
-from wildrobot.view.driving import Driving
+from wildrobot.view.driving import HOLD_S, Driving
+from wildrobot.view.scene import CAMERA, LOOK_AT
 from wildrobot.view.theme import style_sheet
 
 HOLD_HZ = 10.0
@@ -49,6 +50,12 @@ font-size:14px;box-shadow:0 2px 8px #0008}
 @media(max-width:576px){.wr.banner{top:var(--estop,76px);left:0;max-height:40vh;overflow:auto;font-size:13px}}
 """
 """Beside E-STOP, on a telephone below it: never over it."""
+DRIVE, STAND, STILL, STOP = "drive", "stand", "still", "stop"
+WORKS = {
+    "limp": {STAND}, "standing_up": {STOP}, "standing": {DRIVE, STILL, STOP}, "walking": {DRIVE, STILL, STOP},
+    "soft_stop": set(), "estop": set(),
+}  # fmt: skip
+"""What a robot obeys in each state, besides E-STOP."""
 PLAIN = "background:var(--track)!important;color:var(--ink)!important"
 
 
@@ -60,8 +67,11 @@ class Controls:
     ) -> None:
         self._driving, self._ranges, self._resets = driving, spec.command, 0
         self._told_s: dict[int, float] = {}
+        self._held_s: dict[tuple[int, str], float] = {}
+        self._works: set[str] = set()
         gui = server.gui
         self.theme = gui.add_button("theme", icon=viser.Icon.CONTRAST, hint="dark or light")
+        self.home = gui.add_button("home", icon=viser.Icon.FOCUS_2, hint="the camera back to the robot")
         self.headline = gui.add_html("")
         (slow, fast), (right, left) = self._ranges.linear_velocity_x, self._ranges.yaw_rate
         self.forward = gui.add_slider("forward", slow, fast, 0.01, 0.0, hint="m/s")
@@ -84,6 +94,7 @@ class Controls:
         self.status = gui.add_html("")  # below what is clicked: it grows and shrinks
         self._style = gui.add_html(self._css())
         self._connect(gui)
+        self._enable()
 
     def _css(self) -> str:
         """Buttons that belong together side by side."""
@@ -94,11 +105,13 @@ class Controls:
         rules = [
             style_sheet(),
             LAYOUT,
-            f"{_selector(self.theme)}{{{SWITCH};left:206px;width:81px;{PLAIN}}}",
-            f"div:has(> {_selector(self.theme)}){{height:0;padding:0}}",
-            f"@media(max-width:576px){{{_selector(self.theme)}"
-            "{top:calc(var(--picture) + 8px);left:auto;right:10px}}",
             BANNER,
+            f"{_selector(self.theme)}{{{SWITCH};left:206px;width:81px;{PLAIN}}}",
+            f"{_selector(self.home)}{{{SWITCH};left:128px;width:72px;{PLAIN}}}",
+            f"div:has(> {_selector(self.theme)}),div:has(> {_selector(self.home)}){{height:0;padding:0}}",
+            f"@media(max-width:576px){{{_selector(self.theme)}"
+            "{top:calc(var(--picture) + 8px);left:auto;right:10px}"
+            f"{_selector(self.home)}{{top:calc(var(--picture) + 8px);left:auto;right:97px}}}}",
         ]
         if self.restart is not None:
             rules.append(f"{_selector(self.restart)}{{{PLAIN}}}")
@@ -111,7 +124,16 @@ class Controls:
                     f"width:calc((100% - {20 + 6 * (len(row) - 1)}px)/{len(row)})}}"
                     f"{_selector(button)}{{padding:0 4px;touch-action:none}}"
                 )
-        return f"<style>{''.join(rules)}</style>"
+        # The page's own script presses these buttons for W, A, S, D and the arrows.
+        keys = "".join(
+            f" data-{name}='{button._impl.uuid}'"
+            for name, button in (*self._holds().items(), ("still", self.still))
+        )
+        return f"<style>{''.join(rules)}</style><i hidden id=drive-keys{keys}></i>"
+
+    def _holds(self) -> dict[str, viser.GuiButtonHandle]:
+        """The buttons that count while they are held."""
+        return {"forward": self.hold_forward, "left": self.hold_left, "right": self.hold_right}
 
     def _connect(self, gui: viser.GuiApi) -> None:
         driving = self._driving
@@ -124,7 +146,7 @@ class Controls:
 
         @self.stand.on_click
         async def _(event: Any) -> None:
-            self._judge(event, driving.stand(event.client_id))
+            self._judge(event, self._may(STAND) and driving.stand(event.client_id))
 
         @self.still.on_click
         async def _(event: Any) -> None:
@@ -137,22 +159,65 @@ class Controls:
             async def _(event: Any) -> None:
                 if event.client_id is not None:  # None: set by `follow`
                     self._judge(
-                        event, driving.set_velocity(event.client_id, self.forward.value, self.turn.value)
+                        event,
+                        self._may(DRIVE)
+                        and driving.set_velocity(event.client_id, self.forward.value, self.turn.value),
                     )
 
-        turn_rate = TURN_SHARE * self._ranges.yaw_rate[1]
-        for button, forward, turn in (
-            (self.hold_forward, True, 0.0),
-            (self.hold_left, False, turn_rate),
-            (self.hold_right, False, -turn_rate),
-        ):
+        for name, button in self._holds().items():
 
             @button.on_hold(callback_hz=HOLD_HZ)
-            async def _(event: Any, forward: bool = forward, turn: float = turn) -> None:
-                speed = self.forward.value
-                if forward and not speed:
-                    speed = FORWARD_SHARE * self._ranges.linear_velocity_x[1]
-                self._judge(event, driving.hold_velocity(event.client_id, speed, turn))
+            async def _(event: Any, name: str = name) -> None:
+                self._judge(event, self._may(DRIVE) and self._hold(event.client_id, name))
+
+        @self.home.on_click
+        def _(event: Any) -> None:
+            if event.client is not None:
+                camera = event.client.camera
+                with event.client.atomic():
+                    camera.up_direction, camera.look_at, camera.position = (0.0, 0.0, 1.0), LOOK_AT, CAMERA
+
+    def _hold(self, viewer: int, name: str) -> bool:
+        """One of the held buttons says so again: all that this viewer holds count together."""
+        now = time.monotonic()
+        self._held_s[viewer, name] = now
+        held = {
+            one for (who, one), said_s in self._held_s.items() if who == viewer and now - said_s <= HOLD_S
+        }
+        speed = self.forward.value
+        if "forward" in held and not speed:
+            speed = FORWARD_SHARE * self._ranges.linear_velocity_x[1]
+        turn = TURN_SHARE * self._ranges.yaw_rate[1] * (("left" in held) - ("right" in held))
+        return self._driving.hold_velocity(viewer, speed, turn)
+
+    def _may(self, what: str) -> bool:
+        return what in self._works and not self._warned
+
+    def allow(self, state: str, silent: bool) -> None:
+        """Offer what works: `state` as the robot said it last, "" if it never did; `silent`: it says nothing more. Then
+        nobody drives, but may stop it: perhaps it still hears. Sliders return to zero."""
+        works = {STILL, STOP} if (silent and state != "estop") or not state else WORKS.get(state, {STOP})
+        if works != self._works:
+            self._works = works
+            self._enable()
+        if not self._may(DRIVE) and self._driving.set_point != (0.0, 0.0):
+            self._driving.stand_still()
+            self.follow()
+
+    def warn(self, text: str) -> None:
+        """Show a red banner, of HTML, and let nobody drive; with an empty text, end that. Stops go on working."""
+        if text == self._warned:
+            return
+        self._warned = text
+        self._banner.content = f"<div class='wr banner' role=alert>{text}</div>" if text else ""
+        self._enable()
+
+    def _enable(self) -> None:
+        """Gray out what would do nothing."""
+        for control in (self.forward, self.turn, *self._holds().values()):
+            control.disabled = not self._may(DRIVE)
+        self.stand.disabled = not self._may(STAND)
+        self.still.disabled, self.stop.disabled = STILL not in self._works, STOP not in self._works
 
     def _judge(self, event: Any, obeyed: bool) -> None:
         """Tell a viewer that another one drives."""
@@ -169,22 +234,6 @@ class Controls:
                     auto_close_seconds=TOLD_S,
                     color="yellow",
                 )
-
-    def warn(self, text: str) -> None:
-        """Show a red banner, of HTML, and let nobody drive; with an empty text, end that. Stops go on working."""
-        if text == self._warned:
-            return
-        self._warned = text
-        self._banner.content = f"<div class='wr banner' role=alert>{text}</div>" if text else ""
-        for control in (
-            self.forward,
-            self.turn,
-            self.hold_left,
-            self.hold_forward,
-            self.hold_right,
-            self.stand,
-        ):
-            control.disabled = bool(text)
 
     def follow_resets(self) -> None:
         """Sliders to zero when the driving was set to zero. Not at other times: a slider may be under somebody's hand,

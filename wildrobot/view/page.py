@@ -10,7 +10,7 @@ from wildrobot.runtime.commands.sender import CommandSender
 from wildrobot.view.browsers import Browsers
 from wildrobot.view.controls import Controls
 from wildrobot.view.driving import SEND_HZ, Driving
-from wildrobot.view.feed import Feed
+from wildrobot.view.feed import SILENT_S, Feed
 from wildrobot.view.looks import Looks
 from wildrobot.view.plots import Plots
 from wildrobot.view.scene import RobotScene
@@ -100,3 +100,6 @@ class Page:
         self._controls.headline.content, self._controls.status.content = head, text
         self._controls.follow_resets()
         self._plots.draw_slow()
+        with self._feed.lock:
+            state, silent = self._feed.latest.get("robot_state"), self._feed.silent_s > SILENT_S
+        self._controls.allow("" if state is None else state.state, silent)

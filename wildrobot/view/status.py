@@ -20,6 +20,8 @@ LINE = 40
 """Characters in a line of the column."""
 GOOD, FAIR, BAD, QUIET = map(color, ("good", "fair", "bad", "quiet"))
 ESTIMATED, ASKED = map(color, ("estimated", "asked"))
+STALE = "<style>.wr .state:not(.estop){opacity:.45}canvas[data-engine]{filter:grayscale(1) brightness(.7)}</style>"
+"""The state and the picture of a robot that says nothing more. An E-STOP stays latched."""
 STATE_COLORS = {
     "limp": QUIET, "standing_up": FAIR, "standing": ESTIMATED, "walking": GOOD, "soft_stop": FAIR, "estop": BAD,
 }  # fmt: skip
@@ -40,8 +42,13 @@ def status(feed: Feed, driver: str) -> str:
         ("style score", _style(policy)),
         *_health(feed, health),
     ]
+    silent = "robot_state" in latest and feed.silent_s > SILENT_S
+    if silent:
+        rows = [(name, value if name == "page" else "–") for name, value in rows]
     table = "".join(f"<tr><td class=dim>{name}</td><td>{value}</td></tr>" for name, value in rows)
-    return f"<div class=wr>{_warnings(feed)}<table>{table}</table>{_events(feed)}</div>"
+    return (
+        f"<div class=wr>{STALE if silent else ''}{_warnings(feed)}<table>{table}</table>{_events(feed)}</div>"
+    )
 
 
 def headline(feed: Feed) -> str:
@@ -59,7 +66,7 @@ def headline(feed: Feed) -> str:
     else:
         note = f"waiting for {feed.robot_name or 'one'}"
     return (
-        f"<div class=wr><div class=state style='color:{shade}'>{escape(text)}</div>"
+        f"<div class=wr><div class='state {name}' style='color:{shade}'>{escape(text)}</div>"
         f"<div class='dim line' title='{escape(note)}'>{escape(shortened(note)) or '&nbsp;'}</div></div>"
     )
 

@@ -49,7 +49,8 @@ canvas[data-engine]{background:linear-gradient(var(--sky) 30%,var(--ground) 70%)
 .uplot-container{border:none!important;background:none!important;margin:0!important}
 .uplot .u-legend,.uplot .u-title{display:none}
 .wr{font:12.5px/1.45 system-ui,"DejaVu Sans",sans-serif;color:var(--ink);padding:0 .8em .4em}
-.wr b{font-weight:600}.wr .state{font-size:19px;font-weight:700;letter-spacing:.04em}
+.wr b{font-weight:600}.wr .state{font-size:16px;font-weight:700;letter-spacing:.04em;width:fit-content;
+border:2px solid;border-radius:99px;padding:0 12px;line-height:1.35;margin-bottom:2px}
 .wr .dim{color:var(--dim)}.wr table{width:100%;border-collapse:collapse}
 .wr td{padding:1px 0;vertical-align:top;white-space:nowrap}
 .wr td:last-child{text-align:right;font-variant-numeric:tabular-nums}
