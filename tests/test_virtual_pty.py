@@ -8,6 +8,7 @@ import select
 import signal
 import subprocess
 import sys
+import termios
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -75,6 +76,10 @@ def test_a_program_that_opens_the_link_gets_answers_at_the_robot_s_rate_only(tmp
         for baud in (57600, 2_000_000, 1_234_567):
             port.baudrate = baud
             assert answer(port, PING, 0.05) == []
+        settings = termios.tcgetattr(port)
+        settings[4] = settings[5] = termios.B0  # hung up
+        termios.tcsetattr(port, termios.TCSANOW, settings)
+        assert answer(port, PING, 0.05) == []
         port.baudrate = 1_000_000
         assert [packet.device for packet in answer(port, PING)] == [1]
     assert not link.is_symlink()

@@ -96,8 +96,8 @@ class VirtualRobot(RobotParts):
         return self.wire.connected
 
     def set_baud(self, baud: int | None) -> None:
-        """Rate at which the host sends and hears; None: one that no device has."""
-        self.wire.host_baud = baud
+        """Rate at which the host sends and hears; None: one that no device has; 0: it has hung up."""
+        self.wire.host_baud = baud or None
 
     def receive(self, data: bytes, now_ns: int) -> int:
         """The host sends; returns when the last byte will have passed. Time goes on to `now_ns`."""
