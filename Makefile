@@ -31,6 +31,8 @@ help:
 	@echo "make readers  exports of a log, read by what people plot with: rerun, Lichtblick's parsers, pandas, polars, DuckDB (1.5 GB)"
 	@echo "make lcm-spy  LCM's lcm-spy with the message types; make lcm-spy-jar makes their jar only; both need a JDK"
 	@echo "make first-day  docs/first_day.md on the virtual robot, command by command, in real time; a quarter of an hour"
+	@echo "make firmware-emulated  the sensor board's core on an emulated Cortex-M0, beside the core on this computer; 2 min"
+	@echo "make arm64   the base install on arm64 under QEMU: golden vectors, replay, doctor; 10 min the first time, as root"
 	@echo "make clean   remove $(VENV) and caches; runs/ stays"
 	@echo
 	@echo "ARGS passes on: make run ARGS='--speed 0.2', make test ARGS='-m \"not slow\"'"
@@ -120,6 +122,14 @@ $(SPY_JAR): scripts/lcm_spy_jar.sh $(wildcard wildrobot/*/*/lcm_types/*.lcm) | $
 
 first-day: $(TESTED)
 	@PYTHONPATH=. $(BIN)/python tests/follow_first_day.py $(ARGS)
+
+# These two need Debian's cross compiler and QEMU; they say which packages, and install nothing.
+.PHONY: firmware-emulated arm64
+firmware-emulated: $(READY)
+	@$(BIN)/python tests/emulation/firmware.py
+
+arm64: $(READY)
+	@PYTHON=$(CURDIR)/$(BIN)/python tests/emulation/arm64.sh
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
