@@ -205,11 +205,17 @@ class Rig:
 
     def stand(self) -> None:
         """Get the robot on its feet, as a person does."""
-        self.robot()
+        if self.name == NAME:
+            self.robot()
         until(lambda: self.listener.state in ("limp", "standing"), "a robot at rest")
         if self.listener.state == "limp":
             reads(self.page, "LIMP")  # it may still show the robot that was there before
+        while (
+            self.listener.state == "limp"
+        ):  # of a busy machine's page the robot may refuse what it says too late
             self.press("Stand up")
+            with contextlib.suppress(AssertionError):
+                until(lambda: self.listener.state != "limp", "a robot that obeys", 5.0)
         self.wait_for("standing")
 
     def wait_for(self, *states: str) -> None:
@@ -254,7 +260,7 @@ class Rig:
 
     def banner(self) -> str:
         """What the red banner of the driver's page says; empty: there is none."""
-        return str(self.page.evaluate("() => document.querySelector('.banner')?.innerText ?? ''"))
+        return str(self.page.evaluate("() => document.getElementById('banner').innerText"))
 
     def slide(self, page: Any, share: float) -> None:
         """Click the forward slider at a share of its length, once the page lets one."""

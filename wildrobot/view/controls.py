@@ -43,13 +43,6 @@ div:has([data-dock-root])+.mantine-Paper-root div[style*="height: 3.5em"] button
 """The column cannot be folded away or replaced by viser's settings: who drives needs its buttons. On a telephone
 E-STOP, the picture and the column lie below each other."""
 SWITCH = "position:fixed;top:calc(var(--estop) + 8px);height:26px!important;z-index:10;padding:0 6px"
-BANNER = """
-.wr.banner{position:fixed;top:0;left:296px;right:0;z-index:1000;padding:9px 14px;background:#b02525;color:#fff;
-font-size:14px;box-shadow:0 2px 8px #0008}
-.wr.banner p{margin:0 0 .3em}.wr.banner code{font-size:13px;background:#0004;padding:1px 5px;border-radius:3px}
-@media(max-width:576px){.wr.banner{top:var(--estop,76px);left:0;max-height:40vh;overflow:auto;font-size:13px}}
-"""
-"""Beside E-STOP, on a telephone below it: never over it."""
 DRIVE, STAND, STILL, STOP = "drive", "stand", "still", "stop"
 WORKS = {
     "limp": {STAND}, "standing_up": {STOP}, "standing": {DRIVE, STILL, STOP}, "walking": {DRIVE, STILL, STOP},
@@ -105,7 +98,6 @@ class Controls:
         rules = [
             style_sheet(),
             LAYOUT,
-            BANNER,
             f"{_selector(self.theme)}{{{SWITCH};left:206px;width:81px;{PLAIN}}}",
             f"{_selector(self.home)}{{{SWITCH};left:128px;width:72px;{PLAIN}}}",
             f"div:has(> {_selector(self.theme)}),div:has(> {_selector(self.home)}){{height:0;padding:0}}",
@@ -205,11 +197,12 @@ class Controls:
             self.follow()
 
     def warn(self, text: str) -> None:
-        """Show a red banner, of HTML, and let nobody drive; with an empty text, end that. Stops go on working."""
+        """Show a red banner, of HTML, and let nobody drive; with an empty text, end that. Stops go on working.
+        `head.html` shows it: what is in viser's column ends at its edge."""
         if text == self._warned:
             return
         self._warned = text
-        self._banner.content = f"<div class='wr banner' role=alert>{text}</div>" if text else ""
+        self._banner.content = f"<div id=warning hidden>{text}</div>" if text else ""
         self._enable()
 
     def _enable(self) -> None:
@@ -217,7 +210,8 @@ class Controls:
         for control in (self.forward, self.turn, *self._holds().values()):
             control.disabled = not self._may(DRIVE)
         self.stand.disabled = not self._may(STAND)
-        self.still.disabled, self.stop.disabled = STILL not in self._works, STOP not in self._works
+        self.still.disabled = STILL not in self._works
+        self.stop.disabled = STOP not in self._works and not self._warned  # it is for others, too, then
 
     def _judge(self, event: Any, obeyed: bool) -> None:
         """Tell a viewer that another one drives."""
