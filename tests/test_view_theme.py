@@ -62,6 +62,7 @@ def test_every_text_and_line_stands_out_from_its_ground(colors: dict[str, str]) 
     for name in TEXTS:
         assert contrast(rgb(colors[name]), panel) >= 4.5, name
     assert contrast(rgb(colors["ink"]), rgb(colors["track"])) >= 4.5, "the switch"
+    assert contrast(rgb(colors["dim"]), rgb(colors["track"])) >= 4.5, "a button that does nothing now"
     assert contrast(filtered(rgb(AXIS), colors["lines"]), panel) >= 4.5
     for line in {*LINES, ASKED_LINE, ESTIMATED_LINE}:
         assert contrast(filtered(rgb(line), colors["lines"]), panel) >= 3.0, line

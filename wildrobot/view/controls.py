@@ -26,6 +26,7 @@ LAYOUT = """
 [data-testid=floating-panel-handle]{pointer-events:none}
 [data-testid=floating-panel-handle] button{display:none}
 [data-dock-region=left] label,.mantine-Slider-markLabel{color:var(--dim)!important}
+button.mantine-Button-root:disabled{background:var(--track)!important;color:var(--dim)!important;opacity:1!important}
 [data-dock-region] .mantine-ScrollArea-content{padding-bottom:0!important}
 .mantine-Notifications-root{top:calc(var(--estop) + 8px)!important}
 @media(max-width:1000px){[data-dock-region=right] [role=tab]{padding-inline:7px}}
