@@ -1,4 +1,4 @@
-"""Write what of the documentation follows from the code: docs/cli.md's table, docs/images/architecture.svg.
+"""Write what of the documentation follows from the code: docs/cli.md's tables, docs/images/architecture.svg.
 
 python scripts/generate_docs.py
 """
@@ -90,12 +90,16 @@ def picture() -> str:
 
 
 def command_table() -> str:
-    """Markdown: every command with what it needs, what it does, and an example."""
-    rows = ["| command | needs | does | for example |", "|---|---|---|---|"]
-    for command in cli.COMMANDS:
-        needs = f"`wildrobot[{command.extra}]`" if command.extra else "the base install"
-        rows.append(f"| `{command.name}` | {needs} | {command.summary} | `{command.example}` |")
-    return "\n".join(rows) + "\n"
+    """Markdown: every command, in groups, with what it needs, what it does, and an example."""
+    rows = []
+    for title, commands in cli.grouped().items():
+        rows += [f"### {title.capitalize()}", ""]
+        rows += ["| command | needs | does | for example |", "|---|---|---|---|"]
+        for command in commands:
+            needs = f"`wildrobot[{command.extra}]`" if command.extra else "the base install"
+            rows.append(f"| `{command.name}` | {needs} | {command.summary} | `{command.example}` |")
+        rows.append("")
+    return "\n".join(rows)
 
 
 def page_with_table(text: str) -> str:

@@ -13,6 +13,7 @@ import tyro
 
 from wildrobot.cli import main as cli
 from wildrobot.core.errors import UserError
+from wildrobot.core.nearest import nearest
 
 SHELLS = ("bash", "zsh", "fish")
 USAGE = """usage: wildrobot completion {bash,zsh,fish}
@@ -38,7 +39,10 @@ def main(argv: Sequence[str]) -> int:
         return 0
     if len(argv) != 1 or argv[0] not in SHELLS:
         found = f"'{' '.join(argv)}' is no shell known here" if argv else "no shell was named"
-        raise UserError(f"{found}, expected one of {', '.join(SHELLS)}: wildrobot completion bash")
+        near = nearest(argv[0], SHELLS) if argv else None
+        raise UserError(
+            f"{found}, expected one of {', '.join(SHELLS)}: wildrobot completion {near or SHELLS[0]}"
+        )
     syntaxes = collect_syntax()
     print(script(argv[0], words_of(syntaxes), choices_of(syntaxes)), end="")
     return 0
@@ -113,7 +117,7 @@ def _read(parser: Any) -> Syntax:
         if isinstance(action.choices, Mapping):
             commands |= {name: _read(below) for name, below in action.choices.items()}
             continue
-        may_be = tuple(str(choice) for choice in action.choices or ())
+        may_be = tuple(str(choice) for choice in action.choices or () if choice != "None")
         flags |= {flag: may_be for flag in action.option_strings if flag.startswith("--")}
     return Syntax(flags, commands)
 

@@ -13,7 +13,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from wildrobot.cli.common.arguments import parse_options
+from wildrobot.cli.common.arguments import about, parse_options
 from wildrobot.cli.common.outputs import check_file
 from wildrobot.core.errors import UserError
 from wildrobot.core.files import is_stdout, write_json, write_text
@@ -59,11 +59,11 @@ class EvalOptions:
     policy: Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="[POLICY]")] = None
     """Policy, from `wildrobot export`; without one: that which comes with WildRobot. A style.onnx beside it adds the
     style score."""
-    speeds: tuple[float, ...] = ()
+    speeds: Annotated[tuple[float, ...], tyro.conf.arg(metavar="M/S [M/S ...]")] = ()
     """Commanded forward speeds, m/s. Default: 0 0.15 0.3 0.5 0.6, as far as the robot's command range allows."""
     episodes: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
     """Episodes per speed. Default: 100."""
-    duration: float = 20.0
+    duration: Annotated[float, tyro.conf.arg(metavar="SECONDS")] = 20.0
     """Length of the commanded part of an episode, s."""
     quick: bool = False
     """Defaults of 20 episodes and the speeds 0 0.15 0.3."""
@@ -77,7 +77,7 @@ class EvalOptions:
     """Measure, too, how hard a push from each side the robot takes, standing and at 0.3 m/s."""
     servos: bool = False
     """Measure, too, what other servos and supply voltages would do: speed against saturation and survival."""
-    compare: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FILE")] = ()
+    compare: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FILE [FILE ...]")] = ()
     """More policies, each on the very same robots, noise and pushes: differences with 95 % limits."""
     randomization: Literal["basic", "full", "nominal"] = "full"
     """basic: noise, delay, moderate physics and pushes; full: all that a real robot may differ in; nominal: the robot
@@ -123,7 +123,7 @@ def configuration(spec: RobotSpec, options: EvalOptions) -> EvalConfig:
 
 def main(argv: Sequence[str]) -> int:
     """Entry of `wildrobot eval`."""
-    options = parse_options(EvalOptions, argv, EXAMPLES)
+    options = parse_options(EvalOptions, argv, about(EvalOptions, EXAMPLES))
     spec = load_robot(options.robot)
     result = evaluate(spec, configuration(spec, options))
     if not is_stdout(options.out):

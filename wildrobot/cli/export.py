@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from wildrobot.cli.common.arguments import parse_options
 from wildrobot.core.errors import UserError
 from wildrobot.core.files import read_json_object
 from wildrobot.export.figures import store_evaluation
@@ -30,7 +31,7 @@ exporting again, if they are of the same network."""
 class ExportOptions:
     """What to export and where to."""
 
-    run: Annotated[Path, tyro.conf.Positional]
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """Run folder of `wildrobot train`."""
     checkpoint: Literal["best", "last"] = "best"
     """best: the one that the run's own evaluations chose (RUN/best.pt), where there is one; last: the newest."""
@@ -70,12 +71,7 @@ def put_in(policy: Path, evaluation: Path) -> int:
 
 def main(argv: Sequence[str]) -> int:
     """Entry of `wildrobot export`."""
-    options = tyro.cli(
-        ExportOptions,
-        args=_with_file_after_onnx(argv),
-        description=DESCRIPTION,
-        config=(tyro.conf.FlagCreatePairsOff,),
-    )
+    options = parse_options(ExportOptions, _with_file_after_onnx(argv), DESCRIPTION)
     if not options.onnx:
         raise UserError(f"say in which form to export: wildrobot export {options.run} --onnx")
     if options.evaluation is not None:

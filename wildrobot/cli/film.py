@@ -10,7 +10,7 @@ from typing import Annotated
 
 import tyro
 
-from wildrobot.cli.common.arguments import parse_options
+from wildrobot.cli.common.arguments import about, parse_options
 from wildrobot.cli.common.outputs import check_folder
 from wildrobot.core.errors import UserError
 from wildrobot.core.files import write_text
@@ -46,7 +46,7 @@ class FilmOptions:
     """Folder for the videos and their page."""
     policy: Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="[POLICY]")] = None
     """Exported policy (.onnx); without one: that which comes with WildRobot."""
-    scenes: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME")] = ()
+    scenes: Annotated[tuple[str, ...], tyro.conf.arg(metavar="SCENE [SCENE ...]")] = ()
     """Only these scenes. Default: all that the robot's command ranges allow."""
     randomize: bool = False
     """Another robot than the described one: friction, masses, servo gains, sensor noise drawn as in wildrobot-run."""
@@ -70,7 +70,7 @@ def prepare(folder: Path) -> None:
 
 def main(argv: Sequence[str]) -> int:
     """Entry of `wildrobot film`."""
-    options = parse_options(FilmOptions, argv, EXAMPLES)
+    options = parse_options(FilmOptions, argv, about(FilmOptions, EXAMPLES))
     spec = load_robot(options.robot)
     scenes = choose(options.scenes, spec)
     skill = load_skill(spec, options.policy or shipped_policy(spec))

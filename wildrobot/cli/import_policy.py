@@ -9,6 +9,7 @@ from typing import Annotated
 
 import tyro
 
+from wildrobot.cli.common.arguments import parse_options
 from wildrobot.export.elsewhere.run_import import import_policy
 from wildrobot.robot_description import load_robot
 
@@ -29,7 +30,7 @@ YAML file. docs/import.md has its keys and the terms that can be built. Then: wi
 class ImportOptions:
     """What to import, for which robot, and where to."""
 
-    policy: Annotated[Path, tyro.conf.Positional]
+    policy: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="NETWORK")]
     """The network: one observation in, one action per joint out."""
     out: Path | None = None
     """The policy file. Default: beside the network, with `_imported` after its name."""
@@ -47,9 +48,7 @@ class ImportOptions:
 
 def main(argv: Sequence[str]) -> int:
     """Entry of `wildrobot import-policy`."""
-    options = tyro.cli(
-        ImportOptions, args=list(argv), description=DESCRIPTION, config=(tyro.conf.FlagCreatePairsOff,)
-    )
+    options = parse_options(ImportOptions, argv, DESCRIPTION)
     source = options.policy
     output = options.out or source.with_name(f"{source.stem}_imported.onnx")
     result = import_policy(

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from wildrobot import __version__
 from wildrobot.cli.common.extras import missing_extra, not_installed
 from wildrobot.core.errors import EXIT_BAD_INPUT, UserError, run_main
+from wildrobot.core.nearest import nearest
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ COMMANDS = (
     Command(
         ("servo",),
         "wildrobot.cli.robot.servo",
-        "look at servos and set them up: scan, read, write, set-id, reboot",
+        "look at servos and set them up: scan, adopt, read, write, set-id, torque-off, reboot",
         "wildrobot servo scan --port /dev/serial/by-id/usb-FTDI...",
     ),
     Command(
@@ -201,18 +202,39 @@ COMMANDS = (
     ),
 )
 
+GROUPS = {
+    "robot": ("run", "view", "stop", "doctor", "calibrate", "servo", "gamepad", "virtual-robot"),
+    "learning": (
+        "make-run", "reference", "train", "export", "import-policy", "eval", "film", "randomization", "report"
+    ),
+    "logs": ("log", "replay"),
+    "other": ("completion",),
+}  # fmt: skip
+"""The overview's headings, and the first words of what stands below each."""
+
+
+def grouped() -> dict[str, list[Command]]:
+    """All commands by the overview's headings."""
+    return {
+        title: [command for word in words for command in COMMANDS if command.words[0] == word]
+        for title, words in GROUPS.items()
+    }
+
 
 def overview() -> str:
     """What `wildrobot --help` prints."""
     width = max(len(command.name) for command in COMMANDS)
+    listed = [
+        line
+        for title, commands in grouped().items()
+        for line in (f"{title}:", *(f"  {c.name:<{width}}  {c.summary}" for c in commands), "")
+    ]
     lines = [
         "usage: wildrobot COMMAND [OPTIONS]",
         "",
         "A small biped, from a motion it should imitate to walking on its own computer.",
         "",
-        "commands:",
-        *(f"  {command.name:<{width}}  {command.summary}" for command in COMMANDS),
-        "",
+        *listed,
         "examples, in the order of the work:",
         *(f"  {command.example}" for command in COMMANDS),
         "",
@@ -227,18 +249,25 @@ def find_command(argv: Sequence[str]) -> tuple[Command, list[str]]:
     Raises:
         UserError: no such command; the nearest one is named.
     """
-    import difflib  # only on the way to an answer, not at the start of every command
-
     for command in COMMANDS:
         if tuple(argv[: len(command.words)]) == command.words:
             return command, list(argv[len(command.words) :])
     group = [command for command in COMMANDS if command.words[0] == argv[0]]
     if group:
+        names = [command.words[1] for command in group]
+        if len(argv) > 1 and not argv[1].startswith("-"):
+            near = nearest(argv[1], names)
+            hint = f"Did you mean 'wildrobot {argv[0]} {near}'?" if near else f"Known: {', '.join(names)}."
+            raise UserError(f"'wildrobot {argv[0]}' has no command '{argv[1]}'. {hint}")
         choices = " or ".join(f"'wildrobot {command.name}'" for command in group)
         raise UserError(f"'wildrobot {argv[0]}' needs to know what to do. Use {choices}.")
-    names = [command.words[0] for command in COMMANDS]
-    near = difflib.get_close_matches(argv[0], names, n=1)
-    hint = f"Did you mean 'wildrobot {near[0]}'?" if near else f"Known: {', '.join(dict.fromkeys(names))}."
+    names = list(dict.fromkeys(command.words[0] for command in COMMANDS))
+    near = nearest(argv[0], names)
+    hint = (
+        f"Did you mean 'wildrobot {near}'?"
+        if near
+        else f"Known: {', '.join(names)}. `wildrobot --help` explains them."
+    )
     raise UserError(f"there is no command '{argv[0]}'. {hint}")
 
 

@@ -15,7 +15,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from wildrobot.cli.common.arguments import parse_options
+from wildrobot.cli.common.arguments import about, parse_options
 from wildrobot.core.errors import UserError
 from wildrobot.core.files import is_stdout, write_json
 from wildrobot.simulation.randomization.config import PRESETS
@@ -105,7 +105,7 @@ def document(options: RandomizationOptions, effects: Sequence[Effect]) -> dict[s
 
 def main(argv: Sequence[str]) -> int:
     """Entry of `wildrobot randomization`."""
-    options = parse_options(RandomizationOptions, argv, EXAMPLES)
+    options = parse_options(RandomizationOptions, argv, about(RandomizationOptions, EXAMPLES))
     if options.envs < LEAST_ENVS:
         raise UserError(
             f"--envs is {options.envs}, expected at least {LEAST_ENVS}: fewer say nothing of a range."

@@ -12,6 +12,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
+from wildrobot.cli.common.arguments import parse_options
 from wildrobot.cli.robot.person import PersonHands
 from wildrobot.core.consent import COUNTDOWN_S, require_somebody
 from wildrobot.core.errors import UserError
@@ -42,7 +43,7 @@ Exit code: 0 the same, 1 a difference (the first is named), 2 bad input."""
 class ReplayOptions:
     """What to replay."""
 
-    log: tyro.conf.Positional[Path]
+    log: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="LOG")]
     """Log of `wildrobot-run --log`, or of lcm-logger; of --log-rotate: a part, or the name that all parts share."""
     policy: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FILE [FILE ...]")] = ()
     """Where the policies are now, if they are not where they were recorded; they must be the same files."""
@@ -51,7 +52,7 @@ class ReplayOptions:
     another kind of processor use 1e-6."""
     robot: Literal["dynamixel"] | None = None
     """Play the log's targets on this robot instead."""
-    port: Annotated[str | None, tyro.conf.arg(metavar="PATH")] = None
+    port: Annotated[str | None, tyro.conf.arg(metavar="PORT")] = None
     """Serial port of that robot."""
     calibration: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """That robot's calibration."""
@@ -67,7 +68,7 @@ class ReplayOptions:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
-    options = tyro.cli(ReplayOptions, args=None if argv is None else list(argv), description=DESCRIPTION)
+    options = parse_options(ReplayOptions, argv, DESCRIPTION)
     if not options.tolerance >= 0:
         raise UserError(f"--tolerance is {options.tolerance}, expected 0 or more.")
     if options.robot is not None:

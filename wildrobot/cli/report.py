@@ -10,7 +10,7 @@ from typing import Annotated
 
 import tyro
 
-from wildrobot.cli.common.arguments import parse_options
+from wildrobot.cli.common.arguments import about, parse_options
 from wildrobot.core.errors import UserError
 from wildrobot.core.files import write_text
 from wildrobot.reports.compare_page import compare_page
@@ -34,13 +34,13 @@ class ReportOptions:
     several runs: the same curves on top of each other, figures side by side, and in what they differ.
     """
 
-    run: Annotated[Path, tyro.conf.Positional]
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """Run folder, of `wildrobot train`; evaluation.json, walk.json, walk.mp4 and film/ are taken up if there."""
 
     out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Page to write. Default: RUN/report.html, with --compare RUN/compare.html."""
 
-    compare: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="RUN")] = ()
+    compare: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="RUN [RUN ...]")] = ()
     """Up to three more runs."""
 
     ablation: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
@@ -52,7 +52,7 @@ class ReportOptions:
 
 def main(argv: Sequence[str]) -> int:
     """Entry of `wildrobot report`."""
-    options = parse_options(ReportOptions, argv, EXAMPLES)
+    options = parse_options(ReportOptions, argv, about(ReportOptions, EXAMPLES))
     videos = PageVideos()
     if options.compare:
         if len(options.compare) >= MOST_COMPARED:

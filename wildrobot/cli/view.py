@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from wildrobot.cli.common.arguments import parse_options
 from wildrobot.core.errors import UserError
 from wildrobot.core.lcm_network import lcm_url, open_network
 from wildrobot.robot_description import load_robot
@@ -44,9 +45,9 @@ class ViewOptions:
 
     sim: Annotated[tuple[Path, ...] | None, tyro.conf.arg(metavar="[POLICY]")] = None
     """Also start a simulated robot, with this policy (.onnx) or that of the package; it ends with the page."""
-    host: str = "127.0.0.1"
+    host: Annotated[str, tyro.conf.arg(metavar="ADDRESS")] = "127.0.0.1"
     """Address to serve at. The default is reached from this machine only."""
-    port: int = 8080
+    port: Annotated[int, tyro.conf.arg(metavar="PORT")] = 8080
     """Port to serve at; the next free one if it is taken."""
     lcm_url: Annotated[str | None, tyro.conf.arg(metavar="URL")] = None
     """LCM network (LCM_DEFAULT_URL, else udpm://239.255.76.67:7667?ttl=0: this machine only)."""
@@ -64,12 +65,7 @@ class ViewOptions:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
-    options = tyro.cli(
-        ViewOptions,
-        args=None if argv is None else list(argv),
-        description=EXAMPLES,
-        config=(tyro.conf.FlagCreatePairsOff,),
-    )
+    options = parse_options(ViewOptions, argv, EXAMPLES)
     return view(options)
 
 

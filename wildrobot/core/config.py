@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import types
 import typing
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin
 import yaml
 
 from wildrobot.core.errors import UserError
+from wildrobot.core.nearest import did_you_mean
 
 T = TypeVar("T")
 
@@ -47,8 +47,7 @@ def from_dict(cls: type[T], data: dict[str, Any], base: T | None = None, where: 
         values = {name: getattr(base, name) for name in names}
     for key, value in data.items():
         if key not in names:
-            near = difflib.get_close_matches(str(key), names, n=1, cutoff=0.4)
-            hint = f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(names)}."
+            hint = did_you_mean(str(key), names, "known keys")
             raise UserError(f"unknown key '{key}' in {where} ({cls.__name__}); {hint}")
         values[key] = _convert(hints[key], value, values.get(key), f"{where}.{key}")
     missing = [

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from wildrobot.core.config import from_dict, load_yaml
 from wildrobot.core.errors import UserError
+from wildrobot.core.nearest import nearest
 
 T = TypeVar("T")
 PRESETS = Path(__file__).parent / "presets"
@@ -20,8 +21,12 @@ def preset_path(name: str) -> Path:
     """
     path = Path(name) if name.endswith((".yaml", ".yml")) else PRESETS / f"{name}.yaml"
     if not path.exists():
-        known = ", ".join(sorted(p.stem for p in PRESETS.glob("*.yaml")))
-        raise UserError(f"no preset '{name}'; known presets: {known}, or the path of a .yaml file.")
+        known = sorted(p.stem for p in PRESETS.glob("*.yaml"))
+        near = nearest(name, known)
+        hint = f" Did you mean '{near}'?" if near else ""
+        raise UserError(
+            f"no preset '{name}'; known presets: {', '.join(known)}, or the path of a .yaml file.{hint}"
+        )
     return path
 
 

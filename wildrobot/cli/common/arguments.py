@@ -1,75 +1,58 @@
-"""A command's arguments: its options as a dataclass, and where these begin: `--preset NAME`, `--config FILE`."""
+"""A command's arguments: its options as a dataclass, help that names every value, and mistakes in one line."""
 
 from __future__ import annotations
 
-import dataclasses
+import contextlib
 import inspect
+import io
+import sys
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import tyro
 
-from wildrobot.core.config import load_config
+from wildrobot.cli.common.wording import worded
 from wildrobot.core.errors import UserError
-from wildrobot.training.preset import apply_preset
 
 T = TypeVar("T")
 
 
 def parse_options(
-    options: type[T], argv: Sequence[str], examples: str, default: T | None = None, switches: bool = True
+    options: type[T],
+    argv: Sequence[str] | None,
+    text: str,
+    default: T | None = None,
+    switches: bool = True,
+    early_flags: Sequence[str] = (),
 ) -> T:
-    """The options of a command. Their docstring and the examples are what its help says first.
+    """The options of a command: `argv`, or the program's own arguments. `text` is what its help says first.
 
     Values begin as in `default`, if there is one. With `switches` a truth value has one flag, that turns it on.
-    """
-    begin: dict[str, Any] = {} if default is None else {"default": default}
-    return tyro.cli(
-        options,
-        **begin,
-        args=list(argv),
-        description=f"{inspect.cleandoc(options.__doc__ or '')}\n\n{examples}",
-        config=(tyro.conf.FlagCreatePairsOff,) if switches else (),
-    )
-
-
-def starting_point(
-    base: T, argv: Sequence[str], section: str, options: Sequence[str] = ("--preset", "--config")
-) -> tuple[T, list[str]]:
-    """`base` with what `--preset` and then `--config` name, and the arguments without these two.
-
-    `section` is the part of a preset that the command reads. A configuration that has a field `preset` is told the
-    name.
+    `early_flags` are read before, and known where a flag is misspelt.
 
     Raises:
-        UserError: an option without a value, no such preset or file, or a key that the configuration does not know.
+        UserError: an argument is misspelt, missing, too much or of another kind.
     """
-    rest = list(argv)
-    for option in options:
-        value, rest = _take(option, rest)
-        while value is not None:
-            if option == "--config":
-                base = load_config(type(base), value, base)
-            else:
-                base = from_preset(base, value, section)
-            value, rest = _take(option, rest)
-    return base, rest
+    words = sys.argv[1:] if argv is None else list(argv)
+    settings: dict[str, Any] = {
+        "description": text,
+        "config": (tyro.conf.FlagCreatePairsOff,) if switches else (),
+    }
+    if default is not None:
+        settings["default"] = default
+    said = io.StringIO()
+    with worded(options, switches):
+        try:
+            with contextlib.redirect_stderr(said):
+                return tyro.cli(options, args=words, **settings)
+        except SystemExit as end:
+            if not end.code:
+                raise
+        from wildrobot.cli.common.mistakes import explain  # only on the way to an answer
+
+        raise UserError(explain(options, settings, words, said.getvalue(), early_flags))
 
 
-def from_preset(base: T, name: str, section: str) -> T:
-    """`base` with the values of one section of a preset; a field `preset` gets its name, unless the section has one."""
-    fields = {field.name for field in dataclasses.fields(base)}  # type: ignore[arg-type]
-    named: dict[str, Any] = {"preset": name} if "preset" in fields else {}
-    return apply_preset(base, name, section, **named)
-
-
-def _take(option: str, argv: list[str]) -> tuple[str | None, list[str]]:
-    """The value of `OPTION VALUE` or `OPTION=VALUE` (None: it is not there), and the other arguments."""
-    for at, word in enumerate(argv):
-        if word.startswith(f"{option}="):
-            return word.partition("=")[2], argv[:at] + argv[at + 1 :]
-        if word == option:
-            if at + 1 >= len(argv):
-                raise UserError(f"{option} needs a value.")
-            return argv[at + 1], argv[:at] + argv[at + 2 :]
-    return None, argv
+def about(options: type[Any], examples: str) -> str:
+    """What a help says first: the options' docstring, then examples."""
+    return f"{inspect.cleandoc(options.__doc__ or '')}\n\n{examples}"

@@ -9,8 +9,10 @@ from typing import Annotated
 
 import tyro
 
+from wildrobot.cli.common.arguments import parse_options
 from wildrobot.core.errors import UserError
 from wildrobot.core.files import is_stdout, write_json
+from wildrobot.core.nearest import did_you_mean
 from wildrobot.runtime.logs.diff import CHANNELS, Differences, compare_logs
 from wildrobot.runtime.telemetry.lcm_types import CHANNEL_TYPES
 
@@ -30,9 +32,9 @@ Exit code: 0 the same, 1 they differ, 2 bad input."""
 class DiffOptions:
     """Which logs, and what of them."""
 
-    first: tyro.conf.Positional[Path]
+    first: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="LOG")]
     """A log."""
-    second: tyro.conf.Positional[Path]
+    second: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="OTHER")]
     """Another one."""
     channels: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME [NAME ...]")] = CHANNELS
     """Channels to compare."""
@@ -46,17 +48,17 @@ class DiffOptions:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
-    options = tyro.cli(DiffOptions, args=None if argv is None else list(argv), description=DESCRIPTION)
+    options = parse_options(DiffOptions, argv, DESCRIPTION)
     if not options.tolerance >= 0:
         raise UserError(f"--tolerance is {options.tolerance}, expected 0 or more.")
     unknown = [name for name in options.channels if name not in CHANNEL_TYPES]
     if unknown:
-        raise UserError(f"there is no channel {unknown[0]}. Known: {', '.join(CHANNEL_TYPES)}.")
+        raise UserError(f"there is no channel {unknown[0]}; {did_you_mean(unknown[0], CHANNEL_TYPES)}")
     known = {name for channel in options.channels for name in CHANNEL_TYPES[channel].__slots__}
     unknown = [name for name in options.ignore if name not in known | {"timestamp_us"}]
     if unknown:
         raise UserError(
-            f"there is no field {unknown[0]} on these channels. Known: {', '.join(sorted(known))}."
+            f"there is no field {unknown[0]} on these channels; {did_you_mean(unknown[0], sorted(known))}"
         )
     found = compare_logs(options.first, options.second, options.channels, options.ignore, options.tolerance)
     if options.json is not None:

@@ -11,7 +11,9 @@ from typing import Annotated
 
 import tyro
 
+from wildrobot.cli.common.arguments import parse_options
 from wildrobot.core.errors import UserError
+from wildrobot.core.nearest import did_you_mean
 from wildrobot.runtime.logs.named_values import NamedLog
 from wildrobot.runtime.telemetry.lcm_types import CHANNEL_TYPES
 
@@ -32,7 +34,7 @@ features, observations, guards and stages have their names instead of numbers.""
 class LogExportOptions:
     """What to write, and where."""
 
-    log: tyro.conf.Positional[Path]
+    log: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="LOG")]
     """Log of `wildrobot-run --log` or of lcm-logger."""
     out: Annotated[Path, tyro.conf.arg(metavar="FILE.mcap|FOLDER")]
     """MCAP file, or folder of parquet files."""
@@ -42,10 +44,10 @@ class LogExportOptions:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
-    options = tyro.cli(LogExportOptions, args=None if argv is None else list(argv), description=DESCRIPTION)
+    options = parse_options(LogExportOptions, argv, DESCRIPTION)
     unknown = [name for name in options.channels if name not in CHANNEL_TYPES]
     if unknown:
-        raise UserError(f"there is no channel {unknown[0]}. Known: {', '.join(CHANNEL_TYPES)}.")
+        raise UserError(f"there is no channel {unknown[0]}; {did_you_mean(unknown[0], CHANNEL_TYPES)}")
     module = "mcap_file" if options.out.suffix == ".mcap" else "parquet"
     write = importlib.import_module(f"wildrobot.runtime.logs.{module}").write
     counts = write(options.out, NamedLog(options.log, options.channels, _warn))

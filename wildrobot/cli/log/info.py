@@ -9,6 +9,7 @@ from typing import Annotated
 
 import tyro
 
+from wildrobot.cli.common.arguments import parse_options
 from wildrobot.cli.common.rows import print_rows
 from wildrobot.core.files import is_stdout, write_json
 from wildrobot.runtime.logs.summary import Channel, Summary, summarize
@@ -32,7 +33,7 @@ SHOWN = 20
 class InfoOptions:
     """Which log."""
 
-    log: tyro.conf.Positional[Path]
+    log: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="LOG")]
     """Log of `wildrobot-run --log` or of lcm-logger."""
     json: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Write all of it here; - prints it and nothing else."""
@@ -40,7 +41,7 @@ class InfoOptions:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
-    options = tyro.cli(InfoOptions, args=None if argv is None else list(argv), description=DESCRIPTION)
+    options = parse_options(InfoOptions, argv, DESCRIPTION)
     summary = summarize(options.log)
     if options.json is not None:
         write_json(options.json, summary.document())

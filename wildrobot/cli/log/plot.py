@@ -10,6 +10,7 @@ from typing import Annotated
 
 import tyro
 
+from wildrobot.cli.common.arguments import parse_options
 from wildrobot.core.errors import UserError
 from wildrobot.core.files import write_text
 from wildrobot.reports.log_page import build_page
@@ -28,7 +29,7 @@ seconds in full detail: before the first fall or fault, else of steady walking, 
 class PlotOptions:
     """Which log, and what of it."""
 
-    log: tyro.conf.Positional[Path]
+    log: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="LOG")]
     """Log of `wildrobot-run --log` or of lcm-logger."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Page to write. Default: the log's name with .html."""
@@ -40,7 +41,7 @@ class PlotOptions:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
-    options = tyro.cli(PlotOptions, args=None if argv is None else list(argv), description=DESCRIPTION)
+    options = parse_options(PlotOptions, argv, DESCRIPTION)
     if options.begin is not None and options.end is not None and not options.begin < options.end:
         raise UserError(f"--begin is {options.begin:g} and --end {options.end:g}, expected a later end.")
     out = options.out or options.log.with_suffix(".html")

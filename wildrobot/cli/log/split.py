@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
+from wildrobot.cli.common.arguments import parse_options
 from wildrobot.core.errors import UserError
 from wildrobot.core.files import atomic_write
 from wildrobot.runtime.logs.eventlog import LogWriter, read_events
@@ -31,13 +33,13 @@ Exit code: 0, 2 bad input."""
 class SplitOptions:
     """Which log."""
 
-    log: tyro.conf.Positional[Path]
+    log: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="LOG")]
     """Log of lcm-logger."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
-    options = tyro.cli(SplitOptions, args=None if argv is None else list(argv), description=DESCRIPTION)
+    options = parse_options(SplitOptions, argv, DESCRIPTION)
     for path, messages in split(options.log).items():
         print(f"wrote {path}: {messages} messages")
     return 0

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import tyro
-
-from wildrobot.cli.make_run.options import MakeRunOptions, check
+from wildrobot.cli.common.arguments import about, parse_options
+from wildrobot.cli.make_run.options import EXAMPLES, MakeRunOptions, check
 from wildrobot.cli.make_run.pipeline import Pipeline
 from wildrobot.cli.make_run.stages import stages
 from wildrobot.cli.make_run.verdict import judge
@@ -22,7 +21,7 @@ from wildrobot.simulation.video import video_available
 
 def main(argv: Sequence[str]) -> int:
     """Entry of `wildrobot make-run`."""
-    options = tyro.cli(MakeRunOptions, args=list(argv))
+    options = parse_options(MakeRunOptions, argv, about(MakeRunOptions, EXAMPLES))
     check(options)
     can_film, why_not = video_available()
     pipeline = Pipeline(stages(options, can_film), options.out / ".stages")

@@ -8,9 +8,9 @@ from typing import Annotated
 
 import tyro
 
-from wildrobot.cli.common.arguments import from_preset
 from wildrobot.cli.common.extras import require_packages
 from wildrobot.cli.common.outputs import check_folder
+from wildrobot.cli.common.presets import from_preset
 from wildrobot.cli.run.options import RunOptions, check_command
 from wildrobot.core.errors import UserError
 from wildrobot.robot_description import RobotSpec, load_robot
@@ -20,6 +20,9 @@ from wildrobot.training.setup import TrainConfig, check_commands
 
 NEEDED = ("mujoco", "torch", "tensorboard", "onnx", "onnxscript")
 REFERENCE = Path("runs/reference/reference.npz")
+EXAMPLES = """examples:
+  wildrobot make-run --out runs/make_run
+  wildrobot make-run --preset walk --out runs/walk"""
 
 
 @dataclass
@@ -27,11 +30,9 @@ class MakeRunOptions:
     """Everything in one go: reference motion, training, export, evaluation, 20 s of walking, report.
 
     Interrupted, the same command continues where it was; finished, it does nothing again.
-
-    Example: wildrobot make-run --out runs/make_run
     """
 
-    out: Path = Path("runs/make_run")
+    out: Annotated[Path, tyro.conf.arg(metavar="FOLDER")] = Path("runs/make_run")
     """Run folder: everything ends up here."""
 
     preset: str = "quick"
@@ -41,10 +42,10 @@ class MakeRunOptions:
     """Use this reference as it is. Default: the gait library, built into runs/reference (another robot's:
     runs/reference_NAME) and kept there."""
 
-    speed: float = 0.3
+    speed: Annotated[float, tyro.conf.arg(metavar="M/S")] = 0.3
     """Commanded forward speed of the walk, m/s."""
 
-    duration: float = 20.0
+    duration: Annotated[float, tyro.conf.arg(metavar="SECONDS")] = 20.0
     """Length of the walk, s."""
 
     robot_file: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None

@@ -9,8 +9,9 @@ from typing import Annotated
 
 import tyro
 
-from wildrobot.cli.common.arguments import parse_options, starting_point
+from wildrobot.cli.common.arguments import about, parse_options
 from wildrobot.cli.common.outputs import note
+from wildrobot.cli.common.presets import starting_point
 from wildrobot.training.reference.build import BuildConfig, build
 
 EXAMPLES = """examples:
@@ -30,7 +31,14 @@ class BuildOptions(BuildConfig):
 def parse(argv: Sequence[str]) -> BuildConfig:
     """Configuration from `--preset NAME` and flags, which win."""
     base, rest = starting_point(BuildConfig(), argv, "reference", ("--preset",))
-    options = parse_options(BuildOptions, rest, EXAMPLES, BuildOptions(**vars(base)), switches=False)
+    options = parse_options(
+        BuildOptions,
+        rest,
+        about(BuildOptions, EXAMPLES),
+        BuildOptions(**vars(base)),
+        switches=False,
+        early_flags=("--preset",),
+    )
     return BuildConfig(**vars(options))
 
 

@@ -15,9 +15,10 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from wildrobot.cli.common.arguments import parse_options
+from wildrobot.cli.common.arguments import about, parse_options
 from wildrobot.core.errors import UserError
 from wildrobot.core.files import is_stdout, write_json, write_text
+from wildrobot.core.nearest import did_you_mean
 from wildrobot.reports.elements.page_videos import PageVideos
 from wildrobot.reports.reference_page import build_page
 from wildrobot.robot_description import RobotSpec, load_robot
@@ -32,7 +33,7 @@ WIDTH = 100
 class ShowOptions:
     """Print a reference's clips with their figures; render recorded clips to a video."""
 
-    file: Annotated[Path, tyro.conf.Positional]
+    file: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="REFERENCE")]
     """Reference .npz that `wildrobot reference build` has made."""
     video: Path | None = None
     """Render to this .mp4 file."""
@@ -43,7 +44,7 @@ class ShowOptions:
     """Write the clips and their figures here; - prints them instead of the table."""
     clip: str | None = None
     """Show this clip only, the whole recording; without it the video shows several clips."""
-    seconds: float = 3.0
+    seconds: Annotated[float, tyro.conf.arg(metavar="SECONDS")] = 3.0
     """Time of each clip in a video of several."""
     max_clips: int = 12
     """Clips in a video of several, evenly chosen among the accepted ones."""
@@ -102,7 +103,9 @@ def choose_rollouts(dataset: ReferenceDataset, config: ShowOptions) -> list[tupl
         raise UserError(
             f"clip '{config.clip}' was rejected ({entry.get('reason', '')}): nothing of it is recorded."
         )
-    raise UserError(f"{config.file} has no clip '{config.clip}'; it has: {', '.join(first)}.")
+    raise UserError(
+        f"{config.file} has no clip '{config.clip}'; {did_you_mean(config.clip, first, 'it has')}"
+    )
 
 
 def show(config: ShowOptions) -> None:
@@ -152,5 +155,5 @@ def report(
 
 def main(argv: Sequence[str]) -> int:
     """Entry of `wildrobot reference show`."""
-    show(parse_options(ShowOptions, argv, EXAMPLES, switches=False))
+    show(parse_options(ShowOptions, argv, about(ShowOptions, EXAMPLES), switches=False))
     return 0

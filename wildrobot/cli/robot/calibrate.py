@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from wildrobot.cli.common.arguments import parse_options
 from wildrobot.cli.robot.person import PersonHands
 from wildrobot.core.consent import COUNTDOWN_S
 from wildrobot.core.errors import UserError
@@ -57,12 +58,7 @@ class CalibrateOptions:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
-    options = tyro.cli(
-        CalibrateOptions,
-        args=None if argv is None else list(argv),
-        description=EXAMPLES,
-        config=(tyro.conf.FlagCreatePairsOff,),
-    )
+    options = parse_options(CalibrateOptions, argv, EXAMPLES)
     return run(options)
 
 

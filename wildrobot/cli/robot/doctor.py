@@ -14,6 +14,7 @@ import tyro
 from rich.console import Console
 from rich.text import Text
 
+from wildrobot.cli.common.arguments import parse_options
 from wildrobot.cli.robot.person import PersonHands
 from wildrobot.core.errors import UserError
 from wildrobot.firmware_bridge.bus.checks import check_bus, check_port
@@ -70,12 +71,7 @@ class DoctorOptions:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
-    options = tyro.cli(
-        DoctorOptions,
-        args=None if argv is None else list(argv),
-        description=EXAMPLES,
-        config=(tyro.conf.FlagCreatePairsOff,),
-    )
+    options = parse_options(DoctorOptions, argv, EXAMPLES)
     return run(options)
 
 

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import tyro
 
+from wildrobot.cli.common.arguments import parse_options
 from wildrobot.core.errors import UserError
 from wildrobot.runtime.commands.gamepad import learned, sdl
 from wildrobot.runtime.commands.gamepad.evdev import InputDevice
@@ -42,7 +43,7 @@ class LearnOptions:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
-    return run(tyro.cli(LearnOptions, args=None if argv is None else list(argv), description=EXAMPLES))
+    return run(parse_options(LearnOptions, argv, EXAMPLES))
 
 
 def run(options: LearnOptions) -> int:

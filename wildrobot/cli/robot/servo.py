@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,9 +10,11 @@ from typing import Annotated, Any
 
 import tyro
 
+from wildrobot.cli.common.arguments import parse_options
 from wildrobot.cli.robot.person import PersonHands
 from wildrobot.core.consent import COUNTDOWN_S
 from wildrobot.core.errors import UserError
+from wildrobot.core.nearest import nearest
 from wildrobot.firmware_bridge.bus import adoption, servo_tools
 from wildrobot.firmware_bridge.bus import control_table as table
 from wildrobot.firmware_bridge.bus.driver import Bus, BusError
@@ -43,7 +44,7 @@ Exit code: 0 done, 1 nothing found or not agreed to, 2 bad input or no answer.""
 class _Common:
     port: Annotated[str | None, tyro.conf.arg(metavar="PORT")] = None
     """Serial port, best by its name in /dev/serial/by-id."""
-    baud: int | None = None
+    baud: Annotated[int | None, tyro.conf.arg(metavar="BAUD")] = None
     """Bits per second (default: robot.yaml's)."""
     robot_file: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """robot.yaml of another robot."""
@@ -68,9 +69,9 @@ class Read:
     example: wildrobot servo read 4 present_position present_temperature --port PORT
     """
 
-    id: tyro.conf.Positional[int]
+    id: Annotated[tyro.conf.Positional[int], tyro.conf.arg(metavar="ID")]
     """Servo."""
-    registers: tyro.conf.Positional[tuple[str, ...]] = ()
+    registers: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="[REGISTER ...]")] = ()
     """Names of the control table, for example present_position."""
     common: tyro.conf.OmitArgPrefixes[_Common] = _Common()
 
@@ -82,11 +83,11 @@ class Write:
     example: wildrobot servo write 4 position_p_gain 640 --port PORT
     """
 
-    id: tyro.conf.Positional[int]
+    id: Annotated[tyro.conf.Positional[int], tyro.conf.arg(metavar="ID")]
     """Servo."""
-    register: tyro.conf.Positional[str]
+    register: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="REGISTER")]
     """Name of the control table."""
-    value: tyro.conf.Positional[int]
+    value: Annotated[tyro.conf.Positional[int], tyro.conf.arg(metavar="COUNTS")]
     """New value, counts."""
     torque_off: bool = False
     """Switch the torque off first: registers of the EEPROM are locked while it is on."""
@@ -104,9 +105,9 @@ class SetId:
     example: wildrobot servo set-id 1 4 --port PORT
     """
 
-    old: tyro.conf.Positional[int]
+    old: Annotated[tyro.conf.Positional[int], tyro.conf.arg(metavar="OLD")]
     """Id that it has."""
-    new: tyro.conf.Positional[int]
+    new: Annotated[tyro.conf.Positional[int], tyro.conf.arg(metavar="NEW")]
     """Id that it shall have."""
     yes: bool = False
     """Do not ask."""
@@ -121,7 +122,7 @@ class Adopt:
     example: wildrobot servo adopt left_knee_pitch --port PORT
     """
 
-    joint: tyro.conf.Positional[str]
+    joint: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="JOINT")]
     """Joint that it shall move."""
     yes: bool = False
     """Do not ask."""
@@ -145,7 +146,7 @@ class Reboot:
     example: wildrobot servo reboot 4 --port PORT
     """
 
-    id: tyro.conf.Positional[int]
+    id: Annotated[tyro.conf.Positional[int], tyro.conf.arg(metavar="ID")]
     """Servo."""
     common: tyro.conf.OmitArgPrefixes[_Common] = _Common()
 
@@ -163,12 +164,7 @@ Order = (
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
-    order: Any = tyro.cli(
-        Order,  # type: ignore[arg-type]
-        args=None if argv is None else list(argv),
-        description=EXAMPLES,
-        config=(tyro.conf.FlagCreatePairsOff,),
-    )
+    order: Any = parse_options(Order, argv, EXAMPLES)  # type: ignore[arg-type]
     return run(order)
 
 
@@ -250,8 +246,8 @@ def scan(order: Scan, bus: Bus) -> int:
 def adopt_servo(order: Adopt, bus: Bus, spec: RobotSpec) -> int:
     """Find the new servo, show it, ask, set it up; 1 when it was not agreed to."""
     if order.joint not in spec.joint_names:
-        near = difflib.get_close_matches(order.joint, spec.joint_names, n=1)
-        hint = f"Did you mean '{near[0]}'?" if near else f"{spec.name} has {', '.join(spec.joint_names)}."
+        near = nearest(order.joint, spec.joint_names)
+        hint = f"Did you mean '{near}'?" if near else f"{spec.name} has {', '.join(spec.joint_names)}."
         raise UserError(f"there is no joint '{order.joint}'. {hint}")
     if order.common.baud not in (None, spec.config.bus.baud):
         raise UserError("adopt looks at every speed by itself. Leave --baud out.")

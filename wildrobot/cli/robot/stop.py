@@ -11,6 +11,7 @@ from typing import Annotated
 
 import tyro
 
+from wildrobot.cli.common.arguments import parse_options
 from wildrobot.core.lcm_network import Network, lcm_url, open_network
 from wildrobot.runtime.commands.sender import CommandSender
 from wildrobot.runtime.telemetry.identity import checked_name
@@ -47,12 +48,7 @@ class StopOptions:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
-    options = tyro.cli(
-        StopOptions,
-        args=None if argv is None else list(argv),
-        description=DESCRIPTION,
-        config=(tyro.conf.FlagCreatePairsOff,),
-    )
+    options = parse_options(StopOptions, argv, DESCRIPTION)
     if options.name is not None:
         checked_name(options.name)
     network = open_network(lcm_url(options.lcm_url))

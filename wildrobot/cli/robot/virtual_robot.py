@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
+from wildrobot.cli.common.arguments import parse_options
 from wildrobot.core.errors import UserError
 from wildrobot.core.files import alone_with
 from wildrobot.firmware_bridge.virtual.faults.text import describe_faults, load_faults, parse_fault
@@ -64,7 +65,7 @@ class VirtualRobotOptions:
     """A YAML schedule of faults."""
     latency_timer_ms: float = 0.0
     """Latency timer of the USB adapter; 0: none. 1 is a well set FTDI adapter, 16 one as it comes."""
-    link: Annotated[Path | None, tyro.conf.arg(metavar="PATH")] = None
+    link: Annotated[Path | None, tyro.conf.arg(metavar="LINK")] = None
     """Make this symbolic link to the port."""
     seed: int = 0
     """Of noise, and of the direction in which the IMU's world begins."""
@@ -97,12 +98,7 @@ class VirtualRobotOptions:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
-    options = tyro.cli(
-        VirtualRobotOptions,
-        args=None if argv is None else list(argv),
-        description=EXAMPLES + describe_faults() + "\n\n" + LINES,
-        config=(tyro.conf.FlagCreatePairsOff,),
-    )
+    options = parse_options(VirtualRobotOptions, argv, EXAMPLES + describe_faults() + "\n\n" + LINES)
     check_options(options)
     link = options.link
     # two robots at one place: whoever opens it would speak to the later one, and the first would never know

@@ -47,9 +47,9 @@ class RunOptions:
     """Robot to drive."""
     port: Annotated[str | None, tyro.conf.arg(metavar="PORT")] = None
     """Serial port of the robot (dynamixel), best by its name in /dev/serial/by-id."""
-    speed: float = 0.3
+    speed: Annotated[float, tyro.conf.arg(metavar="M/S")] = 0.3
     """Forward speed to command, m/s (with --keyboard: while w is held; with --gamepad: of a stick at its end)."""
-    yaw_rate: float = 0.0
+    yaw_rate: Annotated[float, tyro.conf.arg(metavar="RAD/S")] = 0.0
     """Turning rate to command, rad/s, positive left. 0 holds the heading."""
     duration: Annotated[float | None, tyro.conf.arg(metavar="SECONDS")] = None
     """Seconds to walk (20 unless told; with --keyboard, --gamepad or --lcm-command: until stopped)."""
@@ -91,7 +91,7 @@ class RunOptions:
     """Simulation only: do not wait for real time."""
     seed: int = 0
     """Simulation only: seed of pushes and randomization."""
-    push: float = 0.0
+    push: Annotated[float, tyro.conf.arg(metavar="M/S")] = 0.0
     """Simulation only: push the pelvis by up to this speed, m/s, every 4 to 8 seconds."""
     randomize: bool = False
     """Simulation only: draw friction, masses, servo gains and sensor noise as in training."""

@@ -4,19 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import tyro
-
+from wildrobot.cli.common.arguments import parse_options
 from wildrobot.cli.run.options import EXAMPLES, RunOptions, check_options
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
-    options = tyro.cli(
-        RunOptions,
-        args=None if argv is None else list(argv),
-        description=EXAMPLES,
-        config=(tyro.conf.FlagCreatePairsOff,),
-    )
+    options = parse_options(RunOptions, argv, EXAMPLES)
     check_options(options)
     from wildrobot.cli.run.execute import run  # what only a run needs must not hold up --help
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from wildrobot.core.nearest import nearest
 from wildrobot.export.elsewhere.description import ForeignPolicy, ForeignTerm, ImportFindings, per_joint
 from wildrobot.robot_description import RobotSpec
 from wildrobot.signal_path.features import feature_names
@@ -118,8 +118,8 @@ def match_joints(policy: ForeignPolicy, spec: RobotSpec, findings: ImportFinding
         if here in spec.joint_names:
             of_name[name] = spec.joint_names.index(here)
             continue
-        near = difflib.get_close_matches(here, spec.joint_names, n=1)
-        hint = f"{near[0]}?" if near else f"it has {', '.join(spec.joint_names)}"
+        near = nearest(here, spec.joint_names)
+        hint = f"{near}?" if near else f"it has {', '.join(spec.joint_names)}"
         findings.problems.append(
             f"joint_names: {spec.name} has no joint '{name}' ({hint}); name the same one with `rename` in a description"
         )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 from collections.abc import Iterator, Sequence
 
 from wildrobot.core.errors import UserError
+from wildrobot.core.nearest import did_you_mean
 from wildrobot.firmware_bridge.board.driver import MODEL_NUMBER
 from wildrobot.firmware_bridge.bus import control_table as table
 from wildrobot.firmware_bridge.bus.control_table import BY_NAME, Register
@@ -210,7 +210,5 @@ def find_register(name: str) -> Register:
         UserError: there is none; the nearest one is named.
     """
     if name not in BY_NAME:
-        near = difflib.get_close_matches(name, BY_NAME, n=1, cutoff=0.4)
-        hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(BY_NAME)}."
-        raise UserError(f"a servo has no register '{name}'; {hint}")
+        raise UserError(f"a servo has no register '{name}'; {did_you_mean(name, BY_NAME)}")
     return BY_NAME[name]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from wildrobot.core.errors import UserError
+from wildrobot.core.nearest import did_you_mean
 from wildrobot.firmware_bridge.board import control_table as board_table
 from wildrobot.firmware_bridge.board.driver import FOOT_INPUTS
 from wildrobot.firmware_bridge.bus import control_table as table
@@ -51,9 +51,9 @@ def expected_registers(spec: RobotSpec, joint: int) -> dict[Register, int]:
     expected = {}
     for name, value in spec.config.bus.servo_registers.items():
         if name not in BY_NAME:
-            near = difflib.get_close_matches(name, BY_NAME, n=1)
-            hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(BY_NAME)}."
-            raise UserError(f"{spec.path}: bus.servo_registers names '{name}', which no servo has; {hint}")
+            raise UserError(
+                f"{spec.path}: bus.servo_registers names '{name}', which no servo has; {did_you_mean(name, BY_NAME)}"
+            )
         expected[BY_NAME[name]] = int(value)
     low, high = position_limits(spec, joint)
     return expected | {table.MIN_POSITION_LIMIT: low, table.MAX_POSITION_LIMIT: high}

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from wildrobot.core.errors import UserError
 from wildrobot.core.files import atomic_write
+from wildrobot.core.nearest import did_you_mean
 from wildrobot.firmware_bridge.board import control_table as table
 from wildrobot.firmware_bridge.bus.control_table import BAUD_RATES, Register
 
@@ -134,7 +135,7 @@ class BoardCore:
         settings = {name: table.DEFAULTS[name] for name in known} | dict(eeprom or {})
         for name, value in settings.items():
             if name not in known:
-                raise UserError(f"sensor board: unknown setting {name!r}; known: {', '.join(known)}.")
+                raise UserError(f"sensor board: unknown setting {name!r}; {did_you_mean(name, known)}")
             image[known[name].address] = value & 0xFF
         self._library = _library()
         self._board = self._library.wr_board_create(bytes(image), max(BAUD_RATES), broadcast_slot_us, boot_us)

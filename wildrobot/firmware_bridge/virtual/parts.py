@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wildrobot.core.errors import UserError
+from wildrobot.core.nearest import did_you_mean
 from wildrobot.core.rotations import quat_from_rotvec, quat_multiply
 from wildrobot.firmware_bridge.board.driver import FOOT_INPUTS
 from wildrobot.firmware_bridge.bus import control_table as table
@@ -165,7 +166,7 @@ class RobotParts:
 
     def _joint(self, name: str) -> int:
         if name not in self._names:
-            raise UserError(f"there is no joint '{name}'; {self.spec.name} has {', '.join(self._names)}.")
+            raise UserError(f"there is no joint '{name}'; {did_you_mean(name, self._names)}")
         return self._names[name]
 
     def _index(self, target: Target) -> int:

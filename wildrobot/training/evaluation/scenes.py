@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from wildrobot.core.errors import UserError
+from wildrobot.core.nearest import did_you_mean
 from wildrobot.robot_description import RobotSpec
 from wildrobot.runtime.commands.source import OperatorCommand
 from wildrobot.signal_path.command import is_moving
@@ -96,7 +97,7 @@ def choose(names: Sequence[str], spec: RobotSpec) -> list[Scene]:
     known = [scene.name for scene in SCENES]
     for name in names:
         if name not in known:
-            raise UserError(f"there is no scene '{name}'. Known: {', '.join(known)}.")
+            raise UserError(f"there is no scene '{name}'; {did_you_mean(name, known)}")
     wanted = [scene for scene in SCENES if not names or scene.name in names]
     able = [s for s in wanted if all(takes(spec, speed, turn) for _, speed, turn in s.commands)]
     if able == wanted or (able and not names):

@@ -52,7 +52,7 @@ class AMPConfig:
     reward: Literal["clip", "sigmoid", "quadratic"] = "clip"
     """clip(D, 0, 1); sigmoid(D); the former max(0, 1 - (D-1)^2 / 4), which pays 0.75 for D = 0."""
     reward_before_update: bool = True
-    """Reward from the discriminator that the samples were collected under; False is for ablation."""
+    """Reward from the discriminator that the samples were collected under; off is for ablation."""
     balance: bool = True
     """Show slow and fast reference windows as often as the policy is commanded to walk so fast; the library has more
     slow ones, and speed alone would tell the sides apart."""

@@ -7,13 +7,12 @@ faults:
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from wildrobot.core.config import load_yaml
 from wildrobot.core.errors import UserError
+from wildrobot.core.nearest import did_you_mean
 from wildrobot.firmware_bridge.virtual.faults.kinds import Fault, Kind
 from wildrobot.firmware_bridge.virtual.faults.table import FAULTS
 
@@ -71,13 +70,13 @@ def make_fault(name: str, values: dict[str, Any], where: str) -> Fault:
         UserError: see `parse_fault`.
     """
     if name not in BY_NAME:
-        raise UserError(f"{where}: there is no fault '{name}'; {_near(name, BY_NAME)}")
+        raise UserError(f"{where}: there is no fault '{name}'; {did_you_mean(name, BY_NAME)}")
     kind = BY_NAME[name]
     kinds = dict.fromkeys(_TIMES, Kind.NUMBER) | {each.name: each.kind for each in kind.parameters}
     arguments: dict[str, Any] = {}
     for key, value in values.items():
         if key not in kinds:
-            raise UserError(f"{where}: '{name}' has no '{key}'; {_near(key, kinds)}")
+            raise UserError(f"{where}: '{name}' has no '{key}'; {did_you_mean(key, kinds)}")
         arguments[_TIMES.get(key, key)] = _convert(kinds[key], key, value, f"{where}: {key}")
     needed = [each.name for each in kind.parameters if each.default is None]
     if lacking := [key for key in needed if key not in arguments]:
@@ -97,11 +96,6 @@ def describe_faults() -> str:
         lines.append(f"  {kind.name} {' '.join(keys)}".rstrip())
         lines.append(f"      {kind.what}")
     return "\n".join(lines)
-
-
-def _near(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.4)
-    return f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known)}."
 
 
 def _convert(kind: Kind, key: str, value: Any, where: str) -> Any:
