@@ -34,10 +34,9 @@ def parse_options(
         UserError: an argument is misspelt, missing, too much or of another kind.
     """
     words = sys.argv[1:] if argv is None else list(argv)
-    settings: dict[str, Any] = {
-        "description": text,
-        "config": (tyro.conf.FlagCreatePairsOff,) if switches else (),
-    }
+    settings: dict[str, Any] = {"description": text}
+    if switches:
+        settings["config"] = (tyro.conf.FlagCreatePairsOff,)
     if default is not None:
         settings["default"] = default
     said = io.StringIO()

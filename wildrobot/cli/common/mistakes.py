@@ -13,10 +13,10 @@ import tyro
 from wildrobot.core.nearest import did_you_mean
 
 BROKEN_NUMBERS = (
-    (r"Error parsing (.+?): no type matching .*? from \['(.*?)'\].*<class 'int'>", "a whole number"),
-    (r"Error parsing (.+?): no type matching .*? from \['(.*?)'\].*<class 'float'>", "a number"),
-    (r"Error parsing (.+?): invalid literal for int\(\) with base \d+: '(.*?)'", "a whole number"),
-    (r"Error parsing (.+?): could not convert string to float: '(.*?)'", "a number"),
+    (r"Error parsing (\S+?): no type .*? from \['(.*?)'\].*<class 'int'>", "a whole number"),
+    (r"Error parsing (\S+?): no type .*? from \['(.*?)'\].*<class 'float'>", "a number"),
+    (r"Error parsing (\S+?): invalid literal for int\(\) with base \d+: '(.*?)'", "a whole number"),
+    (r"Error parsing (\S+?): could not convert string to float: '(.*?)'", "a number"),
 )
 
 
@@ -78,11 +78,13 @@ def _mistake(parser: Any, program: str, words: Sequence[str], said: str, early_f
         elif len(given) < takes[0]:
             return f"{flag} needs a value: {flag} {_shown(action)}."
         if wrong := [one for one in given if action.choices and one not in action.choices]:
-            choices = [str(choice) for choice in action.choices if str(choice) != "None"]
+            # as the help has them: tyro's own order differs from start to start
+            choices = str(action.metavar).partition(" ")[0].strip("{}").split(",")
             return f"{flag} is '{wrong[0]}', expected {_one_of(choices)}; {did_you_mean(wrong[0], choices)}"
     for pattern, kind in BROKEN_NUMBERS:
         if found := re.search(pattern, _plain(said)):
-            return f"{found[1].partition('/')[0]} is '{found[2]}', expected {kind}."
+            name = found[1].partition("/")[0]
+            return f"{name if name.startswith('-') else name.upper()} is '{found[2]}', expected {kind}."
     needed = [action for action in positions if _takes(action)[0]]
     if lacking := needed[len(free) :]:
         return f"'{program}' needs {' '.join(map(_shown, needed))}; {_shown(lacking[0])} is missing."
