@@ -10,7 +10,7 @@ from typing import Any
 
 import tyro
 
-from wildrobot.core.nearest import did_you_mean
+from wildrobot.core.nearest import did_you_mean, nearest
 
 BROKEN_NUMBERS = (
     (r"Error parsing (\S+?): no type .*? from \['(.*?)'\].*<class 'int'>", "a whole number"),
@@ -80,7 +80,8 @@ def _mistake(parser: Any, program: str, words: Sequence[str], said: str, early_f
         if wrong := [one for one in given if action.choices and one not in action.choices]:
             # as the help has them: tyro's own order differs from start to start
             choices = str(action.metavar).partition(" ")[0].strip("{}").split(",")
-            return f"{flag} is '{wrong[0]}', expected {_one_of(choices)}; {did_you_mean(wrong[0], choices)}"
+            near = nearest(wrong[0], choices)
+            return f"{flag} is '{wrong[0]}', expected {_one_of(choices)}{f'; did you mean {near!r}?' if near else '.'}"
     for pattern, kind in BROKEN_NUMBERS:
         if found := re.search(pattern, _plain(said)):
             name = found[1].partition("/")[0]
