@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "benchmarks")]
 
 from realtime import sample  # noqa: E402
-from view_helpers import Listener, Program, Rig, browser, until  # noqa: E402
+from view_helpers import NAME, Listener, Program, Rig, browser, until  # noqa: E402
 
 FEW_PIXELS = "&fixedDpr=0.1"
 
@@ -37,7 +37,7 @@ def walk(
 ) -> dict[str, Any]:
     """One run of the robot; with `page` (a process) what that used while the robot walked."""
     figures = folder / "figures.json"
-    command = ["run", str(policy), "--robot", "sim", "--speed", "0.3", "--lcm-url", url]
+    command = ["run", str(policy), "--robot", "sim", "--speed", "0.3", "--lcm-url", url, "--name", NAME]
     robot = Program(folder / "robot.log", *command, "--duration", str(seconds), "--json", str(figures))
     until(lambda: listener.state == "walking", "walking", 120.0)
     began, used = time.monotonic(), 0.0 if page is None else sample(page.process.pid)[1]
