@@ -75,6 +75,7 @@ class RobotLoop:
         for message in (state, said):
             message.timestamp_us = self.time.timestamp_us(now)
             message.robot_name, message.run_id = self.identity
+        state.state = "limp"
         said.robot, said.host, said.state = "wildrobot", "test", "limp"
         self.network.publish(channel_of(self.identity.robot_name, "robot_state"), state.encode())
         if len(self.polled) % 10 == 1:

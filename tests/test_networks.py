@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import re
 import shutil
 import signal
 import socket
@@ -36,7 +37,8 @@ WIRE_URL = f"udpm://{GROUP}:{PORT}?ttl=1&interface={WIRE}"
 STOPPED_WITHIN_S = 0.1
 QUEUE_PORT = 7700
 LCM_PROGRAMS = Path(sys.executable).parent
-FLOOD = Path(__file__).resolve().parents[1] / "benchmarks" / "flood.py"
+ROOT = Path(__file__).resolve().parents[1]
+FLOOD = ROOT / "benchmarks" / "flood.py"
 
 
 @pytest.fixture
@@ -201,6 +203,16 @@ def test_commands_reach_the_robot_and_the_run_that_they_are_for(robot: Computer,
         assert alice.stopped() == twin.stopped() == []
         sender.stop(None, at_once=True)
         assert wait_for(lambda: alice.stopped() and twin.stopped()) < 1.0
+
+
+def test_the_sender_of_the_docs_drives_and_stops(robot: Computer, loop: RobotLoop) -> None:
+    (code,) = re.findall(r"^```python\n(.*?)^```", (ROOT / "docs" / "running.md").read_text(), re.M | re.S)
+    assert "monotonic() + 5.0" in code
+    program = robot.start(sys.executable, "-c", code.replace("monotonic() + 5.0", "monotonic() + 0.5"))
+    assert program.wait(20.0) == 0
+    assert loop.commanders() == {"lcm:my-program"}
+    assert loop.moved()
+    assert {command.estop for _, command in loop.polled if command.stop} == {False}
 
 
 # ---------------------------------------------------------------------- floods
