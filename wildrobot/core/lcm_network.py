@@ -31,9 +31,9 @@ from wildrobot.core.lcm_udp import (
 DEFAULT_LCM_URL = "udpm://239.255.76.67:7667?ttl=0"
 MULTICAST_FIX = ("sudo ip link set lo multicast on", "sudo ip route replace 224.0.0.0/4 dev lo")
 """With these, programs on LCM's own library hear and speak on the loopback interface, too."""
-LOOK_EVERY_S = 0.25
+LOOK_EVERY_S = 0.2
 """Between looks whether what is sent comes back."""
-DEAF_S = 0.6
+DEAF_S = 0.5
 """So long without hearing itself, a network counts as broken."""
 _ECHO = "network_echo"
 _ALL = ".*"
