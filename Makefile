@@ -13,6 +13,10 @@ SPY_JAR := $(VENV)/share/java/wildrobot_lcm.jar
 # PyTorch first and pinned: without a pin, pip takes the newest build with gigabytes of CUDA packages.
 TORCH  ?= torch==2.13.0
 ARGS   ?=
+# What pip says is kept, and shown only if it fails.
+LOG    := $(VENV)/set-up.log
+LOGGED := sh scripts/logged.sh
+PIP    := $(BIN)/pip install --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run view test test-lowest lint format bench peers ablation first-day clean announce pads
@@ -50,14 +54,13 @@ announce:
 
 setup: $(READY)
 
-$(READY): pyproject.toml scripts/system_libraries.sh
+$(READY): pyproject.toml scripts/system_libraries.sh scripts/logged.sh
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "WildRobot needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) --version 2>&1). Try: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
 	  { echo "Making $(VENV) failed; on Debian and Ubuntu: sudo apt-get install -y python3-venv"; rm -rf $(VENV); exit 2; }
-	@echo "set-up: Python packages"
-	@$(BIN)/python -c 'import torch' 2>/dev/null || $(BIN)/pip install --disable-pip-version-check "$(TORCH)"
-	@$(BIN)/pip install --disable-pip-version-check -e '.[dev]'
+	@$(BIN)/python -c 'import torch' 2>/dev/null || $(LOGGED) "set-up: PyTorch" $(LOG) $(PIP) "$(TORCH)"
+	@$(LOGGED) "set-up: Python packages" $(LOG) $(PIP) -e '.[dev]'
 	@sh scripts/system_libraries.sh $(BIN)/python
 	@touch $@
 
@@ -79,7 +82,7 @@ test-lowest:
 	$(VENV)-lowest/bin/python -m pytest -m "not slow" $(ARGS)
 
 $(VENV)/.lowest: $(READY) tests/lowest.txt
-	@$(BIN)/pip install --disable-pip-version-check -r tests/lowest.txt
+	@$(LOGGED) "set-up: the lowest versions" $(LOG) $(PIP) -r tests/lowest.txt
 	@sh scripts/system_libraries.sh $(BIN)/python tests
 	@touch $@
 
@@ -96,12 +99,12 @@ bench: $(READY)
 	@set -e; for file in $(filter-out benchmarks/ablation.py benchmarks/peers.py,$(wildcard benchmarks/*.py)); do echo "# $$file"; $(BIN)/python $$file $(ARGS); done
 
 peers: $(READY)
-	@$(BIN)/pip install --quiet --disable-pip-version-check -e '.[bench]'
+	@$(LOGGED) "set-up: RSL-RL and Stable-Baselines3" $(LOG) $(PIP) -e '.[bench]'
 	@$(BIN)/python benchmarks/peers.py $(ARGS)
 
 pads: $(TESTED)
 	@test -x $(VENV)-sdl/bin/python || $(PYTHON) -m venv $(VENV)-sdl
-	@$(VENV)-sdl/bin/pip install --quiet --disable-pip-version-check pysdl2==0.9.17 pysdl2-dll==2.32.10
+	@$(LOGGED) "set-up: SDL" $(LOG) $(VENV)-sdl/bin/pip install --disable-pip-version-check pysdl2==0.9.17 pysdl2-dll==2.32.10
 	SDL_PYTHON=$(VENV)-sdl/bin/python $(BIN)/python -m pytest tests/test_gamepad_sdl.py $(ARGS)
 
 ablation: $(READY)

@@ -17,6 +17,7 @@ from rich.text import Text
 from wildrobot.cli.common.arguments import parse_options
 from wildrobot.cli.robot.person import PersonHands
 from wildrobot.core.errors import UserError
+from wildrobot.core.status_line import StatusLine
 from wildrobot.firmware_bridge.bus.checks import check_bus, check_port
 from wildrobot.firmware_bridge.bus.driver import BusError
 from wildrobot.firmware_bridge.bus.presence import patient_bus
@@ -134,7 +135,9 @@ def examine(
         BusError, PortLost: the bus is gone.
     """
     bus = patient_bus(transport)
-    findings = check_bus(bus, spec)
+    with StatusLine() as status:
+        status("looking at every servo, then at the sensor board")
+        findings = check_bus(bus, spec)
     if options.fix and any(finding.fix for finding in findings):
         report.say("--fix repairs:")
         for finding in findings:
@@ -142,7 +145,9 @@ def examine(
                 report.say(f"  {finding.who}: {finding.what}")
         for text in repair(bus, findings):
             report.say(f"  {text}")
-        findings = check_bus(bus, spec)
+        with StatusLine() as status:
+            status("looking again")
+            findings = check_bus(bus, spec)
     report.add(findings)
     if options.identify or options.pose:
         report.add(diagnose(bus, spec, hands, options.identify, options.pose))

@@ -15,6 +15,7 @@ from wildrobot.cli.robot.person import PersonHands
 from wildrobot.core.consent import COUNTDOWN_S
 from wildrobot.core.errors import UserError
 from wildrobot.core.nearest import nearest
+from wildrobot.core.status_line import StatusLine
 from wildrobot.firmware_bridge.bus import adoption, servo_tools
 from wildrobot.firmware_bridge.bus import control_table as table
 from wildrobot.firmware_bridge.bus.driver import Bus, BusError
@@ -231,13 +232,20 @@ def scan(order: Scan, bus: Bus) -> int:
     """List who answers; 1 when nobody does."""
     found = 0
     asked = bus.transport.baud
-    for baud, device in servo_tools.scan(bus, BAUDS if order.all_bauds else (asked,)):
-        found += 1
-        alert = ", reports a hardware error" if device.error & ALERT else ""
-        print(
-            f"{baud:>8} bit/s  id {device.id:>3}  {model_name(device.model_number)}, "
-            f"firmware {device.firmware}{alert}"
-        )
+    with StatusLine() as status:
+
+        def watch(baud: int, device: int) -> None:
+            status(f"looking at {baud} bit/s, id {device}; {found} found")
+
+        for baud, device in servo_tools.scan(bus, BAUDS if order.all_bauds else (asked,), watch):
+            found += 1
+            alert = ", reports a hardware error" if device.error & ALERT else ""
+            status.clear()
+            print(
+                f"{baud:>8} bit/s  id {device.id:>3}  {model_name(device.model_number)}, "
+                f"firmware {device.firmware}{alert}",
+                flush=True,
+            )
     if not found:
         print(f"nobody answers at {asked} bit/s; try --all-bauds, and look at the supply")
     return 0 if found else 1
@@ -252,8 +260,8 @@ def adopt_servo(order: Adopt, bus: Bus, spec: RobotSpec) -> int:
     if order.common.baud not in (None, spec.config.bus.baud):
         raise UserError("adopt looks at every speed by itself. Leave --baud out.")
     joint, name = spec.joint_names.index(order.joint), order.joint
-    print("looking at every id and speed for some seconds", file=sys.stderr, flush=True)
-    new = adoption.find_new(bus, spec, joint)
+    with StatusLine() as status:
+        new = adoption.find_new(bus, spec, joint, status)
     print(f"found one new device: {new}, firmware {new.device.firmware}")
     question = (
         f"It becomes {name}: id {spec.servo_ids[joint]} at {spec.config.bus.baud} bit/s, registers as robot.yaml says. "

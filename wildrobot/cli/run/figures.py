@@ -8,10 +8,10 @@ from wildrobot.cli.common.rows import histogram_rows, print_rows
 
 
 def print_figures(figures: dict[str, Any]) -> None:
-    """The final figures for a person."""
+    """The final figures for a person; what this robot cannot measure is left out."""
 
     def shown(value: float | None, unit: str, scale: float = 1.0, digits: int = 3) -> str:
-        return "not measured" if value is None else f"{value * scale:.{digits}f} {unit}"
+        return "" if value is None else f"{value * scale:.{digits}f} {unit}"
 
     tick = figures["tick"]
     rows = [
@@ -27,9 +27,8 @@ def print_figures(figures: dict[str, Any]) -> None:
     if figures["measured_by"] == "simulator":
         for side, clearance in figures["swing_clearance_m"].items():
             count = figures["swings"][side]
-            rows.append(
-                (f"swing clearance, {side}", f"{shown(clearance, 'mm', 1e3, 1)} (mean of {count} swings)")
-            )
+            height = shown(clearance, "mm", 1e3, 1)
+            rows.append((f"swing clearance, {side}", height and f"{height} (mean of {count} swings)"))
     rows += [
         ("work per tick", f"p50 {tick['p50_ms']:.2f}, p99 {tick['p99_ms']:.2f}, max {tick['max_ms']:.2f} ms"),
         *(("", row) for row in histogram_rows(tick)),
@@ -55,4 +54,4 @@ def print_figures(figures: dict[str, Any]) -> None:
         rows.append(("commands refused", counts))
     usage = figures["usage"]
     rows.append(("taken", f"{usage['cpu_share']:.0%} of a CPU, {usage['memory_mb']:.0f} MB"))
-    print_rows(rows)
+    print_rows([(name, value) for name, value in rows if value])

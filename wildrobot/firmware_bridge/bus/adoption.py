@@ -15,8 +15,12 @@ LIMITS = (table.MIN_POSITION_LIMIT, table.MAX_POSITION_LIMIT)
 """Not written here: which way the joint turns, and where its zero is, is known only after `wildrobot calibrate`."""
 
 
-def find_new(bus: Bus, spec: RobotSpec, joint: int) -> Stranger:
+def find_new(
+    bus: Bus, spec: RobotSpec, joint: int, watch: Callable[[str], None] = lambda text: None
+) -> Stranger:
     """The one device that is not set up as one of the robot's. The bus's speed, that of robot.yaml, is set back.
+
+    `watch` hears what is looked at.
 
     Raises:
         UserError: there is none, or more than one; it is no servo of this joint's kind; or the joint has its servo.
@@ -27,6 +31,7 @@ def find_new(bus: Bus, spec: RobotSpec, joint: int) -> Stranger:
     taken = False
     try:
         for baud in sorted(table.BAUD_RATES.values(), key=lambda baud: (baud != home, -baud)):
+            watch(f"looking at {baud} bit/s, all ids; {len(found)} new so far")
             bus.transport.baud = baud
             devices = {device.id: device for device in bus.broadcast_ping()}
             for asked in sorted({FACTORY_ID, new_id, *devices}):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from wildrobot.core.errors import UserError
 from wildrobot.core.nearest import did_you_mean
@@ -26,14 +26,21 @@ _POSITIONS = (
 )
 
 
-def scan(bus: Bus, bauds: Sequence[int]) -> Iterator[tuple[int, FoundDevice]]:
-    """(bit/s, device) of everybody who answers, as they do; the bus's speed is set back."""
+def scan(
+    bus: Bus, bauds: Sequence[int], watch: Callable[[int, int], None] = lambda baud, device: None
+) -> Iterator[tuple[int, FoundDevice]]:
+    """(bit/s, device) of everybody who answers, as they do; the bus's speed is set back.
+
+    `watch` hears of every speed and id before it is asked for.
+    """
     asked = bus.transport.baud
     try:
         for baud in bauds:
             bus.transport.baud = baud
-            for device in bus.scan():
-                yield baud, device
+            for asked_id in range(MAX_ID + 1):
+                watch(baud, asked_id)
+                for device in bus.scan((asked_id,)):
+                    yield baud, device
     finally:
         bus.transport.baud = asked
 
