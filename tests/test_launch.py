@@ -36,6 +36,7 @@ SCRIPTS = (
     LAUNCH / "lcm-network.sh",
     ROOT / "scripts" / "system_libraries.sh",
     ROOT / "scripts" / "lcm_spy_jar.sh",
+    ROOT / "scripts" / "logged.sh",
 )
 MAX_EXPOSURE = 4.0
 

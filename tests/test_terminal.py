@@ -14,7 +14,7 @@ from calibration_helpers import Bench
 
 from wildrobot.cli.robot.servo import Adopt, Scan, run
 from wildrobot.cli.run.figures import print_figures
-from wildrobot.core.status_line import StatusLine
+from wildrobot.core.activity import ActivityLine
 from wildrobot.firmware_bridge.virtual.hands import RobotHands
 from wildrobot.firmware_bridge.virtual.parts import Hidden
 
@@ -38,14 +38,14 @@ def terminal(monkeypatch: pytest.MonkeyPatch, columns: int) -> Terminal:
 
 def test_a_status_is_one_line_that_is_gone_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     where = terminal(monkeypatch, 30)
-    with StatusLine() as say:
+    with ActivityLine() as say:
         say("id 4")
         say("x" * 100)
     assert where.getvalue() == f"{NEW}id 4{NEW}{'x' * 29}{NEW}"
 
 
 def test_a_status_is_nothing_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
-    with StatusLine() as say:
+    with ActivityLine() as say:
         say("id 4")
     assert capsys.readouterr() == ("", "")
 

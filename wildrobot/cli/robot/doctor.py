@@ -16,8 +16,8 @@ from rich.text import Text
 
 from wildrobot.cli.common.arguments import parse_options
 from wildrobot.cli.robot.person import PersonHands
+from wildrobot.core.activity import ActivityLine
 from wildrobot.core.errors import UserError
-from wildrobot.core.status_line import StatusLine
 from wildrobot.firmware_bridge.bus.checks import check_bus, check_port
 from wildrobot.firmware_bridge.bus.driver import BusError
 from wildrobot.firmware_bridge.bus.presence import patient_bus
@@ -135,7 +135,7 @@ def examine(
         BusError, PortLost: the bus is gone.
     """
     bus = patient_bus(transport)
-    with StatusLine() as status:
+    with ActivityLine() as status:
         status("looking at every servo, then at the sensor board")
         findings = check_bus(bus, spec)
     if options.fix and any(finding.fix for finding in findings):
@@ -145,7 +145,7 @@ def examine(
                 report.say(f"  {finding.who}: {finding.what}")
         for text in repair(bus, findings):
             report.say(f"  {text}")
-        with StatusLine() as status:
+        with ActivityLine() as status:
             status("looking again")
             findings = check_bus(bus, spec)
     report.add(findings)

@@ -12,10 +12,10 @@ import tyro
 
 from wildrobot.cli.common.arguments import parse_options
 from wildrobot.cli.robot.person import PersonHands
+from wildrobot.core.activity import ActivityLine
 from wildrobot.core.consent import COUNTDOWN_S
 from wildrobot.core.errors import UserError
 from wildrobot.core.nearest import nearest
-from wildrobot.core.status_line import StatusLine
 from wildrobot.firmware_bridge.bus import adoption, servo_tools
 from wildrobot.firmware_bridge.bus import control_table as table
 from wildrobot.firmware_bridge.bus.driver import Bus, BusError
@@ -232,7 +232,7 @@ def scan(order: Scan, bus: Bus) -> int:
     """List who answers; 1 when nobody does."""
     found = 0
     asked = bus.transport.baud
-    with StatusLine() as status:
+    with ActivityLine() as status:
 
         def watch(baud: int, device: int) -> None:
             status(f"looking at {baud} bit/s, id {device}; {found} found")
@@ -260,7 +260,7 @@ def adopt_servo(order: Adopt, bus: Bus, spec: RobotSpec) -> int:
     if order.common.baud not in (None, spec.config.bus.baud):
         raise UserError("adopt looks at every speed by itself. Leave --baud out.")
     joint, name = spec.joint_names.index(order.joint), order.joint
-    with StatusLine() as status:
+    with ActivityLine() as status:
         new = adoption.find_new(bus, spec, joint, status)
     print(f"found one new device: {new}, firmware {new.device.firmware}")
     question = (

@@ -8,8 +8,8 @@ import sys
 from types import TracebackType
 
 
-class StatusLine:
-    """`with StatusLine() as say: say("id 4")`: one line on a terminal, written anew each time; nothing in a pipe.
+class ActivityLine:
+    """`with ActivityLine() as say: say("id 4")`: one line on a terminal, written anew each time; nothing in a pipe.
 
     It is on standard error. Call `clear` before printing elsewhere; at the end it is gone.
     """
@@ -17,7 +17,7 @@ class StatusLine:
     def __init__(self) -> None:
         self._live = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
-    def __enter__(self) -> StatusLine:
+    def __enter__(self) -> ActivityLine:
         return self
 
     def __call__(self, text: str) -> None:
