@@ -188,12 +188,14 @@ def on_the_floor(words: list[str]) -> list[str]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
     parser.add_argument("--until", metavar="PART", help="end after this part of the page, 1 to 6")
+    parser.add_argument("--go-on", action="store_true", help="go on after a step that fails")
     arguments = parser.parse_args()
     # a network of its own: what is rehearsed here must not be heard by a robot
     os.environ["LCM_DEFAULT_URL"] = f"udpm://239.255.76.67:{20000 + os.getpid() % 20000}?ttl=0"
     with tempfile.TemporaryDirectory() as name:
         reader, section, began = Reader(Path(name)), "", time.monotonic()
         taken: dict[str, float] = {}
+        failed = 0
         try:
             for command in page_commands():
                 if command.text.startswith("PORT=") or "needs a gamepad" in command.note:
@@ -212,13 +214,15 @@ def main() -> int:
                 print(f"{done:<7}{seconds:6.1f} s  {command.text}  {command.note}", flush=True)
                 if wrong:
                     print(wrong)
-                    return 1
+                    failed += 1
+                    if not arguments.go_on:
+                        return 1
         finally:
             if reader.virtual is not None:
                 reader.virtual.close()
         for title, seconds in taken.items():
             print(f"{seconds / 60.0:5.1f} min  {title}")
-    return 0
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":
