@@ -161,3 +161,8 @@ def test_names_of_values_tell_the_unit() -> None:
 def test_a_word_like_no_other_names_them_all() -> None:
     assert did_you_mean("raed", ("scan", "read")) == "did you mean 'read'?"
     assert did_you_mean("zzz", ("scan", "read")) == "known: scan, read."
+
+
+def test_all_commands_read_their_arguments_in_one_way() -> None:
+    sources = Path(cli.__file__).parent.rglob("*.py")
+    assert [path.name for path in sources if "tyro.cli(" in path.read_text()] == ["arguments.py"]
