@@ -98,8 +98,12 @@ def test_a_run_s_figures_leave_out_what_a_robot_cannot_measure(capsys: pytest.Ca
     assert "not measured" not in page
     assert "mean speed" not in page
     assert re.search(r"falls +0\n", page)
-    print_figures(figures(mean_speed_m_s=0.25))
-    assert "mean speed" in capsys.readouterr().out
+    swings = {"swing_clearance_m": {"left": None, "right": 0.02}, "swings": {"left": 0, "right": 3}}
+    print_figures(figures(mean_speed_m_s=0.25, measured_by="simulator", **swings))
+    page = capsys.readouterr().out
+    assert "mean speed" in page
+    assert re.search(r"left +no swing seen\n", page)
+    assert re.search(r"right +20\.0 mm \(mean of 3 swings\)", page)
 
 
 def test_a_set_up_s_output_is_kept_in_a_file(tmp_path: Path) -> None:

@@ -28,7 +28,12 @@ def print_figures(figures: dict[str, Any]) -> None:
         for side, clearance in figures["swing_clearance_m"].items():
             count = figures["swings"][side]
             height = shown(clearance, "mm", 1e3, 1)
-            rows.append((f"swing clearance, {side}", height and f"{height} (mean of {count} swings)"))
+            rows.append(
+                (
+                    f"swing clearance, {side}",
+                    f"{height} (mean of {count} swings)" if height else "no swing seen",
+                )
+            )
     rows += [
         ("work per tick", f"p50 {tick['p50_ms']:.2f}, p99 {tick['p99_ms']:.2f}, max {tick['max_ms']:.2f} ms"),
         *(("", row) for row in histogram_rows(tick)),
