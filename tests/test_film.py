@@ -211,7 +211,7 @@ def test_bad_input_ends_with_two_and_says_what_to_do(
     monkeypatch.setattr(cli, "video_available", lambda: (True, ""))
     for arguments, message in (
         ((str(tmp_path / "absent.onnx"), "--out", str(tmp_path)), "there is no policy"),
-        ((str(policy_file), "--out", str(tmp_path), "--scenes", "dance"), "no scene 'dance'. Known: stand, "),
+        ((str(policy_file), "--out", str(tmp_path), "--scenes", "dance"), "no scene 'dance'; known: stand, "),
         ((str(policy_file), "--out", str(policy_file)), "Choose a folder"),
         ((str(policy_file), "--out", "/proc/film"), "Choose a folder"),
     ):

@@ -85,8 +85,10 @@ def test_one_recording_of_each_accepted_clip_is_rendered(dataset: ReferenceDatas
 
 
 def test_unknown_and_rejected_clips_are_told_apart(dataset: ReferenceDataset, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no clip 'wlak'; it has: walk, turn"):
+    with pytest.raises(UserError, match=r"no clip 'wlak'; did you mean 'walk'\?"):
         choose_rollouts(dataset, ShowOptions(tmp_path, clip="wlak"))
+    with pytest.raises(UserError, match=r"no clip 'dance'; it has: walk, turn\."):
+        choose_rollouts(dataset, ShowOptions(tmp_path, clip="dance"))
     with pytest.raises(UserError, match="'fall' was rejected"):
         choose_rollouts(dataset, ShowOptions(tmp_path, clip="fall"))
 
