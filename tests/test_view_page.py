@@ -76,7 +76,7 @@ def patch(image: Any, at: tuple[int, int]) -> tuple[float, float, float]:
 
 
 def looks_like_the_robot(image: Any, canvas: dict[str, float]) -> bool:
-    """A light torso over a blue pelvis, an orange left and a green right foot; all of them unlike what is behind."""
+    """Torso and pelvis light, the left foot purple, the right one yellow; all of them unlike what is behind."""
     torso = patch(image, pixel((0.0, 0.0, 0.59), canvas))
     pelvis = patch(image, pixel((0.03, -0.03, 0.45), canvas))
     left = patch(image, pixel((0.04, 0.09, 0.02), canvas))
@@ -88,9 +88,9 @@ def looks_like_the_robot(image: Any, canvas: dict[str, float]) -> bool:
     return (
         min(torso) > 110
         and max(torso) - min(torso) < 40
-        and pelvis[2] > pelvis[0] + 50
-        and left[0] > left[2] + 40
-        and right[1] > right[0] + 15
+        and max(pelvis) - min(pelvis) < 40
+        and left[2] > left[1] + 30
+        and min(right[:2]) > right[2] + 30
         and unlike > 25
     )
 

@@ -24,6 +24,17 @@ def compile_model(spec: RobotSpec) -> mujoco.MjModel:
     Raises:
         UserError: the MJCF lacks an actuator, a sensor or contact geoms, or is no model at all.
     """
+    model = compile_edited(spec, edit_mjcf(spec))
+    _check_model(spec, model)
+    return model
+
+
+def edit_mjcf(spec: RobotSpec) -> mujoco.MjSpec:
+    """What `compile_model` compiles, before it is compiled.
+
+    Raises:
+        UserError: the MJCF lacks an actuator or a sensor, or is no model at all.
+    """
     try:
         mjs = mujoco.MjSpec.from_file(str(spec.mjcf_path))
     except ValueError as error:
@@ -52,12 +63,19 @@ def compile_model(spec: RobotSpec) -> mujoco.MjModel:
             sensor.nsample, sensor.delay = SENSOR_SAMPLES, 0.0
     # The bounding volumes of the midphase are computed once: a sole's corner that is moved would leave its own.
     mjs.option.disableflags |= mujoco.mjtDisableBit.mjDSBL_MIDPHASE
+    return mjs
+
+
+def compile_edited(spec: RobotSpec, mjs: mujoco.MjSpec) -> mujoco.MjModel:
+    """`mjs` compiled.
+
+    Raises:
+        UserError: MuJoCo refuses it.
+    """
     try:
-        model = mjs.compile()
+        return mjs.compile()
     except ValueError as error:
         raise UserError(f"MuJoCo cannot compile {spec.mjcf_path}: {error}. Correct what it names.") from error
-    _check_model(spec, model)
-    return model
 
 
 def _check_names(spec: RobotSpec, mjs: mujoco.MjSpec) -> None:

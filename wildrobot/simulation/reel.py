@@ -10,6 +10,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from wildrobot.robot_description.picture import picture_model
 from wildrobot.simulation.simulation import Simulation
 from wildrobot.simulation.video import VideoWriter
 
@@ -54,7 +55,7 @@ class Reel:
         Raises:
             UserError: rendering does not work here, or the folder cannot be written to.
         """
-        model = self._simulation.model
+        model = picture_model(self._simulation.spec)
         data = mujoco.MjData(model)
         with VideoWriter(path, model, fps=self.fps, width=width, height=height) as writer:
             for pose, caption in self._shots:

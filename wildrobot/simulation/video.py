@@ -72,7 +72,7 @@ class SceneRenderer:
     ) -> None:
         """
         Args:
-            model: `mujoco.MjModel`.
+            model: `mujoco.MjModel`; of a robot, `picture_model`.
             width, height: picture size in pixels.
             follow: body that the camera keeps in view. Default: the first one, a robot's pelvis.
             shadows: cast shadows; they show whether a foot is off the floor and cost about half of the time.
@@ -156,7 +156,7 @@ class VideoWriter:
         """
         Args:
             path: file to write, .mp4.
-            model: `mujoco.MjModel` of the scene.
+            model: `mujoco.MjModel` of the scene; of a robot, `picture_model`.
             fps: frames per second of the file; `due()` tells which instants these are.
             width, height: pixels, even numbers.
             follow: body that the camera keeps in view. Default: the first one.

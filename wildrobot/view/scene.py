@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from wildrobot.core.rotations import quat_from_yaw, rotate_heading
 from wildrobot.robot_description import RobotSpec
-from wildrobot.robot_description.mujoco_model import compile_model
+from wildrobot.robot_description.picture import picture_model
 from wildrobot.view.track import Pose
 
 Array = NDArray[np.float64]
@@ -38,7 +38,7 @@ class RobotScene:
 
     def __init__(self, server: viser.ViserServer, spec: RobotSpec) -> None:
         self._server, self._spec = server, spec
-        self._model = compile_model(spec)
+        self._model = picture_model(spec)
         self._data = mujoco.MjData(self._model)
         scene, camera = server.scene, server.initial_camera
         camera.position, camera.look_at, camera.fov = CAMERA, LOOK_AT, np.radians(FIELD_OF_VIEW_DEG)

@@ -8,7 +8,7 @@ from pathlib import Path
 import mujoco
 
 from wildrobot.robot_description import RobotSpec
-from wildrobot.robot_description.mujoco_model import compile_model
+from wildrobot.robot_description.picture import picture_model
 from wildrobot.simulation.video import VideoWriter
 from wildrobot.training.reference.dataset import ReferenceDataset
 
@@ -29,7 +29,7 @@ def render(
     Raises:
         UserError: rendering does not work here, or the folder cannot be written to.
     """
-    model = compile_model(spec)
+    model = picture_model(spec)
     data = mujoco.MjData(model)
     with VideoWriter(path, model, fps=FPS) as writer:
         elapsed = 0.0
