@@ -12,8 +12,8 @@ from heron_helpers import HERON
 
 from wildrobot.robot_description import RobotSpec, load_robot
 from wildrobot.robot_description.mujoco_model import compile_model
-from wildrobot.robot_description.picture import CENTER, LEFT, RIGHT, SERVO, picture_model
 from wildrobot.simulation import reel
+from wildrobot.simulation.picture import CENTER, LEFT, RIGHT, SERVO, picture_model
 from wildrobot.simulation.simulation import Simulation
 
 ROBOTS = {"wildrobot": None, "heron": HERON}

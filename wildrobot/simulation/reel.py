@@ -10,7 +10,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from wildrobot.robot_description.picture import picture_model
+from wildrobot.simulation.picture import picture_model
 from wildrobot.simulation.simulation import Simulation
 from wildrobot.simulation.video import VideoWriter
 

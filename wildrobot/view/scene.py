@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from wildrobot.core.rotations import quat_from_yaw, rotate_heading
 from wildrobot.robot_description import RobotSpec
-from wildrobot.robot_description.picture import picture_model
+from wildrobot.simulation.picture import picture_model
 from wildrobot.view.track import Pose
 
 Array = NDArray[np.float64]

@@ -8,7 +8,7 @@ from pathlib import Path
 import mujoco
 
 from wildrobot.robot_description import RobotSpec
-from wildrobot.robot_description.picture import picture_model
+from wildrobot.simulation.picture import picture_model
 from wildrobot.simulation.video import VideoWriter
 from wildrobot.training.reference.dataset import ReferenceDataset
 
