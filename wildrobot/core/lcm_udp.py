@@ -34,6 +34,8 @@ LOOPBACK = "lo"
 LARGEST_BYTES = 65_499
 """Name and data of a message that fits one datagram (LCM_SHORT_MESSAGE_MAX_SIZE)."""
 LONGEST_CHANNEL = 63
+DEAF_S = 0.5
+"""So long without hearing itself, a network counts as broken."""
 _MAGIC = 0x4C433032  # "LC02"
 _HEADER = struct.Struct(">II")
 _IP_MULTICAST_ALL, _SO_ATTACH_FILTER, _SO_RCVBUFFORCE = 49, 26, 33  # Linux, not in `socket`
