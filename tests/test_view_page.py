@@ -102,7 +102,7 @@ def test_a_played_log_feeds_the_page(rig: Rig, tmp_path: Path) -> None:
     assert run.main([str(POLICY), *flags]) == 0
     reads(rig.page, "NO ROBOT YET")
     reads(rig.page, "wildrobot-run --robot sim --lcm-command")
-    player = threading.Thread(target=play, args=(log, rig.url, 3.0))
+    player = threading.Thread(target=play, args=(log, rig.url))
     player.start()
     reads(rig.page, "wildrobot_walk.onnx")
     reads(rig.page, "desk, simulated, on ")

@@ -104,7 +104,7 @@ CASES = (
     Case("disk full", _program(flags=("--no-lcm", "--log", "{folder}/log"), limit=True, check=_log_was_cut), (WALKS,),
          "logging ended", "logging ends, and says so; what was written can be read"),
     Case("no network", _program(flags=(), before=lambda seed: ["unshare", "-rn", *PROGRAM]), (WALKS,),
-         "Going on without LCM", "no messages, and says the two commands that make a route"),
+         "nobody hears this computer", "no messages, and says that nobody hears it"),
     Case("wall clock set by an hour, either way", _program(
         flags=("--no-lcm", "--log", "{folder}/log"), act=_send(signal.SIGUSR2), check=_stamps_go_on,
         before=lambda seed: [sys.executable, "-c", _SET_CLOCK, str(1 if seed % 2 else -1)]), (WALKS,), None,

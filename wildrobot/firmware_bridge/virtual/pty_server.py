@@ -1,8 +1,9 @@
 """The virtual robot on a pseudo-terminal, in real time: any program that opens a serial port can talk to it.
 
 One thread, absolute deadlines: it sleeps until the next millisecond of physics, the next byte for the host, or the
-host's next write, and never waits for the host. If this process was held up for longer than `BEHIND_NS`, the robot's
-clock leaves the missed time out (and counts it) instead of running to catch up.
+host's next write, and never waits for the host. After it was held up it runs to catch up, as the clocks of real servos
+never stand still: to a host whose answers carry such a clock, all later ones would seem old. Only after more than
+`BEHIND_NS` the robot's clock leaves the missed time out, and counts it.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from pathlib import Path
 from wildrobot.core.errors import UserError
 from wildrobot.firmware_bridge.virtual.robot import VirtualRobot
 
-BEHIND_NS = 20_000_000
+BEHIND_NS = 150_000_000
 NAP_NS = 4_000_000
 """Longest sleep: so many physics steps are done in one go while the bus is quiet."""
 PRIORITY = 49
