@@ -98,10 +98,11 @@ def ablation_rows(runs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _series(runs: Sequence[Mapping[str, Any]], variant: str, figure: str, label: str) -> Series:
-    """A figure's mean over a variant's seeds, with half their range as its spread."""
+    """A figure's mean over a variant's seeds, with the range of them."""
     curves = [run["curves"][figure] for run in runs if run["variant"] == variant]
     values: Array = np.array([[math.nan if v is None else v for v in curve] for curve in curves])
-    return Series(label, values.mean(axis=0), 0.5 * (values.max(axis=0) - values.min(axis=0)))
+    count = np.full(values.shape[1], float(len(values)))
+    return Series(label, values.mean(axis=0), values.min(axis=0), values.max(axis=0), n=count)
 
 
 def _group(question: str, answers: Mapping[str, str], runs: Sequence[Mapping[str, Any]]) -> str:

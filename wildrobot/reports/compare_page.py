@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from wildrobot.reports.elements.charts import Series, line_chart, side_by_side
-from wildrobot.reports.elements.html_tables import cell, label, page, section
+from wildrobot.reports.elements.html_tables import cells, label, page, section
 from wildrobot.reports.elements.page_videos import PageVideos
 from wildrobot.reports.run_charts import CURVES, abscissa
 from wildrobot.reports.run_page import TILES, subtitle
@@ -87,7 +87,7 @@ def _evaluations(names: Sequence[str], runs: Sequence[RunRecord]) -> str:
         for speed in speeds:
             values = [own.get(speed, {}).get(key) for own in by_run]
             if any(value is not None and not isinstance(value, (list, dict)) for value in values):
-                rows[f"{label(key)}, at {speed:g} m/s"] = [cell(key, value) for value in values]
+                rows[f"{label(key)}, at {speed:g} m/s"] = cells(key, values)
     protocols = {
         key: [plain(run.evaluation.get(key)) for run in runs] for key in ("episodes", "duration_s", "seed")
     }

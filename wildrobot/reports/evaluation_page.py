@@ -25,7 +25,7 @@ Chart = tuple[str, tuple[tuple[str, str], ...], tuple[float | None, float | None
 
 SPEED_CHARTS: tuple[Chart, ...] = (
     ("Survival (share of episodes)", (("survival", ""),), (0.0, 1.0)),
-    ("Speed (m/s)", (("mean_speed_m_s", "measured"), ("command_m_s", "commanded")), (None, None)),
+    ("Speed (m/s)", (("command_m_s", "commanded"), ("mean_speed_m_s", "measured")), (None, None)),
     ("Speed error (m/s)", (("speed_error_m_s", ""),), (0.0, None)),
     ("Lateral drift (m/s)", (("lateral_drift_m_s", ""),), (0.0, None)),
     ("Turn per 10 s (rad)", (("yaw_drift_rad_per_10_s", ""),), (0.0, None)),
@@ -123,7 +123,7 @@ def by_speed(rows: list[dict[str, Any]], settling_s: float | None) -> str:
     x = _column(ordered, "command_m_s")
     drawn = []
     for title, columns, ends in SPEED_CHARTS:
-        lines = [Series(name, _column(ordered, key)) for key, name in columns]
+        lines = [Series(name, _column(ordered, key), asked=key == "command_m_s") for key, name in columns]
         if np.isfinite(lines[0].y).any():
             drawn.append(line_chart(title, x, lines, COMMAND, ends, points=True))
     return f'{columns_table(rows, "command_m_s")}<p class="faint">{when}{NOTE}</p>{side_by_side(drawn)}'
@@ -158,9 +158,11 @@ def push_figures(rows: list[dict[str, Any]]) -> str:
     lines = []
     for speed in dict.fromkeys(row["command_m_s"] for row in rows):
         own = {row["direction"]: row for row in rows if row["command_m_s"] == speed}
-        lines.append(
-            Series(f"at {speed:g} m/s", _column([own.get(name, {}) for name in DIRECTIONS], "impulse_n_s"))
+        around = [own.get(name, {}) for name in DIRECTIONS]
+        half, low, high, robots = (
+            _column(around, key) for key in ("impulse_n_s", "low_n_s", "high_n_s", "robots")
         )
+        lines.append(Series(f"at {speed:g} m/s", half, low, high, n=robots))
     chart = line_chart(
         "Impulse at which half fall (N s)",
         angles,

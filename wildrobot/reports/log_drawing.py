@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ LINES = 4
 LEAST_TICKS = 100
 """To say how a joint follows."""
 TIME = "time (s)"
+NOT_BELOW_0 = (0.0, None)
 FIELDS = {
     "robot_state": (
         "tick", "joint_position", "joint_velocity", "imu_angular_velocity", "imu_acceleration", "foot_contact",
@@ -58,8 +59,16 @@ class Window:
 class Drawing:
     """The charts of one log."""
 
-    def __init__(self, data: dict[str, Columns], names: ElementNames, begin_s: float, end_s: float) -> None:
+    def __init__(
+        self,
+        data: dict[str, Columns],
+        names: ElementNames,
+        begin_s: float,
+        end_s: float,
+        joint_limits: Mapping[str, tuple[float, float]],
+    ) -> None:
         self._data, self._names, self._begin, self._end = data, names, begin_s, end_s
+        self._joint_limits = joint_limits
 
     def detail(self, channel: str) -> Window:
         """What lies in the detail."""
@@ -76,20 +85,26 @@ class Drawing:
         return side_by_side(
             [
                 line_chart(
-                    "Forward velocity (m/s), estimated",
+                    "Forward velocity (m/s)",
                     time,
-                    [Series("asked", command[:, 0]), Series("estimated", velocity[:, 0])],
+                    [Series("asked", command[:, 0], asked=True), Series("estimated", velocity[:, 0])],
                     TIME,
                 ),
                 line_chart(
                     "Turning rate (rad/s)",
                     time,
-                    [Series("asked", command[:, 1]), *(Series("measured", r) for r in rates.T)],
+                    [Series("asked", command[:, 1], asked=True), *(Series("measured", r) for r in rates.T)],
                     TIME,
                 ),
                 line_chart("Heading, unwrapped (rad)", time, [Series("", np.unwrap(data["yaw"]))], TIME),
-                line_chart("Pelvis height, estimated (m)", time, [Series("", data["height"])], TIME),
-                line_chart("Tilt of the pelvis (degrees)", time, [Series("", tilt)], TIME, (0.0, None)),
+                line_chart(
+                    "Pelvis height, estimated (m)",
+                    time,
+                    [Series("", data["height"])],
+                    TIME,
+                    within=NOT_BELOW_0,
+                ),
+                line_chart("Tilt of the pelvis (degrees)", time, [Series("", tilt)], TIME, NOT_BELOW_0),
                 line_chart("Style score", time, [Series("", data["style_score"])], TIME, (0.0, 1.0)),
             ]
         )
@@ -105,16 +120,24 @@ class Drawing:
         work = [Series(label, data[f"tick_{label}_ms"]) for label in ("p50", "p99", "max")]
         return side_by_side(
             [
-                line_chart("Work per tick, over a second (ms)", time, work, TIME, (0.0, None)),
+                line_chart("Work per tick, over a second (ms)", time, work, TIME, NOT_BELOW_0),
                 line_chart(
                     "Longest stages, p99 (ms)",
                     time,
                     [Series(stages[i], by_stage[:, i]) for i in longest],
                     TIME,
-                    (0.0, None),
+                    NOT_BELOW_0,
                 ),
-                line_chart("Woken late, at most (ms)", time, [Series("", data["lateness_max_ms"])], TIME),
-                line_chart("Missed ticks since the start", time, [Series("", data["missed_ticks"])], TIME),
+                line_chart(
+                    "Woken late, at most (ms)", time, [Series("", data["lateness_max_ms"])], TIME, NOT_BELOW_0
+                ),
+                line_chart(
+                    "Missed ticks since the start",
+                    time,
+                    [Series("", data["missed_ticks"])],
+                    TIME,
+                    NOT_BELOW_0,
+                ),
             ]
         )
 
@@ -134,7 +157,7 @@ class Drawing:
                     Series("furthest out", worst(values[measured], axis=1)),
                     Series("mean", np.nanmean(values[measured], axis=1)),
                 ]
-                charts.append(line_chart(title, data.time_s[measured], lines, TIME))
+                charts.append(line_chart(title, data.time_s[measured], lines, TIME, within=NOT_BELOW_0))
         return side_by_side(charts)
 
     def following(self) -> str:
@@ -173,8 +196,8 @@ class Drawing:
         for j, name in enumerate(self._names("joint_position", position.shape[1])):
             lines = [Series("measured", position[:, j])]
             if command.time_s.size:
-                lines.insert(0, Series("target", target[:, j], x=command.time_s))
-            charts.append(line_chart(name, state.time_s, lines, TIME))
+                lines.insert(0, Series("target", target[:, j], x=command.time_s, asked=True))
+            charts.append(line_chart(name, state.time_s, lines, TIME, limits=self._joint_limits.get(name)))
         return side_by_side(charts)
 
     def by_joint(self, channel: str, field: str) -> str:

@@ -8,23 +8,33 @@ from typing import Any
 
 from wildrobot.core.errors import UserError
 from wildrobot.reports.elements.bars import bars
-from wildrobot.reports.elements.html_tables import facts_table, page, section, table, tiles
+from wildrobot.reports.elements.html_tables import embedded_data, facts_table, page, section, table, tiles
 from wildrobot.reports.log_drawing import FIELDS, TIME, Drawing
+from wildrobot.robot_description import RobotSpec
 from wildrobot.runtime.logs.columns import read_columns
 from wildrobot.runtime.logs.decoding import ElementNames, read_messages
-from wildrobot.runtime.logs.summary import Summary, summarize
+from wildrobot.runtime.logs.summary import SEVERITIES, Summary, summarize
 
 DETAIL_S = 4.0
 SETTLED_S = 2.0
 """Of walking, before the detail begins."""
 AFTER_S = 0.5
 """Of what follows a fall or a fault, in the detail."""
+HOW_TO = (
+    "Move over a chart for values, drag to zoom, double-click for all of it: charts over the same time go together. "
+    "Vertical lines are events: grey, warnings amber, faults red. Of long logs a chart of the whole time keeps the "
+    "least and the largest values; <code>--begin</code> and <code>--end</code> choose what is in full detail."
+)
 UNREADABLE = "cannot be read"
 STATES = ("limp", "standing_up", "standing", "walking", "soft_stop", "estop")
 
 
-def build_page(path: Path, begin_s: float | None = None, end_s: float | None = None) -> str:
+def build_page(
+    path: Path, begin_s: float | None = None, end_s: float | None = None, spec: RobotSpec | None = None
+) -> str:
     """The page's HTML; the detail lies between `begin_s` and `end_s`, s since the log's first message.
+
+    Joint limits are those of `spec`, if it is the robot of the log.
 
     Raises:
         UserError: the log cannot be read, or has nothing in that time.
@@ -35,7 +45,7 @@ def build_page(path: Path, begin_s: float | None = None, end_s: float | None = N
     if len(data["robot_state"]) == 0:
         raise UserError(f"{path} has no message on robot_state. Give a log of `wildrobot-run --log`.")
     configuration = next((m for _, m in read_messages(path, ("run_configuration",), damages=[])), None)
-    drawing = Drawing(data, ElementNames(configuration), begin, end)
+    drawing = Drawing(data, ElementNames(configuration), begin, end, joint_limits(summary, spec))
     if drawing.detail("robot_state").time_s.size == 0:
         raise UserError(
             f"{path} has nothing between {begin:g} and {end:g} s, only from 0 to {summary.duration_s:.2f} s. "
@@ -59,6 +69,7 @@ def build_page(path: Path, begin_s: float | None = None, end_s: float | None = N
         f'<p class="faint">{html.escape(" · ".join(said))}</p>',
         _damages(summary),
         tiles(_tiles(summary)),
+        f'<p class="faint">{HOW_TO}</p>',
         section(
             "States",
             bars(
@@ -68,18 +79,19 @@ def build_page(path: Path, begin_s: float | None = None, end_s: float | None = N
                 bad=("estop", UNREADABLE),
             ),
         ),
-        section("Warnings and faults", _events(summary)),
+        section("Events", _events(summary)),
         section("Walking", drawing.walking()),
         section("Timing", drawing.timing(_stages(path))),
         section("Servos", drawing.servos()),
         section("How joints follow", drawing.following()),
-        f"<h2>In detail: {begin:.2f} to {end:.2f} s</h2>",
+        f'<div data-cursor="detail"><h2>In detail: {begin:.2f} to {end:.2f} s</h2>',
         section("Joints against targets (rad)", drawing.joints()),
         section("Joint velocities (rad/s)", drawing.by_joint("robot_state", "joint_velocity")),
         section("IMU", drawing.imu()),
         section("Feet on the floor", drawing.contacts()),
         section("Other features", drawing.features()),
         section("Actions", drawing.by_joint("policy_state", "action")),
+        "</div>",
         section("Channels", table(_channels(summary))),
         section("Versions", facts_table(_facts(summary))),
     ]
@@ -134,23 +146,33 @@ def _damages(summary: Summary) -> str:
 
 
 def _events(summary: Summary) -> str:
-    bad = [event for event in summary.events if event.severity != "info"]
-    return (
-        table(
-            [
-                {
-                    "time (s)": e.time_s,
-                    "tick": e.tick,
-                    "severity": e.severity,
-                    "event": e.name,
-                    "text": e.text,
-                }
-                for e in bad
-            ]
-        )
-        if bad
+    """All of them as a table, faults and warnings first; and for the charts, which mark them."""
+    if not summary.events:
+        return ""
+    order = sorted(summary.events, key=lambda event: -SEVERITIES.index(event.severity))
+    rows = [
+        {"time (s)": e.time_s, "tick": e.tick, "severity": e.severity, "event": e.name, "text": e.text}
+        for e in order
+    ]
+    told = sum(summary.event_counts.values())
+    note = (
+        f'<p class="faint">The first {len(rows)} of {told}; <code>wildrobot log info</code> counts them all.</p>'
+        if told > len(rows)
         else ""
     )
+    marks = [
+        {"time": round(e.time_s, 3), "severity": e.severity, "name": e.name, "text": e.text}
+        for e in summary.events
+    ]
+    return f"{note}{table(rows, 'events')}{embedded_data('events', marks)}"
+
+
+def joint_limits(summary: Summary, spec: RobotSpec | None) -> dict[str, tuple[float, float]]:
+    """Lower and upper limit of each joint, rad; none where `spec` is not the robot of the log."""
+    if spec is None or spec.robot_hash != summary.robot_hash:
+        return {}
+    ends = zip(spec.joint_lower, spec.joint_upper, strict=True)
+    return {name: (float(low), float(high)) for name, (low, high) in zip(spec.joint_names, ends, strict=True)}
 
 
 def _channels(summary: Summary) -> list[dict[str, Any]]:

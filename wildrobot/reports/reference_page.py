@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from wildrobot.reports.elements.charts import Series, line_chart, side_by_side
-from wildrobot.reports.elements.html_tables import facts_table, label, page, section, table, tiles
+from wildrobot.reports.elements.html_tables import ends_of, facts_table, label, page, section, table, tiles
 from wildrobot.reports.elements.page_videos import PageVideos
 from wildrobot.reports.randomization_page import randomization_table
 from wildrobot.reports.run_record import flat
@@ -57,7 +57,7 @@ def build_page(
             ]
         ),
         section("Recorded", videos.player(video, "") if video else ""),
-        section("Steady clips by speed, mean and half range", _by_speed(accepted)),
+        section("Steady clips by speed: mean [lowest, highest], n clips", _by_speed(accepted)),
         section("Joints", _joints(spec, dataset, shown)),
         section("Clips", _clips(clips, spec.control_dt)),
         section("What the features are", _features(spec, dataset)),
@@ -114,7 +114,7 @@ def _by_speed(accepted: Sequence[dict[str, Any]]) -> str:
     speeds = np.array(sorted({round(float((*clip.get("command", ()), 0.0)[0]), 3) for clip in accepted}))
     charts = []
     for name in _figures(accepted):
-        middle, spread = np.full(len(speeds), np.nan), np.full(len(speeds), np.nan)
+        middle, low, high, count = np.full((4, len(speeds)), np.nan)
         for index, speed in enumerate(speeds):
             own = [
                 clip["figures"][name]
@@ -123,9 +123,15 @@ def _by_speed(accepted: Sequence[dict[str, Any]]) -> str:
                 and round(float((*clip.get("command", ()), 0.0)[0]), 3) == speed
             ]
             if own:
-                middle[index], spread[index] = np.mean(own), 0.5 * (max(own) - min(own))
+                middle[index], low[index], high[index], count[index] = (
+                    np.mean(own),
+                    min(own),
+                    max(own),
+                    len(own),
+                )
+        line = Series("", middle, low, high, n=count)
         charts.append(
-            line_chart(label(name), speeds, [Series("", middle, spread)], "forward speed (m/s)", points=True)
+            line_chart(label(name), speeds, [line], "forward speed (m/s)", points=True, within=ends_of(name))
         )
     return side_by_side(charts)
 
@@ -147,8 +153,13 @@ def _joints(spec: RobotSpec, dataset: ReferenceDataset, shown: Sequence[tuple[st
         for begin in range(0, len(members), LINES):
             chosen = members[begin : begin + LINES]
             lines = [Series(spec.joint_names[i], angles[:, i].astype(np.float64)) for i in chosen]
-            charts.append(line_chart(title, seconds, lines, "time (s)"))
+            charts.append(line_chart(title, seconds, lines, "time (s)", limits=_limits(spec, chosen)))
     return f'<p class="faint">{html.escape(name)}, as its servos reported it.</p>{side_by_side(charts)}'
+
+
+def _limits(spec: RobotSpec, joints: Sequence[int]) -> tuple[float, float]:
+    """Beyond which none of `joints` goes, rad."""
+    return float(spec.joint_lower[joints].min()), float(spec.joint_upper[joints].max())
 
 
 def _features(spec: RobotSpec, dataset: ReferenceDataset) -> str:

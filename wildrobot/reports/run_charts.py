@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wildrobot.reports.elements.charts import Series, line_chart, side_by_side
+from wildrobot.reports.elements.charts import Series, around, line_chart, side_by_side
 from wildrobot.reports.elements.heat_map import heat_map
 from wildrobot.reports.run_record import AUC
 
@@ -76,9 +76,8 @@ def training_charts(metrics: Mapping[str, Any]) -> str:
         for key, name, spread in curve.lines:
             values, band = metrics.get(key), metrics.get(spread)
             if isinstance(values, np.ndarray):
-                lines.append(
-                    Series(name, values * curve.factor, band if isinstance(band, np.ndarray) else None)
-                )
+                deviation = band * curve.factor if isinstance(band, np.ndarray) else None
+                lines.append(around(name, values * curve.factor, deviation))
         charts.append(line_chart(curve.title, x, lines, label, curve.ends, curve.zone))
     charts[3:3] = _evaluations(metrics, x, label)
     return side_by_side(charts)

@@ -14,6 +14,7 @@ from wildrobot.cli.common.arguments import parse_options
 from wildrobot.core.errors import UserError
 from wildrobot.core.files import write_text
 from wildrobot.reports.log_page import build_page
+from wildrobot.robot_description import load_robot
 
 DESCRIPTION = """Write one HTML page about a log; it loads nothing from a network.
 
@@ -37,6 +38,8 @@ class PlotOptions:
     """Where the detail begins, s since the log's first message."""
     end: Annotated[float | None, tyro.conf.arg(metavar="SECONDS")] = None
     """Where it ends."""
+    robot: Annotated[Path | None, tyro.conf.arg(name="robot-file", metavar="FILE")] = None
+    """robot.yaml of another robot, for the limits of its joints."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -45,6 +48,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.begin is not None and options.end is not None and not options.begin < options.end:
         raise UserError(f"--begin is {options.begin:g} and --end {options.end:g}, expected a later end.")
     out = options.out or options.log.with_suffix(".html")
-    write_text(out, build_page(options.log, options.begin, options.end))
+    write_text(out, build_page(options.log, options.begin, options.end, load_robot(options.robot)))
     print(f"page: {out}", file=sys.stderr)
     return 0

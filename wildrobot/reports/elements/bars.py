@@ -18,10 +18,10 @@ def bars(
     x_label: str,
     bad: Sequence[str] = (),
 ) -> str:
-    """One row for each name, with a bar for each (begin, end) of it that lies in `span`.
+    """One row for each name, with a bar for each (begin, end) of it that lies in `span`; its times appear over it.
 
     Args:
-        rows: name -> stretches, in the abscissa's unit.
+        rows: name -> stretches, s.
         span: ends of the abscissa.
         x_label: text under the axis.
         bad: names whose bars are drawn in the colour of what should not be.
@@ -39,7 +39,8 @@ def bars(
     width, height = _LABEL + _PLOT + _RIGHT, _TOP + _ROW * len(rows) + _BOTTOM
     foot = _TOP + _ROW * len(rows)
     parts = [
-        f'<svg class="chart" viewBox="0 0 {width} {height}" role="img" aria-label="{html.escape(x_label)}">'
+        f'<svg class="chart" viewBox="0 0 {width} {height}" role="img" aria-label="{html.escape(x_label)}" '
+        f'data-bars="[{low},{high},{_LABEL},{_PLOT}]">'
     ]
     for value in ticks(low, high, 10):
         x = px(value)
@@ -55,8 +56,10 @@ def bars(
             if end >= low and begin <= high:
                 wide = max(px(end) - px(begin), _LEAST_WIDTH)
                 parts.append(
-                    f'<rect class="{kind}" x="{px(begin):.1f}" y="{y + 3}" width="{wide:.1f}" height="{_ROW - 6}"/>'
+                    f'<rect class="{kind}" x="{px(begin):.1f}" y="{y + 3}" width="{wide:.1f}" height="{_ROW - 6}">'
+                    f"<title>{html.escape(name)}: {begin:.2f} to {end:.2f} s</title></rect>"
                 )
+    parts.append(f'<line class="cursor" y1="{_TOP}" y2="{foot}" visibility="hidden"/>')
     middle = _LABEL + _PLOT / 2
     parts.append(
         f'<text class="tick" x="{middle}" y="{foot + 30}" text-anchor="middle">{html.escape(x_label)}</text>'

@@ -47,9 +47,11 @@ def heat_map(x: Array, rows: Mapping[str, Array], x_label: str, low: float, high
             strength = float(np.clip((found.mean() - low) / (high - low), 0.0, 1.0)) if len(found) else 0.0
             kind = "cell" if len(found) else "unknown"
             shade = f' fill-opacity="{strength:.2f}"' if len(found) else ""
+            when = f"{x[group[0]]:.4g}" + (f" to {x[group[-1]]:.4g}" if len(group) > 1 else "")
+            told = f"<title>{html.escape(name)} {found.mean():.3f} at {when}</title>" if len(found) else ""
             parts.append(
                 f'<rect class="{kind}" x="{_LABEL + column * cell:.1f}" y="{y}" width="{cell:.1f}" '
-                f'height="{_ROW - 1}"{shade}/>'
+                f'height="{_ROW - 1}"{shade}>{told}</rect>'
             )
         newest = values[np.isfinite(values)]
         if len(newest):

@@ -1,0 +1,96 @@
+"""What JavaScript adds to a page: values under the pointer, one cursor for all charts, zoom, tables that sort."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from page_helpers import ELEMENTS, LIBRARY, LOADS, own
+from runtime_helpers import run_small_policy
+from view_helpers import browser
+
+from wildrobot.cli.log import plot
+
+
+@pytest.fixture(scope="module")
+def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("chart_page")
+    with pytest.MonkeyPatch.context() as patch:
+        flags = ("--speed", "0.2", "--duration", "1", "--log", str(folder / "log"))
+        assert run_small_policy(patch, folder, *flags) == 0
+    assert plot.main([str(folder / "log"), "--out", str(folder / "log.html")]) == 0
+    return folder / "log.html"
+
+
+@pytest.fixture(scope="module")
+def page(page_file: Path) -> Iterator[Any]:
+    with browser() as launched:
+        opened = launched.new_page(viewport={"width": 1280, "height": 720})
+        opened.goto(page_file.as_uri())
+        opened.wait_for_function("() => window.charts && window.charts.length > 5")
+        yield opened
+
+
+def test_the_library_is_whole_of_the_version_that_is_named_and_asks_for_nothing(page_file: Path) -> None:
+    assert "v1.6.32" in LIBRARY
+    notes = (ELEMENTS / "uplot" / "README.md").read_text(encoding="utf-8")
+    assert notes.startswith("uPlot 1.6.32 (MIT, `LICENSE`)")
+    assert "Permission is hereby granted" in (ELEMENTS / "uplot" / "LICENSE").read_text(encoding="utf-8")
+    text = page_file.read_text(encoding="utf-8")
+    assert LIBRARY in text
+    assert not LOADS.search(own(text))
+    assert len(text) < 5_000_000
+
+
+def test_without_javascript_every_chart_is_drawn(page_file: Path) -> None:
+    text = page_file.read_text(encoding="utf-8")
+    charts = text.split("<svg")[1:]
+    assert len(charts) > 5
+    assert all("<polyline" in chart or "<path" in chart or "<rect" in chart for chart in charts)
+
+
+def test_the_cursor_shows_values_in_all_charts_of_the_same_time(page: Any) -> None:
+    plots = page.locator(".plot .u-over")
+    plots.first.scroll_into_view_if_needed()
+    box = plots.first.bounding_box()
+    page.mouse.move(box["x"] + 0.4 * box["width"], box["y"] + 0.5 * box["height"])
+    shown = page.evaluate(
+        """() => {
+            const [first, ...others] = window.charts;
+            const legend = u => u.root.querySelector('.u-legend').textContent;
+            return [legend(first), first.data[0][first.cursor.idx], others.filter(u => u.cursor.idx != null).length];
+        }"""
+    )
+    assert f"{shown[1]:.1f}" in shown[0]
+    assert shown[2] > 3
+
+
+def test_a_zoom_goes_over_all_charts_and_a_double_click_ends_it(page: Any) -> None:
+    plots = page.locator(".plot .u-over")
+    plots.first.scroll_into_view_if_needed()
+    ranges = "() => window.charts.map(u => u.scales.x.max - u.scales.x.min)"
+    before, box = page.evaluate(ranges), plots.first.bounding_box()
+    y = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + 0.3 * box["width"], y)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.6 * box["width"], y, steps=5)
+    page.mouse.up()
+    zoomed = page.evaluate(ranges)
+    assert sum(after < 0.5 * was for after, was in zip(zoomed, before, strict=True)) > 3
+    page.mouse.dblclick(box["x"] + 0.5 * box["width"], y)
+    assert page.evaluate(ranges) == pytest.approx(before)
+
+
+def test_a_click_on_a_column_sorts_and_a_second_one_turns_it_round(page: Any) -> None:
+    events = page.locator("table.sortable").first
+    column = "table => [...table.tBodies[0].rows].map(row => parseFloat(row.cells[0].textContent))"
+    times = events.evaluate(column)
+    assert len(times) > 3
+    head = events.locator("thead th").first
+    head.click()
+    assert events.evaluate(column) == sorted(times)
+    head.click()
+    assert events.evaluate(column) == sorted(times, reverse=True)
+    assert head.get_attribute("aria-sort") == "descending"
