@@ -18,6 +18,7 @@ NEEDS_MUJOCO = {
     "wildrobot.simulation.simulation",
     "wildrobot.simulation.video",
     "wildrobot.simulation.reel",
+    "wildrobot.simulation.picture",
     "wildrobot.simulation.randomization.probe",
     "wildrobot.simulation.randomization.effects",
     "wildrobot.runtime.robots.sim",
