@@ -7,9 +7,9 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import suppress
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, Self
 
 from wildrobot.core.lcm_library import LibraryNetwork
 from wildrobot.core.lcm_udp import (
@@ -26,7 +26,7 @@ DEFAULT_LCM_URL = "udpm://239.255.76.67:7667?ttl=0"
 MULTICAST_FIX = ("sudo ip link set lo multicast on", "sudo ip route replace 224.0.0.0/4 dev lo")
 """With these, programs on LCM's own library hear and speak on the loopback interface, too."""
 LOOK_EVERY_S = 0.2
-"""Between looks whether what is sent comes back."""
+"""Between looks whether what is sent comes back, and of who listens at the time."""
 _ECHO = "network_echo"
 
 
@@ -95,6 +95,40 @@ def open_network(url: str) -> Network:
     return LibraryNetwork(url)
 
 
+class Listener:
+    """Hears some channels on a thread of its own; a subclass says what comes of a message. A context manager."""
+
+    def __init__(self, network: Network, channels: Collection[str], name: str) -> None:
+        """`name`: of the thread."""
+        self._network, self._channels = network, channels
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._receiver = self._network.receiver(self._channels)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+        self._receiver.close()
+
+    def _work(self) -> None:
+        while not self._ended.is_set():
+            self._receiver.wait(LOOK_EVERY_S)
+            while (message := self._receiver.read()) is not None:
+                self._hear(message.data)
+            self._look()
+
+    def _hear(self, data: bytes) -> None:
+        """A message has come."""
+        raise NotImplementedError
+
+    def _look(self) -> None:
+        """Some time has gone by, `LOOK_EVERY_S` at most."""
+
+
 class UdpNetwork:
     """UDP multicast. A thread joins the group again where interfaces come and go, and listens for its own messages."""
 
@@ -105,7 +139,7 @@ class UdpNetwork:
         self._lock = threading.Lock()
         self._token = secrets.token_bytes(8)
         self._echo = UdpReceiver(address, (_ECHO,))
-        self._problem, self._failure = "", ""
+        self._problem = ""
         self._failed_s = -math.inf
         self._heard_s, self._closed = time.monotonic(), threading.Event()
         self.look()
@@ -123,18 +157,13 @@ class UdpNetwork:
         return f"whoever is on the network at {self._where()} hears the robot and can command it"
 
     def publish(self, channel: str, data: bytes) -> bool:
-        try:
-            self._sender.send(channel, data)
-        except OSError as error:
-            self._failure = self._failure or _why(error)
-            return False
-        return True
+        return not _failure(lambda: self._sender.send(channel, data))
 
     def receiver(self, channels: Collection[str] | None) -> UdpReceiver:
         found = UdpReceiver(self.address, channels, self._forget)
         with self._lock:
             self._receivers.append(found)
-        self._join(found)
+        _failure(found.join)  # until it can, it is tried at every look
         return found
 
     def _forget(self, receiver: UdpReceiver) -> None:
@@ -169,20 +198,17 @@ class UdpNetwork:
 
     def look(self) -> None:
         """Join where it is due and send the next message to itself; what came back of the last ones counts now."""
-        self._failure = ""
-        self._join(self._sender)
-        self._join(self._echo)
         with self._lock:
-            receivers = list(self._receivers)
-        for receiver in receivers:
-            self._join(receiver)
+            ends: list[UdpSender | UdpReceiver] = [self._sender, self._echo, *self._receivers]
+        failures = [_failure(end.join) for end in ends]
         now = time.monotonic()
         while (message := self._echo.read()) is not None:
             if message.data == self._token:
                 self._heard_s = now
-        self.publish(_ECHO, self._token)
-        if self._failure:
-            self._problem, self._failed_s = f"nobody hears this computer: {self._failure}", now
+        failures.append(_failure(lambda: self._sender.send(_ECHO, self._token)))
+        if any(failures):
+            first = next(filter(None, failures))
+            self._problem, self._failed_s = f"nobody hears this computer: {first}", now
         elif now - max(self._heard_s, self._failed_s) > DEAF_S:
             self._problem = (
                 f"nobody hears this computer: what it sends to port {self.address.port} on {self._where()} does not "
@@ -190,12 +216,6 @@ class UdpNetwork:
             )
         elif self._heard_s > self._failed_s:
             self._problem = ""
-
-    def _join(self, end: UdpSender | UdpReceiver) -> None:
-        try:
-            end.join()
-        except OSError as error:
-            self._failure = self._failure or _why(error)
 
     def _where(self) -> str:
         return self.address.interface or route_interface(self.address.group) or "no interface"
@@ -212,5 +232,10 @@ class UdpNetwork:
         self._sender.close()
 
 
-def _why(error: OSError) -> str:
-    return error.strerror or str(error)
+def _failure(attempt: Callable[[], None]) -> str:
+    """Why the operating system refuses it; empty: it does not."""
+    try:
+        attempt()
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""

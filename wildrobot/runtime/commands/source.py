@@ -65,6 +65,10 @@ class OperatorCommand:
     """Commands that were not obeyed since the last poll: how many, by reason."""
     notes: tuple[Note, ...] = ()
 
+    def stopped(self, **changes: Any) -> OperatorCommand:
+        """The same with a soft stop asked for and nothing else, but for `changes`."""
+        return replace(self, linear_velocity_x=0.0, yaw_rate=0.0, stand=False, stop=True, **changes)
+
     def clipped(self, spec: RobotSpec) -> OperatorCommand:
         """Inside the ranges of robot.yaml."""
         ranges = spec.command
@@ -148,9 +152,7 @@ class FixedCommand:
                 note = Note(announcement(self._ticks_left * self._dt))
                 return replace(self._command, notes=(note,))
             if self._ticks_left <= 0:
-                return replace(
-                    self._command, linear_velocity_x=0.0, yaw_rate=0.0, stand=False, stop=True, end=True
-                )
+                return self._command.stopped(end=True)
         return self._command
 
     def close(self) -> None:
@@ -198,17 +200,8 @@ class StopSignals:
             command = self._with_asked(command)
         if self.count == 0:
             return command
-        return replace(
-            command,
-            linear_velocity_x=0.0,
-            yaw_rate=0.0,
-            stand=False,
-            stop=True,
-            estop=command.estop or self.count > 1,
-            end=True,
-            policy=0,
-            source=self._by,
-            age_s=0.0,
+        return command.stopped(
+            estop=command.estop or self.count > 1, end=True, policy=0, source=self._by, age_s=0.0
         )
 
     def _with_asked(self, command: OperatorCommand) -> OperatorCommand:
@@ -222,15 +215,7 @@ class StopSignals:
             if len(self._told) >= MAX_SOURCES:
                 self._told.clear()
             self._told[asked] = now_s
-        return replace(
-            command,
-            linear_velocity_x=0.0,
-            yaw_rate=0.0,
-            stand=False,
-            stop=True,
-            estop=at_once,
-            notes=tuple(notes),
-        )
+        return command.stopped(estop=at_once, notes=tuple(notes))
 
 
 def printable(name: str) -> str:

@@ -114,7 +114,6 @@ class Session:
     simulation: Any
     """Of a simulated robot, its `Simulation`; else None."""
     telemetry: Telemetry
-    identity: RunIdentity
     usage: Usage
 
     def drive(
@@ -166,7 +165,7 @@ def open_session(spec: RobotSpec, skills: Sequence[Skill], config: SessionConfig
         controller, clock = assemble(spec, skills, safety, source, config, run)
         stack.enter_context(signals)
         simulation = robot.simulation if config.robot == "sim" else None  # type: ignore[attr-defined]
-        yield Session(config, controller, clock, simulation, telemetry, identity, Usage())
+        yield Session(config, controller, clock, simulation, telemetry, Usage())
 
 
 @dataclass

@@ -11,7 +11,7 @@ import numpy as np
 
 from wildrobot.core.errors import UserError
 from wildrobot.robot_description import RobotSpec
-from wildrobot.runtime.logs.decoding import observation_names, read_messages
+from wildrobot.runtime.logs.decoding import observation_names, read_messages, slice_parts
 from wildrobot.runtime.telemetry.messages import frame_from_message
 from wildrobot.signal_path.command import COMMAND_NAMES
 from wildrobot.signal_path.features import feature_names
@@ -169,10 +169,9 @@ def compare(
 def field_names(spec: RobotSpec, layout: Any) -> dict[str, list[str]]:
     """A name for every value of every compared field."""
     joints, features = list(spec.joint_names), list(feature_names(spec))
-    parts = {"features": features, "command": COMMAND_NAMES, "previous_action": joints}
     return {
         "features": features,
-        "observation": observation_names(layout, parts),
+        "observation": observation_names(layout, slice_parts(joints, features, COMMAND_NAMES)),
         "action": joints,
         "joint_target": joints,
     }

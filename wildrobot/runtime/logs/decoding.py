@@ -72,6 +72,13 @@ def type_name(kind: Any, field: str) -> str:
     return str(kind.__typenames__[kind.__slots__.index(field)])
 
 
+def slice_parts(
+    joints: Sequence[str], features: Sequence[str], commands: Sequence[str]
+) -> dict[str, Sequence[str]]:
+    """Names of the values of those slices that a robot's own names describe, for `observation_names`."""
+    return {"features": features, "command": commands, "previous_action": joints}
+
+
 def observation_names(layout: Layout, parts: Mapping[str, Sequence[str]]) -> list[str]:
     """A name for every value of an observation: features/joint_position/left_knee_pitch, command_1_ticks_ago/yaw_rate.
 
@@ -96,14 +103,13 @@ class ElementNames:
         content = json.loads(configuration.json) if configuration is not None else {}
         joints, commands = content.get("joint_names", ()), content.get("command_names", ())
         features, layout = content.get("feature_names", ()), layout_from_dicts(content.get("observation", []))
-        parts = {"features": features, "command": commands, "previous_action": joints}
         self._names: dict[str, Sequence[str]] = {
             **dict.fromkeys(BY_JOINT, joints),
             **dict.fromkeys(BY_AXIS, AXES),
             "imu_quaternion": ("w", "x", "y", "z"),
             "foot_contact": content.get("foot_names", ()),
             "features": features,
-            "observation": observation_names(layout, parts),
+            "observation": observation_names(layout, slice_parts(joints, features, commands)),
             "command": commands,
             "user_command": commands,
         }

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from wildrobot.core.errors import UserError
 from wildrobot.runtime.logs.eventlog import Event, LogWriter, find_parts, part_path
+from wildrobot.runtime.telemetry.identity import split_channel
 
 SYNC_EVERY_S = 0.25
 """Between the beginnings of two syncs: with a disk that takes as long for one, a loss of power costs half a second."""
@@ -24,7 +25,7 @@ LEAST_FREE_BYTES = 256_000_000
 LEAST_FREE_SHARE = 0.05
 """Room that a log leaves on its disk: these bytes, or this share of a small disk."""
 HEAD_CHANNELS = ("run_configuration",)
-"""Their last message is repeated at the head of every part, so that each can be read alone."""
+"""Kinds whose last message is repeated at the head of every part, so that each can be read alone."""
 
 
 def to_stderr(text: str) -> None:
@@ -84,7 +85,7 @@ class Recorder:
             return
         try:
             for event in events:
-                if event.channel.endswith(HEAD_CHANNELS):
+                if split_channel(event.channel)[1] in HEAD_CHANNELS:
                     self._heads[event.channel] = event
             if self._rotation is not None and self._writer.size >= self._rotation.part_bytes:
                 # the messages of a tick share its time, and stay together

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import platform
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,9 +30,8 @@ def describe(
     robot_file: Path | None,
     calibration: Path | None,
 ) -> run_configuration_t:
-    """The message of a run that begins now; `options` is what the user asked for, by name."""
+    """The message of a run, still without its time; `options` is what the user asked for, by name."""
     message = run_configuration_t()
-    message.timestamp_us = time.time_ns() // 1000
     message.robot_name, message.run_id = identity
     message.robot, message.robot_hash = spec.name, spec.robot_hash
     message.robot_file = str(robot_file.resolve()) if robot_file else ""

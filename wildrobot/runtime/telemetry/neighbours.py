@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from wildrobot.core.lcm_network import Network, Oddity, Receiver
+from wildrobot.core.lcm_network import Listener, Network, Oddity
 from wildrobot.runtime.telemetry.identity import RunIdentity, run_text
 from wildrobot.runtime.telemetry.lcm_types import robot_announcement_t
 
 ANNOUNCEMENT = "robot_announcement"
 GONE_S = 2.0
 """A robot that has not announced itself for so long, four times in a row, is gone."""
+ODD_EVERY_S = 5.0
+"""Between looks whether a program of this computer has joined the group elsewhere."""
 MOST = 32
 """Robots that are remembered at most; the network is not to be trusted."""
 
@@ -101,50 +102,24 @@ def find_robots(network: Network, seconds: float, enough: int = MOST) -> list[Ne
     return robots.present()
 
 
-class Neighbours:
-    """Watches the network on a thread of its own; `news` are sentences for person and log. A context manager."""
+class Neighbours(Listener):
+    """Watches the network; `news` are sentences for person and log."""
 
     def __init__(self, network: Network, identity: RunIdentity) -> None:
-        self._network, self._identity = network, identity
+        super().__init__(network, (ANNOUNCEMENT,), "neighbours")
+        self._identity = identity
         self.news: deque[str] = deque(maxlen=100)
         self._robots = Robots()
         self._odd: Oddity | None = None
-        self._ended = threading.Event()
-        self._receiver: Receiver | None = None
-        self._thread = threading.Thread(target=self._work, name="neighbours", daemon=True)
+        self._odd_due_s = 0.0
 
     @property
     def problem(self) -> str:
         """Why nobody hears this run; empty: nothing is known to be wrong."""
         return self._network.problem
 
-    def __enter__(self) -> Neighbours:
-        self._receiver = self._network.receiver((ANNOUNCEMENT,))
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        self._thread.join()
-        if self._receiver is not None:
-            self._receiver.close()
-
-    def _work(self) -> None:
-        look_s = time.monotonic()
-        while not self._ended.is_set() and self._receiver is not None:
-            self._receiver.wait(0.2)
-            now_s = time.monotonic()
-            while (message := self._receiver.read()) is not None:
-                self._hear(message.data, now_s)
-            for robot in self._robots.forget(now_s):
-                if robot.identity != self._identity:
-                    self.news.append(f"{robot} is gone from the network")
-            if now_s >= look_s:
-                look_s = now_s + 5.0
-                self._look()
-
-    def _hear(self, data: bytes, now_s: float) -> None:
-        robot = self._robots.take(data, now_s)
+    def _hear(self, data: bytes) -> None:
+        robot = self._robots.take(data, time.monotonic())
         if robot is None or robot.identity == self._identity:
             return
         if robot.identity.robot_name == self._identity.robot_name:
@@ -156,6 +131,13 @@ class Neighbours:
             self.news.append(f"{robot} is on this network, too")
 
     def _look(self) -> None:
+        now_s = time.monotonic()
+        for robot in self._robots.forget(now_s):
+            if robot.identity != self._identity:
+                self.news.append(f"{robot} is gone from the network")
+        if now_s < self._odd_due_s:
+            return
+        self._odd_due_s = now_s + ODD_EVERY_S
         odd = self._network.joined_elsewhere()
         if odd is not None and odd != self._odd:
             self.news.append(f"{odd.found}. {odd.advice}")

@@ -114,8 +114,8 @@ class Publisher:
         self._outbox, self._configuration, self._time = outbox, configuration, time
         configuration.timestamp_us = time.start_us
         self._identity = RunIdentity(configuration.robot_name, configuration.run_id)
-        self._stamp, self._state = Stamp(*self._identity, configuration.timestamp_us, 0), ""
-        self._logged_us = configuration.timestamp_us
+        self._stamp, self._state = Stamp(*self._identity, time.start_us, 0), ""
+        self._logged_us = time.start_us
         self._simulated, self._host, self._neighbours = simulated, socket.gethostname(), neighbours
         self.problem = ""
         """Why nobody hears this run; empty: nothing is known to be wrong."""
