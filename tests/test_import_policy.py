@@ -28,9 +28,10 @@ from wildrobot.export.elsewhere.description import (
     ImportFindings,
     read_description,
 )
+from wildrobot.export.elsewhere.joints import breadth_first, depth_first
 from wildrobot.export.elsewhere.readers import described
 from wildrobot.export.elsewhere.run_import import import_policy
-from wildrobot.export.elsewhere.terms import KINDS, breadth_first, depth_first
+from wildrobot.export.elsewhere.terms import KINDS
 from wildrobot.robot_description import RobotSpec
 from wildrobot.runtime.logs.replay import replay
 from wildrobot.signal_path.path import SignalPath

@@ -7,7 +7,8 @@ import math
 import numpy as np
 
 from wildrobot.export.elsewhere.description import ForeignPolicy, ImportFindings
-from wildrobot.export.elsewhere.terms import Joints, kind_of
+from wildrobot.export.elsewhere.joints import Joints
+from wildrobot.export.elsewhere.terms import kind_of
 from wildrobot.robot_description import RobotSpec
 
 GAIN_TOLERANCE = 0.1

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from onnx import TensorProto, compose, helper, numpy_helper
 
 from wildrobot.core.errors import UserError
+from wildrobot.export.elsewhere.actions import ActionPlan
 from wildrobot.export.elsewhere.description import ImportFindings
-from wildrobot.export.elsewhere.terms import ActionPlan, ObservationPlan
+from wildrobot.export.elsewhere.terms import ObservationPlan
 from wildrobot.signal_path.observation import layout_size
 from wildrobot.signal_path.policy import OnnxPolicy, open_session
 

@@ -14,17 +14,13 @@ from numpy.typing import NDArray
 
 from wildrobot.core.errors import UserError
 from wildrobot.core.files import atomic_write, file_sha256
+from wildrobot.export.elsewhere.actions import ActionPlan, plan_action
 from wildrobot.export.elsewhere.checks import check_rate, compare_robots
 from wildrobot.export.elsewhere.description import ForeignPolicy, ImportFindings
 from wildrobot.export.elsewhere.graph import ACTIONS, OBS, answer_shape, ends_of, load_network, wrapped
+from wildrobot.export.elsewhere.joints import match_joints
 from wildrobot.export.elsewhere.readers import described
-from wildrobot.export.elsewhere.terms import (
-    ActionPlan,
-    ObservationPlan,
-    match_joints,
-    plan_action,
-    plan_observation,
-)
+from wildrobot.export.elsewhere.terms import ObservationPlan, plan_observation
 from wildrobot.export.metadata import add_metadata, comma_strings, golden_vectors
 from wildrobot.export.onnx_export import rollout
 from wildrobot.robot_description import RobotSpec

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from wildrobot.core.nearest import nearest
-from wildrobot.export.elsewhere.description import ForeignPolicy, ForeignTerm, ImportFindings, per_joint
+from wildrobot.export.elsewhere.description import ForeignPolicy, ForeignTerm, ImportFindings
+from wildrobot.export.elsewhere.joints import Joints
 from wildrobot.robot_description import RobotSpec
 from wildrobot.signal_path.features import feature_names
 from wildrobot.signal_path.observation import Layout, layout_size, make_layout, term_sizes
@@ -72,100 +72,6 @@ class ObservationPlan:
     low: NDArray[np.float64]
     high: NDArray[np.float64]
     scale: NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class ActionPlan:
-    """This robot's action of a foreign answer (..., m): gain * clip(answer, ±clip)[index] + offset, then low to high.
-
-    Arrays (n,), in policy order. A joint that the policy does not move has gain and offset 0: it stays at home.
-    """
-
-    index: NDArray[np.int64]
-    gain: NDArray[np.float64]
-    offset: NDArray[np.float64]
-    clip: float
-    low: NDArray[np.float64]
-    high: NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Joints:
-    """A policy's joints as this robot's: names there to indices here; default position, scale and offset by index."""
-
-    of_name: dict[str, int]
-    names: tuple[str, ...]
-    acting: tuple[str, ...]
-    default: dict[int, float]
-    scale: dict[int, float]
-    offset: dict[int, float]
-
-
-def match_joints(policy: ForeignPolicy, spec: RobotSpec, findings: ImportFindings) -> Joints | None:
-    """Whose joint is which; None, and problems, where that cannot be said."""
-    if policy.joint_names is None:
-        findings.problems.append(
-            "joint_names: neither the file nor a description says the order of the joints. MuJoCo and mjlab count "
-            f"depth-first, which is {', '.join(depth_first(spec))} for this robot; Isaac Sim breadth-first, which is "
-            f"likely {', '.join(breadth_first(spec))}. Take it from the training, not from here"
-        )
-        return None
-    acting = policy.action_joints or policy.joint_names
-    of_name, count = {}, len(findings.problems)
-    for name in dict.fromkeys((*policy.joint_names, *acting)):
-        here = policy.rename.get(name, name)
-        here = here if here in spec.joint_names else here.removesuffix("_joint")
-        if here in spec.joint_names:
-            of_name[name] = spec.joint_names.index(here)
-            continue
-        near = nearest(here, spec.joint_names)
-        hint = f"{near}?" if near else f"it has {', '.join(spec.joint_names)}"
-        findings.problems.append(
-            f"joint_names: {spec.name} has no joint '{name}' ({hint}); name the same one with `rename` in a description"
-        )
-    for role, names in (("joint_names", policy.joint_names), ("action_joints", acting)):
-        if len({of_name.get(name, name) for name in names}) < len(names):
-            findings.problems.append(f"{role}: {', '.join(names)} name a joint twice")
-    default = per_joint(policy.default_joint_pos, len(policy.joint_names), "default_joint_pos", findings)
-    scale = per_joint(policy.action_scale, len(acting), "action_scale", findings)
-    if scale is not None and not all(scale):
-        findings.problems.append(
-            f"action_scale: {list(scale)} holds a 0, with which a joint is not moved at all"
-        )
-    offset: tuple[float, ...] | None = None
-    if policy.action_offset is not None:
-        offset = per_joint(policy.action_offset, len(acting), "action_offset", findings)
-    elif default is not None and set(acting) <= set(policy.joint_names):
-        offset = tuple(default[policy.joint_names.index(name)] for name in acting)
-    elif default is not None:
-        findings.problems.append(
-            "action_offset: said nowhere, for joints that default_joint_pos does not have"
-        )
-    if len(findings.problems) > count or default is None or scale is None or offset is None:
-        return None
-    places = [of_name[name] for name in acting]
-    return Joints(
-        of_name,
-        policy.joint_names,
-        acting,
-        dict(zip((of_name[name] for name in policy.joint_names), default, strict=True)),
-        dict(zip(places, scale, strict=True)),
-        dict(zip(places, offset, strict=True)),
-    )
-
-
-def depth_first(spec: RobotSpec) -> list[str]:
-    """Joint names as MuJoCo counts them."""
-    return [body.joint.name for body in spec.tree.bodies if body.joint is not None]
-
-
-def breadth_first(spec: RobotSpec) -> list[str]:
-    """Joint names level by level, as PhysX counts the joints of an articulation."""
-    bodies, depth = spec.tree.bodies, [0]
-    for body in bodies[1:]:
-        depth.append(depth[body.parent] + 1)
-    order = sorted(range(len(bodies)), key=lambda i: depth[i])
-    return [joint.name for i in order if (joint := bodies[i].joint) is not None]
 
 
 def kind_of(term: ForeignTerm, findings: ImportFindings) -> str | None:
@@ -324,32 +230,3 @@ def _joint_values(
         )
         return None
     return [Value("features", i, offset=-joints.default[i] if relative else 0.0) for i in places]
-
-
-def plan_action(
-    policy: ForeignPolicy, joints: Joints, spec: RobotSpec, findings: ImportFindings
-) -> ActionPlan | None:
-    """How to make this robot's action of the policy's answer, so that the joint target is the same."""
-    n = spec.num_joints
-    index, gain, offset = np.zeros(n, dtype=np.int64), np.zeros(n), np.zeros(n)
-    low, high = np.full(n, -np.inf), np.full(n, np.inf)
-    ranges = policy.target_clip
-    if ranges is not None and len(ranges) != len(joints.acting):
-        findings.problems.append(f"target_clip: {len(ranges)} ranges for {len(joints.acting)} joints")
-        return None
-    if ranges is not None and not all(low < high for low, high in ranges):
-        findings.problems.append(
-            f"target_clip: {[list(one) for one in ranges]}, expected the lower number first"
-        )
-        return None
-    if policy.action_clip is not None and not policy.action_clip > 0.0:
-        findings.problems.append(f"action_clip: {policy.action_clip}, expected a number above 0")
-        return None
-    for place, name in enumerate(joints.acting):
-        i = joints.of_name[name]
-        index[i] = place
-        gain[i] = joints.scale[i] / spec.action_scale[i]
-        offset[i] = (joints.offset[i] - spec.default_joint_pos[i]) / spec.action_scale[i]
-        if ranges is not None:
-            low[i], high[i] = (np.array(ranges[place]) - spec.default_joint_pos[i]) / spec.action_scale[i]
-    return ActionPlan(index, gain, offset, policy.action_clip or np.inf, low, high)
