@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# lcm-gen documents a field with the comment of the field before it.
+# Version: lcm 1.5.3 (PyPI wheel), seen 2026-11-30.
 #
-# lcm 1.5.3 (PyPI wheel), seen 2026-11-30. Of
+# lcm-gen documents a field with the comment of the field before it. Of
 #     double first;   // metres
 #     double second;  // radians
 # the generated Python, C++ and Java say that `second` is "metres" and `first` has no comment: the parser gives a

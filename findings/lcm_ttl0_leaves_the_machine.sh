@@ -1,4 +1,6 @@
 #!/usr/bin/env bash
+# Version: lcm 1.5.3 (PyPI wheel), on Linux 6.18 with Python 3.11.
+#
 # LCM 1.5.3 (PyPI `lcm`) says of ttl=0, its default: "Packets will not leave localhost". They do, from the moment on at
 # which the computer's route changes, as when a cable is plugged in beside Wi-Fi: Linux holds a packet with a time to
 # live of 0 back only where the host has joined the group on the interface that it goes out of (ip_mc_output); otherwise
