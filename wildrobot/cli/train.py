@@ -9,9 +9,8 @@ from typing import Annotated
 
 import tyro
 
-from wildrobot.cli.common.arguments import about, parse_options
 from wildrobot.cli.common.outputs import note
-from wildrobot.cli.common.presets import starting_point
+from wildrobot.cli.common.presets import parse_configuration
 from wildrobot.training.learn import train
 from wildrobot.training.setup import TrainConfig
 
@@ -35,16 +34,7 @@ class TrainOptions(TrainConfig):
 
 def parse(argv: Sequence[str]) -> TrainConfig:
     """Configuration from `--preset NAME`, `--config FILE` and flags, later ones winning."""
-    base, rest = starting_point(TrainConfig(), argv, "train")
-    options = parse_options(
-        TrainOptions,
-        rest,
-        about(TrainOptions, EXAMPLES),
-        TrainOptions(**vars(base)),
-        switches=False,
-        early_flags=("--config",),
-    )
-    return TrainConfig(**vars(options))  # equal to others of the same values, which options are not
+    return parse_configuration(TrainConfig(), TrainOptions, argv, "train", EXAMPLES, ("--preset", "--config"))
 
 
 def main(argv: Sequence[str]) -> int:

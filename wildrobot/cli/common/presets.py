@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
+from wildrobot.cli.common.arguments import about, parse_options
 from wildrobot.core.config import load_config
 from wildrobot.core.errors import UserError
 from wildrobot.training.preset import apply_preset
@@ -13,8 +14,30 @@ from wildrobot.training.preset import apply_preset
 T = TypeVar("T")
 
 
-def starting_point(
-    base: T, argv: Sequence[str], section: str, options: Sequence[str] = ("--preset", "--config")
+def parse_configuration(
+    base: T, options: type[T], argv: Sequence[str], section: str, examples: str, early_flags: Sequence[str]
+) -> T:
+    """`base` with what `--preset` and then `--config` name, if they are among the `early_flags`, and with the flags of
+    `options`, a subclass with the command's wording, which win.
+
+    Raises:
+        UserError: as for `parse_options`, or there is no such preset or file.
+    """
+    begin, rest = _starting_point(base, argv, section, early_flags)
+    own = {field.name for field in dataclasses.fields(options)}  # type: ignore[arg-type]
+    parsed = parse_options(
+        options,
+        rest,
+        about(options, examples),
+        options(**vars(begin)),
+        switches=False,
+        early_flags=[flag for flag in early_flags if flag.removeprefix("--") not in own],
+    )
+    return type(base)(**vars(parsed))  # equal to others of the same values, which options are not
+
+
+def _starting_point(
+    base: T, argv: Sequence[str], section: str, options: Sequence[str]
 ) -> tuple[T, list[str]]:
     """`base` with what `--preset` and then `--config` name, and the arguments without these two.
 

@@ -9,9 +9,8 @@ from typing import Annotated
 
 import tyro
 
-from wildrobot.cli.common.arguments import about, parse_options
 from wildrobot.cli.common.outputs import note
-from wildrobot.cli.common.presets import starting_point
+from wildrobot.cli.common.presets import parse_configuration
 from wildrobot.training.reference.build import BuildConfig, build
 
 EXAMPLES = """examples:
@@ -30,16 +29,7 @@ class BuildOptions(BuildConfig):
 
 def parse(argv: Sequence[str]) -> BuildConfig:
     """Configuration from `--preset NAME` and flags, which win."""
-    base, rest = starting_point(BuildConfig(), argv, "reference", ("--preset",))
-    options = parse_options(
-        BuildOptions,
-        rest,
-        about(BuildOptions, EXAMPLES),
-        BuildOptions(**vars(base)),
-        switches=False,
-        early_flags=("--preset",),
-    )
-    return BuildConfig(**vars(options))
+    return parse_configuration(BuildConfig(), BuildOptions, argv, "reference", EXAMPLES, ("--preset",))
 
 
 def main(argv: Sequence[str]) -> int:
