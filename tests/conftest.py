@@ -9,9 +9,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy and torch start th
 import copy
 import dataclasses
 import signal
-import subprocess
 import sys
-from pathlib import Path
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,8 +19,6 @@ from training_helpers import no_correction
 
 from wildrobot.robot_description import RobotSpec, load_robot
 from wildrobot.training.reference.clip import PlannedClip
-
-ROOT = Path(__file__).resolve().parents[1]
 
 if TYPE_CHECKING:
     from wildrobot.training.reference.dataset import ReferenceDataset
@@ -67,42 +64,22 @@ def multicast() -> str:
 
 
 @pytest.fixture
-def library_multicast(multicast: str, request: pytest.FixtureRequest) -> str:
-    """The same for programs on LCM's own library. Where their messages do not reach ours, for want of a route, the test
-    runs in a network namespace that has one, and here it is skipped."""
-    import lcm
+def library_multicast(multicast: str) -> Iterator[str]:
+    """The same where programs on LCM's own library use it, too: on a computer of its own with a route for them, or
+    without the right to make one here, if there is that route."""
+    from computers import GROUP, Computer, local_route, why_not
 
-    from wildrobot.core.lcm_network import open_network
+    from wildrobot.core.lcm_udp import LOOPBACK, route_interface
 
-    network = open_network(multicast)
-    receiver = network.receiver(("probe",))
-    try:
-        lcm.LCM(multicast).publish("probe", b"12345678")
-        if receiver.wait(1.0):
-            return multicast
-    except RuntimeError:
-        pass
-    finally:
-        network.close()
-    run_with_multicast_route(request.node.nodeid)
-    pytest.skip("ran in a network namespace with a multicast route, and passed")
-
-
-def run_with_multicast_route(test: str) -> None:
-    """A test in a network namespace of its own, with the route that programs on LCM's library need; it must pass."""
-    prepare = "ip link set lo up multicast on && ip route add 224.0.0.0/4 dev lo"
-    inside = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", test]
-    command = ["unshare", "-n", "sh", "-c", f'{prepare} && exec "$@"', "sh", *inside]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=ROOT)
-    except FileNotFoundError:
-        pytest.skip("no multicast route through lo, and no unshare to make one")
-    if "unshare" in done.stderr or "Operation not permitted" in done.stderr:
-        pytest.skip(
-            "no multicast route through lo, and no right to make one: ip route add 224.0.0.0/4 dev lo"
-        )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "\n1 passed" in done.stdout, done.stdout
+    if not why_not():
+        with Computer(1) as computer:
+            local_route(computer)
+            with computer.inside():
+                yield multicast
+    elif route_interface(GROUP) == LOOPBACK:
+        yield multicast
+    else:
+        pytest.skip(f"no multicast route through lo, and {why_not()}: ip route add 224.0.0.0/4 dev lo")
 
 
 @pytest.fixture(scope="session")

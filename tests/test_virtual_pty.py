@@ -27,7 +27,7 @@ from wildrobot.firmware_bridge.bus.protocol import Instruction, Packet, Parser, 
 from wildrobot.firmware_bridge.virtual.faults.kinds import Fault
 from wildrobot.firmware_bridge.virtual.faults.table import CABLE_OUT
 from wildrobot.firmware_bridge.virtual.lcm_types import CHANNEL, virtual_robot_truth_t
-from wildrobot.firmware_bridge.virtual.pty_server import PtyServer
+from wildrobot.firmware_bridge.virtual.pty_server import PtyServer, ServerFigures
 from wildrobot.firmware_bridge.virtual.robot import VirtualRobot
 from wildrobot.firmware_bridge.virtual.truth_publisher import TruthPublisher
 
@@ -122,7 +122,17 @@ def test_a_host_that_does_not_read_stops_nothing(tmp_path: Path) -> None:
 
 
 def test_a_process_held_up_for_some_ticks_makes_up_for_it(tmp_path: Path) -> None:
-    with serving(tmp_path / "robot") as server:
+    for _ in range(5):  # this machine may hold it up for longer than the test does
+        passed, real, figures = held_up_for_60_ms(tmp_path / "robot")
+        if not figures.skips:
+            break
+    assert not figures.skips, figures
+    assert passed == pytest.approx(real, abs=20e6)
+
+
+def held_up_for_60_ms(link: Path) -> tuple[int, int, ServerFigures]:
+    """Nanoseconds that passed for the robot, and in truth, over such a hold and 0.3 s after it."""
+    with serving(link) as server:
         held, before = threading.Event(), [0, 0]
 
         def hold(robot: VirtualRobot) -> None:
@@ -134,10 +144,7 @@ def test_a_process_held_up_for_some_ticks_makes_up_for_it(tmp_path: Path) -> Non
         server.set_tick(hold)
         assert held.wait(5.0)
         time.sleep(0.3)
-        passed, real = server.robot.now_ns - before[0], time.monotonic_ns() - before[1]
-        if server.figures.skips:
-            pytest.skip("this machine held it up for longer")
-    assert passed == pytest.approx(real, abs=20e6)
+        return server.robot.now_ns - before[0], time.monotonic_ns() - before[1], server.figures
 
 
 def test_a_process_held_up_for_long_leaves_time_out_and_says_so(tmp_path: Path) -> None:
