@@ -173,9 +173,9 @@ MUTANTS = (
            ("tests/test_lcm_command.py",)),
     Mutant("who floods keeps the wheel", LCM,
            "if self._holder == name:  # it does not keep the wheel", "if False:  # it does not keep the wheel",
-           ("tests/test_lcm_command.py",)),
+           ("tests/test_command_floods.py",)),
     Mutant("the first messages of a flood take the wheel", LCM, "and self._others > CROWD:", "and False:",
-           ("tests/test_lcm_command.py",)),
+           ("tests/test_command_floods.py",)),
     Mutant("where a message goes is the kernel's choice", UDP,
            "                self._socket.setsockopt(\n"
            "                    socket.IPPROTO_IP, socket.IP_MULTICAST_IF, _mreqn(self._address.group, index)\n"

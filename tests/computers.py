@@ -20,6 +20,9 @@ from typing import Any, Self
 
 WIRE = "wire"
 """Name of a computer's interface to the cable."""
+GROUP, PORT = "239.255.76.67", 7667
+WIRE_URL = f"udpm://{GROUP}:{PORT}?ttl=1&interface={WIRE}"
+"""LCM's network over the cable."""
 _CLONE_NEWNET = 0x40000000
 _ETHERNET, _EVERY_PROTOCOL, _IP, _UDP = 14, 0x0003, 0x0800, 17
 

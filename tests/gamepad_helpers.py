@@ -15,6 +15,7 @@ import pytest
 
 from wildrobot.runtime.commands.gamepad import evdev, finder, sdl
 from wildrobot.runtime.commands.gamepad.layouts import SDL_VARIABLE
+from wildrobot.runtime.doctor import check_gamepad
 
 EV_REL = 2
 USB, BLUETOOTH = 3, evdev.BUS_BLUETOOTH
@@ -235,3 +236,11 @@ def bits(codes: Any, size: int) -> bytes:
     for code in codes:
         field_ |= 1 << code
     return field_.to_bytes(size, "little")
+
+
+def told(device: Path | None = None) -> list[str]:
+    return [f"{finding.level} {finding}" for finding in check_gamepad(device)]
+
+
+def open_files() -> int:
+    return len(os.listdir("/proc/self/fd"))

@@ -3,84 +3,16 @@
 from __future__ import annotations
 
 import math
-import time
-from collections import Counter
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from command_helpers import ALICE, NONE, SKEW_S, STAND, Network, texts
 from hypothesis import given
 from hypothesis import strategies as st
-from network_helpers import HandReceiver
 from runtime_helpers import SPEC
 
-from wildrobot.runtime.commands import lcm_command
-from wildrobot.runtime.commands.lcm_command import FLOOD, MOST_NOTES, LcmCommand
-from wildrobot.runtime.commands.source import MAX_SOURCES, OperatorCommand
-from wildrobot.runtime.control.state_machine import State
-from wildrobot.runtime.control.timing import RunTime
+from wildrobot.runtime.commands.source import MAX_SOURCES
 from wildrobot.runtime.telemetry.identity import RunIdentity
-from wildrobot.runtime.telemetry.lcm_types import velocity_command_t
-
-NS = 1_000_000_000
-NONE, STAND = velocity_command_t.NONE, velocity_command_t.STAND
-ALICE = RunIdentity("alice", 77)
-SKEW_S = {"a": 0.0, "b": 1.7e9, "c": -3e8}
-"""How far the clocks of senders are ahead of the robot's."""
-
-
-class Network:
-    """Senders with clocks of their own, and the runtime that polls."""
-
-    def __init__(self, *allowed: str) -> None:
-        self.receiver, self.time = HandReceiver(), RunTime()
-        self.time.begin(0)
-        self.told: list[str] = []
-        self.source = LcmCommand(SPEC, self.receiver, ALICE, self.time, allowed)
-
-    def send(
-        self,
-        at_s: float,
-        speed: float = 0.0,
-        request: int = NONE,
-        source: str = "a",
-        heard_s: float | None = None,
-        robot: RunIdentity = ALICE,
-    ) -> None:
-        """A message of the robot's time `at_s`, in answer to what the robot said at `heard_s`: at that time, too."""
-        message = velocity_command_t()
-        message.timestamp_us = round((at_s + SKEW_S.get(source, 0.0)) * 1e6)
-        message.robot_name, message.run_id = robot
-        message.robot_timestamp_us = self.time.timestamp_us(
-            round((at_s if heard_s is None else heard_s) * NS)
-        )
-        message.source, message.linear_velocity_x, message.request = source, speed, request
-        self.receiver.put(message.encode())
-
-    def tick(self, at_s: float) -> OperatorCommand:
-        command = self.source.poll(round(at_s * NS), State.WALKING)
-        self.told += texts(command)
-        return command
-
-    def poll(self, at_s: float) -> OperatorCommand:
-        """A tick, and where somebody new has spoken, the next one, with which he takes the wheel."""
-        first = self.tick(at_s)
-        if self.source._next is None:
-            return first
-        second = self.tick(at_s)
-        refused = Counter(first.refused)
-        refused.update(second.refused)
-        return replace(
-            second, stand=first.stand or second.stand, refused=refused, notes=first.notes + second.notes
-        )
-
-    def speed(self, at_s: float) -> float:
-        return self.poll(at_s).linear_velocity_x
-
-
-def texts(command: OperatorCommand) -> list[str]:
-    return [note.text for note in command.notes]
-
 
 # ---------------------------------------------------------------------- age
 
@@ -207,99 +139,6 @@ def test_a_command_for_another_robot_or_another_run_of_it_is_refused_and_named(
     assert (command.source, command.stand, command.linear_velocity_x) == ("", False, 0.0)
     assert command.refused == {reason: 1}
     assert text in texts(command)[0]
-
-
-# ---------------------------------------------------------------------- floods
-
-
-def test_who_floods_loses_the_wheel_at_once_and_gets_it_back_when_it_has_calmed_down() -> None:
-    network = Network()
-    network.send(1.0, 0.3)
-    assert network.speed(1.0) == pytest.approx(0.3)
-    for i in range(2 * FLOOD):
-        network.send(1.01 + 1e-5 * i, 0.5, STAND)
-    command = network.poll(1.02)
-    assert (command.linear_velocity_x, command.source, command.stand) == (0.0, "", False)
-    assert command.refused["flood"] > FLOOD
-    assert "lcm:a is refused: it sends more than 100 commands a second" in texts(command)[0]
-    network.send(2.5, 0.2)
-    assert network.speed(2.5) == pytest.approx(0.2)
-
-
-def test_a_flood_of_another_source_takes_nothing_from_who_commands() -> None:
-    network = Network()
-    network.send(0.9, 0.3)
-    network.poll(0.9)
-    for tick in range(50):
-        at = 1.0 + 0.02 * tick
-        network.send(at, 0.3)
-        for i in range(50):
-            network.send(at + 1e-5 * i, 0.5, STAND, source="b")
-        command = network.poll(at + 0.001)
-        assert (command.source, command.linear_velocity_x) == ("lcm:a", pytest.approx(0.3))
-        assert not command.stand
-
-
-def test_a_few_commands_are_read_however_slow_the_computer_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lcm_command, "DRAIN_S", -1.0)
-    network = Network()
-    for i in range(10):
-        network.send(1.0 + 0.001 * i, 0.01 * i)
-    command = network.poll(1.01)
-    assert (command.linear_velocity_x, dict(command.refused)) == (pytest.approx(0.09), {})
-
-
-def test_who_is_new_takes_the_wheel_a_tick_later_and_what_he_asked_for_counts() -> None:
-    network = Network()
-    network.send(1.0, 0.3, STAND)
-    first = network.tick(1.0)
-    assert (first.source, first.stand, first.linear_velocity_x, first.refused) == ("", False, 0.0, {})
-    second = network.tick(1.02)
-    assert (second.source, second.stand, second.linear_velocity_x) == ("lcm:a", True, pytest.approx(0.3))
-    assert second.age_s == pytest.approx(0.02)
-    assert not network.tick(1.04).stand
-
-
-@pytest.mark.parametrize("names", [1, 1000])
-@pytest.mark.parametrize("first", [1, 5, 50])
-def test_the_first_messages_of_a_flood_do_not_take_the_wheel(first: int, names: int) -> None:
-    network, sent = Network(), 0
-    for tick in range(20):
-        at = 1.0 + 0.02 * tick
-        for _ in range(50 if tick else first):
-            network.send(at + 1e-6 * sent, 0.5, STAND, source=f"s{sent % names}")
-            sent += 1
-        command = network.tick(at + 0.001)
-        assert (command.source, command.stand, command.linear_velocity_x) == ("", False, 0.0)
-    assert any("nobody takes the wheel while that goes on" in text for text in network.told) or names == 1
-
-
-def test_what_the_person_is_told_of_refusals_has_an_end() -> None:
-    network = Network()
-    for tick in range(50):
-        for i in range(20):
-            network.send(
-                1.0 + 0.02 * tick + 1e-6 * i, 0.5, source=f"s{tick} {i}", robot=RunIdentity("bob", 1)
-            )
-        network.tick(1.0 + 0.02 * tick + 0.001)
-    assert len(network.told) == MOST_NOTES
-
-
-def test_more_than_a_tick_has_time_for_is_thrown_away_so_that_what_comes_next_is_new(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(lcm_command, "DRAIN_S", 1e-4)
-    network = Network()
-    for i in range(5000):
-        network.send(1.0 + 1e-7 * i, 0.5, source=f"s{i % 7}")
-    began = time.perf_counter()
-    command = network.poll(1.0)
-    took = time.perf_counter() - began
-    assert not network.receiver.waiting
-    assert sum(command.refused.values()) > 4000
-    assert took < 0.5
-    network.send(1.6, 0.2)
-    assert network.speed(1.6) == pytest.approx(0.2)
 
 
 # ---------------------------------------------------------------------- two sources

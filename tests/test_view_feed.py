@@ -2,74 +2,46 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from memory_network import MemoryNetwork
+from feed_helpers import (
+    AGAIN,
+    BOB,
+    Page,
+    Robot,
+    Walk,
+    bus_event,
+    configuration,
+    health,
+    simulated_walk,
+)
 from runtime_helpers import SPEC, frame_at
 
 pytest.importorskip("viser", reason="needs the extra 'view'")
 
 from wildrobot.core.rotations import quat_to_matrix
 from wildrobot.robot_description.mujoco_model import compile_model
-from wildrobot.runtime.control.skills import load_skill
-from wildrobot.runtime.robots.base import RobotOptions
-from wildrobot.runtime.robots.sim import SimRobot
-from wildrobot.runtime.telemetry.identity import RunIdentity, channel_of
 from wildrobot.runtime.telemetry.lcm_types import (
     policy_state_t,
-    robot_announcement_t,
-    robot_command_t,
-    robot_event_t,
-    robot_health_t,
     robot_state_t,
-    run_configuration_t,
 )
-from wildrobot.runtime.telemetry.messages import Stamp, frame_to_message
-from wildrobot.runtime.telemetry.neighbours import ANNOUNCEMENT, GONE_S
-from wildrobot.signal_path.sensor_frame import SensorFrame
-from wildrobot.view.feed import SILENT_S, Feed
+from wildrobot.runtime.telemetry.neighbours import GONE_S
+from wildrobot.view.feed import SILENT_S
 from wildrobot.view.history import History
 from wildrobot.view.scene import ARROW_M_PER_M_S, RobotScene
 from wildrobot.view.server import GuardedServer
-from wildrobot.view.status import feature_bars, headline, rivals_warning, stage_table, status
+from wildrobot.view.status import feature_bars, stage_table
 from wildrobot.view.track import AIRBORNE_S, PelvisTrack, Pose
 
-POLICY = Path(__file__).resolve().parents[1] / "wildrobot" / "policies" / "wildrobot_walk.onnx"
-TICKS = 200
 
-
-@dataclass
-class Walk:
-    """A simulated walk, as it was measured and as it truly was; one entry a tick."""
-
-    frames: list[SensorFrame]
-    position: np.ndarray
-    quaternion: np.ndarray
-
-
-@pytest.fixture(scope="module")
+@pytest.fixture
 def walk() -> Walk:
-    """Two seconds straight on at 0.3 m/s, two in a left curve."""
-    robot, skill = SimRobot(SPEC, RobotOptions()), load_skill(SPEC, POLICY, None)
-    robot.set_stiffness(1.0)
-    frames, positions, quaternions = [], [], []
-    skill.path.reset(robot.read())
-    for tick in range(TICKS):
-        frame, truth = robot.read(), robot.truth()
-        frames.append(frame.copy())
-        positions.append(np.array(truth.pelvis_position[0]))
-        quaternions.append(np.array(truth.pelvis_quaternion[0]))
-        signal = skill.path.observe(frame, [[0.3, 0.3 if tick > TICKS // 2 else 0.0]])
-        robot.write(skill.path.act(skill.policy(signal.observation)))
-    return Walk(frames, np.array(positions), np.array(quaternions))
+    return simulated_walk()
 
 
 # ---------------------------------------------------------------------- track
@@ -153,115 +125,6 @@ def test_the_history_is_read_oldest_first_and_forgets() -> None:
 # ---------------------------------------------------------------------- feed
 
 
-ALICE, AGAIN, BOB = RunIdentity("alice", 7), RunIdentity("alice", 8), RunIdentity("bob", 7)
-
-
-class WatchedFeed(Feed):
-    """Counts how often it has looked who is there."""
-
-    looks = 0
-
-    def _look(self, now_s: float) -> None:
-        super()._look(now_s)
-        self.looks += 1
-
-
-class Page:
-    """A feed, on a clock of its own, and what it said of whom it follows."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, robot_name: str | None = None) -> None:
-        self.time_s = 1000.0
-        monkeypatch.setattr("wildrobot.view.feed.time", self)
-        self.network = MemoryNetwork()
-        self.followed: list[tuple[RunIdentity | None, int]] = []
-        self.feed = WatchedFeed(SPEC, self.network, robot_name, lambda *said: self.followed.append(said))
-
-    def monotonic(self) -> float:
-        return self.time_s
-
-    def settle(self) -> None:
-        """Wait until all has been read and looked at."""
-        self.until(lambda: not any(receiver.wait(0.0) for receiver in list(self.network.receivers)))
-        looks = self.feed.looks
-        for count in (1, 2):  # the one that is under way may not know the latest
-            for receiver in list(self.network.receivers):
-                receiver.wake()
-            self.until(lambda count=count: self.feed.looks >= looks + count)
-
-    def wait(self, seconds: float, *present: Robot) -> None:
-        """Time goes by, in which those that are `present` announce themselves."""
-        end = self.time_s + seconds
-        while self.time_s < end:
-            self.time_s = min(end, self.time_s + 0.5)
-            for robot in present:
-                robot.announce()
-            self.settle()
-
-    def text(self) -> str:
-        with self.feed.lock:
-            return headline(self.feed) + status(self.feed, "nobody drives")
-
-    def banner(self) -> str:
-        with self.feed.lock:
-            return rivals_warning(self.feed)
-
-    def until(self, condition: Callable[[], bool]) -> None:
-        give_up = time.monotonic() + 20.0
-        while not condition():
-            assert time.monotonic() < give_up
-            time.sleep(0.001)
-
-
-class Robot:
-    """Speaks as a robot does."""
-
-    def __init__(self, page: Page, identity: RunIdentity = ALICE) -> None:
-        self.page, self.identity = page, identity
-        self.feed = page.feed
-        self.tick = 0
-        self.text, self.until = page.text, page.until
-
-    def announce(self) -> None:
-        message = robot_announcement_t()
-        message.robot_name, message.run_id = self.identity
-        message.robot, message.host, message.simulated = SPEC.name, "desk.example", True
-        self.page.network.publish(ANNOUNCEMENT, message.encode())
-
-    def join(self) -> None:
-        """Announce itself, and be followed."""
-        self.announce()
-        self.until(lambda: self.feed.robot == self.identity)
-
-    def send(self, channel: str, message: Any) -> None:
-        message.robot_name, message.run_id = self.identity
-        message.timestamp_us = message.timestamp_us or 1000 * self.tick
-        self.page.network.publish(channel_of(self.identity.robot_name, channel), message.encode())
-
-    def state(self, frame: SensorFrame, state: str = "walking") -> None:
-        self.tick += 1
-        stamp = Stamp(*self.identity, 1000 * self.tick, self.tick)
-        self.send("robot_state", frame_to_message(frame, state, stamp))
-
-    def step(
-        self, frame: SensorFrame, state: str = "walking", command: tuple[float, float] = (0.3, 0.1)
-    ) -> None:
-        self.state(frame, state)
-        message = robot_command_t()
-        message.tick, message.state, message.user_command, message.torque_gain = (
-            self.tick,
-            state,
-            command,
-            1.0,
-        )
-        message.num_joints = SPEC.num_joints
-        message.joint_target_requested = message.joint_target_applied = (
-            0.01 * np.arange(SPEC.num_joints)
-        ).tolist()
-        message.limited_by = "target_rate"
-        message.command_source = "lcm:view@<host>"
-        self.send("robot_command", message)
-
-
 @pytest.fixture
 def page(monkeypatch: pytest.MonkeyPatch) -> Iterator[Page]:
     page = Page(monkeypatch)
@@ -274,24 +137,6 @@ def robot(page: Page) -> Robot:
     robot = Robot(page)
     robot.join()
     return robot
-
-
-def configuration(**content: Any) -> run_configuration_t:
-    message = run_configuration_t()
-    message.robot, message.robot_hash = SPEC.name, SPEC.robot_hash
-    message.json = json.dumps({"policies": [{"path": "/x/walk.onnx"}], "options": {"robot": "sim"}} | content)
-    return message
-
-
-def health(**values: Any) -> robot_health_t:
-    message = robot_health_t()
-    n = SPEC.num_joints
-    message.num_joints, message.current_a = n, [math.nan] * n
-    message.temperature_c, message.voltage_v = [math.nan] * n, [math.nan] * n
-    for name, value in values.items():
-        setattr(message, name, value)
-    message.num_guards, message.num_stages = len(message.guard_name), len(message.stage_name)
-    return message
 
 
 def test_a_walk_arrives_row_by_row(robot: Robot, walk: Walk) -> None:
@@ -319,12 +164,6 @@ def test_a_lost_command_leaves_a_gap_and_not_another_tick_s_target(robot: Robot,
     target = robot.feed.history.part("joint_target")
     assert np.isfinite(robot.feed.history.part("height")[-2:]).all()
     assert np.isnan(target[-2]).all()
-
-
-def bus_event() -> robot_event_t:
-    event = robot_event_t()
-    event.name, event.text, event.severity = "bus", "servo 3: no answer", robot_event_t.WARNING
-    return event
 
 
 def test_a_new_run_begins_with_an_empty_history(robot: Robot, walk: Walk) -> None:
@@ -476,164 +315,6 @@ def test_policy_state_s_score_is_shown(robot: Robot, walk: Walk) -> None:
     robot.send("policy_state", policy)
     robot.until(lambda: "policy_state" in robot.feed.latest)
     assert "0.83" in robot.text()
-
-
-# ---------------------------------------------------------------------- which robot
-
-
-def test_two_robots_beside_each_other_never_mix(robot: Robot, walk: Walk) -> None:
-    page, bob = robot.page, Robot(robot.page, BOB)
-    bob.announce()
-    for mine, other in zip(walk.frames[:60], walk.frames[-60:], strict=True):
-        robot.step(mine, "standing")
-        bob.step(other, "walking", (0.7, 0.7))
-        page.settle() if robot.tick % 20 == 0 else None
-    bob.send("robot_event", bus_event())
-    bob.send("robot_health", health(missed_ticks=77))
-    page.settle()
-    assert page.feed.frames == 60
-    expected = np.array([frame.joint_position[0] for frame in walk.frames[:60]])
-    assert np.array_equal(
-        page.feed.history.part("joint_position")[-60:],
-        expected.astype(page.feed.history.part("joint_position").dtype),
-    )
-    assert np.isnan(page.feed.history.part("height")[:-60]).all()
-    assert page.feed.latest["robot_state"].robot_name == "alice"
-    alone = PelvisTrack(SPEC)
-    for frame in walk.frames[:60]:
-        pose = alone.update(frame)
-    assert page.feed.pose is not None
-    assert np.array_equal(page.feed.pose.position, pose.position)
-    assert "servo 3" not in page.text()
-    assert "robot_health" not in page.feed.latest
-    assert {who for who, _ in page.followed} == {ALICE}
-
-
-def test_two_robots_that_answer_are_named_until_one_of_them_is_gone(robot: Robot, walk: Walk) -> None:
-    page, bob = robot.page, Robot(robot.page, BOB)
-    robot.step(walk.frames[0])
-    page.wait(2.0, robot)
-    assert page.banner() == ""
-    page.wait(1.0, robot, bob)
-    text = page.banner()
-    for part in (
-        "2 robots answer",
-        "alice (a simulated",
-        "bob (a simulated",
-        "--name alice",
-        "Nobody drives",
-    ):
-        assert part in text
-    page.wait(4.0, bob, robot)
-    assert page.feed.robot == ALICE, "the one that came first is the one that is shown"
-    assert page.banner() == text
-    page.wait(GONE_S + 1.0, robot)
-    assert page.banner() == ""
-    page.wait(1.0, robot, bob)
-    assert page.banner() == text
-    page.wait(GONE_S + 1.0, bob)
-    assert page.banner() == ""
-    assert page.feed.robot == BOB
-    assert page.feed.pose is None, "of alice nothing is left"
-    assert page.feed.latest == {}
-    bob.step(walk.frames[150])
-    page.until(lambda: page.feed.frames == 2)
-    assert page.feed.pose.position[:2].tolist() == [0.0, 0.0]
-    assert "bob, simulated, on desk" in page.text()
-
-
-def test_a_third_robot_does_not_hide_two(robot: Robot) -> None:
-    page, bob = robot.page, Robot(robot.page, BOB)
-    page.wait(1.0, robot, bob)
-    Robot(page, RunIdentity("carol", 1)).announce()
-    page.settle()
-    assert [rival.identity.robot_name for rival in page.feed.rivals][:2] == ["alice", "bob"]
-
-
-def test_with_a_name_other_robots_are_nobody(monkeypatch: pytest.MonkeyPatch, walk: Walk) -> None:
-    page = Page(monkeypatch, "bob")
-    alice, bob = Robot(page), Robot(page, BOB)
-    page.wait(1.0, alice)
-    assert page.feed.robot is None
-    assert "waiting for bob" in page.text()
-    assert "--lcm-command --name bob" in page.text()
-    page.wait(1.0, alice, bob)
-    alice.step(walk.frames[0])
-    bob.step(walk.frames[1])
-    page.until(lambda: page.feed.frames == 1)
-    page.settle()
-    assert page.feed.latest["robot_state"].robot_name == "bob"
-    assert page.banner() == ""
-    page.wait(1.0, bob, Robot(page, RunIdentity("bob", 99)))
-    assert "2 programs call themselves bob" in page.banner()
-    page.feed.close()
-
-
-def test_a_program_that_is_started_anew_is_no_second_robot(robot: Robot, walk: Walk) -> None:
-    page, again = robot.page, Robot(robot.page, AGAIN)
-    page.wait(1.0, robot)
-    robot.step(walk.frames[0])
-    page.wait(SILENT_S + 0.5)
-    for _ in range(4):  # alice's last announcement is not so long ago
-        page.wait(0.5, again)
-        assert page.banner() == ""
-        assert page.feed.robot == AGAIN, (
-            page.time_s,
-            page.feed._heard_s,
-            page.feed._robots._known,
-            page.feed.rivals,
-        )
-
-
-def test_a_played_log_of_the_same_robot_is_a_second_one(robot: Robot, walk: Walk) -> None:
-    page, played = robot.page, Robot(robot.page, AGAIN)
-    robot.tick = 10_000_000
-    robot.step(walk.frames[0])
-    page.wait(1.0, robot, played)
-    assert "2 programs call themselves alice" in page.banner()
-    played.step(walk.frames[1])
-    played.send("robot_event", bus_event())
-    page.settle()
-    assert (page.feed.robot, page.feed.frames, page.feed.bus_errors) == (ALICE, 1, 0)
-
-
-def test_what_a_run_said_long_ago_is_not_taken_for_its_present(robot: Robot, walk: Walk) -> None:
-    page, played = robot.page, Robot(robot.page)  # a log of this very run
-    robot.tick = 10_000_000
-    for frame in walk.frames[:20]:
-        robot.step(frame)
-        played.step(walk.frames[100])
-        played.announce()
-        page.settle()
-    assert page.feed.frames == 20
-    expected = np.array([frame.joint_position[0] for frame in walk.frames[:20]])
-    assert np.allclose(page.feed.history.part("joint_position")[-20:], expected)
-    assert page.banner() == ""
-    assert min(at for who, at in page.followed[1:]) >= 10_000_000_000, "commands answer the live robot only"
-
-
-def test_a_robot_that_is_gone_is_no_longer_commanded(robot: Robot, walk: Walk) -> None:
-    page = robot.page
-    robot.step(walk.frames[0])
-    page.settle()
-    assert page.followed[-1][0] == ALICE
-    page.wait(GONE_S + 1.0)
-    assert page.followed[-1] == (None, 0)
-    assert page.feed.robot == ALICE, "its last word stays on the screen"
-    assert "silent for" in page.text()
-    robot.step(walk.frames[1])
-    page.settle()
-    assert page.followed[-1][0] == ALICE
-
-
-def test_a_robot_is_there_while_it_speaks_though_its_announcements_are_lost(robot: Robot, walk: Walk) -> None:
-    page, bob = robot.page, Robot(robot.page, BOB)
-    for frame in walk.frames[:12]:
-        page.wait(0.5, bob)
-        robot.step(frame)
-    page.settle()
-    assert page.feed.robot == ALICE
-    assert len(page.feed.rivals) == 2
 
 
 # ---------------------------------------------------------------------- scene
