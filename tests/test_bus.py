@@ -33,13 +33,19 @@ DATA = {1: b"\xff\xff\xfd\x00", 2: bytes(range(10)), BOARD: bytes(range(100, 134
 class Line:
     """A `Transport` whose other end is a function from request to bytes; they come in pieces."""
 
-    def __init__(self, reply: Reply, piece: int = 1000, delay_s: float = 0.0) -> None:
+    def __init__(
+        self, reply: Reply, piece: int = 1000, delay_s: float = 0.0, holds: dict[int, float] | None = None
+    ) -> None:
+        """`holds`: seconds for which the host is held up before its write (-1), after it (0), its first read (1) ..."""
         self.baud, self._reply, self._piece, self._delay_ns = 1_000_000, reply, piece, round(delay_s * 1e9)
+        self._holds, self._calls = holds or {}, 0
         self._now = 0
         self._coming: list[tuple[int, bytes]] = []
         self.requests: list[Packet] = []
 
     def write(self, data: bytes) -> None:
+        self._calls = -1
+        self._hold()
         self._now += len(data) * 10_000
         (request,) = Parser().feed(data)
         self.requests.append(request)
@@ -47,12 +53,18 @@ class Line:
         for at in range(0, len(answer), self._piece):
             piece = answer[at : at + self._piece]
             self._coming.append((self._now + self._delay_ns + 10_000 * (at + len(piece)), piece))
+        self._hold()
+
+    def _hold(self) -> None:
+        self._now += round(1e9 * self._holds.get(self._calls, 0.0))
+        self._calls += 1
 
     def read(self, timeout_s: float) -> bytes:
         deadline = self._now + round(timeout_s * 1e9)
         if self._coming and self._coming[0][0] <= deadline:
             at, data = self._coming.pop(0)
             self._now = max(self._now, at)
+            self._hold()
             return data
         self._now = deadline
         return b""
@@ -229,6 +241,57 @@ def test_an_answer_that_comes_late_is_dropped_before_the_next_request() -> None:
     with pytest.raises(BusError):
         bus.read_block(1, 132, 2, tries=1)
     assert bus.late_bytes == len(encode_status(1, 0, b"\x01\x00"))
+
+
+# ---------------------------------------------------------------------- a host that is held up
+
+HELD = pytest.mark.parametrize(
+    "held_after", [-1, 0, 1, 2], ids=["before write", "write", "first piece", "second piece"]
+)
+
+
+@FAST
+@HELD
+@pytest.mark.parametrize("held_s", [0.0045, 0.3])
+def test_a_held_up_host_finds_the_whole_answer_at_the_port(
+    held_after: int, held_s: float, fast: bool
+) -> None:
+    line = Line(lambda _: sent(fast), piece=30, holds={held_after: held_s})
+    answer = Bus(line).bulk_read(BLOCKS, fast)
+    assert {device: got.data for device, got in answer.answers.items()} == DATA
+    assert answer.failures == {}
+
+
+@HELD
+def test_a_held_up_host_finds_the_answer_of_one_device_too(held_after: int) -> None:
+    def reply(request: Packet) -> bytes:
+        data = {Instruction.PING: b"\xfc\x03\x30", Instruction.READ: DATA[1]}
+        return encode_status(1, 0, data.get(Instruction(request.instruction), b""))
+
+    line = Line(reply, piece=4, holds={held_after: 0.3})
+    bus = Bus(line)
+    found = bus.ping(1)
+    assert found is not None
+    assert found.model_number == 1020
+    assert bus.read_block(1, 132, 4, tries=1).data == DATA[1]
+    bus.write_block(1, 64, b"\x01", tries=1)
+    bus.reboot(1)
+    assert len(line.requests) == 4
+
+
+@FAST
+def test_the_rest_of_an_answer_that_was_cut_while_the_host_was_held_up_is_waited_for(fast: bool) -> None:
+    line = Line(lambda _: sent(fast), piece=30, delay_s=0.0085, holds={0: 0.009})
+    answer = Bus(line).bulk_read(BLOCKS, fast)
+    assert len(answer.answers) == len(BLOCKS)
+
+
+@FAST
+def test_what_has_not_come_when_the_host_looks_is_late_however_long_it_was_held_up(fast: bool) -> None:
+    line = Line(lambda _: sent(fast), delay_s=0.02, holds={0: 0.009})
+    answer = Bus(line).bulk_read(BLOCKS, fast)
+    assert answer.answers == {}
+    assert answer.failures[1] == "no answer"
 
 
 # ---------------------------------------------------------------------- one device

@@ -80,6 +80,7 @@ class Bus:
     def __init__(self, transport: Transport, margin_s: float = MARGIN_S) -> None:
         self.transport, self.margin_s = transport, margin_s
         self._parser = Parser()
+        self._held_ns = 0
         self.transactions = 0
         self.late_bytes = 0
         """Bytes that came after their request had been given up."""
@@ -96,30 +97,42 @@ class Bus:
     # ------------------------------------------------------------------ exchange
 
     def _send(self, packet: bytes) -> int:
-        """Send a request on a quiet line; returns when its last byte will have gone, ns."""
+        """Send a request on a quiet line; returns when its last byte will have gone, ns, were the host not held up."""
         # An answer that comes late must not be taken for the next request's.
         self.late_bytes += self.transport.discard_input()
         self._parser.reset()
         self.transactions += 1
-        began = self.transport.now_ns()
+        sent = self.transport.now_ns() + self.wire_ns(len(packet))
         self.transport.write(packet)
-        return began + self.wire_ns(len(packet))
+        # it may have been held up before the write, too
+        self._held_ns = max(0, self.transport.now_ns() - sent)
+        return sent
 
     def _collect(
         self, expected_end_ns: int, take: Callable[[bytes], bool], margin_s: float | None = None
     ) -> None:
         """Feed what arrives to `take` until it says that it has all; give up `margin_s` after the expected end.
 
-        While bytes keep coming it waits for one more margin, not longer.
+        While bytes keep coming it waits for one more margin, not longer. The last look is after the deadline: a host
+        that was held up meanwhile finds the answer waiting. Of a part of one it waits one margin for the rest.
         """
+        transport = self.transport
         margin = round((self.margin_s if margin_s is None else margin_s) * _NS)
-        deadline, cap = expected_end_ns + margin, expected_end_ns + 2 * margin
-        while (left := deadline - self.transport.now_ns()) > 0:
-            data = self.transport.read(left / _NS)
+        deadline = expected_end_ns + self._held_ns + margin
+        cap = deadline + margin
+        held = False
+        while True:
+            left = deadline - transport.now_ns()
+            data = transport.read(left / _NS if left > 0 else 0.0)
             if data:
                 if take(data):
                     return
-                deadline = max(deadline, min(cap, self.transport.now_ns() + margin))
+                now = transport.now_ns()
+                if 2 * (now - deadline) > margin and not held:
+                    held, cap = True, now + margin
+                deadline = max(deadline, min(cap, now + margin))
+            elif left <= 0:
+                return
 
     def _status(self, packet: bytes, device: int, size: int, margin_s: float = PATIENCE_S) -> Packet | None:
         """The status of one device to one request, None without any. `size`: bytes of data when all is well."""
