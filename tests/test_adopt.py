@@ -104,7 +104,7 @@ def test_it_asks_first(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFi
 @pytest.mark.parametrize(
     ("hidden", "faults", "joint", "message"),
     [
-        (Hidden(), (SILENT(servo=4),), KNEE, "there is no new device on the bus, at any of 7 speeds"),
+        (Hidden(), (SILENT(servo=4),), KNEE, "there is no new device on the bus, at any of 8 speeds"),
         (
             Hidden(ids={KNEE: 42, ANKLE: 43}),
             (),

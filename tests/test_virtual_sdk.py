@@ -12,6 +12,7 @@ import pytest
 from virtual_helpers import BOARD, SPEC, home_counts
 
 from wildrobot.firmware_bridge.bus import control_table as table
+from wildrobot.firmware_bridge.bus.protocol import Instruction, encode
 
 IDS = SPEC.servo_ids
 GOAL, POSITION = table.GOAL_POSITION.address, table.PRESENT_POSITION.address
@@ -133,9 +134,10 @@ def test_group_bulk_write(served: Served) -> None:
 def test_stuffed_answers_are_read(served: Served) -> None:
     packets, port = served.packets, served.port
     ok(*packets.write1ByteTxRx(port, 7, table.OPERATING_MODE.address, 4))
-    # in two halves: what the SDK sends itself, it does not stuff
-    ok(*packets.write2ByteTxRx(port, 7, GOAL, 0xFFFF))
-    ok(*packets.write2ByteTxRx(port, 7, GOAL + 2, 0xFFFD))
+    # past the SDK: what it sends itself, it does not stuff
+    port.writePort(encode(7, Instruction.WRITE, GOAL.to_bytes(2, "little") + b"\xff\xff\xfd\xff"))
+    port.setPacketTimeout(20)
+    assert packets.rxPacket(port, False)[1] == sdk.COMM_SUCCESS
     assert packets.read4ByteTxRx(port, 7, GOAL) == (0xFFFDFFFF, 0, 0)
     ok(*packets.write1ByteTxRx(port, 7, table.OPERATING_MODE.address, 3))
 

@@ -74,7 +74,7 @@ def test_read_only_registers_refuse_a_write(register: Register) -> None:
     ("register", "value", "error"),
     [
         (table.ID, 253, Error.DATA_RANGE),
-        (table.BAUD_RATE, 7, Error.DATA_RANGE),
+        (table.BAUD_RATE, 8, Error.DATA_RANGE),
         (table.OPERATING_MODE, 2, Error.DATA_RANGE),
         (table.TORQUE_ENABLE, 2, Error.DATA_RANGE),
         (table.POSITION_P_GAIN, 16384, Error.DATA_RANGE),
@@ -120,12 +120,12 @@ def test_a_write_over_several_registers_is_all_or_nothing() -> None:
 def test_beyond_the_table_there_is_no_access_and_nothing_of_no_length() -> None:
     bench = Bench(servo())
     for instruction, parameters, error in (
-        (Instruction.READ, u16(660) + u16(2), Error.ACCESS),
-        (Instruction.WRITE, u16(660) + b"ab", Error.ACCESS),
+        (Instruction.READ, u16(661) + u16(2), Error.ACCESS),
+        (Instruction.WRITE, u16(661) + b"ab", Error.ACCESS),
         (Instruction.READ, u16(132) + u16(0), Error.DATA_LENGTH),
         (Instruction.READ, u16(132), Error.DATA_LENGTH),
         (Instruction.WRITE, u16(64), Error.DATA_LENGTH),
-        (0x20, b"", Error.INSTRUCTION),
+        (0x21, b"", Error.INSTRUCTION),
     ):
         (status,) = bench.ask(1, instruction, parameters)
         assert status.error == error

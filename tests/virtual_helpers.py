@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 from wildrobot.core.config import from_dict
@@ -25,11 +26,17 @@ def u16(value: int) -> bytes:
     return value.to_bytes(2, "little")
 
 
-def servo(device: int = 1, firmware: int = 48, model: str = "XM430-W350-T", **eeprom: int) -> Servo:
+def servo(
+    device: int = 1,
+    firmware: int = 48,
+    model: str = "XM430-W350-T",
+    options: ServoOptions | None = None,
+    **eeprom: int,
+) -> Servo:
     """One servo at 1 Mbps, return delay 0."""
     figures = from_dict(ServoModel, SPEC.config.servo_models[model])
     settings = {"id": device, "baud_rate": 3, "return_delay_time": 0} | eeprom
-    return Servo(figures, ServoOptions(firmware, settings))
+    return Servo(figures, dataclasses.replace(options or ServoOptions(), firmware=firmware, eeprom=settings))
 
 
 class Bench:

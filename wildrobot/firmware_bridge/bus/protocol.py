@@ -33,6 +33,7 @@ class Instruction(enum.IntEnum):
     FACTORY_RESET = 0x06
     REBOOT = 0x08
     CLEAR = 0x10
+    CONTROL_TABLE_BACKUP = 0x20
     STATUS = 0x55
     SYNC_READ = 0x82
     SYNC_WRITE = 0x83
@@ -146,6 +147,8 @@ class Parser:
         self._buffer = bytearray()
         self.crc_errors = 0
         """Whole packets with a wrong CRC."""
+        self.last_broken: tuple[int, int] | None = None
+        """Device and instruction that the last one of them named, as far as they can be believed."""
         self.skipped = 0
         """Bytes that belonged to no packet."""
 
@@ -198,6 +201,7 @@ class Parser:
     def _accept(self, raw: bytes) -> Packet | None:
         if crc16(raw[:-2]) != int.from_bytes(raw[-2:], "little"):
             self.crc_errors += 1
+            self.last_broken = raw[4], raw[_OVERHEAD]
             return None
         device, body = raw[4], raw[_OVERHEAD:-2]
         if body[0] != Instruction.STATUS:

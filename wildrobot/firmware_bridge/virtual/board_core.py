@@ -25,6 +25,8 @@ _SOURCES = FIRMWARE / "core"
 _FLAGS = ("-std=c++11", "-O2", "-shared", "-fPIC", "-fno-exceptions", "-fno-rtti")
 _EEPROM_SIZE = 64
 _REPLY_SIZE = 256
+_FASTEST = 6
+"""Greatest baud code that the firmware may take: its ports reach no 4.5 Mbit/s."""
 _WRAP = 1 << 32
 REBOOT_US = 300_000
 """A plausible time without an answer after a reboot, for a host that imitates the hardware (`boot_us`)."""
@@ -138,7 +140,7 @@ class BoardCore:
                 raise UserError(f"sensor board: unknown setting {name!r}; {did_you_mean(name, known)}")
             image[known[name].address] = value & 0xFF
         self._library = _library()
-        self._board = self._library.wr_board_create(bytes(image), max(BAUD_RATES), broadcast_slot_us, boot_us)
+        self._board = self._library.wr_board_create(bytes(image), _FASTEST, broadcast_slot_us, boot_us)
         self._finalizer = weakref.finalize(self, self._library.wr_board_destroy, self._board)
         self._out = ctypes.create_string_buffer(_REPLY_SIZE)
         self._start = ctypes.c_uint32()

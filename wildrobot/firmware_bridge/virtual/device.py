@@ -52,7 +52,7 @@ class VirtualDevice(ABC):
     """Protocol 2.0 from a device's side. Times are nanoseconds on the simulation's clock.
 
     Values are latched when the answer is made: at the request's end, in a chain when the turn comes. In a fast chain
-    only the first device waits its return delay. A packet with a wrong CRC is as good as none.
+    only the first device waits its return delay. A packet with a wrong CRC is as good as none, but to `answers_broken`.
     """
 
     def __init__(self) -> None:
@@ -82,6 +82,16 @@ class VirtualDevice(ABC):
     @abstractmethod
     def status_return_level(self) -> int:
         """0: answers pings only, 1: reads too, 2: everything."""
+
+    @property
+    def secondary_id(self) -> int | None:
+        """Address of a group that it obeys, too, without an answer."""
+        return None
+
+    @property
+    def answers_broken(self) -> bool:
+        """It answers a request to itself whose CRC is wrong by a CRC error."""
+        return False
 
     @property
     @abstractmethod
@@ -142,7 +152,19 @@ class VirtualDevice(ABC):
                 self._bulk_write(packet, end_ns)
             case _ if packet.device in (self.id, BROADCAST_ID):
                 return self._single(packet, end_ns)
+            case _ if packet.device == self.secondary_id:
+                self._as_one_of_a_group(packet, end_ns)
         return None
+
+    def _as_one_of_a_group(self, packet: Packet, end_ns: int) -> None:
+        """Obey a packet to the secondary id; nobody answers it."""
+        self._single(packet, end_ns)
+
+    def heard_broken(self, device: int, end_ns: int) -> Reply | None:
+        """A request to `device` has passed whose CRC is wrong."""
+        if not self.answers_broken or device != self.id or not self.awake(end_ns):
+            return None
+        return self._reply(encode_status(self.id, self._error(Error.CRC)), end_ns)
 
     def heard_bytes(self, heard: bytearray, end_ns: int) -> Reply | None:
         """Bytes have passed since the last instruction, `heard` in all; returns its block of a fast status if due."""
@@ -190,7 +212,12 @@ class VirtualDevice(ABC):
                     error = put(_u16(parameters), parameters[2:], end_ns)
             case Instruction.ACTION:
                 error = self.action(end_ns)
-            case Instruction.FACTORY_RESET | Instruction.REBOOT | Instruction.CLEAR:
+            case (
+                Instruction.FACTORY_RESET
+                | Instruction.REBOOT
+                | Instruction.CLEAR
+                | Instruction.CONTROL_TABLE_BACKUP
+            ):
                 alert = self._error(0)
                 error = self.command(instruction, parameters, broadcast, end_ns)
                 if broadcast or level < needed:

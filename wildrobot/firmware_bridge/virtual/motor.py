@@ -29,6 +29,15 @@ HEAT_CAPACITY_J_PER_K = 100.0
 OVERLOAD_DUTY = 0.95
 OVERLOAD_S = 2.0
 """Assumed: full duty without motion for so long is an overload."""
+IN_POSITION_COUNTS = 20
+FOLLOWING_COUNTS = 100
+"""Assumed: within so many counts of the goal a servo has arrived; further than so many from its trajectory it does not
+follow. The manual speaks of a "predefined value"."""
+_POSITION_MODES = (
+    OperatingMode.POSITION,
+    OperatingMode.EXTENDED_POSITION,
+    OperatingMode.CURRENT_BASED_POSITION,
+)
 _COUNT = 2.0 * math.pi / COUNTS_PER_TURN
 _CURRENT_MODES = (OperatingMode.CURRENT, OperatingMode.CURRENT_BASED_POSITION)
 
@@ -57,6 +66,12 @@ class Motor:
         self.trajectory = float(CENTRE_COUNT)
         self._speed = 0.0
         self._vmax = self._amax = 0.0
+        self._times_ms: tuple[int, int] | None = None
+        """Of a time-based profile: of the way, and of its acceleration."""
+        self._planned: int | None = None
+        """The goal that the profile leads to."""
+        self._way = 0.0
+        """Counts from where it was when that goal came."""
         self.goal_count = CENTRE_COUNT
         self.mode = OperatingMode.POSITION
         self.torque_on = False
@@ -112,8 +127,16 @@ class Motor:
         self.goal_count = self.count
         self.trajectory, self._speed = float(self.count), 0.0
 
-    def set_profile(self, velocity: int, acceleration: int) -> None:
-        """PROFILE_VELOCITY and PROFILE_ACCELERATION; velocity 0 is a step, acceleration 0 an infinite one."""
+    def set_profile(self, velocity: int, acceleration: int, time_based: bool = False) -> None:
+        """PROFILE_VELOCITY and PROFILE_ACCELERATION; velocity 0 is a step, acceleration 0 an infinite one.
+
+        `time_based`: they are the times of the way to a goal and of its acceleration, ms.
+        """
+        if time_based:
+            if self._times_ms != (velocity, acceleration):
+                self._times_ms, self._planned = (velocity, acceleration), None
+            return
+        self._times_ms = None
         self._vmax = velocity * self._profile_velocity_unit
         self._amax = acceleration * self._profile_acceleration_unit
 
@@ -139,10 +162,36 @@ class Motor:
         return (raw - CENTRE_COUNT) * _COUNT
 
     def moving(self, threshold: int) -> bool:
-        """Faster than the register MOVING_THRESHOLD."""
-        return abs(self.velocity_count) > threshold
+        """Faster than the register MOVING_THRESHOLD, or under way to a goal."""
+        return abs(self.velocity_count) > threshold or (self.torque_on and self.profile_running)
+
+    @property
+    def moving_status(self) -> int:
+        """Register MOVING_STATUS: at the goal (1), under way (2), not following (8), shape of the profile (0x30)."""
+        if self._vmax <= 0.0:
+            shape = 0
+        elif self._amax <= 0.0:
+            shape = 1
+        else:
+            shape = 3 if self._vmax * self._vmax <= self._amax * self._way else 2
+        bits = shape << 4 | 2 * int(self.torque_on and self.profile_running)
+        if self.mode not in _POSITION_MODES:
+            return bits
+        bits |= int(abs(self.goal_count - self.count) <= IN_POSITION_COUNTS)
+        return bits | 8 * int(self.torque_on and abs(self.trajectory - self.count) > FOLLOWING_COUNTS)
+
+    def _plan(self) -> None:
+        """A new goal: a time-based profile gets the top speed and slope of the trapezoid that takes the times given."""
+        self._planned = self.goal_count
+        self._way = abs(self.goal_count - self.trajectory)
+        if self._times_ms is not None:
+            whole_ms, rise_ms = self._times_ms[0], min(self._times_ms[1], 0.5 * self._times_ms[0])
+            self._vmax = self._way / max(whole_ms - rise_ms, 1.0) if whole_ms else 0.0
+            self._amax = self._vmax / rise_ms if rise_ms else 0.0
 
     def _advance_trajectory(self) -> None:
+        if self._planned != self.goal_count:
+            self._plan()
         rest = self.goal_count - self.trajectory
         if self._vmax <= 0.0:
             self.trajectory, self._speed = float(self.goal_count), 0.0

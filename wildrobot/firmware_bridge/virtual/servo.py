@@ -1,8 +1,9 @@
 """A virtual XM430: its control table and what writing it means. Source: ROBOTIS e-Manual, XM430-W350.
 
-Where the manual leaves something open: a write is all or nothing; bytes of a register that a write leaves out keep
-their value; an unmapped address cannot be read beyond the table's end nor written (Access error); torque cannot be
-switched on after a shutdown (Result Fail); the bus watchdog counts only while the torque is on.
+Where the manual leaves something open: a write is all or nothing; torque cannot be switched on after a shutdown (Result
+Fail); indirect addresses are locked while the torque is on; indirect data that name a part of a register's bytes show
+that part (`ServoOptions.whole_items` is the other reading of the manual's note), and to write them is a short write
+(Data Length); a servo whose torque comes on by its startup configuration or by a goal holds and moves as any other.
 """
 
 from __future__ import annotations
@@ -11,20 +12,27 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from wildrobot.firmware_bridge.bus import control_table as table
-from wildrobot.firmware_bridge.bus.control_table import HardwareError, OperatingMode, Register
-from wildrobot.firmware_bridge.bus.protocol import Error, Instruction
+from wildrobot.firmware_bridge.bus.control_table import (
+    INDIRECT_ADDRESSES,
+    HardwareError,
+    OperatingMode,
+    Register,
+)
+from wildrobot.firmware_bridge.bus.protocol import MAX_ID, Error, Instruction, Packet
 from wildrobot.firmware_bridge.virtual.device import VirtualDevice
 from wildrobot.firmware_bridge.virtual.motor import Motor
 from wildrobot.firmware_bridge.virtual.registers import (
+    BACKED_UP,
+    DRIVE_MODE_BITS,
     FACTORY,
     GOALS,
-    INDIRECT_ADDRESSES,
-    INDIRECT_END,
     LIMITED_BY,
+    MODE_RESETS,
     OPERATING_MODES,
     OWNER,
     POWER_ON,
-    RANGES,
+    is_indirect_data,
+    pointer_to,
 )
 from wildrobot.robot_description.spec import ServoModel
 
@@ -35,6 +43,10 @@ BROWN_OUT_V = 6.5
 FAST_READ_FIRMWARE = 45
 """First firmware of the XM430 that knows fast reads."""
 _CLEAR_POSITION = b"\x01DXL\x22"
+_BACKUP, _RESTORE = b"\x01CTRL", b"\x02CTRL"
+_REVERSE, _TIME_BASED, _TORQUE_BY_GOAL = 0x01, 0x04, 0x08
+_STARTUP_TORQUE, _STARTUP_RAM = 0x01, 0x02
+_HOMING_MOST = 1024
 _HEALTH_PERIOD_NS = 16_000_000
 _NS_PER_MS = 1_000_000
 
@@ -45,7 +57,16 @@ class ServoOptions:
 
     firmware: int = 48
     eeprom: Mapping[str, int] | None = None
-    """Registers below 64 that differ from the factory's, by name."""
+    """Registers that differ from the factory's, by name; of those from 64 on until the next power-on."""
+    crc_status: bool = False
+    """It answers a request to it whose CRC is wrong by error 3; else it is silent. The manual lists the error, and not
+    which firmware gives it."""
+    strict_addresses: bool = False
+    """A read that touches an address which the table does not define is an Access error, as the manual says; else those
+    read 0."""
+    whole_items: bool = False
+    """Indirect data show a value of more than 2 bytes only where all its bytes are named in a row (one reading of the
+    manual's note on indirect addresses); else 0."""
 
 
 class Servo(VirtualDevice):
@@ -53,19 +74,26 @@ class Servo(VirtualDevice):
 
     def __init__(self, model: ServoModel, options: ServoOptions, velocity_window_ms: int = 5) -> None:
         super().__init__()
-        self.model, self._firmware = model, options.firmware
+        self.model, self._firmware, self.options = model, options.firmware, options
         self.motor = Motor(model, velocity_window_ms)
         self._table = bytearray(table.SIZE)
         self._pending: tuple[int, bytes] | None = None
+        self._backup: dict[Register, int] = {}
+        self._secondary = False
         self._powered = True
         self._awake_ns = 0
         self._booted_ns = 0
         self._watchdog_since_ns = 0
         self._health_ns = 0
         self._factory_reset(keep_id=False, keep_baud=False)
-        for name, value in (options.eeprom or {}).items():
-            self.put(table.BY_NAME[name], value)
+        given = {table.BY_NAME[name]: value for name, value in (options.eeprom or {}).items()}
+        for register, value in given.items():
+            self.put(register, value)
         self.restart()
+        for register, value in given.items():
+            if register.address >= table.EEPROM_END:
+                self.put(register, value)
+        self._configure_motor()
 
     # ------------------------------------------------------------------ the table
 
@@ -101,17 +129,35 @@ class Servo(VirtualDevice):
         self._table[table.EEPROM_END :] = bytes(table.SIZE - table.EEPROM_END)
         for register, value in POWER_ON.items():
             self.put(register, value)
-        for i, register in enumerate(INDIRECT_ADDRESSES):
-            self.put(register, table.INDIRECT_DATA + i)
+        startup = self.get(table.STARTUP_CONFIGURATION) if self._has(table.STARTUP_CONFIGURATION) else 0
+        if startup & _STARTUP_RAM:
+            self._restore_ram()
+        if self._backup:
+            self.put(table.BACKUP_READY, 1)
         self._default_goals()
         self._pending = None
         self._chain = self._fast = None
         self._awake_ns = now_ns + BOOT_NS
         self._booted_ns = now_ns
         self._baud = table.BAUD_RATES[self.get(table.BAUD_RATE)]
-        self.motor.power_on(reverse=bool(self.get(table.DRIVE_MODE) & 1), homing=self._homing())
+        self.motor.power_on(reverse=bool(self._drive_mode() & _REVERSE), homing=self._homing())
         self.put(table.GOAL_POSITION, self.motor.count)
+        self.put(table.TORQUE_ENABLE, startup & _STARTUP_TORQUE)
         self._configure_motor()
+
+    def _restore_ram(self) -> None:
+        for register, value in self._backup.items():
+            if register.address >= table.EEPROM_END:
+                self.put(register, value)
+
+    def _has(self, register: Register) -> bool:
+        """This firmware knows the register."""
+        return self._firmware >= register.since
+
+    def _drive_mode(self) -> int:
+        """Bits of the drive mode that this firmware knows."""
+        known = max(bits for first, bits in DRIVE_MODE_BITS.items() if first <= self._firmware)
+        return self.get(table.DRIVE_MODE) & known
 
     def _default_goals(self) -> None:
         # In the modes that follow them these are targets and begin at rest; in the others they are limits.
@@ -122,7 +168,8 @@ class Servo(VirtualDevice):
 
     def _homing(self) -> int:
         offset = self.get(table.HOMING_OFFSET)
-        return max(-1024, min(1024, offset)) if self._mode() == OperatingMode.POSITION else offset
+        # an offset beyond a quarter of a turn is ignored in this mode, not bounded
+        return 0 if self._mode() == OperatingMode.POSITION and abs(offset) > _HOMING_MOST else offset
 
     def _mode(self) -> int:
         return self.get(table.OPERATING_MODE)
@@ -139,7 +186,11 @@ class Servo(VirtualDevice):
         motor.goal_current_a = self.get(table.GOAL_CURRENT) * self.model.current_a_per_count
         motor.goal_velocity_rad_s = self.get(table.GOAL_VELOCITY) * self.model.velocity_rad_s_per_count
         motor.goal_count = self.get(table.GOAL_POSITION)
-        motor.set_profile(self.get(table.PROFILE_VELOCITY), self.get(table.PROFILE_ACCELERATION))
+        motor.set_profile(
+            self.get(table.PROFILE_VELOCITY),
+            self.get(table.PROFILE_ACCELERATION),
+            bool(self._drive_mode() & _TIME_BASED),
+        )
 
     # ------------------------------------------------------------------ as a device
 
@@ -158,6 +209,20 @@ class Servo(VirtualDevice):
     @property
     def status_return_level(self) -> int:
         return self._table[table.STATUS_RETURN_LEVEL.address]
+
+    @property
+    def secondary_id(self) -> int | None:
+        value = self._table[table.SECONDARY_ID.address]
+        return value if value <= MAX_ID else None
+
+    @property
+    def answers_broken(self) -> bool:
+        return self.options.crc_status
+
+    def _as_one_of_a_group(self, packet: Packet, end_ns: int) -> None:
+        self._secondary = True
+        super()._as_one_of_a_group(packet, end_ns)
+        self._secondary = False
 
     @property
     def alert(self) -> bool:
@@ -184,12 +249,31 @@ class Servo(VirtualDevice):
         end = address + size
         if end > table.SIZE:
             return Error.ACCESS, b""
+        if self.options.strict_addresses and not all(self._defined(at) for at in range(address, end)):
+            return Error.ACCESS, b""
         if end > table.EEPROM_END:
             self._refresh(now_ns)
         data = bytearray(self._table[address:end])
-        for at in range(max(address, table.INDIRECT_DATA), min(end, INDIRECT_END)):
-            data[at - address] = self._table[self._target(at)]
+        if end > table.INDIRECT_DATA:
+            for at in range(max(address, table.INDIRECT_DATA), end):
+                if is_indirect_data(at):
+                    data[at - address] = self._shown(at)
         return Error.NONE, bytes(data)
+
+    def _defined(self, address: int) -> bool:
+        register = OWNER[address]
+        return is_indirect_data(address) if register is None else self._has(register)
+
+    def _shown(self, at: int) -> int:
+        """What a byte of indirect data shows."""
+        target = self._target(at)
+        item = OWNER[target]
+        if self.options.whole_items and item is not None and item.size > 2:
+            first = at - (target - item.address)
+            for k in range(item.size):
+                if not is_indirect_data(first + k) or self._target(first + k) != item.address + k:
+                    return 0
+        return self._table[target]
 
     def write(self, address: int, data: bytes, now_ns: int) -> int:
         values, error = self._plan(address, data)
@@ -222,6 +306,8 @@ class Servo(VirtualDevice):
             self.put(table.GOAL_POSITION, self.motor.count)
             self._configure_motor()
             return Error.NONE
+        if instruction == Instruction.CONTROL_TABLE_BACKUP:
+            return self._back_up(parameters, now_ns)
         if instruction == Instruction.FACTORY_RESET:
             if len(parameters) != 1:
                 return Error.DATA_LENGTH
@@ -233,13 +319,30 @@ class Servo(VirtualDevice):
         self._power_on(now_ns)
         return Error.NONE
 
+    def _back_up(self, parameters: bytes, now_ns: int) -> int:
+        if not self._has(table.BACKUP_READY):
+            return Error.INSTRUCTION
+        if parameters not in (_BACKUP, _RESTORE):
+            return Error.DATA_RANGE
+        if self.torque_on or (parameters == _RESTORE and not self._backup):
+            return Error.RESULT_FAIL
+        if parameters == _BACKUP:
+            self._backup = {register: self.get(register) for register in BACKED_UP}
+            self.put(table.BACKUP_READY, 1)
+            return Error.NONE
+        for register, value in self._backup.items():
+            if register.address < table.EEPROM_END:
+                self.put(register, value)
+        self._power_on(now_ns)
+        return Error.NONE
+
     # ------------------------------------------------------------------ writing
 
     def _target(self, address: int) -> int:
         """Byte of the table that an address of the indirect data shows; itself while it shows other indirect data."""
-        at = table.INDIRECT_ADDRESS + 2 * (address - table.INDIRECT_DATA)
+        at = pointer_to(address)
         target = self._table[at] | self._table[at + 1] << 8
-        if not 0 <= target < table.SIZE or table.INDIRECT_DATA <= target < INDIRECT_END:
+        if not 0 <= target < table.SIZE or is_indirect_data(target):
             return address
         return target
 
@@ -248,16 +351,20 @@ class Servo(VirtualDevice):
         if address + len(data) > table.SIZE:
             return {}, Error.ACCESS
         raw: dict[Register, bytearray] = {}
+        written: dict[Register, int] = {}
         for at, byte in enumerate(data, address):
-            if table.INDIRECT_DATA <= at < INDIRECT_END:
+            if is_indirect_data(at):
                 at = self._target(at)
             register = OWNER[at]
-            if register is None and table.INDIRECT_DATA <= at < INDIRECT_END:
+            if register is None and is_indirect_data(at):
                 register = Register(f"indirect_data_{at}", at, 1)
-            if register is None or not register.writable:
+            if register is None or not register.writable or not self._has(register):
                 return {}, Error.ACCESS
             content = raw.setdefault(register, self._table[register.address : register.end])
             content[at - register.address] = byte
+            written[register] = written.get(register, 0) + 1
+        if any(count < register.size for register, count in written.items()):
+            return {}, Error.DATA_LENGTH
         values = {register: register.decode(bytes(content)) for register, content in raw.items()}
         for register, value in values.items():
             if error := self._check(register, value):
@@ -265,10 +372,17 @@ class Servo(VirtualDevice):
         return values, Error.NONE
 
     def _check(self, register: Register, value: int) -> int:
+        # the secondary id reaches the RAM only
+        if register.address < table.EEPROM_END and self._secondary:
+            return Error.ACCESS
         locked = register.address < table.EEPROM_END or register in INDIRECT_ADDRESSES
         if locked and self.torque_on:
             return Error.ACCESS
-        low, high = RANGES.get(register, (value, value))
+        low, high = register.limits or (value, value)
+        if register == table.DRIVE_MODE and value & ~max(
+            bits for first, bits in DRIVE_MODE_BITS.items() if first <= self._firmware
+        ):
+            return Error.DATA_RANGE
         if not low <= value <= high or (register == table.OPERATING_MODE and value not in OPERATING_MODES):
             return Error.DATA_RANGE
         tripped = self.get(table.BUS_WATCHDOG) == -1
@@ -291,14 +405,23 @@ class Servo(VirtualDevice):
         if register == table.TORQUE_ENABLE and value and not was_on:
             self._hold()
             self._watchdog_since_ns = now_ns
+        elif register in GOALS and not was_on and self._drive_mode() & _TORQUE_BY_GOAL:
+            goal = self.get(register)
+            self.put(table.TORQUE_ENABLE, 1)
+            self._hold()
+            self.put(register, goal)
+            self._watchdog_since_ns = now_ns
         elif register == table.BUS_WATCHDOG:
             self._watchdog_since_ns = now_ns
         elif register == table.BAUD_RATE:
             self._baud = table.BAUD_RATES[value]
         elif register in (table.DRIVE_MODE, table.HOMING_OFFSET, table.OPERATING_MODE):
-            self.motor.frame(reverse=bool(self.get(table.DRIVE_MODE) & 1), homing=self._homing())
+            self.motor.frame(reverse=bool(self._drive_mode() & _REVERSE), homing=self._homing())
             self.put(table.GOAL_POSITION, self.motor.count)
             self._default_goals()
+            if register == table.OPERATING_MODE:
+                for reset in MODE_RESETS:
+                    self.put(reset, reset.initial or 0)
         self._configure_motor()
 
     def _hold(self) -> None:
@@ -333,6 +456,9 @@ class Servo(VirtualDevice):
 
     def _stop(self) -> None:
         self._hold()
+        # a stop that the watchdog makes follows no profile
+        self.put(table.PROFILE_VELOCITY, 0)
+        self.put(table.PROFILE_ACCELERATION, 0)
         self.put(table.GOAL_VELOCITY, 0)
         if self._mode() in (OperatingMode.PWM, OperatingMode.CURRENT):
             self.put(table.GOAL_PWM, 0)
@@ -362,9 +488,8 @@ class Servo(VirtualDevice):
         """Bring the registers of the present up to date."""
         motor, put = self.motor, self.put
         put(table.REALTIME_TICK, (now_ns - self._booted_ns) // _NS_PER_MS % table.REALTIME_TICK_PERIOD)
-        moving = motor.moving(self.get(table.MOVING_THRESHOLD))
-        put(table.MOVING, int(moving))
-        put(table.MOVING_STATUS, int(not moving) | 2 * int(motor.profile_running))
+        put(table.MOVING, int(motor.moving(self.get(table.MOVING_THRESHOLD))))
+        put(table.MOVING_STATUS, motor.moving_status)
         put(table.PRESENT_PWM, round(motor.duty * table.FULL_PWM))
         put(table.PRESENT_CURRENT, round(motor.current_a / self.model.current_a_per_count))
         put(table.PRESENT_VELOCITY, motor.velocity_count)

@@ -70,13 +70,18 @@ class Ear:
     parser: Parser = field(default_factory=Parser)
     since_instruction: bytearray = field(default_factory=bytearray)
     last_ns: int = 0
+    broken_for: int | None = None
+    """Device that a whole request with a wrong CRC names, if the last bytes were one."""
 
     def hear(self, data: bytes, start_ns: int, end_ns: int) -> list[Packet]:
         """Packets that are complete after `data`."""
         if start_ns - self.last_ns > BYTE_GAP_NS:
             self.parser.reset()
         self.last_ns = end_ns
+        self.parser.last_broken = None
         packets = self.parser.feed(data)
+        broken = self.parser.last_broken
+        self.broken_for = broken[0] if broken is not None and broken[1] != Instruction.STATUS else None
         if any(packet.instruction != Instruction.STATUS for packet in packets):
             self.since_instruction.clear()
         elif len(self.since_instruction) < 4096:
@@ -97,6 +102,8 @@ class DeviceStation:
     def receive(self, data: bytes, end_ns: int, packets: Sequence[Packet], ear: Ear) -> list[Reply]:
         replies = [self.device.hear(packet, end_ns) for packet in packets]
         replies.append(self.device.heard_bytes(ear.since_instruction, end_ns))
+        if ear.broken_for is not None:
+            replies.append(self.device.heard_broken(ear.broken_for, end_ns))
         return [reply for reply in replies if reply is not None]
 
 
