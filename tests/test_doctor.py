@@ -20,7 +20,7 @@ from wildrobot.core.errors import UserError
 from wildrobot.firmware_bridge.bus import checks as bus_checks
 from wildrobot.firmware_bridge.bus import control_table as table
 from wildrobot.firmware_bridge.bus.checks import check_bus, check_port
-from wildrobot.firmware_bridge.bus.startup import Finding
+from wildrobot.firmware_bridge.bus.inspection import Finding
 from wildrobot.firmware_bridge.calibration.diagnosis import diagnose, name_offsets
 from wildrobot.firmware_bridge.virtual.faults.kinds import Fault
 from wildrobot.firmware_bridge.virtual.faults.table import (

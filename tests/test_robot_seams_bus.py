@@ -12,7 +12,7 @@ from heron_helpers import HERON, changed
 from wildrobot.core.errors import UserError
 from wildrobot.core.rotations import quat_from_rotvec, quat_multiply
 from wildrobot.firmware_bridge.bus.driver import Bus
-from wildrobot.firmware_bridge.bus.startup import check
+from wildrobot.firmware_bridge.bus.inspection import check
 from wildrobot.firmware_bridge.calibration.endstops import find_offsets, pose_for
 from wildrobot.firmware_bridge.calibration.feet import check_feet
 from wildrobot.firmware_bridge.calibration.identify import describe_motion

@@ -13,7 +13,13 @@ from wildrobot.core.errors import UserError
 from wildrobot.firmware_bridge.bus import control_table as table
 from wildrobot.firmware_bridge.bus.presence import answers_garbled
 from wildrobot.firmware_bridge.bus.servo_tools import describe, units_of
-from wildrobot.firmware_bridge.virtual.faults.table import DUPLICATE_ID, OVERLOAD, SILENT, WRONG_BAUD
+from wildrobot.firmware_bridge.virtual.faults.table import (
+    BROWN_OUT,
+    DUPLICATE_ID,
+    OVERLOAD,
+    SILENT,
+    WRONG_BAUD,
+)
 from wildrobot.firmware_bridge.virtual.parts import Hidden
 
 
@@ -102,7 +108,7 @@ def test_the_eeprom_is_not_written_with_the_torque_on_unless_told(capsys: pytest
         (SetId(77, 10, yes=True), "nobody answers as 77"),
         (SetId(4, 253, yes=True), "ids go from 0 to 252"),
         (SetId(4, 4, yes=True), "has this id already"),
-        (Reboot(77), "device 77 does not answer a reboot"),
+        (Reboot((77,)), "device 77 does not answer"),
     ],
 )
 def test_what_cannot_be_done_is_said(order: Any, message: str) -> None:
@@ -142,8 +148,49 @@ def test_garbled_is_neither_one_that_answers_nor_one_that_is_silent() -> None:
 
 def test_reboot_clears_a_shutdown_and_waits_for_the_servo(capsys: pytest.CaptureFixture[str]) -> None:
     bench = Bench(faults=(OVERLOAD(servo=4),))
-    assert told(bench, Reboot(4), capsys) == "servo 4 is up again; hardware error: none\n"
+    assert told(bench, Reboot((4,)), capsys) == "servo 4 is up again; hardware error: none\n"
     assert bench.robot.servo(4).get(table.HARDWARE_ERROR_STATUS) == 0
+
+
+def browned_out() -> Bench:
+    """50 ms at 9.2 V: every servo reports its supply until it restarts."""
+    bench = Bench(faults=(BROWN_OUT(for_s=0.05, voltage_v=9.2),))
+    bench.transport.sleep(0.2)
+    assert all(servo.get(table.HARDWARE_ERROR_STATUS) for servo in bench.robot.servos)
+    return bench
+
+
+def test_all_servos_that_a_brown_out_left_with_an_error_restart_at_once(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    bench = browned_out()
+    out = told(bench, Reboot(all=True), capsys)
+    assert out.count("input voltage\n") == 9
+    assert out.count("is up again; hardware error: none") == 9
+    assert not any(servo.get(table.HARDWARE_ERROR_STATUS) for servo in bench.robot.servos)
+    assert (
+        told(Bench(), Reboot(all=True), capsys) == "no servo reports a hardware error: nothing to restart\n"
+    )
+
+
+@pytest.mark.parametrize("agreed", [False, True])
+def test_a_restart_of_a_robot_that_holds_asks_first(
+    agreed: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = browned_out()
+    bench.bus.sync_write(table.TORQUE_ENABLE, dict.fromkeys(SPEC.servo_ids, 1))
+    bench.transport.sleep(0.05)
+    monkeypatch.setattr("sys.stdin", io.StringIO("yes\n" if agreed else "n\n"))
+    out = told(bench, Reboot(all=True), capsys, code=0 if agreed else 1)
+    assert "WHAT IT CARRIES DROPS" in out
+    assert ("is up again" in out) == agreed
+    assert all(servo.torque_on != agreed for servo in bench.robot.servos)
+
+
+@pytest.mark.parametrize("order", [Reboot(), Reboot((4,), all=True)])
+def test_a_restart_needs_names_or_all(order: Reboot) -> None:
+    with pytest.raises(UserError, match="name the servos that are to restart"):
+        run(order, Bench().transport)
 
 
 @pytest.mark.parametrize("word", ["scan", "read", "write", "set-id", "reboot"])

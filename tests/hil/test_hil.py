@@ -10,7 +10,7 @@ import pytest
 
 from wildrobot.core.rotations import quat_from_rotvec
 from wildrobot.firmware_bridge.bus import control_table as table
-from wildrobot.firmware_bridge.bus.startup import check
+from wildrobot.firmware_bridge.bus.inspection import check
 from wildrobot.robot_description import load_robot
 from wildrobot.runtime.logs.playback import ease, joint_figures, logged_targets
 from wildrobot.signal_path.estimator import StateEstimator

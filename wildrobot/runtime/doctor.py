@@ -6,7 +6,7 @@ from pathlib import Path
 
 from wildrobot.core import lcm_network
 from wildrobot.core.errors import UserError
-from wildrobot.firmware_bridge.bus.startup import Finding
+from wildrobot.firmware_bridge.bus.inspection import Finding
 from wildrobot.robot_description import RobotSpec
 from wildrobot.runtime.commands.gamepad.evdev import BUS_BLUETOOTH
 from wildrobot.runtime.commands.gamepad.finder import PadFinder

@@ -20,9 +20,10 @@ from wildrobot.core.activity import ActivityLine
 from wildrobot.core.errors import UserError
 from wildrobot.firmware_bridge.bus.checks import check_bus, check_port
 from wildrobot.firmware_bridge.bus.driver import BusError
+from wildrobot.firmware_bridge.bus.inspection import Finding
 from wildrobot.firmware_bridge.bus.presence import patient_bus
 from wildrobot.firmware_bridge.bus.serial_transport import SerialTransport, choose_port
-from wildrobot.firmware_bridge.bus.startup import Finding, repair
+from wildrobot.firmware_bridge.bus.startup import repair
 from wildrobot.firmware_bridge.bus.transport import PortLost, Transport
 from wildrobot.firmware_bridge.calibration.diagnosis import diagnose
 from wildrobot.firmware_bridge.calibration.hands import Hands
@@ -31,7 +32,9 @@ from wildrobot.runtime.doctor import check_computer, check_gamepad, check_policy
 from wildrobot.signal_path.shipped import find_shipped_policy
 
 EXAMPLES = """Look at port, bus, servos, sensor board, this computer, a policy and a gamepad; every line is ok,
-warning or error, and says what to do. Without --fix, --identify and --pose nothing is changed and nothing moves.
+warning or error, and says what to do. Of the bus it also does what a run does: its reads, for two seconds at its rate.
+Without --fix, --identify and --pose nothing moves, and nothing is changed but which registers a limp servo's indirect
+data show, which every run sets anew.
 
 examples:
   wildrobot doctor --port /dev/serial/by-id/usb-FTDI...
@@ -138,16 +141,21 @@ def examine(
     with ActivityLine() as status:
         status("looking at every servo, then at the sensor board")
         findings = check_bus(bus, spec)
-    if options.fix and any(finding.fix for finding in findings):
+    if options.fix and any(finding.fixable for finding in findings):
         report.say("--fix repairs:")
         for finding in findings:
-            if finding.fix is not None:
+            if finding.fixable:
                 report.say(f"  {finding.who}: {finding.what}")
         for text in repair(bus, findings):
             report.say(f"  {text}")
         with ActivityLine() as status:
             status("looking again")
             findings = check_bus(bus, spec)
+            # a restart puts the registers of the RAM back
+            if again := [finding for finding in findings if finding.fix is not None]:
+                for text in repair(bus, again):
+                    report.say(f"  {text}")
+                findings = check_bus(bus, spec)
     report.add(findings)
     if options.identify or options.pose:
         report.add(diagnose(bus, spec, hands, options.identify, options.pose))
@@ -189,7 +197,7 @@ class Report:
                     "who": finding.who,
                     "what": finding.what,
                     "repair": finding.repair,
-                    "fixable": finding.fix is not None,
+                    "fixable": finding.fixable,
                 }
                 for finding in self.findings
             ]

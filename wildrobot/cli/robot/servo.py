@@ -23,6 +23,7 @@ from wildrobot.firmware_bridge.bus.presence import BAUDS, model_name, patient_bu
 from wildrobot.firmware_bridge.bus.protocol import ALERT
 from wildrobot.firmware_bridge.bus.serial_transport import SerialTransport, choose_port
 from wildrobot.firmware_bridge.bus.servo_tools import describe
+from wildrobot.firmware_bridge.bus.startup import reboot
 from wildrobot.firmware_bridge.bus.transport import PortLost, Transport
 from wildrobot.robot_description import RobotSpec, load_robot
 
@@ -37,6 +38,7 @@ examples:
   wildrobot servo set-id 1 4 --port PORT
   wildrobot servo torque-off --port PORT
   wildrobot servo reboot 4 --port PORT
+  wildrobot servo reboot --all --port PORT
 
 Exit code: 0 done, 1 nothing found or not agreed to, 2 bad input or no answer."""
 
@@ -142,13 +144,18 @@ class TorqueOff:
 
 @dataclass(frozen=True)
 class Reboot:
-    """Restart a servo after a hardware error; its torque is off afterwards.
+    """Restart servos after a hardware error: those named, or with --all those of the robot that report one. They let
+    go; asks first while any servo holds.
 
     example: wildrobot servo reboot 4 --port PORT
     """
 
-    id: Annotated[tyro.conf.Positional[int], tyro.conf.arg(metavar="ID")]
-    """Servo."""
+    ids: Annotated[tyro.conf.Positional[tuple[int, ...]], tyro.conf.arg(metavar="[ID ...]")] = ()
+    """Servos."""
+    all: bool = False
+    """Those of the robot that report a hardware error, as a brown-out leaves them: all at once."""
+    yes: bool = False
+    """Do not ask."""
     common: tyro.conf.OmitArgPrefixes[_Common] = _Common()
 
 
@@ -221,10 +228,7 @@ def do(order: Any, bus: Bus, spec: RobotSpec) -> int:
         case TorqueOff():
             return torque_off(bus, spec)
         case Reboot():
-            error = servo_tools.reboot(bus, order.id)
-            text = table.describe_hardware_error(error)
-            print(f"servo {order.id} is up again; hardware error: {text}")
-            return 1 if error else 0
+            return reboot_servos(order, bus, spec)
     return 0
 
 
@@ -287,6 +291,36 @@ def torque_off(bus: Bus, spec: RobotSpec) -> int:
         return 1
     print(f"all {spec.num_joints} servos are limp")
     return 0
+
+
+def reboot_servos(order: Reboot, bus: Bus, spec: RobotSpec) -> int:
+    """Show what is wrong with which servos, ask if the robot stands on them, restart them; 1 when an error stays."""
+    if bool(order.ids) == order.all:
+        raise UserError(
+            "name the servos that are to restart, or give --all for those that report a hardware error."
+        )
+    if order.all:
+        wrong = servo_tools.in_need_of_a_restart(bus, spec.servo_ids)
+        if not wrong:
+            print("no servo reports a hardware error: nothing to restart")
+            return 0
+        for device, error in wrong.items():
+            print(f"servo {device} ({spec.joint_names[spec.servo_ids.index(device)]}): {error}")
+    devices = tuple(wrong) if order.all else order.ids
+    # a servo that restarts lets go, and a robot that stands on the others falls
+    held = servo_tools.holding(bus, spec.servo_ids if order.all else devices)
+    if held and not PersonHands(order.yes).agree(
+        f"Servo {', '.join(map(str, held))} holds: WHAT IT CARRIES DROPS. Hold the robot. Go on?"
+    ):
+        print("nothing was changed")
+        return 1
+    if held and (stiff := servo_tools.torque_off(bus, held)):
+        raise UserError("; ".join(f"servo {device}: {why}" for device, why in stiff.items()))
+    errors = {}
+    for device in devices:
+        errors[device] = reboot(bus, device)
+        print(f"servo {device} is up again; hardware error: {table.describe_hardware_error(errors[device])}")
+    return 1 if any(errors.values()) else 0
 
 
 def set_id(order: SetId, bus: Bus) -> int:

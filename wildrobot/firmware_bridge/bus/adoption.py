@@ -7,8 +7,8 @@ from collections.abc import Callable
 from wildrobot.core.errors import UserError
 from wildrobot.firmware_bridge.bus import control_table as table
 from wildrobot.firmware_bridge.bus.driver import Bus, BusError
+from wildrobot.firmware_bridge.bus.inspection import expected_registers
 from wildrobot.firmware_bridge.bus.presence import FACTORY_ID, Stranger, answers_garbled, model_name
-from wildrobot.firmware_bridge.bus.startup import expected_registers
 from wildrobot.robot_description import RobotSpec
 
 LIMITS = (table.MIN_POSITION_LIMIT, table.MAX_POSITION_LIMIT)

@@ -148,18 +148,23 @@ def torque_off(bus: Bus, devices: Sequence[int]) -> dict[int, str]:
     return wrong
 
 
-def reboot(bus: Bus, device: int) -> int:
-    """Restart a servo and wait until it answers again; returns its hardware error status, 0 if there is none.
+def in_need_of_a_restart(bus: Bus, devices: Sequence[int]) -> dict[int, str]:
+    """Servos that report a hardware error, and which.
 
     Raises:
-        UserError: it does not come back.
+        BusError: one does not answer.
     """
-    bus.reboot(device)
-    for _ in range(20):
-        bus.transport.sleep(0.1)
-        if bus.ping(device) is not None:
-            return bus.read(device, table.HARDWARE_ERROR_STATUS)
-    raise UserError(f"servo {device} has not come back within 2 s. Check its supply.")
+    errors = {device: bus.read(device, table.HARDWARE_ERROR_STATUS) for device in devices}
+    return {device: table.describe_hardware_error(error) for device, error in errors.items() if error}
+
+
+def holding(bus: Bus, devices: Sequence[int]) -> list[int]:
+    """Servos whose torque is on.
+
+    Raises:
+        BusError: one does not answer.
+    """
+    return [device for device in devices if bus.read(device, table.TORQUE_ENABLE)]
 
 
 # ---------------------------------------------------------------------- registers

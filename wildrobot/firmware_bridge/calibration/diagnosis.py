@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from wildrobot.firmware_bridge.bus import control_table as table
 from wildrobot.firmware_bridge.bus.driver import Bus
-from wildrobot.firmware_bridge.bus.startup import Finding
+from wildrobot.firmware_bridge.bus.inspection import Finding
 from wildrobot.firmware_bridge.calibration.feet import check_feet
 from wildrobot.firmware_bridge.calibration.hands import Hands, LetGo, TakePose
 from wildrobot.firmware_bridge.calibration.imu_mount import AGREE_RAD, find_mount, rotation_between

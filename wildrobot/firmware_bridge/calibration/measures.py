@@ -14,7 +14,7 @@ from wildrobot.core import files
 from wildrobot.core.errors import UserError
 from wildrobot.firmware_bridge.bus import control_table as table
 from wildrobot.firmware_bridge.bus.driver import Bus
-from wildrobot.firmware_bridge.bus.startup import check
+from wildrobot.firmware_bridge.bus.inspection import check
 from wildrobot.firmware_bridge.calibration.endstops import find_offsets
 from wildrobot.firmware_bridge.calibration.feet import check_feet
 from wildrobot.firmware_bridge.calibration.hands import Hands
@@ -135,7 +135,9 @@ def require_ready(bus: Bus, spec: RobotSpec) -> None:
     wrong = [
         finding
         for finding in check(bus, spec)
-        if finding.level == "error" and not (finding.fix and finding.fix[0] in _LIMITS)
+        if finding.level == "error"
+        and not finding.calibration
+        and not (finding.fix and finding.fix[0] in _LIMITS)
     ]
     if wrong:
         listed = "\n  ".join(str(finding) for finding in wrong)

@@ -16,7 +16,7 @@ from wildrobot.core.nearest import did_you_mean
 from wildrobot.core.rotations import quat_from_rotvec, quat_multiply
 from wildrobot.firmware_bridge.board.driver import FOOT_INPUTS
 from wildrobot.firmware_bridge.bus import control_table as table
-from wildrobot.firmware_bridge.bus.startup import position_limits
+from wildrobot.firmware_bridge.bus.inspection import position_limits
 from wildrobot.firmware_bridge.virtual.board_core import REBOOT_US, BoardCore
 from wildrobot.firmware_bridge.virtual.board_station import BoardStation, Core
 from wildrobot.firmware_bridge.virtual.servo import Servo, ServoOptions
@@ -49,7 +49,11 @@ class Hidden:
     firmware: Mapping[str, int] = field(default_factory=dict)
     """Joint name to another firmware version."""
     registers: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-    """Joint name to values of its EEPROM, by register name."""
+    """Joint name to values that somebody else left in its registers, by name."""
+    crc_status: bool = False
+    strict_addresses: bool = False
+    whole_items: bool = False
+    """What the manual leaves open, for all servos: as in `ServoOptions`."""
     new: tuple[str, ...] = ()
     """Joints whose servo is as it comes from its box (id 1, 57600 bit/s), and is not connected yet."""
     imu_tilt_rad: tuple[float, float, float] = (0.0, 0.0, 0.0)
@@ -154,7 +158,13 @@ class RobotParts:
             eeprom |= hidden.registers.get(name, {})
             if name in hidden.new:
                 eeprom = {}
-            options = ServoOptions(firmware=hidden.firmware.get(name, 48), eeprom=eeprom)
+            options = ServoOptions(
+                hidden.firmware.get(name, 48),
+                eeprom,
+                hidden.crc_status,
+                hidden.strict_addresses,
+                hidden.whole_items,
+            )
             servo = Servo(spec.servos[i], options, velocity_window_ms)
             servo.motor.observe(
                 float(self._direction[i] * (self.physics.joint_position[i] - self._offset[i]))

@@ -86,14 +86,10 @@ class Servo(VirtualDevice):
         self._watchdog_since_ns = 0
         self._health_ns = 0
         self._factory_reset(keep_id=False, keep_baud=False)
-        given = {table.BY_NAME[name]: value for name, value in (options.eeprom or {}).items()}
-        for register, value in given.items():
+        self._given = {table.BY_NAME[name]: value for name, value in (options.eeprom or {}).items()}
+        for register, value in self._given.items():
             self.put(register, value)
         self.restart()
-        for register, value in given.items():
-            if register.address >= table.EEPROM_END:
-                self.put(register, value)
-        self._configure_motor()
 
     # ------------------------------------------------------------------ the table
 
@@ -106,9 +102,13 @@ class Servo(VirtualDevice):
         self._table[register.address : register.end] = register.encode(value)
 
     def restart(self) -> None:
-        """As it stands when time begins: switched on a while ago."""
+        """As it stands when time begins: switched on a while ago, and set up."""
         self._power_on(0)
         self._awake_ns = 0
+        for register, value in self._given.items():
+            if register.address >= table.EEPROM_END:
+                self.put(register, value)
+        self._configure_motor()
 
     def set_baud(self, baud: int) -> None:
         """Set up for another rate, by somebody else's hands."""

@@ -16,6 +16,7 @@ from wildrobot.firmware_bridge.board.driver import BoardSample, FreshnessTracker
 from wildrobot.firmware_bridge.bus import control_table as table
 from wildrobot.firmware_bridge.bus.control_table import describe_hardware_error
 from wildrobot.firmware_bridge.bus.driver import BEHIND, Bus
+from wildrobot.firmware_bridge.bus.inspection import PLAUSIBLE_MARGIN_RAD
 from wildrobot.firmware_bridge.bus.protocol import ALERT
 from wildrobot.firmware_bridge.bus.servo_bus import TickSamples
 from wildrobot.firmware_bridge.bus.startup import prepare
@@ -25,8 +26,6 @@ from wildrobot.runtime.robots.base import Health
 from wildrobot.signal_path.sensor_frame import FootSwitches, SensorFrame, hold_invalid
 
 NS = 1e-9
-PLAUSIBLE_MARGIN_RAD = 0.35
-"""How far outside its limits a joint may read before the reading is taken for a servo that has lost its registers."""
 REOPEN_EVERY_TICKS = 12
 NAMED_AFTER_TICKS = 2
 """Ticks in a row without a good sample after which a device is named; a single lost packet is only bridged."""

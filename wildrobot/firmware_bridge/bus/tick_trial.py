@@ -1,0 +1,167 @@
+"""The tick's own transaction for some seconds, at the run's rate: what a run would lose, and why. Nothing moves."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from wildrobot.firmware_bridge.bus import control_table as table
+from wildrobot.firmware_bridge.bus.driver import BEHIND, MARGIN_S, Bus
+from wildrobot.firmware_bridge.bus.inspection import Finding, read_registers
+from wildrobot.firmware_bridge.bus.servo_bus import ServoBus, wire_time
+from wildrobot.firmware_bridge.bus.startup import FAST_READ_FIRMWARE, map_reads
+from wildrobot.robot_description import RobotSpec
+
+SECONDS = 2.0
+PATIENT_S = 0.025
+"""How long the trial waits for an answer: longer than a run, to see how late it comes."""
+LOST_WARN, LOST_STOP = 0.001, 0.02
+"""Shares of lost samples: a run bridges single ones, and stops when a device is silent for several ticks."""
+CULPRIT = 0.8
+"""Share of all losses from which on one device is named for them."""
+
+
+@dataclass
+class Trial:
+    """What so many transactions brought. Times in s."""
+
+    ticks: int
+    devices: int
+    fast: bool
+    wire_s: float
+    """Modelled time of the read on the wire, at the bus's speed."""
+    read_s: list[float] = field(default_factory=list)
+    """Of every read that was whole."""
+    lost: Counter[int] = field(default_factory=Counter)
+    """Samples, by device."""
+    reasons: Counter[str] = field(default_factory=Counter)
+    broken: int = 0
+    """Reads that did not bring everything."""
+
+
+def run_trial(bus: Bus, spec: RobotSpec, seconds: float = SECONDS) -> Trial:
+    """Read as a run does; every servo must answer, be set up and limp: its reads are mapped anew, in its RAM.
+
+    Raises:
+        BusError: a servo does not take its map.
+        PortLost: the port is gone.
+    """
+    found = [bus.ping(device) for device in spec.servo_ids]
+    fast = all(device is not None and device.firmware >= FAST_READ_FIRMWARE for device in found)
+    for device in spec.servo_ids:
+        map_reads(bus, device)
+    transport = bus.transport
+    servos = ServoBus(Bus(transport, PATIENT_S), spec, fast)
+    trial = Trial(
+        round(seconds * spec.control_hz),
+        spec.num_joints + 1,
+        fast,
+        wire_time(spec, transport.baud, fast).read_s,
+    )
+    deadline = transport.now_ns()
+    for _ in range(trial.ticks):
+        deadline = max(deadline + round(spec.control_dt * 1e9), transport.now_ns())
+        transport.sleep(max(0.0, (deadline - transport.now_ns()) * 1e-9))
+        samples = servos.read_tick()
+        # who was not asked because the chain broke before it has lost nothing of its own
+        own = {device: why for device, why in samples.failures.items() if why != BEHIND}
+        trial.lost.update(own.keys())
+        trial.reasons.update(own.values())
+        trial.broken += bool(samples.failures)
+        if not samples.failures:
+            trial.read_s.append((samples.end_ns - samples.start_ns) * 1e-9)
+    return trial
+
+
+def judge(trial: Trial, spec: RobotSpec, latency_timer_ms: int | None = None) -> list[Finding]:
+    """What the trial says: losses with their place, and answers that come later than a run waits for them."""
+
+    def finding(level: str, what: str, advice: str = "") -> Finding:
+        return Finding(level, 0, "bus", what, advice)
+
+    findings = []
+    share = trial.broken / trial.ticks
+    if share > LOST_WARN:
+        findings.append(_losses(trial, spec, "error" if share > LOST_STOP else "warning"))
+    if not trial.read_s:
+        return findings
+    middle, longest = float(np.median(trial.read_s)), max(trial.read_s)
+    held_s = float(np.percentile(trial.read_s, 90)) - trial.wire_s
+    if held_s > MARGIN_S:
+        timer = (
+            "no latency_timer file shows it"
+            if latency_timer_ms is None
+            else f"latency timer {latency_timer_ms} ms"
+        )
+        what = (
+            f"answers come {1e3 * held_s:.0f} ms later than the wire brings them, a run waits {1e3 * MARGIN_S:.0f} ms: "
+            f"the adapter, or its driver, keeps them back ({timer})"
+        )
+        advice = (
+            "Set the adapter's latency timer to 1 ms, or use another adapter; docs/deployment.md shows how"
+        )
+        findings.append(finding("error", what, advice))
+    if not findings:
+        kind = "fast bulk reads" if trial.fast else "plain bulk reads"
+        text = (
+            f"{trial.ticks} reads at {spec.control_hz:g} Hz ({kind}): all {trial.ticks * trial.devices} answers whole, "
+            f"{1e3 * middle:.1f} ms a read, {1e3 * longest:.1f} at most; the wire takes {1e3 * trial.wire_s:.1f}"
+        )
+        findings.append(finding("ok", text))
+    return findings
+
+
+def _losses(trial: Trial, spec: RobotSpec, level: str) -> Finding:
+    (device, count), *_ = trial.lost.most_common(1)
+    (reason, _), *_ = trial.reasons.most_common(1)
+    total = sum(trial.lost.values())
+    what = f"{trial.broken} of {trial.ticks} reads at the run's rate broke off ({reason})"
+    if count >= CULPRIT * total and total >= 3:
+        name = dict(zip(spec.servo_ids, spec.joint_names, strict=True)).get(device, "sensor board")
+        what += f", {count} of them at device {device} ({name})"
+        return Finding(level, device, "bus", what, f"Look at the plugs and the cable of {name}")
+    what += ", now at one device and now at another: the line itself is disturbed"
+    advice = "Look at the adapter's plug, its ground to the supply, motor cables beside the line; try a lower speed"
+    return Finding(level, 0, "bus", what, advice)
+
+
+def check_layout(bus: Bus, spec: RobotSpec) -> list[Finding]:
+    """The mapped bytes against a direct read of what they show, of every servo; they must be mapped and at rest.
+
+    Raises:
+        BusError: a servo does not answer.
+    """
+    findings = []
+    for joint, device in enumerate(spec.servo_ids):
+        wrong = layout_misfit(bus, device)
+        if wrong:
+            who = f"servo {device} ({spec.joint_names[joint]})"
+            advice = "Its firmware maps other bytes than the manual says: update it with the maker's tool, or change it"
+            findings.append(Finding("error", device, who, wrong, advice))
+    return findings
+
+
+def layout_misfit(bus: Bus, device: int) -> str:
+    """How the indirect data of a servo at rest differ from the registers that they are to show; "" if they do not.
+
+    Raises:
+        BusError: the servo does not answer.
+    """
+    shown = bus.read_block(device, table.INDIRECT_DATA, len(table.MOTION_BYTES + table.HEALTH_BYTES)).data
+    motion = table.MotionBlock.decode(shown)
+    health = table.HealthBlock.decode(shown[len(table.MOTION_BYTES) :])
+    direct = read_registers(bus, device, (
+        table.PRESENT_POSITION, table.REALTIME_TICK, table.PRESENT_INPUT_VOLTAGE, table.PRESENT_TEMPERATURE,
+    ))  # fmt: skip
+    since_ms = (direct[table.REALTIME_TICK] - motion.tick_ms) % table.REALTIME_TICK_PERIOD
+    for name, seen, true, slack in (
+        ("present_position", motion.position, direct[table.PRESENT_POSITION], 40),
+        ("realtime_tick", 0, since_ms, 1000),
+        ("present_input_voltage", health.voltage, direct[table.PRESENT_INPUT_VOLTAGE], 5),
+        ("present_temperature", health.temperature, direct[table.PRESENT_TEMPERATURE], 2),
+    ):
+        if abs(seen - true) > slack:
+            return f"its indirect data do not show {name}: {seen} there, {true} in the register itself"
+    return ""
