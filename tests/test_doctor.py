@@ -310,6 +310,7 @@ def test_errors_end_with_one_and_warnings_with_zero(
     [
         (doctor.DoctorOptions(policy=Path("none.onnx")), "there is no file none.onnx"),
         (doctor.DoctorOptions(fix=True), "--fix works on the bus"),
+        (doctor.DoctorOptions(port="/dev/null", yes=True), "--yes answers what --fix asks"),
         (doctor.DoctorOptions(port="/dev/null", identify=True, json=True), "--json prints for programs"),
     ],
 )

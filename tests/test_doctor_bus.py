@@ -212,6 +212,28 @@ def test_fix_restarts_what_a_brown_out_left_and_puts_the_ram_right(
     assert wrong(report.findings) == []
 
 
+def test_fix_lets_go_of_no_servo_that_holds_without_asking(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(Hidden(registers={"waist_yaw": {"return_delay_time": 250}}))
+    bench.bus.sync_write(table.TORQUE_ENABLE, dict.fromkeys(SPEC.servo_ids, 1))
+    bench.robot.faults.add(BROWN_OUT(voltage_v=9.2, for_s=0.05))
+    bench.transport.sleep(0.2)
+    options = doctor.DoctorOptions(fix=True)
+    with monkeypatch.context() as no:
+        no.setattr(bench.hands, "agree", lambda question, moves=False: False)
+        doctor.examine(bench.transport, SPEC, options, bench.hands, doctor.Report())
+    assert "nothing was changed" in capsys.readouterr().out
+    assert all(servo.torque_on and servo.alert for servo in bench.robot.servos)
+    report = doctor.Report()
+    doctor.examine(bench.transport, SPEC, options, bench.hands, report)
+    (question,) = bench.hands.asked
+    assert "Servo 1, 2, 3, 4, 5, 6, 7, 8, 9 holds: WHAT IT CARRIES DROPS" in question
+    assert report.errors == 0
+    assert not any(servo.torque_on or servo.alert for servo in bench.robot.servos)
+    assert bench.robot.servo(1).get(table.RETURN_DELAY_TIME) == 0
+
+
 def test_a_trial_takes_the_run_s_own_time_and_no_more() -> None:
     bench = Bench()
     bench.transport.sleep(0.1)

@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 from calibration_helpers import SPEC, Bench
 
+from wildrobot.cli.robot.person import PersonHands
 from wildrobot.cli.robot.servo import Read, Reboot, Scan, SetId, Write, main, run
 from wildrobot.core.errors import UserError
+from wildrobot.firmware_bridge.bus import adoption
 from wildrobot.firmware_bridge.bus import control_table as table
+from wildrobot.firmware_bridge.bus.driver import Bus
 from wildrobot.firmware_bridge.bus.presence import answers_garbled
 from wildrobot.firmware_bridge.bus.servo_tools import describe, units_of
 from wildrobot.firmware_bridge.virtual.faults.table import (
@@ -21,6 +24,9 @@ from wildrobot.firmware_bridge.virtual.faults.table import (
     WRONG_BAUD,
 )
 from wildrobot.firmware_bridge.virtual.parts import Hidden
+from wildrobot.firmware_bridge.virtual.transport import VirtualTransport
+
+BOARD = SPEC.config.bus.sensor_board_id
 
 
 def told(bench: Bench, order: Any, capsys: pytest.CaptureFixture[str], code: int = 0) -> str:
@@ -42,6 +48,39 @@ def test_scan_finds_other_speeds_only_when_told_to(capsys: pytest.CaptureFixture
     assert "   57600 bit/s  id   4" in told(
         Bench(faults=(WRONG_BAUD(servo=4),)), Scan(all_bauds=True), capsys
     )
+
+
+@pytest.mark.parametrize("baud", sorted(table.BAUD_RATES.values()))
+def test_a_servo_at_any_speed_and_id_is_found_quickly(baud: int, capsys: pytest.CaptureFixture[str]) -> None:
+    bench = Bench(Hidden(ids={"left_knee_pitch": 77}, bauds={"left_knee_pitch": baud}))
+    out = told(bench, Scan(all_bauds=True), capsys)
+    assert f"{baud:>8} bit/s  id  77" in out
+    assert len(out.splitlines()) == 10
+    assert bench.transport.now_ns() < 9e9, "robots' time for all speeds"
+    assert bench.transport.baud == SPEC.config.bus.baud
+
+
+def test_a_speed_that_the_adapter_does_not_do_is_said_and_passed_over(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    class Slow(VirtualTransport):
+        @property
+        def baud(self) -> int:
+            return super().baud
+
+        @baud.setter
+        def baud(self, value: int) -> None:
+            if value > 3_000_000:
+                raise ValueError("Failed to set custom baud rate")
+            VirtualTransport.baud.fset(self, value)  # type: ignore[attr-defined]
+
+    bench = Bench()
+    bench.transport = Slow(bench.robot)
+    out = told(bench, Scan(all_bauds=True), capsys)
+    assert out.count("the adapter does not do 4") == 2
+    assert out.count("1000000 bit/s  id") == 10
+    bench = Bench(Hidden(ids={"left_knee_pitch": 42}))
+    assert adoption.find_new(Bus(Slow(bench.robot)), SPEC, 3).device.id == 42
 
 
 def test_read_prints_registers_with_their_units(capsys: pytest.CaptureFixture[str]) -> None:
@@ -169,7 +208,8 @@ def test_all_servos_that_a_brown_out_left_with_an_error_restart_at_once(
     assert out.count("is up again; hardware error: none") == 9
     assert not any(servo.get(table.HARDWARE_ERROR_STATUS) for servo in bench.robot.servos)
     assert (
-        told(Bench(), Reboot(all=True), capsys) == "no servo reports a hardware error: nothing to restart\n"
+        told(Bench(), Reboot(all=True), capsys)
+        == "no servo that answers reports a hardware error: nothing to restart\n"
     )
 
 
@@ -180,11 +220,40 @@ def test_a_restart_of_a_robot_that_holds_asks_first(
     bench = browned_out()
     bench.bus.sync_write(table.TORQUE_ENABLE, dict.fromkeys(SPEC.servo_ids, 1))
     bench.transport.sleep(0.05)
+    monkeypatch.setattr("wildrobot.core.consent.somebody_can_type", lambda: True)
     monkeypatch.setattr("sys.stdin", io.StringIO("yes\n" if agreed else "n\n"))
     out = told(bench, Reboot(all=True), capsys, code=0 if agreed else 1)
     assert "WHAT IT CARRIES DROPS" in out
     assert ("is up again" in out) == agreed
     assert all(servo.torque_on != agreed for servo in bench.robot.servos)
+
+
+def test_one_servo_that_holds_is_not_restarted_without_asking_either(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench = Bench()
+    bench.bus.sync_write(table.TORQUE_ENABLE, dict.fromkeys(SPEC.servo_ids, 1))
+    bench.transport.sleep(0.1)
+    with pytest.raises(UserError, match="no terminal to ask at"):
+        run(Reboot((4,)), bench.transport)
+    assert bench.robot.servo(4).torque_on
+    bench.transport.closed = False
+    monkeypatch.setattr(PersonHands, "_count_down", lambda self: print("counted down"))
+    assert "counted down" in told(bench, Reboot((4,), yes=True), capsys)
+    assert [bench.robot.servo(device).torque_on for device in (4, 5)] == [False, True]
+    bench.transport.closed = False
+    assert "servo 200 is up again" in told(bench, Reboot((BOARD,)), capsys), "the board holds nothing"
+
+
+def test_a_servo_that_does_not_answer_and_a_cause_that_is_still_there_do_not_keep_the_others(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    bench = Bench(faults=(BROWN_OUT(for_s=0.05, voltage_v=9.2), SILENT(servo=4, at_s=0.1)))
+    bench.robot.servo(5).put(table.MIN_VOLTAGE_LIMIT, 130)
+    out = told(bench, Reboot(all=True), capsys, code=1)
+    assert out.count("is up again; hardware error: none") == 7
+    assert "servo 5 is up again; hardware error: input voltage" in out
+    assert "servo 4 " not in out
 
 
 @pytest.mark.parametrize("order", [Reboot(), Reboot((4,), all=True)])

@@ -285,6 +285,34 @@ def test_indirect_addresses_that_do_not_stay_are_refused(monkeypatch: pytest.Mon
     assert "device 4 did not keep its indirect addresses" in refused(start)
 
 
+@pytest.mark.parametrize("shift", [1, 2, -1, 6], ids=lambda shift: f"shifted by {shift}")
+def test_indirect_data_that_show_something_else_are_refused(
+    shift: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = Start()
+    servo = start.virtual.servo(4)
+    target = servo._target
+    monkeypatch.setattr(servo, "_target", lambda address: target(address) + shift)
+    text = refused(start)
+    assert "device 4: its indirect data do not show " in text
+    assert "its firmware maps other bytes than the manual says" in text
+
+
+def test_a_robot_that_swings_while_it_is_looked_at_is_not_called_wrong() -> None:
+    start = Start()
+    for servo in start.virtual.servos:
+        servo.put(table.TORQUE_ENABLE, 1)
+        servo.put(table.GOAL_POSITION, 2500)
+        servo._configure_motor()
+    start.port.sleep(0.05)
+    start.prepare()
+
+
+def test_a_servo_without_a_bus_watchdog_is_refused() -> None:
+    text = refused(Start(hidden=Hidden(firmware={"left_knee_pitch": 36})))
+    assert "servo 4 (left_knee_pitch): firmware 36 has no bus watchdog" in text
+
+
 def test_old_firmware_is_told_and_read_plainly() -> None:
     start = Start(hidden=OLD)
     servos = start.prepare()

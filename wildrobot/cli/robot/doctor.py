@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import sys
@@ -18,8 +19,9 @@ from wildrobot.cli.common.arguments import parse_options
 from wildrobot.cli.robot.person import PersonHands
 from wildrobot.core.activity import ActivityLine
 from wildrobot.core.errors import UserError
+from wildrobot.firmware_bridge.bus import servo_tools
 from wildrobot.firmware_bridge.bus.checks import check_bus, check_port
-from wildrobot.firmware_bridge.bus.driver import BusError
+from wildrobot.firmware_bridge.bus.driver import Bus, BusError
 from wildrobot.firmware_bridge.bus.inspection import Finding
 from wildrobot.firmware_bridge.bus.presence import patient_bus
 from wildrobot.firmware_bridge.bus.serial_transport import SerialTransport, choose_port
@@ -60,7 +62,10 @@ class DoctorOptions:
     robot_file: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """robot.yaml of another robot."""
     fix: bool = False
-    """Repair registers where that is safe. The torque goes off: let the robot hang, or hold it."""
+    """Repair registers where that is safe, and restart servos that go on reporting a hardware error. The torque goes
+    off: let the robot hang, or hold it. Asks before a servo lets go that holds something."""
+    yes: bool = False
+    """With --fix: do not ask before servos let go, count down aloud instead."""
     json: bool = False
     """Print one JSON list."""
     identify: bool = False
@@ -91,6 +96,8 @@ def run(options: DoctorOptions) -> int:
     needs_port = [flag for flag in ("fix", "identify", "pose") if getattr(options, flag)]
     if needs_port and options.port is None:
         raise UserError(f"--{needs_port[0]} works on the bus: give the robot's port with --port.")
+    if options.yes and not options.fix:
+        raise UserError("--yes answers what --fix asks: add --fix, or leave it out.")
     if options.json and (options.identify or options.pose):
         raise UserError("--json prints for programs, --identify and --pose ask a person: use one of them.")
     if options.gamepad is not None and len(options.gamepad) > 1:
@@ -120,7 +127,7 @@ def _look_at_bus(options: DoctorOptions, spec: RobotSpec, report: Report) -> Non
         return
     previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        examine(transport, spec, options, PersonHands(), report)
+        examine(transport, spec, options, PersonHands(options.yes), report)
     except (BusError, PortLost) as error:
         report.add([Finding("error", 0, "bus", f"lost while looking at it: {error}", "Check the cable")])
     finally:
@@ -142,23 +149,34 @@ def examine(
         status("looking at every servo, then at the sensor board")
         findings = check_bus(bus, spec)
     if options.fix and any(finding.fixable for finding in findings):
-        report.say("--fix repairs:")
-        for finding in findings:
-            if finding.fixable:
-                report.say(f"  {finding.who}: {finding.what}")
-        for text in repair(bus, findings):
-            report.say(f"  {text}")
-        with ActivityLine() as status:
-            status("looking again")
-            findings = check_bus(bus, spec)
-            # a restart puts the registers of the RAM back
-            if again := [finding for finding in findings if finding.fix is not None]:
-                for text in repair(bus, again):
-                    report.say(f"  {text}")
-                findings = check_bus(bus, spec)
+        findings = _fix(bus, spec, hands, report, findings)
     report.add(findings)
     if options.identify or options.pose:
         report.add(diagnose(bus, spec, hands, options.identify, options.pose))
+
+
+def _fix(bus: Bus, spec: RobotSpec, hands: Hands, report: Report, findings: list[Finding]) -> list[Finding]:
+    """Repair, and look again. A servo that holds is let go, so nothing is done until somebody has agreed to that."""
+    report.say("--fix repairs:")
+    for finding in findings:
+        if finding.fixable:
+            report.say(f"  {finding.who}: {finding.what}")
+    held = servo_tools.holding(bus, sorted({finding.device for finding in findings if finding.fixable}))
+    question = f"Servo {', '.join(map(str, held))} holds: WHAT IT CARRIES DROPS. Hold the robot. Go on?"
+    if held and not report.ask(hands, question):
+        report.say("nothing was changed")
+        return findings
+    for text in repair(bus, findings):
+        report.say(f"  {text}")
+    with ActivityLine() as status:
+        status("looking again")
+        findings = check_bus(bus, spec)
+        # a restart puts the registers of the RAM back
+        if again := [finding for finding in findings if finding.fix is not None]:
+            for text in repair(bus, again):
+                report.say(f"  {text}")
+            findings = check_bus(bus, spec)
+    return findings
 
 
 class Report:
@@ -178,6 +196,11 @@ class Report:
     def say(self, text: str) -> None:
         """A line that is no finding; to stderr when stdout is for a program."""
         print(text, file=sys.stderr if self._quiet else sys.stdout, flush=True)
+
+    def ask(self, hands: Hands, question: str) -> bool:
+        """Ask for leave to let go of what servos hold; not on stdout when that is for a program."""
+        with contextlib.redirect_stdout(sys.stderr if self._quiet else sys.stdout):
+            return hands.agree(question, moves=True)
 
     def add(self, findings: Sequence[Finding]) -> None:
         """Take findings, print them."""

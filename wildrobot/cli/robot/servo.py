@@ -19,7 +19,7 @@ from wildrobot.core.nearest import nearest
 from wildrobot.firmware_bridge.bus import adoption, servo_tools
 from wildrobot.firmware_bridge.bus import control_table as table
 from wildrobot.firmware_bridge.bus.driver import Bus, BusError
-from wildrobot.firmware_bridge.bus.presence import BAUDS, model_name, patient_bus
+from wildrobot.firmware_bridge.bus.presence import model_name, patient_bus
 from wildrobot.firmware_bridge.bus.protocol import ALERT
 from wildrobot.firmware_bridge.bus.serial_transport import SerialTransport, choose_port
 from wildrobot.firmware_bridge.bus.servo_tools import describe
@@ -61,7 +61,7 @@ class Scan:
     """
 
     all_bauds: bool = False
-    """Try 57600, 115200, 1 M, 2 M, 3 M and 4 M."""
+    """Try every speed that a servo can have been set to, 9600 bit/s to 4.5 M; 7 s."""
     common: tyro.conf.OmitArgPrefixes[_Common] = _Common()
 
 
@@ -155,7 +155,9 @@ class Reboot:
     all: bool = False
     """Those of the robot that report a hardware error, as a brown-out leaves them: all at once."""
     yes: bool = False
-    """Do not ask."""
+    """Do not ask before servos let go: count down aloud instead."""
+    countdown: Annotated[float, tyro.conf.arg(metavar="SECONDS")] = COUNTDOWN_S
+    """With --yes: how long to count down, 1 or more."""
     common: tyro.conf.OmitArgPrefixes[_Common] = _Common()
 
 
@@ -200,7 +202,7 @@ def do(order: Any, bus: Bus, spec: RobotSpec) -> int:
     """One order, printed; returns the exit code."""
     match order:
         case Scan():
-            return scan(order, bus)
+            return scan(order, bus, spec)
         case Read():
             units = servo_tools.units_for(spec, order.id)
             for register, value in servo_tools.read(bus, order.id, order.registers):
@@ -232,26 +234,35 @@ def do(order: Any, bus: Bus, spec: RobotSpec) -> int:
     return 0
 
 
-def scan(order: Scan, bus: Bus) -> int:
+def scan(order: Scan, bus: Bus, spec: RobotSpec) -> int:
     """List who answers; 1 when nobody does."""
     found = 0
     asked = bus.transport.baud
     with ActivityLine() as status:
 
-        def watch(baud: int, device: int) -> None:
-            status(f"looking at {baud} bit/s, id {device}; {found} found")
+        def say(text: str) -> None:
+            status.clear()
+            print(text, flush=True)
 
-        for baud, device in servo_tools.scan(bus, BAUDS if order.all_bauds else (asked,), watch):
+        def watch(text: str) -> None:
+            status(f"{text}; {found} found")
+
+        likely = (*spec.servo_ids, spec.config.bus.sensor_board_id)
+        devices = (
+            servo_tools.scan_all_speeds(bus, likely, watch, say)
+            if order.all_bauds
+            else servo_tools.scan(bus, asked, watch)
+        )
+        for baud, device in devices:
             found += 1
             alert = ", reports a hardware error" if device.error & ALERT else ""
-            status.clear()
-            print(
+            say(
                 f"{baud:>8} bit/s  id {device.id:>3}  {model_name(device.model_number)}, "
-                f"firmware {device.firmware}{alert}",
-                flush=True,
+                f"firmware {device.firmware}{alert}"
             )
     if not found:
-        print(f"nobody answers at {asked} bit/s; try --all-bauds, and look at the supply")
+        where = "at any speed:" if order.all_bauds else f"at {asked} bit/s; try --all-bauds, and"
+        print(f"nobody answers {where} look at the supply")
     return 0 if found else 1
 
 
@@ -299,28 +310,37 @@ def reboot_servos(order: Reboot, bus: Bus, spec: RobotSpec) -> int:
         raise UserError(
             "name the servos that are to restart, or give --all for those that report a hardware error."
         )
+    devices = order.ids
     if order.all:
         wrong = servo_tools.in_need_of_a_restart(bus, spec.servo_ids)
         if not wrong:
-            print("no servo reports a hardware error: nothing to restart")
+            print("no servo that answers reports a hardware error: nothing to restart")
             return 0
         for device, error in wrong.items():
             print(f"servo {device} ({spec.joint_names[spec.servo_ids.index(device)]}): {error}")
-    devices = tuple(wrong) if order.all else order.ids
+        devices = tuple(wrong)
     # a servo that restarts lets go, and a robot that stands on the others falls
     held = servo_tools.holding(bus, spec.servo_ids if order.all else devices)
-    if held and not PersonHands(order.yes).agree(
-        f"Servo {', '.join(map(str, held))} holds: WHAT IT CARRIES DROPS. Hold the robot. Go on?"
+    if held and not PersonHands(order.yes, order.countdown).agree(
+        f"Servo {', '.join(map(str, held))} holds: WHAT IT CARRIES DROPS. Hold the robot. Go on?", moves=True
     ):
         print("nothing was changed")
         return 1
     if held and (stiff := servo_tools.torque_off(bus, held)):
         raise UserError("; ".join(f"servo {device}: {why}" for device, why in stiff.items()))
-    errors = {}
+    failed = 0
     for device in devices:
-        errors[device] = reboot(bus, device)
-        print(f"servo {device} is up again; hardware error: {table.describe_hardware_error(errors[device])}")
-    return 1 if any(errors.values()) else 0
+        try:
+            left = reboot(bus, device)
+        except (BusError, UserError) as problem:
+            if len(devices) == 1:
+                raise
+            failed += 1
+            print(f"servo {device}: {problem}")
+            continue
+        failed += left != 0
+        print(f"servo {device} is up again; hardware error: {table.describe_hardware_error(left)}")
+    return 1 if failed else 0
 
 
 def set_id(order: SetId, bus: Bus) -> int:

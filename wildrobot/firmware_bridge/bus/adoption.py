@@ -8,7 +8,13 @@ from wildrobot.core.errors import UserError
 from wildrobot.firmware_bridge.bus import control_table as table
 from wildrobot.firmware_bridge.bus.driver import Bus, BusError
 from wildrobot.firmware_bridge.bus.inspection import expected_registers
-from wildrobot.firmware_bridge.bus.presence import FACTORY_ID, Stranger, answers_garbled, model_name
+from wildrobot.firmware_bridge.bus.presence import (
+    FACTORY_ID,
+    Stranger,
+    answers_garbled,
+    model_name,
+    set_speed,
+)
 from wildrobot.robot_description import RobotSpec
 
 LIMITS = (table.MIN_POSITION_LIMIT, table.MAX_POSITION_LIMIT)
@@ -32,7 +38,8 @@ def find_new(
     try:
         for baud in sorted(table.BAUD_RATES.values(), key=lambda baud: (baud != home, -baud)):
             watch(f"looking at {baud} bit/s, all ids; {len(found)} new so far")
-            bus.transport.baud = baud
+            if not set_speed(bus.transport, baud):
+                continue
             devices = {device.id: device for device in bus.broadcast_ping()}
             for asked in sorted({FACTORY_ID, new_id, *devices}):
                 if answers_garbled(bus, asked):

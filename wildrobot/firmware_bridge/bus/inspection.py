@@ -178,6 +178,9 @@ def _check_servo(bus: Bus, spec: RobotSpec, joint: int) -> list[Finding]:
     if found.model_number != model:
         text = f"model number {found.model_number}, expected {model}"
         return [finding("error", text, "Put the servo that robot.yaml names there, or correct robot.yaml")]
+    if found.firmware < table.BUS_WATCHDOG.since:
+        text = f"firmware {found.firmware} has no bus watchdog, which stops a servo that nobody speaks to any more"
+        return [finding("error", text, "Update it with the maker's tool")]
     expected = {
         register: wanted
         for register, wanted in expected_registers(spec, joint).items()

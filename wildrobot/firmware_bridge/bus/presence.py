@@ -12,7 +12,8 @@ from wildrobot.firmware_bridge.bus.serial_transport import latency_timer_ms
 from wildrobot.firmware_bridge.bus.transport import Transport
 from wildrobot.robot_description import RobotSpec
 
-BAUDS = (57_600, 115_200, 1_000_000, 2_000_000, 3_000_000, 4_000_000)
+BAUDS = tuple(sorted(table.BAUD_RATES.values()))
+"""Bits per second that a servo may have been set to."""
 FACTORY_ID = 1
 _NAMES = {1020: "XM430-W350", 1030: "XM430-W210", MODEL_NUMBER: "sensor board"}
 _LISTEN_S = 0.004
@@ -27,6 +28,15 @@ def patient_bus(transport: Transport) -> Bus:
     port = getattr(transport, "port", None)
     latency_ms = latency_timer_ms(port) if port is not None else 0
     return Bus(transport, _UNKNOWN_ADAPTER_S if latency_ms is None else _USB_S + latency_ms * 1e-3)
+
+
+def set_speed(transport: Transport, baud: int) -> bool:
+    """Talk at `baud` from now on; False: the adapter's driver cannot, and nobody can be asked there."""
+    try:
+        transport.baud = baud
+    except ValueError:  # of pyserial, for a rate that the driver refuses
+        return False
+    return True
 
 
 def model_name(number: int) -> str:
@@ -80,7 +90,8 @@ def look_elsewhere(bus: Bus, spec: RobotSpec, lacking: list[int]) -> list[Strang
         for baud in BAUDS:
             if baud == home:
                 continue
-            bus.transport.baud = baud
+            if not set_speed(bus.transport, baud):
+                continue
             ids = sorted({*lacking, FACTORY_ID})
             found += [Stranger(device, baud) for device in bus.scan(ids)]
     finally:

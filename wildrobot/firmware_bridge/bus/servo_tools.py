@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from wildrobot.core.errors import UserError
 from wildrobot.core.nearest import did_you_mean
@@ -11,7 +11,7 @@ from wildrobot.firmware_bridge.board.driver import MODEL_NUMBER
 from wildrobot.firmware_bridge.bus import control_table as table
 from wildrobot.firmware_bridge.bus.control_table import BY_NAME, Register
 from wildrobot.firmware_bridge.bus.driver import Bus, BusError, FoundDevice
-from wildrobot.firmware_bridge.bus.presence import answers_garbled
+from wildrobot.firmware_bridge.bus.presence import BAUDS, FACTORY_ID, answers_garbled, set_speed
 from wildrobot.firmware_bridge.bus.protocol import MAX_ID
 from wildrobot.robot_description import RobotSpec
 from wildrobot.robot_description.spec import ServoModel
@@ -27,22 +27,41 @@ _POSITIONS = (
 
 
 def scan(
-    bus: Bus, bauds: Sequence[int], watch: Callable[[int, int], None] = lambda baud, device: None
+    bus: Bus, baud: int, watch: Callable[[str], None] = lambda text: None
 ) -> Iterator[tuple[int, FoundDevice]]:
-    """(bit/s, device) of everybody who answers, as they do; the bus's speed is set back.
+    """(bit/s, device) of everybody who answers at one speed, as they do: every id is asked, 0.6 s in all.
 
-    `watch` hears of every speed and id before it is asked for.
+    `watch` hears what is looked at.
     """
-    asked = bus.transport.baud
+    bus.transport.baud = baud
+    for asked in range(MAX_ID + 1):
+        watch(f"looking at {baud} bit/s, id {asked}")
+        for device in bus.scan((asked,)):
+            yield baud, device
+
+
+def scan_all_speeds(
+    bus: Bus, likely: Iterable[int], watch: Callable[[str], None], say: Callable[[str], None]
+) -> Iterator[tuple[int, FoundDevice]]:
+    """(bit/s, device) of everybody who answers at any speed that a servo knows; the bus's own is set back.
+
+    One ping to all ids a speed, 0.8 s each; answers that it may have lost, to noise or since two came at once, are
+    made up for by asking the `likely` ids one by one. `say` hears of speeds that the adapter does not do.
+    """
+    home = bus.transport.baud
     try:
-        for baud in bauds:
-            bus.transport.baud = baud
-            for asked_id in range(MAX_ID + 1):
-                watch(baud, asked_id)
-                for device in bus.scan((asked_id,)):
-                    yield baud, device
+        for baud in BAUDS:
+            watch(f"looking at {baud} bit/s, all ids at once")
+            if not set_speed(bus.transport, baud):
+                say(f"the adapter does not do {baud} bit/s: nobody was looked for there")
+                continue
+            found = {device.id: device for device in bus.broadcast_ping()}
+            missing = sorted({FACTORY_ID, *likely} - found.keys())
+            found |= {device.id: device for device in bus.scan(missing)}
+            for device in sorted(found.values(), key=lambda device: device.id):
+                yield baud, device
     finally:
-        bus.transport.baud = asked
+        set_speed(bus.transport, home)
 
 
 def read(bus: Bus, device: int, names: Sequence[str]) -> Iterator[tuple[Register, int]]:
@@ -149,22 +168,31 @@ def torque_off(bus: Bus, devices: Sequence[int]) -> dict[int, str]:
 
 
 def in_need_of_a_restart(bus: Bus, devices: Sequence[int]) -> dict[int, str]:
-    """Servos that report a hardware error, and which.
-
-    Raises:
-        BusError: one does not answer.
-    """
-    errors = {device: bus.read(device, table.HARDWARE_ERROR_STATUS) for device in devices}
-    return {device: table.describe_hardware_error(error) for device, error in errors.items() if error}
+    """Servos that report a hardware error, and which; those that do not answer are left out."""
+    errors = {}
+    for device in devices:
+        try:
+            if error := bus.read(device, table.HARDWARE_ERROR_STATUS):
+                errors[device] = table.describe_hardware_error(error)
+        except BusError:
+            continue
+    return errors
 
 
 def holding(bus: Bus, devices: Sequence[int]) -> list[int]:
-    """Servos whose torque is on.
-
-    Raises:
-        BusError: one does not answer.
-    """
-    return [device for device in devices if bus.read(device, table.TORQUE_ENABLE)]
+    """Servos whose torque is on, or that answer pings and do not say; the sensor board has no torque."""
+    held = []
+    for device in devices:
+        found = bus.ping(device)
+        if found is None or found.model_number == MODEL_NUMBER:
+            continue
+        try:
+            on = bus.read(device, table.TORQUE_ENABLE)
+        except BusError:
+            on = 1
+        if on:
+            held.append(device)
+    return held
 
 
 # ---------------------------------------------------------------------- registers

@@ -8,7 +8,7 @@ from wildrobot.core.errors import UserError
 from wildrobot.firmware_bridge.bus import control_table as table
 from wildrobot.firmware_bridge.bus.control_table import Register, describe_hardware_error
 from wildrobot.firmware_bridge.bus.driver import Bus, BusError, FoundDevice
-from wildrobot.firmware_bridge.bus.inspection import Finding, check
+from wildrobot.firmware_bridge.bus.inspection import Finding, check, read_registers
 from wildrobot.firmware_bridge.bus.servo_bus import ServoBus
 from wildrobot.robot_description import RobotSpec
 
@@ -100,6 +100,10 @@ def prepare(bus: Bus, spec: RobotSpec, say: Callable[[str], None] = lambda text:
         for device in spec.servo_ids:
             map_reads(bus, device)
             bus.write(device, table.BUS_WATCHDOG, 0)
+            if misfit := layout_misfit(bus, device):
+                raise BusError(
+                    f"device {device}: {misfit}; its firmware maps other bytes than the manual says"
+                )
     except BusError as error:
         raise UserError(
             f"the robot is not ready: {error}. Check its cables and run `wildrobot doctor`."
@@ -117,6 +121,41 @@ def map_reads(bus: Bus, device: int) -> None:
     bus.write_block(device, table.INDIRECT_ADDRESS, wanted, _MAP_TRIES)
     if bus.read_block(device, table.INDIRECT_ADDRESS, len(wanted), _MAP_TRIES).data != wanted:
         raise BusError(f"device {device} did not keep its indirect addresses")
+
+
+def layout_misfit(bus: Bus, device: int) -> str:
+    """How the indirect data of a servo differ from the registers that they are to show; "" if they do not.
+
+    Raises:
+        BusError: the servo does not answer.
+    """
+    wrong = ""
+    for _ in range(_TRIALS):  # a joint that somebody shakes changes between two reads
+        if not (wrong := _misfit(bus, device)):
+            break
+    return wrong
+
+
+def _misfit(bus: Bus, device: int) -> str:
+    shown = bus.read_block(device, table.INDIRECT_DATA, len(table.MOTION_BYTES + table.HEALTH_BYTES)).data
+    motion = table.MotionBlock.decode(shown)
+    health = table.HealthBlock.decode(shown[len(table.MOTION_BYTES) :])
+    direct = read_registers(bus, device, (
+        table.PRESENT_POSITION, table.PRESENT_VELOCITY, table.REALTIME_TICK, table.PRESENT_INPUT_VOLTAGE,
+        table.PRESENT_TEMPERATURE, table.HARDWARE_ERROR_STATUS,
+    ))  # fmt: skip
+    since_ms = (direct[table.REALTIME_TICK] - motion.tick_ms) % table.REALTIME_TICK_PERIOD
+    for name, seen, true, slack in (
+        ("present_position", motion.position, direct[table.PRESENT_POSITION], 40),
+        ("present_velocity", motion.velocity, direct[table.PRESENT_VELOCITY], 40),
+        ("realtime_tick", 0, since_ms, 1000),
+        ("present_input_voltage", health.voltage, direct[table.PRESENT_INPUT_VOLTAGE], 5),
+        ("present_temperature", health.temperature, direct[table.PRESENT_TEMPERATURE], 2),
+        ("hardware_error_status", health.hardware_error, direct[table.HARDWARE_ERROR_STATUS], 0),
+    ):
+        if abs(seen - true) > slack:
+            return f"its indirect data do not show {name}: {seen} there, {true} in the register itself"
+    return ""
 
 
 def _reader(bus: Bus, spec: RobotSpec, say: Callable[[str], None]) -> ServoBus:

@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from wildrobot.firmware_bridge.bus import control_table as table
 from wildrobot.firmware_bridge.bus.driver import BEHIND, MARGIN_S, Bus
-from wildrobot.firmware_bridge.bus.inspection import Finding, read_registers
+from wildrobot.firmware_bridge.bus.inspection import Finding
 from wildrobot.firmware_bridge.bus.servo_bus import ServoBus, wire_time
-from wildrobot.firmware_bridge.bus.startup import FAST_READ_FIRMWARE, map_reads
+from wildrobot.firmware_bridge.bus.startup import FAST_READ_FIRMWARE, layout_misfit, map_reads
 from wildrobot.robot_description import RobotSpec
 
 SECONDS = 2.0
@@ -141,27 +140,3 @@ def check_layout(bus: Bus, spec: RobotSpec) -> list[Finding]:
             advice = "Its firmware maps other bytes than the manual says: update it with the maker's tool, or change it"
             findings.append(Finding("error", device, who, wrong, advice))
     return findings
-
-
-def layout_misfit(bus: Bus, device: int) -> str:
-    """How the indirect data of a servo at rest differ from the registers that they are to show; "" if they do not.
-
-    Raises:
-        BusError: the servo does not answer.
-    """
-    shown = bus.read_block(device, table.INDIRECT_DATA, len(table.MOTION_BYTES + table.HEALTH_BYTES)).data
-    motion = table.MotionBlock.decode(shown)
-    health = table.HealthBlock.decode(shown[len(table.MOTION_BYTES) :])
-    direct = read_registers(bus, device, (
-        table.PRESENT_POSITION, table.REALTIME_TICK, table.PRESENT_INPUT_VOLTAGE, table.PRESENT_TEMPERATURE,
-    ))  # fmt: skip
-    since_ms = (direct[table.REALTIME_TICK] - motion.tick_ms) % table.REALTIME_TICK_PERIOD
-    for name, seen, true, slack in (
-        ("present_position", motion.position, direct[table.PRESENT_POSITION], 40),
-        ("realtime_tick", 0, since_ms, 1000),
-        ("present_input_voltage", health.voltage, direct[table.PRESENT_INPUT_VOLTAGE], 5),
-        ("present_temperature", health.temperature, direct[table.PRESENT_TEMPERATURE], 2),
-    ):
-        if abs(seen - true) > slack:
-            return f"its indirect data do not show {name}: {seen} there, {true} in the register itself"
-    return ""
