@@ -33,7 +33,7 @@ from wildrobot.runtime.telemetry.messages import Stamp, frame_to_message
 from wildrobot.runtime.telemetry.neighbours import ANNOUNCEMENT
 from wildrobot.signal_path.sensor_frame import SensorFrame
 from wildrobot.view.feed import Feed
-from wildrobot.view.status import headline, rivals_warning, status
+from wildrobot.view.readout.status import headline, rivals_warning, status
 
 POLICY = Path(__file__).resolve().parents[1] / "wildrobot" / "policies" / "wildrobot_walk.onnx"
 

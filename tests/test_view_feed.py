@@ -33,9 +33,9 @@ from wildrobot.runtime.telemetry.lcm_types import (
 from wildrobot.runtime.telemetry.neighbours import GONE_S
 from wildrobot.view.feed import SILENT_S
 from wildrobot.view.history import History
+from wildrobot.view.readout.status import feature_bars, stage_table
 from wildrobot.view.scene import ARROW_M_PER_M_S, RobotScene
 from wildrobot.view.server import GuardedServer
-from wildrobot.view.status import feature_bars, stage_table
 from wildrobot.view.track import AIRBORNE_S, PelvisTrack, Pose
 
 

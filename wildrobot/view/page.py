@@ -13,9 +13,9 @@ from wildrobot.view.driving import SEND_HZ, Driving
 from wildrobot.view.feed import SILENT_S, Feed
 from wildrobot.view.looks import Looks
 from wildrobot.view.plots import Plots
+from wildrobot.view.readout.status import headline, rivals_warning, status
 from wildrobot.view.scene import RobotScene
 from wildrobot.view.server import GuardedServer
-from wildrobot.view.status import headline, rivals_warning, status
 
 SCENE_HZ, STATUS_HZ = 50.0, 5.0
 

@@ -13,7 +13,7 @@ from viser import uplot
 from wildrobot.robot_description import RobotSpec
 from wildrobot.signal_path.features import feature_names
 from wildrobot.view.feed import Feed
-from wildrobot.view.status import feature_bars, plot_title, stage_table
+from wildrobot.view.readout.status import feature_bars, plot_title, stage_table
 from wildrobot.view.theme import ASKED_LINE, AXIS, ESTIMATED_LINE, GRID, LINES
 
 Array = NDArray[np.float64]

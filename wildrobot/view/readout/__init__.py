@@ -1,0 +1,1 @@
+"""What the robot says, as texts and numbers for a person."""
