@@ -138,7 +138,7 @@ def test_a_fast_status_is_taken_apart_as_it_arrives_and_is_not_stuffed(size: int
     assert reply.complete
     assert not reply.failed
     assert reply.blocks == [Block(device, error, body) for error, device, body in BLOCKS]
-    assert reply.size == len(data) - 2
+    assert reply.layout.size == len(data) - 2
 
 
 def test_the_blocks_before_a_silent_device_are_good() -> None:

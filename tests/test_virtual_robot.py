@@ -202,7 +202,7 @@ def test_board_and_servos_answer_one_fast_bulk_read_in_any_order() -> None:
             reply.feed(data)
         assert [block.device for block in reply.blocks] == [device for device, _, _ in order]
         assert not reply.failed
-        assert host.port.now_ns() - began - 2_000_000 == pytest.approx(reply.size * 10_000, abs=3000)
+        assert host.port.now_ns() - began - 2_000_000 == pytest.approx(reply.layout.size * 10_000, abs=3000)
 
 
 def test_board_and_servos_answer_one_plain_bulk_read_in_any_order() -> None:

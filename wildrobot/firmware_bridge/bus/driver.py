@@ -5,14 +5,18 @@ Level below the SDK's group readers, which drop the ERR byte, wait by spinning a
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import NamedTuple
 
 from wildrobot.firmware_bridge.bus.control_table import Register
 from wildrobot.firmware_bridge.bus.protocol import (
     ALERT,
     BROADCAST_ID,
     Error,
+    FastLayout,
     FastReply,
     Instruction,
     Packet,
@@ -38,8 +42,7 @@ class BusError(Exception):
     """A device did not answer, or answered that it would not."""
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(NamedTuple):
     """One device's answer to a read: raw data, ERR byte, and the instant that the data stand for."""
 
     data: bytes
@@ -72,6 +75,28 @@ class FoundDevice:
     model_number: int
     firmware: int
     error: int
+
+
+class BulkRequest(NamedTuple):
+    """One request to several devices: the same few go out over and over, and each is encoded once."""
+
+    fast: bool
+    packet: bytes
+    sizes: dict[int, int]
+    """Bytes of data by id, in the order of the request."""
+    reply: FastLayout
+    reply_size: int
+    """Bytes of all answers together."""
+
+    @classmethod
+    def of(cls, blocks: Sequence[tuple[int, int, int]], fast: bool) -> BulkRequest:
+        """From (id, address, length) of every device."""
+        body = b"".join(struct.pack("<BHH", *block) for block in blocks)
+        instruction = Instruction.FAST_BULK_READ if fast else Instruction.BULK_READ
+        sizes = {device: length for device, _, length in blocks}
+        reply = FastLayout.of(list(sizes.items()))
+        size = reply.size if fast else sum(STATUS_OVERHEAD + length for length in sizes.values())
+        return cls(fast, encode(BROADCAST_ID, instruction, body), sizes, reply, size)
 
 
 class Bus:
@@ -245,29 +270,41 @@ class Bus:
     # ------------------------------------------------------------------ many devices
 
     def sync_write(self, register: Register, values: dict[int, int]) -> None:
-        """One packet that writes a register of many devices; nobody answers."""
-        head = register.address.to_bytes(2, "little") + register.size.to_bytes(2, "little")
-        body = b"".join(bytes((device,)) + register.encode(value) for device, value in values.items())
-        self._send(encode(BROADCAST_ID, Instruction.SYNC_WRITE, head + body))
+        """One packet that writes a register of many devices; nobody answers.
+
+        Raises:
+            OverflowError: a value does not fit.
+        """
+        pairs = [number for pair in values.items() for number in pair]
+        try:
+            body = _sync_layout(register, len(values)).pack(register.address, register.size, *pairs)
+        except struct.error as error:
+            raise OverflowError(f"{register.name} of {values}: {error}") from None
+        self.transactions += 1
+        self.transport.write(encode(BROADCAST_ID, Instruction.SYNC_WRITE, body))
 
     def bulk_read(self, blocks: Sequence[tuple[int, int, int]], fast: bool) -> BulkAnswer:
         """(id, address, length) of every device in one request; answered in that order, as far as the chain holds."""
-        body = b"".join(
-            bytes((device,)) + address.to_bytes(2, "little") + length.to_bytes(2, "little")
-            for device, address, length in blocks
-        )
-        instruction = Instruction.FAST_BULK_READ if fast else Instruction.BULK_READ
+        return self.ask(BulkRequest.of(blocks, fast))
+
+    def ask(self, request: BulkRequest) -> BulkAnswer:
+        """`bulk_read` of a request that is ready."""
         result = BulkAnswer(start_ns=self.transport.now_ns())
         bad = self._parser.crc_errors
-        sent = self._send(encode(BROADCAST_ID, instruction, body))
-        sizes = {device: length for device, _, length in blocks}
-        if fast:
-            broken = self._collect_fast(result, sent, sizes)
+        sent = self._send(request.packet)
+        end = sent + self.wire_ns(request.reply_size)
+        # The bytes of a long answer need not wake anybody one by one: all have come when the last one has.
+        if (left := end + self._held_ns - self.transport.now_ns()) > 0:
+            self.transport.sleep(left / _NS)
+        if request.fast:
+            broken = self._collect_fast(result, sent, end, request)
         else:
-            self._collect_chain(result, sent, sizes)
+            self._collect_chain(result, sent, end, request)
             broken = self._parser.crc_errors > bad
         result.end_ns = self.transport.now_ns()
-        for device in sizes:
+        if len(result.answers) == len(request.sizes):
+            return result
+        for device in request.sizes:
             if device not in result.answers and device not in result.failures:
                 first = result.first_missing is None
                 if first:
@@ -277,40 +314,45 @@ class Bus:
                 )
         return result
 
-    def _collect_fast(self, result: BulkAnswer, sent_ns: int, sizes: dict[int, int]) -> bool:
-        reply = FastReply(list(sizes.items()))
+    def _collect_fast(self, result: BulkAnswer, sent_ns: int, end_ns: int, request: BulkRequest) -> bool:
+        reply = FastReply(request.reply)
 
         def take(data: bytes) -> bool:
             reply.feed(data)
             return reply.complete or reply.failed
 
-        self._collect(sent_ns + self.wire_ns(reply.size), take)
-        for block in reply.blocks:
-            self._judge(result, block.device, block.error, block.data, sizes, sent_ns)
+        self._collect(end_ns, take)
+        for device, error, data in reply.blocks:
+            self._judge(result, device, error, data, request.sizes[device], sent_ns)
         return reply.failed
 
-    def _collect_chain(self, result: BulkAnswer, sent_ns: int, sizes: dict[int, int]) -> None:
-        left = set(sizes)
+    def _collect_chain(self, result: BulkAnswer, sent_ns: int, end_ns: int, request: BulkRequest) -> None:
+        left = set(request.sizes)
 
         def take(data: bytes) -> bool:
             for status in self._parser.feed(data):
-                if status.instruction == Instruction.STATUS and status.device in left:
-                    left.discard(status.device)
-                    self._judge(result, status.device, status.error, status.parameters, sizes, sent_ns)
+                device = status.device
+                if status.instruction == Instruction.STATUS and device in left:
+                    left.discard(device)
+                    size = request.sizes[device]
+                    self._judge(result, device, status.error, status.parameters, size, sent_ns)
             return not left
 
-        total = sum(STATUS_OVERHEAD + size for size in sizes.values())
-        self._collect(sent_ns + self.wire_ns(total), take)
+        self._collect(end_ns, take)
 
     @staticmethod
-    def _judge(
-        result: BulkAnswer, device: int, error: int, data: bytes, sizes: dict[int, int], time_ns: int
-    ) -> None:
-        if error & ~ALERT or len(data) != sizes[device]:
-            reason = error_name(error) if error & ~ALERT else f"{len(data)} bytes in place of {sizes[device]}"
-            result.failures[device] = f"answers with an error: {reason}"
-        else:
+    def _judge(result: BulkAnswer, device: int, error: int, data: bytes, size: int, time_ns: int) -> None:
+        if not error & ~ALERT and len(data) == size:
             result.answers[device] = Answer(data, error, time_ns)
+        else:
+            reason = error_name(error) if error & ~ALERT else f"{len(data)} bytes in place of {size}"
+            result.failures[device] = f"answers with an error: {reason}"
+
+
+@lru_cache(maxsize=64)
+def _sync_layout(register: Register, count: int) -> struct.Struct:
+    kind = {1: "b", 2: "h", 4: "i"}[register.size]
+    return struct.Struct("<HH" + f"B{kind if register.signed else kind.upper()}" * count)
 
 
 def error_name(error: int) -> str:

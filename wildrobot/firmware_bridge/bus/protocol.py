@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 HEADER = b"\xff\xff\xfd\x00"
 BROADCAST_ID = 0xFE
@@ -120,8 +120,7 @@ def _frame(device: int, body: bytes) -> bytes:
     return packet + crc16(packet).to_bytes(2, "little")
 
 
-@dataclass(frozen=True)
-class Packet:
+class Packet(NamedTuple):
     """A packet whose CRC was right. `parameters` are unstuffed and, in a status, without the ERR byte."""
 
     device: int
@@ -178,13 +177,14 @@ class Parser:
                 keep = 2 if buffer.endswith(b"\xff\xff") else 1 if buffer.endswith(b"\xff") else 0
                 self._skip(len(buffer) - keep)
                 return None
-            self._skip(start)
+            if start:
+                self._skip(start)
             if len(buffer) < _OVERHEAD:
                 if len(buffer) > 3 and buffer[3] != 0:
                     self._skip(1)
                     continue
                 return None
-            length = int.from_bytes(buffer[5:7], "little")
+            length = buffer[5] | buffer[6] << 8
             if buffer[3] != 0 or not 3 <= length <= MAX_LENGTH:
                 self._skip(1)
                 continue
@@ -199,7 +199,7 @@ class Parser:
             return packet
 
     def _accept(self, raw: bytes) -> Packet | None:
-        if crc16(raw[:-2]) != int.from_bytes(raw[-2:], "little"):
+        if crc16(raw[:-2]) != raw[-2] | raw[-1] << 8:
             self.crc_errors += 1
             self.last_broken = raw[4], raw[_OVERHEAD]
             return None
@@ -214,13 +214,37 @@ class Parser:
         return Packet(device, body[0], body[2:], body[1])
 
 
-@dataclass(frozen=True)
-class Block:
+class Block(NamedTuple):
     """One device's part of a fast status."""
 
     device: int
     error: int
     data: bytes
+
+
+class FastLayout(NamedTuple):
+    """How the answer to one fast read looks."""
+
+    start: bytes
+    """Its first bytes."""
+    blocks: tuple[tuple[int, int], ...]
+    """(ID, end of its block) of every device."""
+
+    @classmethod
+    def of(cls, expected: Sequence[tuple[int, int]]) -> FastLayout:
+        """From (ID, bytes of data) of every device, in the order of the request."""
+        length = 1 + sum(4 + size for _, size in expected)
+        start = HEADER + bytes((BROADCAST_ID,)) + length.to_bytes(2, "little") + b"\x55"
+        ends, at = [], len(start)
+        for device, size in expected:
+            at += 4 + size
+            ends.append((device, at))
+        return cls(start, tuple(ends))
+
+    @property
+    def size(self) -> int:
+        """Bytes of the whole answer."""
+        return self.blocks[-1][1] if self.blocks else len(self.start)
 
 
 class FastReply:
@@ -229,12 +253,11 @@ class FastReply:
     Every block carries a CRC over all bytes before it, so the blocks in front of a device that keeps silent are good.
     """
 
-    def __init__(self, expected: Sequence[tuple[int, int]]) -> None:
-        """`expected`: (ID, bytes of data) of every device, in the order of the request."""
-        self._expected = list(expected)
-        length = 1 + sum(4 + size for _, size in expected)
-        self._start = HEADER + bytes((BROADCAST_ID,)) + length.to_bytes(2, "little") + b"\x55"
-        self._buffer = bytearray()
+    def __init__(self, expected: Sequence[tuple[int, int]] | FastLayout) -> None:
+        """`expected`: (ID, bytes of data) of every device, in the order of the request, or the layout made of it."""
+        self.layout = expected if isinstance(expected, FastLayout) else FastLayout.of(expected)
+        self._start, self._blocks = self.layout
+        self._buffer = b""
         self._at = 0
         self._crc = 0
         self.blocks: list[Block] = []
@@ -244,30 +267,25 @@ class FastReply:
     @property
     def complete(self) -> bool:
         """Every block has come."""
-        return len(self.blocks) == len(self._expected)
-
-    @property
-    def size(self) -> int:
-        """Bytes of the whole answer."""
-        return len(self._start) + sum(4 + size for _, size in self._expected)
+        return len(self.blocks) == len(self._blocks)
 
     def feed(self, data: bytes) -> None:
         """Take the next bytes."""
         self._buffer += data
         if self._at == 0:
             self._find_start()
-        while self._at and not self.failed and not self.complete:
-            device, size = self._expected[len(self.blocks)]
-            end = self._at + 4 + size
-            if len(self._buffer) < end:
+        if self._at == 0 or self.failed:
+            return
+        buffer = self._buffer
+        for device, end in self._blocks[len(self.blocks) :]:
+            if len(buffer) < end:
                 return
-            body = bytes(self._buffer[self._at : end - 2])
-            self._crc = crc16(body, self._crc)
-            sent = bytes(self._buffer[end - 2 : end])
-            if int.from_bytes(sent, "little") != self._crc or body[1] != device:
+            body, sent = buffer[self._at : end - 2], buffer[end - 2 : end]
+            crc = crc16(body, self._crc)
+            if sent[0] | sent[1] << 8 != crc or body[1] != device:
                 self.failed = True
                 return
-            self._crc = crc16(sent, self._crc)
+            self._crc = crc16(sent, crc)
             self._at = end
             self.blocks.append(Block(device, body[0], body[2:]))
 
@@ -275,8 +293,8 @@ class FastReply:
         # Line noise may come before the answer; the start is long enough not to be mistaken.
         start = self._buffer.find(self._start)
         if start < 0:
-            del self._buffer[: max(0, len(self._buffer) - len(self._start) + 1)]
+            self._buffer = self._buffer[max(0, len(self._buffer) - len(self._start) + 1) :]
             return
-        del self._buffer[:start]
+        self._buffer = self._buffer[start:]
         self._at = len(self._start)
         self._crc = crc16(self._start)

@@ -104,7 +104,7 @@ class SerialTransport:
     def discard_input(self) -> int:
         count = 0
         try:
-            while select.select([self._fd], [], [], 0.0)[0]:
+            while self._poll.poll(0):
                 data = os.read(self._fd, 4096)
                 if not data:
                     raise PortLost("hung up")

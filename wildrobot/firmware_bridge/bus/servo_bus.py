@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,12 +10,15 @@ from numpy.typing import NDArray
 
 from wildrobot.firmware_bridge.board import control_table as board_table
 from wildrobot.firmware_bridge.bus import control_table as table
-from wildrobot.firmware_bridge.bus.control_table import HealthBlock, MotionBlock
-from wildrobot.firmware_bridge.bus.driver import Answer, Bus
+from wildrobot.firmware_bridge.bus.control_table import HealthBlock
+from wildrobot.firmware_bridge.bus.driver import BulkRequest, Bus
 from wildrobot.firmware_bridge.bus.protocol import BROADCAST_ID, Instruction, encode
 from wildrobot.robot_description import RobotSpec
 
 Array = NDArray[np.float64]
+_MOTION = struct.Struct("<hhH")
+_BOARD_CLOCK = struct.Struct("<I")
+_BOARD_CLOCK_AT = board_table.CLOCK.address - board_table.SAMPLE_ADDRESS
 LATEST_S = 0.3
 """No answer comes later than this; a clock that is further behind has begun anew."""
 TOLERANCE_S = 0.008
@@ -63,11 +67,15 @@ class ServoBus:
         self._index = {device: i for i, device in enumerate(self.ids)}
         # The board last: its processor may be busy with its IMU when the request ends.
         self._order = [*self.ids, self.board_id]
+        self._requests: dict[int, BulkRequest] = {}
+        """By turn, as long as the order stands."""
         self._turn = 0
         self._clocks = {device: DeviceClock(1e-3, table.REALTIME_TICK_PERIOD) for device in self.ids}
         self._clocks[self.board_id] = DeviceClock(1e-6, 1 << 32)
         self._count = np.array([servo.position_rad_per_count for servo in spec.servos])
         self._rate = np.array([servo.velocity_rad_s_per_count for servo in spec.servos])
+        signs, offsets = spec.joint_direction.tolist(), spec.joint_offset.tolist()
+        self._scales = list(zip(signs, offsets, self._count.tolist(), strict=True))
         self._p_gain = np.array([joint.p_gain for joint in spec.config.joints])
 
     # ------------------------------------------------------------------ reading
@@ -90,37 +98,37 @@ class ServoBus:
         """
         n, turn = len(self.ids), self._turn
         self._turn = (turn + 1) % n
-        answer = self.bus.bulk_read(self.blocks(turn), self.fast)
-        zero = np.zeros(n, dtype=np.int64)
+        if (request := self._requests.get(turn)) is None:
+            request = self._requests[turn] = BulkRequest.of(self.blocks(turn), self.fast)
+        answer = self.bus.ask(request)
+        numbers = np.zeros((4, n), dtype=np.int64)
+        position, velocity, time, error = numbers
         samples = TickSamples(
-            zero.astype(bool), zero.copy(), zero.copy(), zero.copy(), zero.copy(), failures=answer.failures,
+            np.zeros(n, dtype=np.bool_), position, velocity, time, error, failures=answer.failures,
             start_ns=answer.start_ns, end_ns=answer.end_ns,
         )  # fmt: skip
-        for device, got in answer.answers.items():
-            late = self._late_s(device, got)
+        arrived_ns = answer.end_ns
+        for device, (data, error_byte, time_ns) in answer.answers.items():
+            i = self._index.get(device)
+            if i is None:
+                (clock,) = _BOARD_CLOCK.unpack_from(data, _BOARD_CLOCK_AT)
+            else:
+                counts, speed, clock = _MOTION.unpack_from(data)
+            late = self._clocks[device].late_s(clock, time_ns, arrived_ns)
             if late != 0.0:
                 samples.failures[device] = _why_late(late)
-                continue
-            if device == self.board_id:
-                samples.board, samples.board_time_ns = got.data, got.time_ns
-                continue
-            i, motion = self._index[device], MotionBlock.decode(got.data)
-            samples.valid[i], samples.time_ns[i], samples.error[i] = True, got.time_ns, got.error
-            samples.position[i], samples.velocity[i] = motion.position, motion.velocity
-            if i == turn:
-                samples.health = (i, HealthBlock.decode(got.data[len(table.MOTION_BYTES) :]))
+            elif i is None:
+                samples.board, samples.board_time_ns = data, time_ns
+            else:
+                samples.valid[i] = True
+                position[i], velocity[i], time[i], error[i] = counts, speed, time_ns, error_byte
+                if i == turn:
+                    samples.health = (i, HealthBlock.decode(data[_MOTION.size :]))
         if answer.first_missing is not None:
             self._order.remove(answer.first_missing)
             self._order.append(answer.first_missing)
+            self._requests.clear()
         return samples
-
-    def _late_s(self, device: int, answer: Answer) -> float:
-        if device == self.board_id:
-            clock = board_table.CLOCK.address - board_table.SAMPLE_ADDRESS
-            count = board_table.CLOCK.decode(answer.data[clock:])
-        else:
-            count = MotionBlock.decode(answer.data).tick_ms
-        return self._clocks[device].late_s(count, answer.time_ns)
 
     def joint_motion(self, samples: TickSamples) -> tuple[Array, Array]:
         """Joint positions (n,) rad and velocities (n,) rad/s."""
@@ -135,10 +143,17 @@ class ServoBus:
 
     def counts_of(self, joint_position: Array) -> NDArray[np.int64]:
         """Goal counts (n,) of joint positions (n,) rad, inside the servo's one turn."""
-        spec = self.spec
-        angle = spec.joint_direction * (np.asarray(joint_position) - spec.joint_offset)
-        counts = np.rint(angle / self._count).astype(np.int64) + table.CENTRE_COUNT
-        return np.clip(counts, 0, table.COUNTS_PER_TURN - 1)
+        return np.array(self._counts(joint_position))
+
+    def _counts(self, joint_position: Array) -> list[int]:
+        # nine numbers are done sooner without arrays, on a processor whose caches are cold after every sleep
+        last = table.COUNTS_PER_TURN - 1
+        return [
+            min(max(round(direction * (position - offset) / count) + table.CENTRE_COUNT, 0), last)
+            for position, (direction, offset, count) in zip(
+                joint_position.tolist(), self._scales, strict=True
+            )
+        ]
 
     def write_goals(self, joint_position: Array) -> None:
         """Give all servos joint targets (n,), rad.
@@ -146,8 +161,9 @@ class ServoBus:
         Raises:
             PortLost: the port is gone.
         """
-        counts = self.counts_of(joint_position).tolist()
-        self.bus.sync_write(table.GOAL_POSITION, dict(zip(self.ids, counts, strict=True)))
+        self.bus.sync_write(
+            table.GOAL_POSITION, dict(zip(self.ids, self._counts(joint_position), strict=True))
+        )
 
     def write_stiffness(self, stiffness: float) -> None:
         """Stiffness of all servos as a share of the P gains of robot.yaml.
@@ -196,29 +212,35 @@ class DeviceClock:
         self._offset_s: float | None = None
         """Host time minus device time, modulo the period."""
         self._seen_s = 0.0
+        self._slack_s = 0.0
+        """By which the first offset may be too small."""
         self._first = 0
 
-    def late_s(self, count: int, time_ns: int) -> float:
-        """How old a reading is that was asked for at `time_ns`, s; 0 for one of this request, give or take.
+    def late_s(self, count: int, time_ns: int, arrived_ns: int) -> float:
+        """How old a reading is that was asked for at `time_ns` and there at `arrived_ns`, s; 0 for one of this request,
+        give or take.
 
-        A reading of this request is followed; another one changes nothing.
+        A host that is held up between looking at its clock and sending, or whose adapter is, gets a reading from any
+        time until its arrival. A reading of this request is followed; another one changes nothing.
         """
-        time_s = 1e-9 * time_ns
+        time_s, span_s = 1e-9 * time_ns, 1e-9 * (arrived_ns - time_ns)
         offset = time_s - count * self._unit_s
         elapsed = time_s - self._seen_s
         if self._offset_s is None or elapsed > FORGET_S:
-            self._offset_s, self._seen_s, self._first = offset, time_s, 1
+            self._offset_s, self._seen_s, self._first, self._slack_s = offset, time_s, 1, span_s
             return 0.0
         late = (offset - self._offset_s + 0.5 * self._period_s) % self._period_s - 0.5 * self._period_s
-        if abs(late) > TOLERANCE_S + DRIFT * elapsed:
+        tolerance = TOLERANCE_S + DRIFT * elapsed
+        beginning = self._first < FIRST_READINGS
+        if not -tolerance - span_s <= late <= tolerance + self._slack_s * beginning:
             return late
-        if self._first < FIRST_READINGS:
+        self._seen_s = time_s
+        if beginning:
             # an interrupted host makes the offset too small, never too large
             self._first += 1
             self._offset_s += max(late, 0.0)
-        else:
+        elif late >= -tolerance:
             self._offset_s += _FOLLOW * late
-        self._seen_s = time_s
         return 0.0
 
 
