@@ -94,3 +94,47 @@ def test_a_click_on_a_column_sorts_and_a_second_one_turns_it_round(page: Any) ->
     head.click()
     assert events.evaluate(column) == sorted(times, reverse=True)
     assert head.get_attribute("aria-sort") == "descending"
+
+
+def test_two_fingers_zoom_all_charts_and_a_button_shows_all_again(page_file: Path, page: Any) -> None:
+    size = {"width": 390, "height": 844}
+    context = page.context.browser.new_context(viewport=size, has_touch=True, is_mobile=True)
+    phone = context.new_page()
+    phone.goto(page_file.as_uri())
+    phone.wait_for_function("() => window.charts && window.charts.length > 5", polling=100, timeout=8000)
+    plot = phone.locator(".plot .u-over").first
+    plot.scroll_into_view_if_needed()
+    ranges = "() => window.charts.map(u => u.scales.x.max - u.scales.x.min)"
+    before, box = phone.evaluate(ranges), plot.bounding_box()
+    touches = context.new_cdp_session(phone)
+
+    def fingers(kind: str, *parts: float) -> None:
+        places = [
+            {"x": box["x"] + part * box["width"], "y": box["y"] + box["height"] / 2, "id": k}
+            for k, part in enumerate(parts)
+        ]
+        touches.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": places})
+
+    fingers("touchStart", 0.4, 0.6)
+    fingers("touchMove", 0.3, 0.7)
+    fingers("touchMove", 0.2, 0.8)
+    fingers("touchEnd")
+    phone.wait_for_function("() => !document.querySelector('.plot .all').hidden", polling=100, timeout=8000)
+    zoomed = phone.evaluate(ranges)
+    assert zoomed[0] == pytest.approx(before[0] / 3, rel=0.1)
+    assert sum(after < 0.5 * was for after, was in zip(zoomed, before, strict=True)) > 3
+    assert phone.evaluate("() => document.documentElement.scrollWidth") <= 390
+    phone.locator(".plot .all").first.tap()
+    phone.wait_for_function("() => document.querySelector('.plot .all').hidden", polling=100, timeout=8000)
+    assert phone.evaluate(ranges) == pytest.approx(before)
+    context.close()
+
+
+def test_what_was_asked_is_drawn_over_what_was_found(page: Any) -> None:
+    colours = page.evaluate(
+        "() => window.charts.map(u => JSON.parse(u.root.closest('figure').querySelector('svg').dataset.plot)"
+        ".tables.flatMap(t => t.lines.map(l => l.colour)))"
+    )
+    asked = [own for own in colours if "asked" in own]
+    assert asked
+    assert all(own[-1] == "asked" for own in asked)

@@ -13,6 +13,7 @@ from page_helpers import LOADS, own
 
 from wildrobot.reports.elements.charts import HEIGHT, WIDTH
 from wildrobot.reports.evaluation_page import build_page
+from wildrobot.training.evaluation.comparison import wilson
 
 ROW = {
     "command_m_s": 0.3,
@@ -269,3 +270,21 @@ def test_the_page_loads_nothing_and_names_are_text() -> None:
     assert "<b>.onnx" not in text
     assert "&lt;b&gt;.onnx" in text
     assert "&lt;i&gt;" in text
+
+
+def test_survival_has_its_count_and_wilsons_limits() -> None:
+    """A limit is the share from which the one found lies 1.96 standard errors away."""
+    for share in (0.975, 0.5, 0.1):
+        for limit in wilson(share, 40):
+            assert abs(share - limit) == pytest.approx(1.959964 * (limit * (1.0 - limit) / 40) ** 0.5)
+    assert wilson(1.0, 40)[0] == pytest.approx(40 / (40 + 1.959964**2))
+    assert wilson(1.0, 40)[1] == 1.0
+    assert wilson(0.0, 40)[0] == 0.0
+    cells = Page(build_page(with_(episodes=40))).cells
+    assert ["episodes without a fall", "40/40", "39/40"] in cells
+    assert ["95 % limit, low", "91.2%", "87.1%"] in cells
+    assert "<polygon" in chart_text(build_page(with_(episodes=40)))
+
+
+def chart_text(page: str) -> str:
+    return ET.tostring(chart_of(page, "Survival (share of episodes)"), encoding="unicode").replace("ns0:", "")

@@ -10,7 +10,8 @@ import pytest
 from page_helpers import LOADS, own
 from rich.console import Console
 
-from wildrobot.cli.reference.show import WIDTH, ShowOptions, choose_rollouts, clip_table, main
+from wildrobot.cli.common.tables import PIPED_WIDTH
+from wildrobot.cli.reference.show import ShowOptions, choose_rollouts, clip_table, main
 from wildrobot.core.errors import EXIT_BAD_INPUT, UserError, run_main
 from wildrobot.robot_description import load_robot
 from wildrobot.signal_path.features import feature_names
@@ -162,7 +163,7 @@ def test_json_on_the_screen_is_all_there_is_on_it(file: Path, capsys: pytest.Cap
 def test_the_table_of_a_pipe_fits_a_hundred_columns() -> None:
     figures = dict.fromkeys(("survival", "joint_rmse_rad", "saturation", "sole_depth_m", "weight_error"), 0.1)
     clips = [entry("walk_v0.20_t18_c30_and_a_long_name_beyond", **figures, self_collision=-0.01)]
-    console = Console(width=WIDTH)
+    console = Console(width=PIPED_WIDTH)
     with console.capture() as capture:
         console.print(clip_table(clips, SPEC.control_dt))
     lines = capture.get().splitlines()

@@ -10,16 +10,17 @@ from typing import Annotated, Any, Literal
 
 import tyro
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from wildrobot.cli.common.arguments import about, parse_options
 from wildrobot.cli.common.outputs import check_file
+from wildrobot.cli.common.tables import print_table
 from wildrobot.core.errors import UserError
 from wildrobot.core.files import is_stdout, write_json, write_text
 from wildrobot.reports.evaluation_page import build_page
 from wildrobot.robot_description import RobotSpec, load_robot
 from wildrobot.signal_path.shipped import shipped_policy
+from wildrobot.training.evaluation.comparison import wilson
 from wildrobot.training.evaluation.episodes import EpisodeConfig
 from wildrobot.training.evaluation.evaluation import SPEEDS, EvalConfig, commandable, evaluate
 
@@ -156,7 +157,7 @@ def _shown(value: float | None, form: str) -> str:
 
 
 def results_table(rows: Sequence[dict[str, Any]]) -> Table:
-    """The rows for a terminal of 100 columns."""
+    """A line for each speed."""
     table = _table(*((title, "right") for _, title, _ in COLUMNS))
     for row in rows:
         table.add_row(*(_shown(row[name], form) for name, _, form in COLUMNS))
@@ -169,12 +170,18 @@ def report(result: dict[str, Any]) -> None:
         f"{result['policy']}: {result['episodes']} episodes of {result['duration_s']:g} s per speed, "
         f"randomization {result['randomization']['name']}, seed {result['seed']}"
     )
-    Console(width=100).print(results_table(result["rows"]))
+    print_table(results_table(result["rows"]))
     print(
         f"After the first {result['settling_s']:g} s; fallen ones count until they fall. drift: sideways;\n"
         "yaw: largest turn from the first heading; left, right: how high the sole's lower edge goes,\n"
         "mean over swings."
     )
+    for row in result["rows"]:
+        low, high = wilson(row["survival"], result["episodes"])
+        print(
+            f"Survival at {row['command_m_s']:.2f} m/s: {round(row['survival'] * result['episodes'])} of "
+            f"{result['episodes']} episodes, 95 % limits {low:.1%} to {high:.1%}."
+        )
     for row in result["rows"]:
         if row.get("steps_standing_per_20_s") is not None:
             print(f"Steps while standing: {row['steps_standing_per_20_s']:.1f} in 20 s.")
@@ -188,7 +195,7 @@ def report_pushes(rows: Sequence[dict[str, Any]]) -> None:
         limits = f"{_shown(row['low_n_s'], '.2f')} to {_shown(row['high_n_s'], '.2f')}"
         table.add_row(f"{row['command_m_s']:.2f}", row["direction"], _shown(row["impulse_n_s"], ".2f"), limits,
                       f"{row['survival']:.0%}", str(row["robots"]))  # fmt: skip
-    Console(width=100).print(table)
+    print_table(table, 2)
     print(f"Pushes up to {rows[0]['largest_n_s']:.1f} N s; those to the right count as their mirror images.")
 
 
@@ -200,7 +207,7 @@ def report_servos(rows: Sequence[dict[str, Any]]) -> None:
         table.add_row(row["servo"], f"{row['supply_v']:.1f}", f"{row['command_m_s']:.2f}",
                       _shown(row["mean_speed_m_s"], ".3f"), f"{row['survival']:.0%}",
                       _shown(row["saturation"], ".1%"), _shown(row["power_w"], ".1f"))  # fmt: skip
-    Console(width=100).print(table)
+    print_table(table, 3)
 
 
 def report_comparison(first: str, second: str, speeds: Sequence[dict[str, Any]]) -> None:
@@ -213,4 +220,4 @@ def report_comparison(first: str, second: str, speeds: Sequence[dict[str, Any]])
             limits = f"{row['low']:+.3f} to {row['high']:+.3f}"
             table.add_row(f"{speed['command_m_s']:.2f}", name, f"{row['first']:.3f}", f"{row['second']:.3f}",
                           f"{row['difference']:+.3f}", limits, "*" if row["significant"] else "")  # fmt: skip
-    Console(width=100).print(table)
+    print_table(table, 2)

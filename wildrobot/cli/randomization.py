@@ -12,10 +12,10 @@ from typing import Annotated, Any, Literal
 
 import tyro
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from wildrobot.cli.common.arguments import about, parse_options
+from wildrobot.cli.common.tables import print_table
 from wildrobot.core.errors import UserError
 from wildrobot.core.files import is_stdout, write_json
 from wildrobot.simulation.randomization.config import PRESETS
@@ -67,7 +67,7 @@ def _short(value: float) -> str:
 
 
 def table(effects: Sequence[Effect]) -> Table:
-    """The effects for a terminal of 100 columns; the names say the units."""
+    """A line for each effect; the names say the units."""
     result = Table(box=box.SIMPLE_HEAD, padding=0, pad_edge=False)
     result.add_column("term", no_wrap=True)
     for title in ("asked", "min", "mean", "max", "std", "first\nreset", "last\nreset"):
@@ -91,7 +91,7 @@ def report(options: RandomizationOptions, effects: Sequence[Effect]) -> None:
         f"randomization {options.preset}, level {options.level:g}: {options.envs} robots, "
         f"reset {options.resets} times, seed {options.seed}"
     )
-    Console(width=100).print(table(effects))
+    print_table(table(effects))
     print(
         "Mean of a noise or drift: its root mean square. Loss rates: per tick. Delays: whole physics steps."
     )

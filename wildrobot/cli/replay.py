@@ -9,10 +9,10 @@ from typing import Annotated, Literal
 
 import numpy as np
 import tyro
-from rich.console import Console
 from rich.table import Table
 
 from wildrobot.cli.common.arguments import parse_options
+from wildrobot.cli.common.tables import print_table
 from wildrobot.cli.robot.person import PersonHands
 from wildrobot.core.consent import COUNTDOWN_S, require_somebody
 from wildrobot.core.errors import UserError
@@ -125,4 +125,4 @@ def print_figures(figures: Sequence[JointFigures]) -> None:
         values = list(asdict(entry).values())
         digits = zip(values[1:], (3, 0, 2), strict=True)
         table.add_row(values[0], *("–" if np.isnan(v) else f"{v:.{places}f}" for v, places in digits))
-    Console().print(table)
+    print_table(table)

@@ -18,6 +18,7 @@ from wildrobot.reports.elements.html_tables import (
     table,
     tiles,
 )
+from wildrobot.training.evaluation.comparison import wilson
 from wildrobot.training.evaluation.directions import DIRECTIONS
 
 Row = Mapping[str, Any]
@@ -72,7 +73,7 @@ def build_page(result: Mapping[str, Any]) -> str:
         f"<h1>Evaluation · {html.escape(policy)}</h1>",
         f'<p class="faint">{html.escape(protocol(result))}</p>',
         _tiles(rows),
-        section("By commanded speed", by_speed(rows, result.get("settling_s"))),
+        section("By commanded speed", by_speed(rows, result.get("settling_s"), result.get("episodes"))),
         section("Push recovery", push_figures(pushes)),
         section("Servos and supplies", servo_figures(servos)),
         section("Comparison on the same robots", _comparisons(policy, result.get("comparisons") or [])),
@@ -114,19 +115,45 @@ def _tiles(rows: Sequence[Row]) -> str:
     return tiles(shown)
 
 
-def by_speed(rows: list[dict[str, Any]], settling_s: float | None) -> str:
+def with_limits(row: Row, episodes: int | None) -> dict[str, Any]:
+    """A row whose survival has its 95 % limits and its count beside it; the row, where either is not known."""
+    share = row.get("survival")
+    if share is None or not episodes:
+        return dict(row)
+    low, high = wilson(share, episodes)
+    limits = {
+        "survived": f"{round(share * episodes)}/{episodes}",
+        "survival_low": low,
+        "survival_high": high,
+    }
+    shown: dict[str, Any] = {}
+    for key, value in row.items():
+        shown |= {key: value} | (limits if key == "survival" else {})
+    return shown
+
+
+def by_speed(rows: list[dict[str, Any]], settling_s: float | None, episodes: int | None = None) -> str:
     """HTML: all figures with a column for each speed, and their charts."""
     if not rows:
         return ""
     when = "" if settling_s is None else f"After the first {settling_s:g} s of the command. "
+    rows = [with_limits(row, episodes) for row in rows]
     ordered = _ordered(rows)
     x = _column(ordered, "command_m_s")
     drawn = []
     for title, columns, ends in SPEED_CHARTS:
-        lines = [Series(name, _column(ordered, key), asked=key == "command_m_s") for key, name in columns]
+        lines = [_line(ordered, key, name, episodes) for key, name in columns]
         if np.isfinite(lines[0].y).any():
             drawn.append(line_chart(title, x, lines, COMMAND, ends, points=True))
     return f'{columns_table(rows, "command_m_s")}<p class="faint">{when}{NOTE}</p>{side_by_side(drawn)}'
+
+
+def _line(ordered: Sequence[Row], key: str, name: str, episodes: int | None) -> Series:
+    y = _column(ordered, key)
+    if key != "survival" or not episodes:
+        return Series(name, y, asked=key == "command_m_s")
+    low, high = (_column(ordered, end) for end in ("survival_low", "survival_high"))
+    return Series(name, y, low, high, n=np.where(np.isfinite(y), float(episodes), np.nan))
 
 
 def servo_figures(rows: list[dict[str, Any]]) -> str:

@@ -21,7 +21,8 @@ SETTLED_S = 2.0
 AFTER_S = 0.5
 """Of what follows a fall or a fault, in the detail."""
 HOW_TO = (
-    "Move over a chart for values, drag to zoom, double-click for all of it: charts over the same time go together. "
+    "Move over a chart for values, drag to zoom, double-click for all of it; on a touch "
+    "screen one finger shows values, two zoom. Charts over the same time go together. "
     "Vertical lines are events: grey, warnings amber, faults red. Of long logs a chart of the whole time keeps the "
     "least and the largest values; <code>--begin</code> and <code>--end</code> choose what is in full detail."
 )

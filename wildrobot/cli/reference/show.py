@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from wildrobot.cli.common.arguments import about, parse_options
+from wildrobot.cli.common.tables import print_table, terminal_width
 from wildrobot.core.errors import UserError
 from wildrobot.core.files import is_stdout, write_json, write_text
 from wildrobot.core.nearest import did_you_mean
@@ -24,9 +25,6 @@ from wildrobot.reports.reference_page import build_page
 from wildrobot.robot_description import RobotSpec, load_robot
 from wildrobot.training.reference.dataset import ReferenceDataset
 from wildrobot.training.reference.recorded_video import render
-
-WIDTH = 100
-"""Columns of the table where the output is no terminal."""
 
 
 @dataclass(frozen=True)
@@ -138,8 +136,8 @@ def report(
     clips: Sequence[dict[str, Any]], dataset: ReferenceDataset, spec: RobotSpec, config: ShowOptions
 ) -> None:
     """Print the clips, why some were rejected, and how much was recorded."""
-    console = Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False)
-    console.print(clip_table(clips, spec.control_dt))
+    print_table(clip_table(clips, spec.control_dt), 2)
+    console = Console(width=terminal_width(), highlight=False)
     for entry in clips:
         if not entry["accepted"]:
             console.print(

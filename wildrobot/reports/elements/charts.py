@@ -150,7 +150,7 @@ def line_chart(
             edge_x = np.concatenate([c.x, c.x[::-1]])
             edge_y = np.concatenate([c.interval[1], c.interval[0][::-1]])
             parts.append(f'<polygon class="spread {c.colour}" points="{_points(px(edge_x), py(edge_y))}"/>')
-    for c in curves:
+    for c in sorted(curves, key=lambda c: c.colour == "asked"):
         parts.append(f'<polyline class="line {c.colour}" points="{_points(px(c.x), py(c.y))}"/>')
         if points:
             parts += [
@@ -190,12 +190,16 @@ def _curves(x: Array, series: Sequence[Series]) -> list[_Curve]:
 
 
 def _tables(x: Array, series: Sequence[Series]) -> list[dict[str, Any]]:
-    """The values to look into: one table for the lines over the common abscissa, and one for each other line."""
+    """The values to look into: one table for the lines over the common abscissa, and one for each other line.
+
+    What was asked comes last: it is drawn over the others, which would hide it where they are noisy.
+    """
     members: dict[int, list[tuple[Series, str]]] = {}
     for line, colour in zip(series, _colours(series), strict=True):
         members.setdefault(-1 if line.x is None else id(line.x), []).append((line, colour))
     tables = []
-    for lines in members.values():
+    for lines in sorted(members.values(), key=lambda lines: all(line.asked for line, _ in lines)):
+        lines.sort(key=lambda entry: entry[0].asked)
         own_x = x if lines[0][0].x is None else lines[0][0].x
         keep = extremes(own_x, [line.y for line, _ in lines])
         tables.append(

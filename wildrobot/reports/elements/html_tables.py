@@ -15,6 +15,9 @@ from wildrobot.view.theme import THEMES
 _LABELS = {
     "command_m_s": "commanded (m/s)",
     "mean_speed_m_s": "mean speed (m/s)",
+    "survived": "episodes without a fall",
+    "survival_low": "95 % limit, low",
+    "survival_high": "95 % limit, high",
     "speed_error_m_s": "speed error (m/s)",
     "lateral_drift_m_s": "lateral drift (m/s)",
     "yaw_drift_rad": "largest turn, mean (rad)",

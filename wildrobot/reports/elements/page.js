@@ -21,7 +21,7 @@ function lines(plot) {
     const at = series.length, shown = (value) => (value == null ? "–" : value.toFixed(digits));
     tables[index].push(line.y);
     series.push({
-      label: line.name || "value", stroke: () => colour(line.colour), width: 1.8, spanGaps: true,
+      label: line.name || "value", stroke: () => colour(line.colour), width: line.colour === "asked" ? 2.2 : 1.8, spanGaps: true,
       dash: line.colour === "asked" ? [6, 4] : undefined,
       points: plot.points ? { show: true, size: 6, fill: () => colour(line.colour) } : {},
       value: (u, value, _, i) => {
@@ -129,12 +129,48 @@ function nearest(u, index, hovered, x) {
   return x - xs[low] <= xs[high] - x ? low : high;
 }
 
+// All charts over the same abscissa show [low, high] of it, or all that each has.
+function show(group, low, high) {
+  for (const u of window.charts) {
+    if (u.group !== group) continue;
+    const first = u.data[0][0], last = u.data[0].at(-1);
+    const to = low == null ? [first, last] : [Math.max(low, first), Math.min(high, last)];
+    if (to[1] > to[0]) u.setScale("x", { min: to[0], max: to[1] });
+  }
+}
+
+// Two fingers zoom and move; one finger shows values, and up or down it still scrolls the page.
+function touch(u) {
+  let held = null;
+  const places = (event) => [...event.touches].map((t) => t.clientX - u.over.getBoundingClientRect().left).sort((a, b) => a - b);
+  u.over.addEventListener("touchstart", (event) => {
+    held = event.touches.length === 2 ? places(event).map((x) => u.posToVal(x, "x")) : null;
+  }, { passive: true });
+  u.over.addEventListener("touchmove", (event) => {
+    const at = places(event);
+    if (at.length === 1) {
+      const y = event.touches[0].clientY - u.over.getBoundingClientRect().top;
+      u.setCursor({ left: at[0], top: y }, true, true);
+      return;
+    }
+    event.preventDefault();
+    if (!held || at.length !== 2 || at[1] - at[0] < 8 || held[1] <= held[0]) return;
+    const unit = (held[1] - held[0]) / (at[1] - at[0]), low = held[0] - at[0] * unit;
+    show(u.group, low, low + unit * u.over.clientWidth);
+  }, { passive: false });
+}
+
 function chart(svg) {
   const plot = JSON.parse(svg.dataset.plot), figure = svg.parentElement, group = plot.x + groupOf(svg);
   const host = document.createElement("div"), note = document.createElement("div");
   host.className = "plot";
   note.className = "note";
   note.hidden = true;
+  const all = document.createElement("button");
+  all.className = "all";
+  all.textContent = "show all";
+  all.hidden = true;
+  all.addEventListener("click", () => show(u.group));
   svg.after(host);
   svg.classList.add("replaced");
   const { data, series, bands } = lines(plot), isTime = plot.x.startsWith("time");
@@ -152,6 +188,9 @@ function chart(svg) {
     hooks: {
       drawClear: [regions(plot)], draw: isTime ? [marks] : [],
       setCursor: isTime ? [said(note), follow(groupOf(svg))] : [],
+      setScale: [(u, key) => {
+        if (key === "x") all.hidden = u.scales.x.min <= u.data[0][0] && u.scales.x.max >= u.data[0].at(-1);
+      }],
       setSeries: [(u, i, options) => {
         // the edges of an interval go with their line
         if (i == null || options.show == null || !series[i + 1] || series[i + 1].class !== "edge" || series[i].class === "edge") return;
@@ -159,7 +198,10 @@ function chart(svg) {
       }],
     },
   }, data, host);
+  u.group = group;
   u.over.append(note);
+  host.append(all);
+  touch(u);
   new ResizeObserver(() => u.setSize({ width: figure.clientWidth - 12, height: HEIGHT })).observe(figure);
   return u;
 }

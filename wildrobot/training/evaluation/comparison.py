@@ -42,6 +42,14 @@ def compare(first: dict[str, Array], second: dict[str, Array], seed: int = 0) ->
     return result
 
 
+def wilson(share: float, episodes: int) -> tuple[float, float]:
+    """Wilson's 95 % interval (1927) of a share that was found in so many independent episodes."""
+    middle = share + Z_95**2 / (2 * episodes)
+    spread = Z_95 * float(np.sqrt(share * (1.0 - share) / episodes + Z_95**2 / (4 * episodes**2)))
+    whole = 1.0 + Z_95**2 / episodes
+    return max((middle - spread) / whole, 0.0), min((middle + spread) / whole, 1.0)
+
+
 def _bootstrap(change: Array, seed: int) -> tuple[float, float]:
     """95 % percentile interval of the mean of (k,)."""
     rows = np.random.default_rng(seed).integers(len(change), size=(RESAMPLES, len(change)))
