@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from wildrobot.firmware_bridge.bus import control_table as table
 from wildrobot.firmware_bridge.bus.driver import BEHIND, MARGIN_S, PATIENCE_S, Bus, BusError, error_name
+from wildrobot.firmware_bridge.bus.presence import answers_garbled
 from wildrobot.firmware_bridge.bus.protocol import (
     ALERT,
     Error,
@@ -308,6 +309,36 @@ def test_a_lost_answer_is_asked_for_again_and_a_refusal_is_not() -> None:
     with pytest.raises(BusError, match="device 1, address 64: data range"):
         Bus(line).read(1, table.TORQUE_ENABLE)
     assert len(line.requests) == 2
+
+
+def test_a_device_that_got_the_request_broken_is_asked_again() -> None:
+    crc = encode_status(1, Error.CRC | ALERT)
+    replies = iter([crc, encode_status(1, 0, b"\x2a"), crc, crc, encode_status(1, 0)])
+    line = Line(lambda _: next(replies))
+    assert Bus(line).read(1, table.TORQUE_ENABLE) == 42
+    Bus(line).write(1, table.TORQUE_ENABLE, 1)
+    assert len(line.requests) == 5
+    bus = Bus(Line(lambda _: crc))
+    for ask in (lambda: bus.read(1, table.ID), lambda: bus.write(1, table.LED, 1), lambda: bus.reboot(1)):
+        with pytest.raises(BusError, match=r"requests reach it broken \(CRC error\)"):
+            ask()
+
+
+def test_an_id_that_two_have_is_found_on_a_bus_that_hears_itself() -> None:
+    """`answers_garbled` of: noise, silence, one whole answer; each behind the request's own bytes."""
+    position = encode_status(5, 0, bytes(4))
+    for echo in (False, True):
+        for reply, garbled in (
+            (bytes(range(9)), True),
+            (b"", False),
+            (position, False),
+            (position[:-1], True),
+        ):
+
+            def line(request: Packet, reply: bytes = reply, echo: bool = echo) -> bytes:
+                return encode(request.device, request.instruction, request.parameters) * echo + reply
+
+            assert answers_garbled(Bus(Line(line)), 5) is garbled
 
 
 def test_silence_has_an_end_and_a_name() -> None:

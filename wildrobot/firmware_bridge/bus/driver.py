@@ -173,6 +173,40 @@ class Bus:
         self._collect(end, take, margin_s)
         return found[0] if found else None
 
+    def _asked(self, packet: bytes, device: int, size: int, tries: int, what: str) -> Packet:
+        """The answer to a request that is repeated when none comes, or one that the request came broken.
+
+        Raises:
+            BusError: no such answer in `tries`; `what` was asked.
+        """
+        broken = 0
+        for _ in range(tries):
+            status = self._status(packet, device, size)
+            if status is None:
+                continue
+            error = status.error & ~ALERT
+            if error == Error.CRC:  # no refusal: it has not understood
+                broken += 1
+            elif error or len(status.parameters) == size:
+                return status
+        if broken:
+            raise BusError(
+                f"device {device} does not answer {what}: it says that requests reach it broken (CRC error)"
+            )
+        raise BusError(f"device {device} does not answer {what}")
+
+    def listen(self, packet: bytes, seconds: float) -> bytes:
+        """All bytes that come within `seconds` of a request's end, but for the request itself: some adapters hear what
+        they send."""
+        heard: list[bytes] = []
+
+        def take(data: bytes) -> bool:
+            heard.append(data)
+            return False
+
+        self._collect(self._send(packet), take, seconds)
+        return b"".join(heard).removeprefix(packet)
+
     # ------------------------------------------------------------------ one device
 
     def ping(self, device: int, margin_s: float = PATIENCE_S) -> FoundDevice | None:
@@ -217,13 +251,10 @@ class Bus:
         packet = encode(
             device, Instruction.READ, address.to_bytes(2, "little") + length.to_bytes(2, "little")
         )
-        for _ in range(tries):
-            status = self._status(packet, device, length)
-            if status is not None and status.error & ~ALERT:
-                raise BusError(f"device {device}, address {address}: {error_name(status.error)}")
-            if status is not None and len(status.parameters) == length:
-                return Answer(status.parameters, status.error, self.transport.now_ns())
-        raise BusError(f"device {device} does not answer a read of address {address}")
+        status = self._asked(packet, device, length, tries, f"a read of address {address}")
+        if status.error & ~ALERT:
+            raise BusError(f"device {device}, address {address}: {error_name(status.error)}")
+        return Answer(status.parameters, status.error, self.transport.now_ns())
 
     def read(self, device: int, register: Register) -> int:
         """Value of a register.
@@ -240,15 +271,11 @@ class Bus:
             BusError: no answer in `tries`, or the device refused.
         """
         packet = encode(device, Instruction.WRITE, address.to_bytes(2, "little") + data)
-        for _ in range(tries):
-            status = self._status(packet, device, 0)
-            if status is not None and status.error & ~ALERT:
-                raise BusError(
-                    f"device {device} refused {data.hex()} at address {address}: {error_name(status.error)}"
-                )
-            if status is not None:
-                return
-        raise BusError(f"device {device} does not answer a write to address {address}")
+        status = self._asked(packet, device, 0, tries, f"a write to address {address}")
+        if status.error & ~ALERT:
+            raise BusError(
+                f"device {device} refused {data.hex()} at address {address}: {error_name(status.error)}"
+            )
 
     def write(self, device: int, register: Register, value: int) -> None:
         """Write a register, acknowledged.
@@ -264,8 +291,7 @@ class Bus:
         Raises:
             BusError: no answer.
         """
-        if self._status(encode(device, Instruction.REBOOT), device, 0) is None:
-            raise BusError(f"device {device} does not answer a reboot")
+        self._asked(encode(device, Instruction.REBOOT), device, 0, 1, "a reboot")
 
     # ------------------------------------------------------------------ many devices
 

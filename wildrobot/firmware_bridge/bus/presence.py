@@ -53,16 +53,13 @@ def answers_garbled(bus: Bus, device: int, tries: int = 3) -> bool:
     packet = encode(
         device, Instruction.READ, position.address.to_bytes(2, "little") + position.size.to_bytes(2, "little")
     )
-    transport = bus.transport
     wait_s = max(_LISTEN_S, bus.margin_s)
     for _ in range(tries):
-        transport.discard_input()
-        transport.write(packet)
-        heard = b""
-        end = transport.now_ns() + bus.wire_ns(len(packet) + 15) + round(wait_s * 1e9)
-        while (left := end - transport.now_ns()) > 0:
-            heard += transport.read(left * 1e-9)
-        if not heard or any(status.device == device for status in Parser().feed(heard)):
+        heard = bus.listen(packet, wait_s)
+        if not heard or any(
+            status.device == device and status.instruction == Instruction.STATUS
+            for status in Parser().feed(heard)
+        ):
             return False
     return True
 
