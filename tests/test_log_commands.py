@@ -19,6 +19,7 @@ from wildrobot.runtime.logs.eventlog import Event, LogWriter
 from wildrobot.runtime.logs.robots import read_log
 from wildrobot.runtime.logs.summary import Stretch, Summary, Told, summarize
 from wildrobot.runtime.telemetry.lcm_types import CHANNEL_TYPES
+from wildrobot.simulation.simulation import Simulation
 
 
 class Toppler(SmallPolicy):
@@ -276,3 +277,22 @@ def test_a_log_without_configuration_is_looked_at_all_the_same(walk: Path, tmp_p
     assert plot.main([str(bare)]) == 0
     assert diff.main([str(bare), str(walk)]) == 0
     assert summarize(bare).robot == ""
+
+
+def test_every_push_of_a_simulation_is_an_event_that_the_page_marks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given, push = [], Simulation.push
+
+    def noted(self: Simulation, ids: Any, change: Any) -> None:
+        given.append(change[0])
+        push(self, ids, change)
+
+    monkeypatch.setattr(Simulation, "push", noted)
+    flags = ("--duration", "9", "--push", "0.05", "--log", str(tmp_path / "log"))
+    run_small_policy(monkeypatch, tmp_path, *flags)
+    told = [event.text for event in summarize(tmp_path / "log").events if event.name == "push"]
+    assert given
+    assert told == [f"pelvis pushed by {x:+.2f}, {y:+.2f}, {z:+.2f} m/s (world x, y, z)" for x, y, z in given]
+    assert plot.main([str(tmp_path / "log"), "--out", str(tmp_path / "log.html")]) == 0
+    assert told[0] in (tmp_path / "log.html").read_text(encoding="utf-8").split('id="events"')[1]

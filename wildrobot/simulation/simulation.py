@@ -97,6 +97,8 @@ class Simulation(Stateful):
         self._sites = np.zeros((num_envs, feet, 3))
         self._goal = np.zeros((num_envs, n))
         self._push_at = np.full(num_envs, np.inf)
+        self.pushed = np.zeros((num_envs, 3))
+        """(N, 3) m/s, world: by how much random pushes changed the pelvis's velocity in the last step."""
         self.level = 1.0
         self.reset()
 
@@ -245,8 +247,10 @@ class Simulation(Stateful):
 
     def _random_pushes(self) -> None:
         rows = np.flatnonzero(self._time >= self._push_at)
+        self.pushed.fill(0.0)
         if rows.size:
-            self.push(rows, push_velocity(self.robots, rows, self.randomization, self._rng))
+            self.pushed[rows] = push_velocity(self.robots, rows, self.randomization, self._rng)
+            self.push(rows, self.pushed[rows])
             self._push_at[rows] += self._rng.uniform(*self.randomization.push_interval_s, rows.size)
 
     def push(self, ids: ArrayLike, velocity_change: ArrayLike) -> None:

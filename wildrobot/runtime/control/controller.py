@@ -135,6 +135,8 @@ class Controller:
             publish.event("state", f"{before.value} -> {directive.state.value}")
         # The pose of a limp robot may lie outside the limits; nothing drives it there.
         self._report_problems(last)
+        for text in health.pushes:
+            publish.event("push", text)
         self._report(readings, applied.limited_by if safety.stiffness > 0.0 else ())
         publish.state(frame)
         if decision.signal is not None and decision.action is not None:

@@ -26,6 +26,8 @@ class Health:
     """Servos that have shut themselves down or are about to."""
     problems: tuple[str, ...] = ()
     """What is wrong with the bus or a device right now, for people: "servo 4 (left_knee_pitch) does not answer"."""
+    pushes: tuple[str, ...] = ()
+    """What a simulation did to the robot since the last `write`, for people; a real robot cannot know."""
 
 
 class Robot(Protocol):

@@ -41,7 +41,11 @@ class SimRobot:
         return self.simulation.frame()
 
     def health(self) -> Health:
-        return Health(self._unknown, self._unknown, self._unknown)
+        x, y, z = self.simulation.pushed[0]
+        pushes = (
+            (f"pelvis pushed by {x:+.2f}, {y:+.2f}, {z:+.2f} m/s (world x, y, z)",) if x or y or z else ()
+        )
+        return Health(self._unknown, self._unknown, self._unknown, pushes=pushes)
 
     def write(self, joint_target: NDArray[np.float64]) -> None:
         self.simulation.step(self._start_pose if self._on_stand else joint_target)
