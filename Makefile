@@ -32,6 +32,7 @@ help:
 	@echo "make peers   training beside RSL-RL's and Stable-Baselines3's PPO, which it installs; 60 s each"
 	@echo "make ablation  what each part of the training is worth: 32 short runs, an hour; continues where it was"
 	@echo "make pads    every gamepad of the table beside SDL itself, which it installs in $(VENV)-sdl; 20 s"
+	@echo "make clients  other people's Dynamixel programs on the virtual robot (2 GB with LeRobot's)"
 	@echo "make readers  exports of a log, read by what people plot with: rerun, Lichtblick's parsers, pandas, polars, DuckDB (1.5 GB)"
 	@echo "make lcm-spy  LCM's lcm-spy with the message types; make lcm-spy-jar makes their jar only; both need a JDK"
 	@echo "make first-day  docs/first_day.md on the virtual robot, command by command, in real time; a quarter of an hour"
@@ -110,7 +111,10 @@ pads: $(TESTED)
 ablation: $(READY)
 	@$(BIN)/python benchmarks/ablation.py $(ARGS)
 
-.PHONY: readers lcm-spy lcm-spy-jar
+.PHONY: readers clients lcm-spy lcm-spy-jar
+clients: $(READY)
+	@$(BIN)/python tests/clients/run_clients.py $(ARGS)
+
 readers: $(READY)
 	@$(BIN)/python tests/readers/read_exports.py $(ARGS)
 

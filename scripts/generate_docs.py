@@ -1,4 +1,5 @@
-"""Write what of the documentation follows from the code: docs/cli.md's tables, docs/images/architecture.svg.
+"""Write what of the documentation follows from the code: docs/cli.md's tables, the servo's registers in docs/bus.md,
+docs/images/architecture.svg.
 
 python scripts/generate_docs.py
 """
@@ -14,9 +15,11 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 from test_architecture import ROOMS, imports_of, name_of, room_of, sources  # noqa: E402
 
 from wildrobot.cli import main as cli  # noqa: E402
+from wildrobot.firmware_bridge.bus import control_table as table  # noqa: E402
 
 PICTURE = ROOT / "docs" / "images" / "architecture.svg"
 TABLE = ROOT / "docs" / "cli.md"
+REGISTERS = ROOT / "docs" / "bus.md"
 EVERYWHERE = "core"
 """Every room imports from it; it imports nothing above."""
 BEGIN, END = "<!-- table: begin -->\n", "<!-- table: end -->"
@@ -102,6 +105,37 @@ def command_table() -> str:
     return "\n".join(rows)
 
 
+def register_table() -> str:
+    """Markdown: every register of a servo, and what the start does about it."""
+    lines = [
+        "| address | bytes | register | access | initial | range | at the start |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    shown = [*table.REGISTERS, *(r for r in table.INDIRECT_ADDRESSES if r.name.endswith(("_1", "_29")))]
+    for register in shown:
+        initial = "–" if register.initial is None else str(register.initial)
+        limits = "–" if register.limits is None else "{} … {}".format(*register.limits)
+        if register.expected is not None:
+            start = f"must be {register.expected}, else it is written"
+        else:
+            start = register.why or "read only"
+        since = f" (firmware {register.since} on)" if register.since else ""
+        more = ", and 27 more behind it" if register in table.INDIRECT_ADDRESSES else ""
+        access = "RW" if register.writable else "R"
+        name = f"`{register.name}`{since}{more}"
+        lines.append(
+            f"| {register.address} | {register.size} | {name} | {access} | {initial} | {limits} | {start} |"
+        )
+    return "\n".join([*lines, ""])
+
+
+def page_with_registers(text: str) -> str:
+    """docs/bus.md with the table between its marks."""
+    begin, end = "<!-- registers: begin -->\n", "<!-- registers: end -->"
+    head, _, rest = text.partition(begin)
+    return head + begin + register_table() + end + rest.partition(end)[2]
+
+
 def page_with_table(text: str) -> str:
     """docs/cli.md with the table between its marks."""
     head, _, rest = text.partition(BEGIN)
@@ -112,6 +146,7 @@ def main() -> None:
     PICTURE.parent.mkdir(exist_ok=True)
     PICTURE.write_text(picture(), encoding="utf-8")
     TABLE.write_text(page_with_table(TABLE.read_text(encoding="utf-8")), encoding="utf-8")
+    REGISTERS.write_text(page_with_registers(REGISTERS.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -170,6 +170,8 @@ def test_what_is_made_from_the_code_is_current() -> None:
     text = generate_docs.TABLE.read_text(encoding="utf-8")
     assert text == generate_docs.page_with_table(text), again
     assert all(f"`{command.example}`" in text for command in cli.COMMANDS)
+    text = generate_docs.REGISTERS.read_text(encoding="utf-8")
+    assert text == generate_docs.page_with_registers(text), again
 
 
 @pytest.fixture(scope="module")

@@ -23,6 +23,7 @@ from virtual_helpers import SPEC
 from wildrobot.cli.robot import virtual_robot as cli
 from wildrobot.core.errors import UserError, run_main
 from wildrobot.core.files import alone_with
+from wildrobot.firmware_bridge.bus.control_table import BY_NAME
 from wildrobot.firmware_bridge.bus.protocol import Instruction, Packet, Parser, encode
 from wildrobot.firmware_bridge.virtual.faults.kinds import Fault
 from wildrobot.firmware_bridge.virtual.faults.table import CABLE_OUT
@@ -253,6 +254,9 @@ def test_all_options_reach_the_robot() -> None:
         hide_baud=("waist_yaw=57600",),
         hide_firmware=("waist_yaw=38",),
         hide_imu_tilt_deg=(180.0, 0.0, 0.0),
+        hide_register=("waist_yaw.goal_pwm=0", "waist_yaw.secondary_id=3", "left_hip_roll.goal_pwm=150"),
+        crc_status=True,
+        whole_items=True,
     )
     hidden = cli.hidden_errors(SPEC, options)
     assert hidden.offset_rad == {"waist_yaw": 0.1, "left_hip_roll": -0.05}
@@ -263,6 +267,15 @@ def test_all_options_reach_the_robot() -> None:
         {"waist_yaw": 38},
     )
     assert hidden.imu_tilt_rad == pytest.approx((3.14159265, 0.0, 0.0))
+    assert hidden.registers == {
+        "waist_yaw": {"goal_pwm": 0, "secondary_id": 3},
+        "left_hip_roll": {"goal_pwm": 150},
+    }
+    assert (hidden.crc_status, hidden.strict_addresses, hidden.whole_items) == (True, False, True)
+    robot = VirtualRobot(SPEC, hidden=hidden)
+    servo = robot.servo("waist_yaw")
+    assert [servo.get(BY_NAME[name]) for name in ("goal_pwm", "secondary_id")] == [0, 3]
+    assert servo.options.whole_items
 
 
 # ---------------------------------------------------------------------- the true state

@@ -17,6 +17,8 @@ import tyro
 from wildrobot.cli.common.arguments import parse_options
 from wildrobot.core.errors import UserError
 from wildrobot.core.files import alone_with
+from wildrobot.core.nearest import did_you_mean
+from wildrobot.firmware_bridge.bus.control_table import BY_NAME
 from wildrobot.firmware_bridge.virtual.faults.text import describe_faults, load_faults, parse_fault
 from wildrobot.firmware_bridge.virtual.hands import RobotHands, TypedLines
 from wildrobot.firmware_bridge.virtual.parts import Hidden
@@ -79,6 +81,14 @@ class VirtualRobotOptions:
     """Joints whose servo talks at another rate."""
     hide_firmware: Annotated[tuple[str, ...], tyro.conf.arg(metavar="JOINT=VERSION ...")] = ()
     """Joints whose servo has another firmware (below 45: no fast reads)."""
+    hide_register: Annotated[tuple[str, ...], tyro.conf.arg(metavar="JOINT.REGISTER=COUNTS ...")] = ()
+    """Registers that another program left otherwise, for example left_knee_pitch.goal_pwm=150."""
+    crc_status: bool = False
+    """Servos answer a request with a wrong CRC by error 3 instead of silence."""
+    strict_addresses: bool = False
+    """Servos refuse a read that touches an address which their table does not define, instead of reading 0 there."""
+    whole_items: bool = False
+    """Servos' indirect data show a value of 4 bytes only where all of them are named."""
     new_servo: Annotated[tuple[str, ...], tyro.conf.arg(metavar="JOINT ...")] = ()
     """Joints whose servo is new from its box (id 1, 57600 bit/s, the maker's registers), and connected only when
     `plug JOINT` is typed; `all`: every joint."""
@@ -181,9 +191,25 @@ def hidden_errors(spec: RobotSpec, options: VirtualRobotOptions) -> Hidden:
         ids=_pairs("--hide-id", options.hide_id, int),
         bauds=_pairs("--hide-baud", options.hide_baud, int),
         firmware=_pairs("--hide-firmware", options.hide_firmware, int),
+        registers=_registers(options.hide_register),
+        crc_status=options.crc_status,
+        strict_addresses=options.strict_addresses,
+        whole_items=options.whole_items,
         new=spec.joint_names if "all" in options.new_servo else options.new_servo,
         imu_tilt_rad=(x, y, z),
     )
+
+
+def _registers(items: Sequence[str]) -> dict[str, dict[str, int]]:
+    found: dict[str, dict[str, int]] = {}
+    for place, value in _pairs("--hide-register", items, int).items():
+        joint, dot, name = place.partition(".")
+        if not dot or name not in BY_NAME:
+            raise UserError(
+                f"--hide-register has '{place}', expected JOINT.REGISTER; {did_you_mean(name, BY_NAME)}"
+            )
+        found.setdefault(joint, {})[name] = value
+    return found
 
 
 def _pairs(flag: str, items: Sequence[str], kind: Any) -> dict[str, Any]:
