@@ -458,3 +458,35 @@ def test_a_hardware_error_is_counted_at_once_and_its_cause_named_in_turn() -> No
     held.tick(SPEC.num_joints)
     assert held.robot.problems() == ("servo 7 (right_hip_roll): hardware error, overload",)
     assert held.robot.truth() is None  # type: ignore[func-returns-value]
+
+
+# ---------------------------------------------------------------------- settings that somebody else changes
+
+
+ROUND = SPEC.num_joints + 1
+"""Ticks until every servo has shown its slow registers."""
+
+
+@pytest.mark.parametrize("value", [0, 150])
+@pytest.mark.parametrize("joint", [0, 3, 8])
+def test_a_goal_pwm_that_is_changed_while_it_holds_is_named_and_put_right_within_a_round(
+    value: int, joint: int
+) -> None:
+    held = Held()
+    held.take_hold()
+    held.tick(ROUND)
+    assert held.robot.problems() == ()
+    servo = held.virtual.servos[joint]
+    servo.put(table.GOAL_PWM, value)
+    servo._configure_motor()
+    said = set()
+    for _ in range(ROUND):
+        held.tick()
+        said |= set(held.robot.problems())
+    name = SPEC.joint_names[joint]
+    assert said == {
+        f"servo {SPEC.servo_ids[joint]} ({name}): somebody else has changed its goal_pwm; 885 is written again"
+    }
+    assert servo.get(table.GOAL_PWM) == 885
+    held.tick(ROUND)
+    assert held.robot.problems() == ()

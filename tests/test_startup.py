@@ -266,8 +266,9 @@ def test_the_indirect_addresses_show_motion_and_slow_registers() -> None:
         shown = start.bus.read_block(device, table.INDIRECT_DATA, 12).data
         position = servo.get(table.PRESENT_POSITION)
         assert int.from_bytes(shown[:2], "little", signed=True) == position
-        assert int.from_bytes(shown[8:10], "little") == servo.get(table.PRESENT_INPUT_VOLTAGE)
-        assert shown[10] == servo.get(table.PRESENT_TEMPERATURE)
+        assert shown[8] == servo.get(table.PRESENT_INPUT_VOLTAGE)
+        assert shown[9] == servo.get(table.PRESENT_TEMPERATURE)
+        assert shown[11] == servo.get(table.GOAL_PWM) & 0xFF
         kept = start.bus.read_block(device, table.INDIRECT_ADDRESS, 24).data
         assert kept == table.indirect_map()
 

@@ -295,7 +295,7 @@ def test_a_push_changes_the_pelvis_s_velocity() -> None:
 
 
 def test_every_fault_begins_and_ends_without_leaving_the_robot_deaf() -> None:
-    needs = {"servo": 3, "other": 7, "foot": "left_toe"}
+    needs = {"servo": 3, "other": 7, "foot": "left_toe", "register": "goal_pwm", "value": 150}
     lasting = []
     for kind in BY_NAME.values():
         keys = {parameter.name for parameter in kind.parameters}

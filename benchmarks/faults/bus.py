@@ -7,6 +7,7 @@ another point of the stride and other noise.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,31 @@ from dynamixel_helpers import SPEC, Session, up
 
 from faults.case import FALLS, STOPS, STRIDE_S, WALKS, Case, Result, Watch, follow
 from wildrobot.firmware_bridge.bus import control_table as table
+from wildrobot.firmware_bridge.bus.protocol import Instruction
 from wildrobot.firmware_bridge.virtual.faults import table as f
 from wildrobot.firmware_bridge.virtual.faults.kinds import Fault, FaultKind
 from wildrobot.runtime.control.state_machine import State
+
+
+@dataclass(frozen=True)
+class HeldUp:
+    """The host gets no time for so long, between sending a request and looking for the answer, on every tick."""
+
+    at_s: float
+    for_s: float
+    seconds: float
+
+    def begin(self, session: Session) -> None:
+        """From now on, at its own time."""
+        port = session.transport
+        write = port.write
+
+        def held(data: bytes) -> None:
+            write(data)
+            if self.at_s <= session.time_s < self.at_s + self.for_s and data[7] == Instruction.FAST_BULK_READ:
+                port.sleep(self.seconds)
+
+        port.write = held  # type: ignore[method-assign]
 
 
 def _knee(kind: FaultKind, **values: Any) -> Callable[[float], Fault]:
@@ -72,6 +95,17 @@ CASES = (
     Case("cable out, 2 s", _any(f.CABLE_OUT), (STOPS, FALLS), "port is gone",
          "the servos' watchdogs stop them after 80 ms; when the port is back the robot is let go, and can be started "
          "again"),
+    Case("goal PWM of a knee set to 150 of 885", _knee(f.LEFT_REGISTER, register="goal_pwm", value=150),
+         (WALKS, STOPS, FALLS), rf"{_KNEE}: somebody else has changed its goal_pwm",
+         "seen when the servo shows its slow registers, and written again"),
+    Case("statuses with a CRC error", _knee(f.CRC_STATUS, for_s=1.0), (STOPS, FALLS), _LINE, "as a silent servo"),
+    Case("adapter with echo, 2 s", _any(f.ECHO, for_s=2.0), (WALKS,), None,
+         "the host's own packets are no answers"),
+    Case("supply at 9.2 V for 50 ms", _any(f.BROWN_OUT, voltage_v=9.2, for_s=0.05), (STOPS, FALLS),
+         "hardware error, input voltage|hardware error, being asked",
+         "every servo goes on reporting it until it is restarted, and holds meanwhile: stops softly"),
+    Case("host held up for 4 ms on every tick, 1 s", lambda at: HeldUp(at, 1.0, 0.004), (WALKS,), None,
+         "what has arrived meanwhile is looked at before it is given up"),
     Case("push, 0.3 m/s", _any(f.PUSH, y=0.3), (WALKS, STOPS, FALLS), None, "the policy's business"),
 )  # fmt: skip
 
@@ -168,6 +202,10 @@ def run_case(task: tuple[int, int]) -> Result:
     virtual._rng = np.random.default_rng(seed)
     at = session.time_s + 0.06 + STRIDE_S * (seed % 20) / 20.0
     fault = case.fault(at)
-    virtual.faults.add(fault)
-    lasts_s = 0.0 if fault.kind.momentary else fault.for_s
+    if isinstance(fault, HeldUp):
+        fault.begin(session)
+        lasts_s: float | None = fault.for_s
+    else:
+        virtual.faults.add(fault)
+        lasts_s = 0.0 if fault.kind.momentary else fault.for_s
     return follow(session, case, seed, at, lasts_s, BusWatch(session), lambda: up(virtual))

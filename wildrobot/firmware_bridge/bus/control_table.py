@@ -212,12 +212,12 @@ MOTION_BYTES = tuple(
 )
 """Registers whose bytes the motion block of the indirect data shows: the low halves say all there is to say. The
 servo's clock tells an answer of this request from a late one of the last."""
-HEALTH_BYTES = tuple(
-    register.address + i
-    for register in (PRESENT_CURRENT, PRESENT_INPUT_VOLTAGE, PRESENT_TEMPERATURE, HARDWARE_ERROR_STATUS)
-    for i in range(register.size)
-)
-"""What follows the motion block, read from one servo per tick."""
+HEALTH_BYTES = (
+    PRESENT_CURRENT.address, PRESENT_CURRENT.address + 1, PRESENT_INPUT_VOLTAGE.address, PRESENT_TEMPERATURE.address,
+    HARDWARE_ERROR_STATUS.address, GOAL_PWM.address,
+)  # fmt: skip
+"""What follows the motion block, read from one servo per tick: of the voltage one byte reaches to 25 V, of the goal PWM
+the low one gives most changes away."""
 
 
 @dataclass(frozen=True)
@@ -246,15 +246,15 @@ class HealthBlock:
     voltage: int
     temperature: int
     hardware_error: int
+    goal_pwm_low: int
+    """Lower byte of GOAL_PWM."""
 
     @classmethod
     def decode(cls, data: bytes) -> HealthBlock:
         """From the bytes behind the motion block."""
         return cls(
             int.from_bytes(data[0:2], "little", signed=True),
-            int.from_bytes(data[2:4], "little"),
-            data[4],
-            data[5],
+            *data[2:6],
         )
 
 

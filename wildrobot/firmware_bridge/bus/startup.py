@@ -142,7 +142,7 @@ def _misfit(bus: Bus, device: int) -> str:
     health = table.HealthBlock.decode(shown[len(table.MOTION_BYTES) :])
     direct = read_registers(bus, device, (
         table.PRESENT_POSITION, table.PRESENT_VELOCITY, table.REALTIME_TICK, table.PRESENT_INPUT_VOLTAGE,
-        table.PRESENT_TEMPERATURE, table.HARDWARE_ERROR_STATUS,
+        table.PRESENT_TEMPERATURE, table.HARDWARE_ERROR_STATUS, table.GOAL_PWM,
     ))  # fmt: skip
     since_ms = (direct[table.REALTIME_TICK] - motion.tick_ms) % table.REALTIME_TICK_PERIOD
     for name, seen, true, slack in (
@@ -152,6 +152,7 @@ def _misfit(bus: Bus, device: int) -> str:
         ("present_input_voltage", health.voltage, direct[table.PRESENT_INPUT_VOLTAGE], 5),
         ("present_temperature", health.temperature, direct[table.PRESENT_TEMPERATURE], 2),
         ("hardware_error_status", health.hardware_error, direct[table.HARDWARE_ERROR_STATUS], 0),
+        ("goal_pwm", health.goal_pwm_low, direct[table.GOAL_PWM] & 0xFF, 0),
     ):
         if abs(seen - true) > slack:
             return f"its indirect data do not show {name}: {seen} there, {true} in the register itself"

@@ -58,6 +58,8 @@ class VirtualDevice(ABC):
     def __init__(self) -> None:
         self._chain: _Read | None = None
         self._fast: _Read | None = None
+        self.mishears = False
+        """Every read reaches it broken, and it says so."""
         self.last_instruction_ns = 0
         """When the last instruction packet on the bus ended, whoever it was for."""
 
@@ -204,7 +206,7 @@ class VirtualDevice(ABC):
             case Instruction.READ:
                 needed, error = 1, int(Error.DATA_LENGTH)
                 if len(parameters) == 4 and not broadcast:
-                    error, content = self.read(_u16(parameters), _u16(parameters[2:]), end_ns)
+                    error, content = self._read(_u16(parameters), _u16(parameters[2:]), end_ns)
             case Instruction.WRITE | Instruction.REG_WRITE:
                 error = int(Error.DATA_LENGTH)
                 if len(parameters) > 2:
@@ -228,6 +230,9 @@ class VirtualDevice(ABC):
         if broadcast or level < needed:
             return None
         return Reply(end_ns + delay_ns, encode_status(device, self._error(error), content), baud)
+
+    def _read(self, address: int, size: int, end_ns: int) -> tuple[int, bytes]:
+        return (Error.CRC, b"") if self.mishears else self.read(address, size, end_ns)
 
     # ------------------------------------------------------------------ groups
 
@@ -262,7 +267,7 @@ class VirtualDevice(ABC):
         return None if read is None else self._status_of(read, end_ns)
 
     def _status_of(self, read: _Read, end_ns: int) -> Reply:
-        error, content = self.read(read.address, read.size, end_ns)
+        error, content = self._read(read.address, read.size, end_ns)
         return self._reply(encode_status(self.id, self._error(error), content), end_ns)
 
     def _fast_read(self, packet: Packet, end_ns: int) -> Reply | None:
@@ -276,7 +281,7 @@ class VirtualDevice(ABC):
         return self._reply(start + self._block(read, start, end_ns), end_ns)
 
     def _block(self, read: _Read, before: bytes, end_ns: int) -> bytes:
-        error, content = self.read(read.address, read.size, end_ns)
+        error, content = self._read(read.address, read.size, end_ns)
         block = bytes((self._error(error), self.id)) + content.ljust(read.size, b"\0")
         return block + crc16(before + block).to_bytes(2, "little")
 

@@ -101,6 +101,11 @@ class Servo(VirtualDevice):
         """Set a value past all checks: what the servo itself or a fault does."""
         self._table[register.address : register.end] = register.encode(value)
 
+    def leave(self, register: Register, value: int) -> None:
+        """Set a value past all checks, and obey it: what another program left."""
+        self.put(register, value)
+        self._configure_motor()
+
     def restart(self) -> None:
         """As it stands when time begins: switched on a while ago, and set up."""
         self._power_on(0)

@@ -138,6 +138,8 @@ class Wire:
         self.host_baud: int | None = baud
         """None: a rate that no device has."""
         self.bit_error_rate = 0.0
+        self.echo = False
+        """The adapter receives what it sends."""
         self.connected = True
         """The host's cable is in."""
         self.adapter = Adapter(round(latency_timer_ms * 1e6))
@@ -204,7 +206,7 @@ class Wire:
         data = self._noisy(bytes(sending.data[sending.lost :]))
         if not data:
             return
-        if sending.sender != HOST and self.connected and sending.baud == self.host_baud:
+        if (sending.sender != HOST or self.echo) and self.connected and sending.baud == self.host_baud:
             self.adapter.push(data, end_ns)
         ear = self._ears.setdefault(sending.baud, Ear())
         packets = ear.hear(data, sending.start_ns, end_ns)

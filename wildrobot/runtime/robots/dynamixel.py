@@ -16,7 +16,7 @@ from wildrobot.firmware_bridge.board.driver import BoardSample, FreshnessTracker
 from wildrobot.firmware_bridge.bus import control_table as table
 from wildrobot.firmware_bridge.bus.control_table import describe_hardware_error
 from wildrobot.firmware_bridge.bus.driver import BEHIND, Bus
-from wildrobot.firmware_bridge.bus.inspection import PLAUSIBLE_MARGIN_RAD
+from wildrobot.firmware_bridge.bus.inspection import PLAUSIBLE_MARGIN_RAD, expected_registers
 from wildrobot.firmware_bridge.bus.protocol import ALERT
 from wildrobot.firmware_bridge.bus.servo_bus import TickSamples
 from wildrobot.firmware_bridge.bus.startup import prepare
@@ -72,6 +72,9 @@ class DynamixelRobot:
         self._current, self._temperature, self._voltage = (np.full(n, np.nan) for _ in range(3))
         self._hardware_error = np.zeros(n, dtype=np.int64)
         self._alert = np.zeros(n, dtype=bool)
+        self._goal_pwm = [expected_registers(spec, i)[table.GOAL_PWM] for i in range(n)]
+        self._weakened = np.zeros(n, dtype=bool)
+        self._strengthen = False
         self._frame = self._first_frame()
 
     # ------------------------------------------------------------------ reading
@@ -112,7 +115,7 @@ class DynamixelRobot:
             angle, rate = self.servos.joint_motion(samples)
             plausible = (angle >= self._low) & (angle <= self._high)
             self._judge_servos(samples, plausible, angle)
-            self._take_health(samples)
+            self._take_health(samples, plausible)
             seen = dataclasses.replace(
                 seen,
                 joint_position=angle[None],
@@ -200,7 +203,7 @@ class DynamixelRobot:
                 self._note(device, "")
             self._alert[i] = bool(samples.error[i] & ALERT) if samples.valid[i] else self._alert[i]
 
-    def _take_health(self, samples: TickSamples) -> None:
+    def _take_health(self, samples: TickSamples, plausible: NDArray[np.bool_]) -> None:
         if samples.health is None:
             return
         i, block = samples.health
@@ -208,6 +211,9 @@ class DynamixelRobot:
         self._temperature[i] = block.temperature
         self._voltage[i] = block.voltage * table.VOLTAGE_V
         self._hardware_error[i] = block.hardware_error
+        # a servo that has lost its indirect addresses shows something else
+        self._weakened[i] = plausible[i] and block.goal_pwm_low != self._goal_pwm[i] & 0xFF
+        self._strengthen = self._strengthen or bool(self._weakened[i])
 
     def problems(self) -> tuple[str, ...]:
         """What is wrong right now, for people."""
@@ -224,6 +230,11 @@ class DynamixelRobot:
             if self._bad_ticks[device] >= NAMED_AFTER_TICKS
         ]
         for i, device in enumerate(self.spec.servo_ids):
+            if self._weakened[i]:
+                right = self._goal_pwm[i]
+                found.append(
+                    f"{self._names[device]}: somebody else has changed its goal_pwm; {right} is written again"
+                )
             if self._alert[i]:
                 error = int(self._hardware_error[i])
                 what = describe_hardware_error(error) if error else "being asked which"
@@ -261,6 +272,9 @@ class DynamixelRobot:
             # on every tick: however disturbed the line is, one of them arrives
             servos.enable_torque(False)
             return
+        if self._strengthen:
+            self._strengthen = False
+            self.bus.sync_write(table.GOAL_PWM, dict(zip(self.spec.servo_ids, self._goal_pwm, strict=True)))
         if self._send_stiffness:
             servos.write_stiffness(self._stiffness)
             self._send_stiffness -= 1

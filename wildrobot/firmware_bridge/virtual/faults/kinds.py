@@ -22,6 +22,7 @@ class Kind(enum.Enum):
     DEVICE = "servo or board"
     SERVO = "servo"
     FOOT = "foot input"
+    REGISTER = "register of a servo"
     WHOLE = "whole number"
     NUMBER = "number"
 

@@ -75,6 +75,19 @@ def _unknown_baud(values: Values) -> str | None:
     return f"baud is {values['baud']}, expected one of {known}."
 
 
+def _no_register(values: Values) -> str | None:
+    register = table.BY_NAME.get(values["register"])
+    if register is None or not register.writable:
+        return (
+            f"register is '{values['register']}', expected a writable one of the control table, as goal_pwm."
+        )
+    try:
+        register.encode(values["value"])
+    except OverflowError:
+        return f"value is {values['value']}, expected one that fits into {register.size} bytes."
+    return None
+
+
 def _no_rate(values: Values) -> str | None:
     return None if values["rate_hz"] > 0.0 else f"rate_hz is {values['rate_hz']}, expected more than 0."
 
@@ -153,6 +166,26 @@ WRONG_BAUD = FaultKind(
     lambda robot, v: robot.servo(v["servo"]).set_baud(robot.spec.config.bus.baud),
     refuse=_unknown_baud,
 )
+LEFT_REGISTER = FaultKind(
+    "register",
+    "Another program has written a register of a servo, by its name (goal_pwm), past its checks.",
+    (_SERVO, Parameter("register", Kind.REGISTER), Parameter("value", Kind.WHOLE)),
+    lambda robot, v: robot.servo(v["servo"]).leave(table.BY_NAME[v["register"]], v["value"]),
+    None,
+    refuse=_no_register,
+)
+CRC_STATUS = FaultKind(
+    "crc-status",
+    "A servo hears broken requests only, and answers each read with a CRC error.",
+    (_SERVO,),
+    *_setting(lambda robot, v: robot.servo(v["servo"]), "mishears", lambda v: True, False),
+)
+ECHO = FaultKind(
+    "echo",
+    "The adapter hands the host's own bytes back to it, as one without echo suppression does.",
+    (),
+    *_setting(lambda robot, v: robot.wire, "echo", lambda v: True, False),
+)
 FROZEN_IMU = FaultKind(
     "imu-frozen",
     "The IMU chip gives nothing any more: the board's sample counter stands still.",
@@ -201,6 +234,7 @@ PUSH = FaultKind(
 )
 FAULTS = (
     SILENT, LATE, FLIPPED_BITS, TRUNCATED, SHORT, OVERHEATING, OVERLOAD, BROWN_OUT, SWAPPED_IDS, DUPLICATE_ID,
-    WRONG_BAUD, FROZEN_IMU, STUCK_IMU, BAD_QUATERNION, FOOT_STUCK, FOOT_BOUNCE, CABLE_OUT, PUSH,
+    WRONG_BAUD, LEFT_REGISTER, CRC_STATUS, ECHO, FROZEN_IMU, STUCK_IMU, BAD_QUATERNION, FOOT_STUCK, FOOT_BOUNCE,
+    CABLE_OUT, PUSH,
 )  # fmt: skip
 """Every kind."""

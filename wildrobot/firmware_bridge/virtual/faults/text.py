@@ -102,7 +102,7 @@ def _convert(kind: Kind, key: str, value: Any, where: str) -> Any:
     text = str(value)
     if kind in (Kind.DEVICE, Kind.SERVO):
         return int(text) if text.isdigit() else text
-    if kind is Kind.FOOT:
+    if kind in (Kind.FOOT, Kind.REGISTER):
         return text
     number = text.removesuffix("s") if key in _TIMES or key.endswith("_s") else text
     try:
