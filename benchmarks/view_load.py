@@ -68,8 +68,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name, browser(prefix=("nice", "-n", "19")) as launched:
         folder = Path(name)
         rig = Rig(
-            folder, url, launched, "--plot-hz", str(arguments.plot_hz), query=FEW_PIXELS, patience_s=300.0
-        )
+            folder, url, launched, "--plot-hz", str(arguments.plot_hz), query=FEW_PIXELS, patience_s=300.0,
+            drawn=True,
+        )  # fmt: skip
         try:
             for index in range(arguments.rounds):
                 for kind, runs in rounds.items():

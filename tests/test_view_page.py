@@ -136,6 +136,7 @@ def test_the_space_bar_is_e_stop_wherever_the_focus_is(rig: Rig) -> None:
 
 def test_the_robot_is_seen_where_the_camera_looks(rig: Rig) -> None:
     rig.robot()
+    rig.page.evaluate("() => { window.drawn = true; }")
     canvas = rig.page.locator("canvas").first.bounding_box()
     assert canvas["width"] > 400
     for theme, shown, brightness in (("light", LIGHT, 110.0), ("dark", DARK, 0.0)):
@@ -148,6 +149,7 @@ def test_the_robot_is_seen_where_the_camera_looks(rig: Rig) -> None:
             return brightness <= sky < brightness + 60.0 and looks_like_the_robot(image, canvas)
 
         until(seen, f"the robot in the picture, {theme}")
+    rig.page.evaluate("() => { window.drawn = false; }")
 
 
 def test_the_slider_walks_the_robot(rig: Rig) -> None:

@@ -37,6 +37,11 @@ FLAGS = [
     "--disable-sync",
 ]  # fmt: skip
 PATIENCE_S = 60.0
+DRAW_NOTHING = """for (const name of ['drawElements', 'drawArrays', 'drawElementsInstanced', 'drawArraysInstanced']) {
+  const draw = WebGL2RenderingContext.prototype[name];
+  WebGL2RenderingContext.prototype[name] = function (...how) { if (window.drawn) draw.apply(this, how); };
+}"""
+"""For a browser: leaves the picture of the robot empty until `drawn` is true. Drawing it takes most of the time."""
 NAME = "desk"
 """Of the robot."""
 
@@ -156,12 +161,13 @@ class Rig:
         browser: Any,
         *flags: str,
         query: str = "&fixedDpr=0.33",
+        drawn: bool = False,
         patience_s: float = PATIENCE_S,
     ) -> None:
-        """`flags` for the page's program; `query` for its address: a third of the pixels, because without a GPU
-        drawing is what takes the time."""
+        """`flags` for the page's program; `query` for its address: a third of the pixels; `drawn`: whether browsers
+        draw the robot before a test says so."""
         self.folder, self.url, self.browser, self._query = folder, url, browser, query
-        self._patience_s = patience_s
+        self._patience_s, self._drawn = patience_s, drawn
         # Busy machines are slow to answer: here, no driver is taken for gone because of that.
         timeout = ("--driver-timeout", "20")
         self.view = Program(folder / "view.log", "view", "--port", "0", "--lcm-url", url, *timeout, *flags)
@@ -176,6 +182,8 @@ class Rig:
         viewport = {"width": 1280, "height": 720}
         page = self.browser.new_context(viewport=viewport, color_scheme="dark").new_page()
         page.set_default_timeout(1000 * self._patience_s)
+        if not self._drawn:
+            page.add_init_script(DRAW_NOTHING)
         page.goto(self.address + (query or self._query))
         page.get_by_role("button", name="Stand up").wait_for()
         # A browser without a GPU complains of it in the middle of the picture.
@@ -305,12 +313,17 @@ def reads(page: Any, text: str) -> None:
 
 def show_tab(page: Any, tab: str) -> None:
     """Click a tab of the plots, without the wait for a picture at rest that a slow one never gives."""
-    box = page.get_by_role("tab", name=tab).bounding_box()
-    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     selected = (
         "tab => [...document.querySelectorAll('[role=tab][aria-selected=true]')].some(e => e.title == tab)"
     )
-    page.wait_for_function(selected, arg=tab)
+
+    def chosen() -> bool:
+        if not page.evaluate(selected, tab):
+            box = page.get_by_role("tab", name=tab).bounding_box()
+            page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        return bool(page.evaluate(selected, tab))
+
+    until(chosen, f"the tab {tab}")
 
 
 LOW_CONTRAST = """() => {
