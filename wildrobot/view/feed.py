@@ -31,6 +31,7 @@ from wildrobot.runtime.telemetry.neighbours import (
     side_by_side,
 )
 from wildrobot.view.history import History
+from wildrobot.view.recall.recording import Recording
 from wildrobot.view.track import PelvisTrack, Pose
 
 SILENT_S = 1.0
@@ -68,6 +69,8 @@ class Feed:
         self.latest: dict[str, Any] = {}
         self.pose: Pose | None = None
         self.history = History(spec)
+        self.recording = Recording(Path.cwd())
+        """Its raw messages."""
         self.tick_history: deque[tuple[float, float, float, float]] = deque(maxlen=60)
         """Once a second: p50, p99 and largest work per tick, and largest lateness, ms."""
         self.events: deque[Any] = deque(maxlen=EVENTS)
@@ -104,6 +107,7 @@ class Feed:
         for receiver in (self._receiver, self._heads):
             if receiver is not None:
                 receiver.close()
+        self.recording.forget()
 
     def _work(self) -> None:
         while not self._ended.is_set():
@@ -179,6 +183,7 @@ class Feed:
         if self._receiver is None:
             channels = [channel_of(robot.robot_name, kind) for kind in ROBOT_CHANNELS]
             self._receiver = self.network.receiver(channels)
+        self.recording.forget()
         self.robot, self._newest_us, self._heard_s = robot, 0, -math.inf
         self._forget()
         self.latest.clear()
@@ -200,23 +205,27 @@ class Feed:
     def _decode(self, channel: str, data: bytes) -> None:
         try:
             message = CHANNEL_TYPES[channel].decode(data)
-            if (message.robot_name, message.run_id) == self.robot:
-                self._take_new(channel, message)
+            mine = (message.robot_name, message.run_id) == self.robot
+            if mine and self._take_new(channel, message):
+                named = channel_of(message.robot_name, channel)
+                self.recording.take(named, message.timestamp_us, data)
         except Exception as error:  # whatever a foreign packet holds must not end the page
             self.problem = f"{channel} cannot be read ({error}): does the robot run this version?"
 
-    def _take_new(self, channel: str, message: Any) -> None:
-        """A run's own clock only goes forward: while it speaks, what is older than its last word is a log of it that is
-        played."""
+    def _take_new(self, channel: str, message: Any) -> bool:
+        """Whether it is news. A run's own clock only goes forward: while it speaks, what is older than its last word is
+        a log of it that is played."""
         if message.timestamp_us < self._newest_us - STALE_US:
             if self.silent_s <= SILENT_S:
-                return
+                return False
             self._newest_us = message.timestamp_us
+            self.recording.forget()
         self._newest_us = max(self._newest_us, message.timestamp_us)
         self._take(channel, message)
         if self.robot is not None:
             self._robots.heard(self.robot, self._heard_s)
         self._follow(self.robot, self._newest_us)
+        return True
 
     def _take(self, channel: str, message: Any) -> None:
         self._heard_s = time.monotonic()
@@ -290,6 +299,10 @@ class Feed:
             velocity=(estimate.linear_velocity[0, 0], estimate.angular_velocity[0, 2]),
             height=estimate.height[0],
             heading=wrap_angle(np.array(pose.heading)),
+            side_velocity=pose.velocity[1],
+            position=pose.position,
+            rotation=pose.rotation.reshape(9),
+            airborne=float(pose.airborne),
             tilt=(math.atan2(-gravity[1], -gravity[2]), math.atan2(gravity[0], -gravity[2])),
             **parts,
         )

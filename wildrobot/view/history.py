@@ -1,13 +1,18 @@
-"""The last seconds of everything that is plotted, one row a tick."""
+"""The last minute of everything that is plotted or drawn, one row a tick."""
 
 from __future__ import annotations
+
+import copy
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wildrobot.robot_description import RobotSpec
 
-SECONDS = 6.0
+SECONDS = 60.0
+"""That are kept."""
+SHOWN_S = 6.0
+"""That a plot shows at once."""
 
 
 def columns(spec: RobotSpec) -> dict[str, int]:
@@ -23,6 +28,10 @@ def columns(spec: RobotSpec) -> dict[str, int]:
         "height": 1,
         "tilt": 2,  # rad, to the right and forward
         "heading": 1,  # rad, positive left
+        "side_velocity": 1,  # m/s left: estimated
+        "position": 3,  # m: of the pelvis in the page's world
+        "rotation": 9,  # world <- pelvis, row after row
+        "airborne": 1,  # 1: nothing measures the height
     }
 
 
@@ -54,7 +63,25 @@ class History:
             row[self._slices[name]] = values
         self._next = (self._next + 1) % self.rows
 
-    def part(self, name: str) -> NDArray[np.float64]:
-        """(rows, width), oldest first."""
-        data = self._data[:, self._slices[name]]
-        return np.concatenate([data[self._next :], data[: self._next]])
+    def part(
+        self, name: str, rows: int | None = None, before: int = 0, every: int = 1
+    ) -> NDArray[np.float64]:
+        """(rows, width), oldest first.
+
+        Args:
+            name: of the part.
+            rows: how many; None: all.
+            before: how many ticks before the newest row the last one lies; what is older than the ring is NaN.
+            every: take every so manieth row, the last one among them only if `rows` is a multiple of it plus one.
+        """
+        rows = self.rows if rows is None else rows
+        ages = np.arange(rows - 1, -1, -1)[::every] + before
+        picked = self._data[(self._next - 1 - ages) % self.rows, self._slices[name]]
+        picked[ages >= self.rows] = np.nan
+        return np.asarray(picked)
+
+    def frozen(self) -> History:
+        """A copy that stays as it is."""
+        other = copy.copy(self)
+        other._data = self._data.copy()
+        return other

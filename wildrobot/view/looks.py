@@ -38,12 +38,13 @@ class Looks:
         main.set_width(PANEL_PX)
         plots.dock_right()
         plots.set_width(plots_width(HEIGHTS_PX[0]))
-        server.on_told = self._hear
+        self._told, server.on_told = server.on_told, self._hear
         server.on_client_connect(self._welcome)
         server.on_client_disconnect(self._forget)
         switch.on_click(self._change)
 
     def _welcome(self, client: viser.ClientHandle) -> None:
+        client.gui.add_html(f"<i hidden id=viewer data-viewer={client.client_id}></i>")
         self._server.ask(client, "width", *window_sizes())
         kept = None
         with contextlib.suppress(RuntimeError, TimeoutError):  # the browser keeps nothing, or has gone
@@ -61,6 +62,8 @@ class Looks:
             self._show(client, word)
         elif client is not None and what == "width" and word.isdecimal():
             self._server.set_panel_width(client, self._plots, int(word))
+        else:
+            self._told(viewer, what, word)
 
     def _forget(self, client: viser.ClientHandle) -> None:
         self._shown.pop(client.client_id, None)

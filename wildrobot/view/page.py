@@ -8,12 +8,14 @@ from collections.abc import Callable
 
 from wildrobot.runtime.commands.sender import CommandSender
 from wildrobot.view.browsers import Browsers
+from wildrobot.view.camera import Cameras
 from wildrobot.view.controls import Controls
 from wildrobot.view.driving import SEND_HZ, Driving
 from wildrobot.view.feed import SILENT_S, Feed
 from wildrobot.view.looks import Looks
 from wildrobot.view.plots import Plots
 from wildrobot.view.readout.status import headline, rivals_warning, status
+from wildrobot.view.recall.bar import Bar
 from wildrobot.view.scene import RobotScene
 from wildrobot.view.server import GuardedServer
 
@@ -47,7 +49,10 @@ class Page:
         self.browsers = Browsers(server, self.driving.leave, driver_timeout_s)
         self._scene = RobotScene(server, feed.spec)
         self._controls = Controls(server, feed.spec, self.driving, restart)
-        self._plots = Plots(server, feed)
+        self._cameras = Cameras(server)
+        self._controls.home.on_click(lambda event: self._cameras.leave(event.client_id))
+        self._bar = Bar(server.gui, feed, list(self._cameras.buttons.values()), self._robot_name)
+        self._plots = Plots(server, feed, self._bar.pause)
         self._looks = Looks(server, theme, self._controls.theme, self._plots.panel)
         self._ended = threading.Event()
         self._pulse = threading.Thread(target=self._send, name="pulse", daemon=True)
@@ -77,16 +82,28 @@ class Page:
         while not self._ended.wait(1.0 / SEND_HZ):
             self.driving.pulse()
 
-    _drawn = -1
+    def _robot_name(self) -> str:
+        robot = self._feed.robot
+        return "" if robot is None else robot.robot_name
+
+    _drawn: object = -1
 
     def _draw_scene(self) -> None:
-        feed = self._feed
+        feed, pause = self._feed, self._bar.pause
+        if pause.history is not None and self.driving.driver is None:  # who drives sees the robot as it is
+            drawn = (id(pause.history), pause.before)
+            moment = pause.moment()
+            if moment is not None and drawn != self._drawn:
+                self._drawn = drawn
+                self._scene.show(*moment)
+            return
         with feed.lock:
             if feed.frames == self._drawn or feed.pose is None:
                 return
             self._drawn, pose = feed.frames, feed.pose
             state, command = feed.latest["robot_state"], feed.latest.get("robot_command")
         asked = (0.0, 0.0) if command is None else command.user_command
+        self._cameras.turn(pose.heading)
         self._scene.show(pose, state.joint_position, state.foot_contact, asked)
 
     def _draw_status(self) -> None:
@@ -100,6 +117,7 @@ class Page:
         self._controls.headline.content, self._controls.status.content = head, text
         self._controls.follow_resets()
         self._plots.draw_slow()
+        self._bar.show()
         with self._feed.lock:
             state, silent = self._feed.latest.get("robot_state"), self._feed.silent_s > SILENT_S
         self._controls.allow("" if state is None else state.state, silent)

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from wildrobot.core.rotations import quat_from_yaw, rotate_heading
 from wildrobot.robot_description import RobotSpec
 from wildrobot.simulation.picture import picture_model
-from wildrobot.view.track import Pose
+from wildrobot.view.theme import THEMES
+from wildrobot.view.track import Placement
 
 Array = NDArray[np.float64]
 
@@ -26,7 +27,7 @@ CELL_M, SECTION_M = 0.1, 0.5
 GLIDE_S = 0.2
 """Time constant with which the view follows the robot: every sway copied would be hidden."""
 TOUCHING = (60, 230, 120)
-COMMANDED, ESTIMATED = (255, 150, 0), (30, 120, 255)
+COMMANDED, ESTIMATED = (tuple(bytes.fromhex(THEMES["dark"][name][1:])) for name in ("asked", "estimated"))
 ARROW_M_PER_M_S = 0.5
 """So that the fastest one ends in the picture, in the narrowest window too."""
 ARROW_S = 1.0
@@ -75,7 +76,7 @@ class RobotScene:
             scene.add_mesh_trimesh(f"{name}/shape{i}", merge_geoms(model, group))
         return frame
 
-    def show(self, pose: Pose, joint_position: Any, contact: Any, command: Any) -> None:
+    def show(self, pose: Placement, joint_position: Any, contact: Any, command: Any) -> None:
         """One instant.
 
         Args:
@@ -97,7 +98,7 @@ class RobotScene:
         self._center = self._center + share(elapsed, GLIDE_S) * (position[:2] - self._center)
         # Lying or carried: nothing measures the height, so the robot rests on the floor.
         offset = np.array([*-self._center, -self._lowest() if pose.airborne else 0.0])
-        self._velocity += share(elapsed, ARROW_S) * (pose.estimate.linear_velocity[0, :2] - self._velocity)
+        self._velocity += share(elapsed, ARROW_S) * (pose.velocity - self._velocity)
         with self._server.atomic():
             # The grid repeats itself: moving it within one section is moving it for ever.
             self._floor.position = np.array([*np.remainder(-self._center, SECTION_M), 0.0])
@@ -132,13 +133,13 @@ class RobotScene:
             visible=False,
         )
 
-    def _add_arrow(self, name: str, color: tuple[int, int, int], height: float) -> tuple[Any, Any, float]:
+    def _add_arrow(self, name: str, color: tuple[int, ...], height: float) -> tuple[Any, Any, float]:
         scene = self._server.scene
         frame = scene.add_frame(f"/velocity/{name}", show_axes=False, visible=False)
         arrow = scene.add_arrows(
             f"/velocity/{name}/arrow",
             points=np.array([[[0.0, 0.0, height], [0.1, 0.0, height]]], dtype=np.float32),
-            colors=color,
+            colors=np.array(color, dtype=np.uint8),
             shaft_radius=0.008,
             head_radius=0.022,
             head_length=0.05,

@@ -22,8 +22,8 @@ THEMES = {
 }  # fmt: skip
 """Colors by what they mean. `brand` is viser's for tabs, sliders and buttons, which it makes shades of.
 `lines` is a CSS filter: a chart is a picture that cannot name colors, so it is drawn in those of the dark theme."""
-LINES = ("#4dabf7", "#ffa94d", "#69db7c", "#f783ac", "#b197fc", "#ffe066")
-ESTIMATED_LINE, ASKED_LINE = LINES[0], LINES[1]
+ESTIMATED_LINE, ASKED_LINE = THEMES["dark"]["estimated"], THEMES["dark"]["asked"]
+LINES = (ESTIMATED_LINE, ASKED_LINE, "#69db7c", "#f783ac", "#b197fc", "#ffe066")
 AXIS, GRID = "#adb5bd", "#adb5bd30"
 
 
@@ -58,8 +58,12 @@ border:2px solid;border-radius:99px;padding:0 12px;line-height:1.35;margin-botto
 .wr .line{white-space:nowrap;overflow:hidden;text-overflow:ellipsis}
 .wr .events{margin-top:5px;border-top:1px solid var(--rule);padding-top:4px;font-size:11.5px;line-height:1.35}
 .wr .events{box-sizing:content-box;overflow:hidden;max-height:round(down,100vh - 653px,1.35em)}
-.wr.plot{padding:3px .8em 0;line-height:17px;font-size:11.5px}.wr.plot span{white-space:nowrap;margin-left:7px}
-.wr.plot .key{margin:0}
+.wr.plot{padding:3px .8em 0;line-height:17px;font-size:11.5px}
+.wr.plot>span,.wr.plot button{white-space:nowrap;margin:0 0 0 7px}
+.wr.plot button{all:unset;margin-left:7px;cursor:pointer}
+.wr.plot button:hover{text-decoration:underline}.wr.plot button:focus-visible{outline:2px solid var(--brand)}
+.wr.plot button[aria-pressed=false]{color:var(--dim);text-decoration:line-through}
+.wr.plot button[aria-pressed=false] .key{visibility:hidden}
 .wr.features{line-height:max(15px,calc((100vh - 60px)/var(--rows) - 2px))}
 .wr.features .dim{font-size:11.5px}
 .wr .bar{position:relative;height:9px;background:var(--track);border-radius:2px;display:inline-block;width:100%}

@@ -21,7 +21,7 @@ FASTEST_M_S = 2.0
 
 
 @dataclass(frozen=True)
-class Pose:
+class Placement:
     """The pelvis in the page's world: z up from the floor; the run began at the origin, facing x."""
 
     position: NDArray[np.float64]
@@ -31,6 +31,14 @@ class Pose:
     heading: float
     """rad, positive left."""
     airborne: bool
+    velocity: NDArray[np.float64]
+    """(2,) m/s, forward and left: estimated."""
+
+
+@dataclass(frozen=True)
+class Pose(Placement):
+    """With the estimate that it follows from."""
+
     estimate: Estimate
 
 
@@ -74,5 +82,6 @@ class PelvisTrack:
             rotation=quat_to_matrix(quat_from_yaw(heading)) @ estimate.pelvis_rotation[0],
             heading=float(heading),
             airborne=airborne,
+            velocity=np.array(estimate.linear_velocity[0, :2]),
             estimate=estimate,
         )

@@ -220,15 +220,6 @@ def _events(feed: Feed) -> str:
     return f"<div class=events>{''.join(lines) or '<span class=dim>no events</span>'}</div>"
 
 
-def plot_title(title: str, lines: Sequence[tuple[str, str]]) -> str:
-    """What a plot shows, and the color of each of its lines."""
-    named = " ".join(
-        f"<span><span class=key style='color:{stroke}'>■</span> {escape(name)}</span>"
-        for name, stroke in lines
-    )
-    return f"<div class='wr plot'><b>{escape(title)}</b>{named}</div>"
-
-
 def feature_bars(names: Sequence[str], values: Sequence[float]) -> str:
     """The feature vector: name, bar from the middle, value."""
     rows = []

@@ -1,0 +1,1 @@
+"""What has been: the plots paused and looked through, and the last minute as a log."""
