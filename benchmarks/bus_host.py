@@ -70,8 +70,12 @@ def measure_cpu(port: str, ticks: int) -> dict[str, Any]:
         reasons.update(_kind(why) for why in samples.failures.values())
     transport.close()
     return {
-        "ticks": ticks, "ticks_with_losses": with_losses, "lost": lost, "reasons": dict(reasons),
-        "read_ms": 1e3 * read / ticks, "write_ms": 1e3 * write / ticks,
+        "ticks": ticks,
+        "ticks_with_losses": with_losses,
+        "lost": lost,
+        "reasons": dict(reasons),
+        "read_ms": 1e3 * read / ticks,
+        "write_ms": 1e3 * write / ticks,
     }
 
 

@@ -36,7 +36,7 @@ from wildrobot.view.history import History
 from wildrobot.view.readout.status import feature_bars, stage_table
 from wildrobot.view.scene import ARROW_M_PER_M_S, RobotScene
 from wildrobot.view.server import GuardedServer
-from wildrobot.view.track import AIRBORNE_S, PelvisTrack, Pose
+from wildrobot.view.track import AIRBORNE_S, PelvisTrack, Placement
 
 
 @pytest.fixture
@@ -360,7 +360,7 @@ def test_a_robot_that_lies_is_drawn_on_the_floor(scene: RobotScene) -> None:
     track = PelvisTrack(SPEC)
     pose = track.update(frame_at(0.0))
     side = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
-    lying = Pose(np.array([0.0, 0.0, 5.0]), side, 0.0, True, pose.estimate)
+    lying = Placement(np.array([0.0, 0.0, 5.0]), side, 0.0, True, pose.velocity)
     scene.show(lying, SPEC.default_joint_pos, np.zeros(4), (0.0, 0.0))
     pelvis = dict(scene._bodies)[1].position
     assert 0.03 < pelvis[2] < 0.15

@@ -12,7 +12,8 @@ from runtime_helpers import SPEC
 
 pytest.importorskip("viser", reason="needs the extra 'view'")
 
-from wildrobot.view import looks, plots, status
+from wildrobot.view import looks, plots
+from wildrobot.view.readout import status
 from wildrobot.view.server import GuardedServer
 from wildrobot.view.theme import ASKED_LINE, AXIS, ESTIMATED_LINE, LINES, THEMES, style_sheet
 

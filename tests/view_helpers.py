@@ -347,7 +347,8 @@ CUT_OFF = """() => [
     .filter(e => e.scrollHeight > e.clientHeight + 1 || e.scrollWidth > e.clientWidth + 1).map(e => e.innerText),
   ...[...document.querySelectorAll('.wr .line')].filter(e => e.scrollWidth > e.clientWidth).map(e => e.innerText),
   ...[...document.querySelectorAll('button,label,.wr td,.wr .state,.uplot')]
-    .map(e => [e, e.getBoundingClientRect(), e.closest('[data-dock-region]')?.getBoundingClientRect()])
+    .map(e => [e, e.getBoundingClientRect(), getComputedStyle(e).position == 'fixed'
+      ? { left: 0, right: innerWidth } : e.closest('[data-dock-region]')?.getBoundingClientRect()])
     .filter(([e, box, region]) => box.width && region && (box.left < region.left || box.right > region.right
       || box.top < 0 || box.bottom > innerHeight)).map(([e]) => e.innerText || e.className)]"""
 """What of a page's panels needs scrolling or lies outside."""

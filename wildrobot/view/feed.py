@@ -31,7 +31,7 @@ from wildrobot.runtime.telemetry.neighbours import (
     side_by_side,
 )
 from wildrobot.view.history import History
-from wildrobot.view.recall.recording import Recording
+from wildrobot.view.recall.recording import RunRecording
 from wildrobot.view.track import PelvisTrack, Pose
 
 SILENT_S = 1.0
@@ -69,7 +69,7 @@ class Feed:
         self.latest: dict[str, Any] = {}
         self.pose: Pose | None = None
         self.history = History(spec)
-        self.recording = Recording(Path.cwd())
+        self.recording = RunRecording(Path.cwd())
         """Its raw messages."""
         self.tick_history: deque[tuple[float, float, float, float]] = deque(maxlen=60)
         """Once a second: p50, p99 and largest work per tick, and largest lateness, ms."""

@@ -15,7 +15,7 @@ from wildrobot.view.feed import SILENT_S, Feed
 from wildrobot.view.looks import Looks
 from wildrobot.view.plots import Plots
 from wildrobot.view.readout.status import headline, rivals_warning, status
-from wildrobot.view.recall.bar import Bar
+from wildrobot.view.recall.picture_buttons import PictureButtons
 from wildrobot.view.scene import RobotScene
 from wildrobot.view.server import GuardedServer
 
@@ -51,8 +51,10 @@ class Page:
         self._controls = Controls(server, feed.spec, self.driving, restart)
         self._cameras = Cameras(server)
         self._controls.home.on_click(lambda event: self._cameras.leave(event.client_id))
-        self._bar = Bar(server.gui, feed, list(self._cameras.buttons.values()), self._robot_name)
-        self._plots = Plots(server, feed, self._bar.pause)
+        self._buttons = PictureButtons(
+            server.gui, feed, list(self._cameras.buttons.values()), self._robot_name
+        )
+        self._plots = Plots(server, feed, self._buttons.pause)
         self._looks = Looks(server, theme, self._controls.theme, self._plots.panel)
         self._ended = threading.Event()
         self._pulse = threading.Thread(target=self._send, name="pulse", daemon=True)
@@ -89,7 +91,7 @@ class Page:
     _drawn: object = -1
 
     def _draw_scene(self) -> None:
-        feed, pause = self._feed, self._bar.pause
+        feed, pause = self._feed, self._buttons.pause
         if pause.history is not None and self.driving.driver is None:  # who drives sees the robot as it is
             drawn = (id(pause.history), pause.before)
             moment = pause.moment()
@@ -117,7 +119,7 @@ class Page:
         self._controls.headline.content, self._controls.status.content = head, text
         self._controls.follow_resets()
         self._plots.draw_slow()
-        self._bar.show()
+        self._buttons.show()
         with self._feed.lock:
             state, silent = self._feed.latest.get("robot_state"), self._feed.silent_s > SILENT_S
         self._controls.allow("" if state is None else state.state, silent)

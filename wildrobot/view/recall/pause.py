@@ -67,8 +67,8 @@ class Pause:
             self._label("Pause", viser.Icon.PLAYER_PAUSE, False)
 
     def moment(self) -> tuple[Placement, Any, Any, Any] | None:
-        """The robot at the moment of the slider: placement, joint positions, contacts and the velocity asked for; None: the
-        plots are live, or nothing was heard then."""
+        """The robot at the moment of the slider: placement, joint positions, contacts and the velocity asked for.
+        None: the plots are live, or nothing was heard then."""
         history, before = self._frozen, self.before
         if history is None:
             return None

@@ -19,7 +19,7 @@ MOST_BYTES = 32_000_000
 """That are kept, whatever a robot sends: a minute of the walking robot is a quarter of it."""
 
 
-class Recording:
+class RunRecording:
     """The raw messages of one run, as they came. All methods may be called from any thread.
 
     What is kept begins with the run's configuration, that no log can be read without, however long ago it came.
@@ -81,7 +81,8 @@ class Recording:
         """An event log of what is kept; empty: nothing is."""
         with self._lock:
             events = list(self._events)
-            heads = [event for event in self._heads.values() if event not in events[:200]]
+            begun = bool(events) and split_channel(events[0].channel)[1] in HEAD_CHANNELS
+            heads = [] if begun else list(self._heads.values())
         if not events:
             return b""
         first_us = events[0].timestamp_us

@@ -11,11 +11,11 @@ import viser
 from wildrobot.view.feed import Feed
 from wildrobot.view.recall.pause import Pause
 
-WIDTH_PX, HEIGHT_PX, TOP_PX, GAP_PX = 84, 26, 8, 3
+WIDTH_PX, NARROW_PX, HEIGHT_PX, TOP_PX, GAP_PX = 84, 54, 26, 8, 3
 TOLD_S = 12.0
 
 
-class Bar:
+class PictureButtons:
     """Puts the buttons of `cameras` and its own there."""
 
     def __init__(
@@ -82,11 +82,14 @@ class Bar:
             rules.append(
                 f"{at}{{position:fixed;z-index:10;right:calc(var(--plots,0px) + 8px);top:{top}px;padding:0 5px;"
                 f"width:{WIDTH_PX}px;height:{HEIGHT_PX}px!important;min-height:0;font-size:12px;{plain}}}"
-                f"div:has(> {at}){{height:0;padding:0;margin:0}}"
+                f"div:has(> {at}){{height:0;padding:0!important}}"
+                f"@media(max-width:1000px){{{at}{{width:{NARROW_PX}px;padding:0;font-size:11px}}"
+                f"{at} [data-position=left]{{display:none}}}}"
                 f"@media(max-width:576px){{{at}{{top:calc(var(--estop) + {4 + i * (HEIGHT_PX + GAP_PX)}px)}}}}"
             )
         slider = f"[id='{self.pause.slider._impl.uuid}']"
         rules.append(
+            f"div[style*='padding-inline']:has({slider}){{height:0;padding:0!important}}"
             f"div:has(> {slider}){{position:fixed;z-index:10;left:304px;bottom:8px;padding:4px 8px;border-radius:4px;"
             f"right:calc(var(--plots,0px) + 8px);background:var(--track)}}"
             f"@media(max-width:576px){{.wr#recorded{{left:8px;top:calc(var(--estop) + 6px)}}"
