@@ -241,3 +241,11 @@ def test_a_trial_takes_the_run_s_own_time_and_no_more() -> None:
     trial = tick_trial.run_trial(bench.bus, SPEC, 1.0)
     assert trial.ticks == 50
     assert 1.0 <= (bench.transport.now_ns() - began) * 1e-9 < 1.2
+
+
+def test_a_servo_that_speaks_protocol_1_is_named() -> None:
+    lines = wrong(looked_at(hidden=Hidden(registers={"left_knee_pitch": {"protocol_type": 1}})))
+    assert any("servo 4 (left_knee_pitch): no answer" in line for line in lines)
+    assert any("servo 4 (left_knee_pitch): speaks Protocol 1.0" in line for line in lines)
+    assert any("Set protocol_type to 2 with the maker's tool" in line for line in lines)
+    assert not any("Protocol 1.0" in line for line in wrong(looked_at(SILENT(servo=4))))

@@ -306,3 +306,12 @@ def test_the_robot_hash_sees_both_files(tmp_path: Path) -> None:
     assert plain != hash_of("c", text.replace("home_rad: 0.70", "home_rad: 0.71"), xml)
     assert plain != hash_of("d", text, xml + "\n")
     assert plain == hash_of("e", text.replace("baud: 1000000", "baud: 2000000"), xml), "a policy knows no bus"
+
+
+@pytest.mark.parametrize("offset", [3.4, -2.6])
+def test_a_range_that_crosses_the_encoder_s_end_is_refused(offset: float) -> None:
+    with pytest.raises(
+        UserError, match=r"left_knee_pitch has offset_rad .* counts of its servo, which has 0 to 4095"
+    ):
+        RobotSpec(DEFAULT_ROBOT, {"joints": {"left_knee_pitch": {"offset_rad": offset}}})
+    RobotSpec(DEFAULT_ROBOT, {"joints": {"left_knee_pitch": {"offset_rad": offset / 10}}})

@@ -13,6 +13,7 @@ from virtual_helpers import MS, Bench, servo, u16
 from wildrobot.firmware_bridge.bus import control_table as table
 from wildrobot.firmware_bridge.bus.control_table import BY_NAME, INDIRECT_ADDRESSES, OperatingMode, Register
 from wildrobot.firmware_bridge.bus.protocol import BROADCAST_ID, Error, Instruction, Parser, encode
+from wildrobot.firmware_bridge.bus.protocol1 import READ, WRITE, encode1
 from wildrobot.firmware_bridge.virtual.servo import ServoOptions
 
 MANUAL = """
@@ -360,3 +361,16 @@ def test_the_moving_bits_say_what_the_profile_and_the_horn_do(
     assert bool(status & 1) == (goal - 2048 <= 20)
     bench.run(bench.now + 1_000 * MS)
     assert bool(bench.read(1, table.MOVING_STATUS) & 8) == (goal - 2048 > 100)
+
+
+def test_protocol_1_holds_from_the_next_power_on_and_answers_the_manual_s_bytes() -> None:
+    bench = Bench(servo())
+    assert bench.write(1, table.PROTOCOL_TYPE, 1) == Error.NONE
+    assert bench.send(bytes.fromhex("FFFF010201FB")) == b""
+    reboot(bench)
+    assert bench.ask(1, Instruction.PING) == []
+    assert bench.send(bytes.fromhex("FFFF010201FB")) == bytes.fromhex("FFFF010200FC")
+    assert bench.send(encode1(1, READ, bytes((0, 2)))) == encode1(1, 0, (1020).to_bytes(2, "little"))
+    assert bench.send(encode1(1, WRITE, bytes((table.PROTOCOL_TYPE.address, 2)))) == encode1(1, 0)
+    reboot_1 = Bench(servo(protocol_type=1))
+    assert reboot_1.send(encode1(1, 0x55)) == encode1(1, 0x40)

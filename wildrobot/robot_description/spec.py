@@ -13,7 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wildrobot.core.config import from_dict, load_config, load_yaml, to_dict
-from wildrobot.core.constants import SERVO_FULL_PWM, SERVO_P_GAIN_UNIT
+from wildrobot.core.constants import (
+    SERVO_CENTRE_COUNT,
+    SERVO_COUNTS_PER_TURN,
+    SERVO_FULL_PWM,
+    SERVO_P_GAIN_UNIT,
+)
 from wildrobot.core.errors import UserError
 from wildrobot.robot_description.body_checks import check_feet, check_places, check_sides
 from wildrobot.robot_description.kinematics import Kinematics
@@ -195,6 +200,7 @@ class RobotSpec:
         self.joint_offset = np.array([joint.offset_rad for joint in config.joints])
         self.joint_lower = np.array([hinges[name].range[0] for name in self.joint_names])
         self.joint_upper = np.array([hinges[name].range[1] for name in self.joint_names])
+        self._check_turns()
         self.default_joint_pos = np.array([joint.home_rad for joint in config.joints])
         self.stall_torque = np.array([servo.stall_torque_nm for servo in self.servos])
         self.no_load_speed = np.array([servo.no_load_speed_rad_s for servo in self.servos])
@@ -218,6 +224,22 @@ class RobotSpec:
         self.imu_mount = np.array(config.imu_mount) / np.linalg.norm(config.imu_mount)
         self.imu_position = self.tree.sites[config.imu_site].pos
         self.total_mass = sum(body.mass for body in self.tree.bodies)
+
+    def _check_turns(self) -> None:
+        """Refuse a joint whose range crosses the end of its servo's turn: there the position jumps from 4095 to 0."""
+        count = np.array([servo.position_rad_per_count for servo in self.servos])
+        last = SERVO_COUNTS_PER_TURN - 1
+        for i, name in enumerate(self.joint_names):
+            ends = np.array([self.joint_lower[i], self.joint_upper[i]])
+            counts = self.joint_direction[i] * (ends - self.joint_offset[i]) / count[i] + SERVO_CENTRE_COUNT
+            low, high = np.rint(np.sort(counts)).astype(int).tolist()
+            if low < 0 or high > last:
+                raise UserError(
+                    f"{self.path}: {name} has offset_rad {self.joint_offset[i]:.3f}, so its range of {ends[0]:.2f} to "
+                    f"{ends[1]:.2f} rad is {low} to {high} counts of its servo, which has 0 to {last}: where they end "
+                    "its position jumps by a turn. Turn the horn on its shaft so that the offset is near 0, then "
+                    "calibrate anew."
+                )
 
     @cached_property
     def robot_hash(self) -> str:

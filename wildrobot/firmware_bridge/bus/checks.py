@@ -15,7 +15,7 @@ from wildrobot.firmware_bridge.board.driver import BoardSample, BoardStatus
 from wildrobot.firmware_bridge.bus import control_table as table
 from wildrobot.firmware_bridge.bus.driver import Bus, BusError
 from wildrobot.firmware_bridge.bus.inspection import Finding, check
-from wildrobot.firmware_bridge.bus.presence import answers_garbled, look_elsewhere
+from wildrobot.firmware_bridge.bus.presence import answers_garbled, look_elsewhere, speaks_protocol_1
 from wildrobot.firmware_bridge.bus.serial_transport import latency_timer_ms, list_ports, port_holder
 from wildrobot.firmware_bridge.bus.startup import FAST_READ_FIRMWARE
 from wildrobot.firmware_bridge.bus.tick_trial import check_layout, judge, run_trial
@@ -120,6 +120,14 @@ def _who_else(bus: Bus, spec: RobotSpec, lacking: list[int]) -> list[Finding]:
                 what += f", perhaps the one that lacks ({lacking[0]}) is the other"
             repair = "Connect one alone and give it its own: wildrobot servo set-id"
             found.append(Finding("error", device, f"id {device}", what, repair))
+    for device in lacking:
+        if speaks_protocol_1(bus, device):
+            what = "speaks Protocol 1.0, so it answers nothing of 2.0: its register protocol_type is 1"
+            repair = (
+                "Set protocol_type to 2 with the maker's tool, DYNAMIXEL Wizard, and switch it off and on"
+            )
+            name = spec.joint_names[spec.servo_ids.index(device)]
+            found.append(Finding("error", device, f"servo {device} ({name})", what, repair))
     for stranger in look_elsewhere(bus, spec, lacking):
         device = stranger.device.id
         names = [spec.joint_names[spec.servo_ids.index(servo)] for servo in lacking]

@@ -10,7 +10,12 @@ import enum
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from wildrobot.core.constants import SERVO_FULL_PWM, SERVO_P_GAIN_UNIT
+from wildrobot.core.constants import (
+    SERVO_CENTRE_COUNT,
+    SERVO_COUNTS_PER_TURN,
+    SERVO_FULL_PWM,
+    SERVO_P_GAIN_UNIT,
+)
 
 EEPROM_END = 64
 """Registers below keep their value without power and are writable only while the torque is off."""
@@ -174,8 +179,8 @@ PROFILE_ACCELERATION_REV_MIN2 = 214.577
 """Revolutions per minute squared per unit of PROFILE_ACCELERATION."""
 P_GAIN_UNIT = SERVO_P_GAIN_UNIT
 """Position P gain of the servo's controller: duty units per count = POSITION_P_GAIN / this."""
-COUNTS_PER_TURN = 4096
-CENTRE_COUNT = 2048
+COUNTS_PER_TURN = SERVO_COUNTS_PER_TURN
+CENTRE_COUNT = SERVO_CENTRE_COUNT
 """Present position of the servo's own zero angle."""
 
 

@@ -8,6 +8,7 @@ from wildrobot.firmware_bridge.board.driver import MODEL_NUMBER
 from wildrobot.firmware_bridge.bus import control_table as table
 from wildrobot.firmware_bridge.bus.driver import Bus, FoundDevice
 from wildrobot.firmware_bridge.bus.protocol import Instruction, Parser, encode
+from wildrobot.firmware_bridge.bus.protocol1 import PING, encode1, find1
 from wildrobot.firmware_bridge.bus.serial_transport import latency_timer_ms
 from wildrobot.firmware_bridge.bus.transport import Transport
 from wildrobot.robot_description import RobotSpec
@@ -62,6 +63,12 @@ def answers_garbled(bus: Bus, device: int, tries: int = 3) -> bool:
         ):
             return False
     return True
+
+
+def speaks_protocol_1(bus: Bus, device: int) -> bool:
+    """Whether a servo of this id answers a ping of Protocol 1.0 at the bus's speed."""
+    answer = find1(bus.listen(encode1(device, PING), max(_LISTEN_S, bus.margin_s)))
+    return answer is not None and answer.device == device
 
 
 @dataclass(frozen=True)

@@ -162,6 +162,10 @@ class VirtualDevice(ABC):
         """Obey a packet to the secondary id; nobody answers it."""
         self._single(packet, end_ns)
 
+    def hear_protocol_1(self, data: bytes, end_ns: int) -> Reply | None:
+        """Bytes have passed that may be a request of Protocol 1.0, which a device may be set up to speak instead."""
+        return None
+
     def heard_broken(self, device: int, end_ns: int) -> Reply | None:
         """A request to `device` has passed whose CRC is wrong."""
         if not self.answers_broken or device != self.id or not self.awake(end_ns):

@@ -3,7 +3,8 @@
 Where the manual leaves something open: a write is all or nothing; torque cannot be switched on after a shutdown (Result
 Fail); indirect addresses are locked while the torque is on; indirect data that name a part of a register's bytes show
 that part (`ServoOptions.whole_items` is the other reading of the manual's note), and to write them is a short write
-(Data Length); a servo whose torque comes on by its startup configuration or by a goal holds and moves as any other.
+(Data Length); another protocol holds from the next power-on; a servo whose torque comes on by its startup configuration
+or by a goal holds and moves as any other.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from wildrobot.firmware_bridge.bus import control_table as table
+from wildrobot.firmware_bridge.bus import protocol1
 from wildrobot.firmware_bridge.bus.control_table import (
     INDIRECT_ADDRESSES,
     HardwareError,
@@ -19,7 +21,7 @@ from wildrobot.firmware_bridge.bus.control_table import (
     Register,
 )
 from wildrobot.firmware_bridge.bus.protocol import MAX_ID, Error, Instruction, Packet
-from wildrobot.firmware_bridge.virtual.device import VirtualDevice
+from wildrobot.firmware_bridge.virtual.device import Reply, VirtualDevice
 from wildrobot.firmware_bridge.virtual.motor import Motor
 from wildrobot.firmware_bridge.virtual.registers import (
     BACKED_UP,
@@ -145,6 +147,7 @@ class Servo(VirtualDevice):
         self._awake_ns = now_ns + BOOT_NS
         self._booted_ns = now_ns
         self._baud = table.BAUD_RATES[self.get(table.BAUD_RATE)]
+        self._protocol_1 = self.get(table.PROTOCOL_TYPE) == protocol1.CODE
         self.motor.power_on(reverse=bool(self._drive_mode() & _REVERSE), homing=self._homing())
         self.put(table.GOAL_POSITION, self.motor.count)
         self.put(table.TORQUE_ENABLE, startup & _STARTUP_TORQUE)
@@ -244,6 +247,28 @@ class Servo(VirtualDevice):
 
     def awake(self, now_ns: int) -> bool:
         return self._powered and now_ns >= self._awake_ns
+
+    def hear(self, packet: Packet, end_ns: int) -> Reply | None:
+        if self._protocol_1:
+            return None
+        return super().hear(packet, end_ns)
+
+    def hear_protocol_1(self, data: bytes, end_ns: int) -> Reply | None:
+        """Ping, read and write; addresses have one byte there."""
+        request = protocol1.find1(data) if self._protocol_1 else None
+        if request is None or request.device != self.id or not self.awake(end_ns):
+            return None
+        content, error = b"", 0
+        match request.kind, request.parameters:
+            case protocol1.PING, b"":
+                pass
+            case protocol1.READ, parameters if len(parameters) == 2:
+                error, content = self.read(parameters[0], parameters[1], end_ns)
+            case protocol1.WRITE, parameters if len(parameters) > 1:
+                error = self.write(parameters[0], parameters[1:], end_ns)
+            case _:
+                error = protocol1.INSTRUCTION_ERROR
+        return self._reply(protocol1.encode1(self.id, error, content), end_ns)
 
     def identity(self) -> bytes:
         return bytes((*self._table[0:2], self._table[table.FIRMWARE_VERSION.address]))

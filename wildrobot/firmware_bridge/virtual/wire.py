@@ -102,6 +102,8 @@ class DeviceStation:
     def receive(self, data: bytes, end_ns: int, packets: Sequence[Packet], ear: Ear) -> list[Reply]:
         replies = [self.device.hear(packet, end_ns) for packet in packets]
         replies.append(self.device.heard_bytes(ear.since_instruction, end_ns))
+        if (reply := self.device.hear_protocol_1(data, end_ns)) is not None:
+            replies.append(reply)
         if ear.broken_for is not None:
             replies.append(self.device.heard_broken(ear.broken_for, end_ns))
         return [reply for reply in replies if reply is not None]
