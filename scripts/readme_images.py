@@ -1,13 +1,17 @@
-"""Make docs/images/walk.webp, the animated walk of the README, from a run of the shipped policy.
+"""Make the README's pictures: docs/images/walk.webp, the animated walk of the shipped policy, and docs/images/view.png, the
+live page while it walks (needs Chromium and the Python package playwright).
 
-python scripts/readme_images.py
+python scripts/readme_images.py [walk] [view]
 """
 
 from __future__ import annotations
 
+import io
+import os
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import av
@@ -16,7 +20,8 @@ from PIL import Image
 from wildrobot.core.files import atomic_write
 
 ROOT = Path(__file__).resolve().parents[1]
-PICTURE = ROOT / "docs" / "images" / "walk.webp"
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+PICTURE, VIEW = (ROOT / "docs" / "images" / name for name in ("walk.webp", "view.png"))
 SIZE = (400, 300)
 FROM_S, STRIDES = 6.0, 4
 EVERY = 2
@@ -30,7 +35,35 @@ def film(path: Path, seconds: float) -> None:
     subprocess.run(command, check=True, cwd=ROOT)
 
 
+def view_picture() -> None:
+    """The live page beside a robot that walks; the processes and the browser are those of the page's tests."""
+    from view_helpers import Rig, browser
+
+    url = f"udpm://239.255.76.67:{20000 + os.getpid() % 20000}?ttl=0"
+    with tempfile.TemporaryDirectory() as folder, browser() as launched:
+        rig = Rig(Path(folder), url, launched, query="&")
+        try:
+            rig.stand()
+            rig.slide(rig.page, 0.6)
+            rig.wait_for("walking")
+            rig.page.mouse.move(640, 700)  # no hint over the controls
+            time.sleep(8.0)
+            shot = rig.page.screenshot()
+        finally:
+            rig.close()
+    with Image.open(io.BytesIO(shot)) as image, atomic_write(VIEW) as file:
+        image.convert("RGB").quantize(256).save(file, "PNG", optimize=True)
+    print(f"{VIEW.relative_to(ROOT)}: {VIEW.stat().st_size / 1e3:.0f} kB")
+
+
 def main() -> None:
+    wanted = sys.argv[1:] or ["walk", "view"]
+    for name in wanted:
+        {"walk": walk_picture, "view": view_picture}[name]()
+
+
+def walk_picture() -> None:
+    """Whole strides of a walk, as a loop."""
     from wildrobot.robot_description import load_robot
 
     length_s = STRIDES / load_robot().gait.stride_hz  # whole strides, so that the loop closes

@@ -23,12 +23,13 @@ from wildrobot.runtime.logs.summary import summarize
 from wildrobot.runtime.telemetry.identity import RunIdentity, split_channel
 from wildrobot.runtime.telemetry.lcm_types import CHANNEL_TYPES, ROBOT_CHANNELS
 from wildrobot.view.camera import PLACES, Cameras, moved
+from wildrobot.view.controls import Controls
 from wildrobot.view.feed import Feed
 from wildrobot.view.history import SHOWN_S
 from wildrobot.view.plots import Plots
 from wildrobot.view.recall.pause import Pause
 from wildrobot.view.recall.recording import KEPT_S, MOST_BYTES, RunRecording
-from wildrobot.view.scene import LOOK_AT
+from wildrobot.view.scene import CAMERA, LOOK_AT
 from wildrobot.view.server import GuardedServer
 
 
@@ -223,13 +224,22 @@ def test_only_tabs_that_somebody_sees_are_drawn(
 
 
 class Camera:
-    """A viewer's camera; what it is told is kept."""
+    """A viewer's camera, that takes the point that it looks at along when it is put elsewhere, as viser's does."""
 
     client_id = 3
-    look_at = position = up_direction = (0.0, 0.0, 0.0)
+    up_direction = (0.0, 0.0, 0.0)
 
     def __init__(self) -> None:
         self.camera = self
+        self.look_at, self._position = np.array([5.0, 5.0, 5.0]), np.array([6.0, 6.0, 6.0])
+
+    @property
+    def position(self) -> np.ndarray:
+        return self._position
+
+    @position.setter
+    def position(self, position: Any) -> None:
+        self.look_at, self._position = self.look_at + position - self._position, np.array(position)
 
     def atomic(self) -> Camera:
         return self
@@ -248,13 +258,22 @@ def test_every_camera_looks_at_the_robot_from_where_it_is(server: GuardedServer,
     cameras.go(viewer, place)
     forward, left, up = PLACES[place]
     assert np.allclose(viewer.position, (-left, forward, up))
-    assert viewer.look_at == (0.0, 0.0, LOOK_AT[2])
+    assert np.allclose(viewer.look_at, (0.0, 0.0, LOOK_AT[2]))
     cameras.turn(np.pi)
     turned = (-forward, -left, up) if place == "follow" else (-left, forward, up)
     assert np.allclose(viewer.position, turned)
     cameras.leave(viewer.client_id)
     cameras.turn(0.0)
     assert np.allclose(viewer.position, turned)
+
+
+def test_home_looks_at_the_robot_from_wherever_the_camera_was(server: GuardedServer) -> None:
+    driving: Any = type("Nobody", (), {"set_point": (0.0, 0.0), "resets": 0})()
+    controls, viewer = Controls(server, SPEC, driving, None), Camera()
+    home = controls.home._impl.update_cb[0]
+    home(type("Event", (), {"client": viewer, "client_id": 3})())
+    assert np.allclose(viewer.position, CAMERA)
+    assert np.allclose(viewer.look_at, LOOK_AT)
 
 
 def test_a_camera_that_its_person_has_moved_follows_no_more() -> None:

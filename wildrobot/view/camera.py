@@ -83,8 +83,8 @@ class Cameras:
             follower.sent.append(position)
         with client.atomic():
             client.camera.up_direction = (0.0, 0.0, 1.0)
+            client.camera.position = position  # this moves the point that it looks at, too
             client.camera.look_at = (0.0, 0.0, LOOK_AT[2])
-            client.camera.position = position
 
     def _watch(self, client: viser.ClientHandle) -> None:
         @client.camera.on_update

@@ -168,7 +168,8 @@ class Controls:
             if event.client is not None:
                 camera = event.client.camera
                 with event.client.atomic():
-                    camera.up_direction, camera.look_at, camera.position = (0.0, 0.0, 1.0), LOOK_AT, CAMERA
+                    # The position moves the point that it looks at, too.
+                    camera.up_direction, camera.position, camera.look_at = (0.0, 0.0, 1.0), CAMERA, LOOK_AT
 
     def _hold(self, viewer: int, name: str) -> bool:
         """One of the held buttons says so again: all that this viewer holds count together."""

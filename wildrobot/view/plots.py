@@ -274,7 +274,7 @@ class Plots:
 TABS = ("Joints", "IMU", "Contacts", "Features", "Timing")
 NOTE = """.u-wrap::after,.wr.features::before,.wr.stages::before{content:"NOTE";font:600 12px/1.5 system-ui,sans-serif;
 color:var(--fair)}.u-wrap::after{position:absolute;left:46px;top:9px;padding:0 6px;background:var(--panel);
-pointer-events:none}.uplot canvas{filter:grayscale(1) opacity(.55)}
+pointer-events:none;white-space:nowrap}.uplot canvas{filter:grayscale(1) brightness(.75)}
 .wr.features table,.wr.stages table{filter:grayscale(1)}
 """
 

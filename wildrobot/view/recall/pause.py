@@ -49,7 +49,7 @@ class Pause:
         if self._frozen is None:
             return ""
         back = -float(self.slider.value)
-        return f"PAUSED, not live: {back:.2f} s before the pause" if back else "PAUSED, not live"
+        return f"PAUSED, not live: {back:.1f} s back" if back else "PAUSED, not live"
 
     def hold(self) -> None:
         """Hold the plots at this moment."""

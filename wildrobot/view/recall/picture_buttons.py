@@ -43,7 +43,7 @@ class PictureButtons:
         file = recording.recording
         self.record.label = "Record" if file is None else "End rec."
         if file is not None:
-            line = f"● recording {file.name}, {recording.recorded_s:.0f} s"
+            line = f"● recording, {recording.recorded_s:.0f} s"
         else:
             line = recording.said
         if line != self._told:
