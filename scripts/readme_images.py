@@ -1,5 +1,5 @@
-"""Make the README's pictures: docs/images/walk.webp, the animated walk of the shipped policy, and docs/images/view.png, the
-live page while it walks (needs Chromium and the Python package playwright).
+"""Make the README's pictures: walk.webp, the shipped policy's walk, and view.png, the live page while it walks, in
+docs/images (the second needs Chromium and the Python package playwright).
 
 python scripts/readme_images.py [walk] [view]
 """
