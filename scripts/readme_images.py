@@ -41,7 +41,7 @@ def view_picture() -> None:
 
     url = f"udpm://239.255.76.67:{20000 + os.getpid() % 20000}?ttl=0"
     with tempfile.TemporaryDirectory() as folder, browser() as launched:
-        rig = Rig(Path(folder), url, launched, query="&")
+        rig = Rig(Path(folder), url, launched, query="&fixedDpr=0.75")
         try:
             rig.stand()
             rig.slide(rig.page, 0.6)
