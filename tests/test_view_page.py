@@ -38,8 +38,8 @@ from wildrobot.view.plots import PLOTS
 from wildrobot.view.scene import CAMERA, FIELD_OF_VIEW_DEG, LOOK_AT
 from wildrobot.view.simulated_run import SimulatedRun
 
-TABS = ("Joints", "IMU", "Contacts", "Features", "Timing")
-ANOTHER_SIZE = ("Joints", "Features", "Timing")  # IMU and Contacts are made like Joints
+TABS = ("Joints", "IMU", "Contacts", "Features", "Timing", "Servos")
+ANOTHER_SIZE = ("Joints", "Features", "Timing", "Servos")  # IMU and Contacts are made like Joints
 DARK, LIGHT = (f":root[data-mantine-color-scheme={theme}]" for theme in ("dark", "light"))
 SIZES = ((1280, 720), (1920, 1080))
 
@@ -218,7 +218,7 @@ def test_nothing_is_cut_off_everything_can_be_read_and_the_plots_are_filled(rig:
                 "() => [...document.querySelectorAll('.uplot')].map(e => e.getBoundingClientRect())"
                 ".filter(box => box.width).map(box => [box.height, box.bottom])"
             )
-            assert len(plots) == {"Features": 0, "Timing": 1}.get(tab, PLOTS)
+            assert len(plots) == {"Features": 0, "Timing": 1, "Servos": 2}.get(tab, PLOTS)
             if len(plots) == PLOTS:
                 assert min(tall for tall, _ in plots) > 0.18 * height
                 assert max(bottom for _, bottom in plots) > 0.95 * height, "room is left over"
@@ -240,6 +240,21 @@ def test_nothing_is_cut_off_everything_can_be_read_and_the_plots_are_filled(rig:
     page.wait_for_selector(LIGHT)  # the browser, that likes it dark, remembers what its person chose
     rig.press("theme")
     page.wait_for_selector(DARK)
+
+
+def test_a_press_on_a_servo_s_row_plots_it(rig: Rig) -> None:
+    show_tab(rig.page, "Servos")
+    box = "e => { const r = e.getBoundingClientRect(); return [r.left + 40, r.top + r.height / 2]; }"
+    for servo in (3, 5):
+
+        def picked(servo: int = servo) -> bool:
+            x, y = rig.page.eval_on_selector(f"tr[data-pick='{servo}']", box)
+            rig.page.mouse.click(x, y)  # another row may be there by now: a robot warms
+            time.sleep(0.5)
+            return rig.page.locator(f"tr.picked[data-pick='{servo}']").count() == 1
+
+        until(picked, f"servo {servo} in the plot")
+    show_tab(rig.page, "Joints")
 
 
 def colored_pixels(page: Any) -> int:

@@ -159,7 +159,7 @@ def test_a_played_log_of_the_same_robot_is_a_second_one(robot: Robot, walk: Walk
     played.step(walk.frames[1])
     played.send("robot_event", bus_event())
     page.settle()
-    assert (page.feed.robot, page.feed.frames, page.feed.bus_errors) == (ALICE, 1, 0)
+    assert (page.feed.robot, page.feed.frames, page.feed.events.bus_errors) == (ALICE, 1, 0)
 
 
 def test_what_a_run_said_long_ago_is_not_taken_for_its_present(robot: Robot, walk: Walk) -> None:

@@ -31,12 +31,15 @@ from wildrobot.runtime.telemetry.neighbours import (
     side_by_side,
 )
 from wildrobot.view.history import History
+from wildrobot.view.readout.battery import BatteryTrend
+from wildrobot.view.readout.events import Events
+from wildrobot.view.readout.link import Link
+from wildrobot.view.readout.servos import ServoRecord
 from wildrobot.view.recall.recording import RunRecording
 from wildrobot.view.track import PelvisTrack, Pose
 
 SILENT_S = 1.0
 """So long without a message, the robot counts as silent."""
-EVENTS = 14
 STALE_US = 500_000
 """What a robot says may arrive so much out of order."""
 AT_ONCE = 200
@@ -73,9 +76,12 @@ class Feed:
         """Its raw messages."""
         self.tick_history: deque[tuple[float, float, float, float]] = deque(maxlen=60)
         """Once a second: p50, p99 and largest work per tick, and largest lateness, ms."""
-        self.events: deque[Any] = deque(maxlen=EVENTS)
-        self.bus_errors = 0
-        """Events of the servo bus that were no mere news."""
+        self.events, self.servos, self.battery, self.link = (
+            Events(),
+            ServoRecord(spec),
+            BatteryTrend(),
+            Link(),
+        )
         self.problem = ""
         """Why what is shown may be wrong; empty: it is not."""
         self.frames = 0
@@ -98,6 +104,16 @@ class Feed:
     def silent_s(self) -> float:
         """Seconds since the robot last spoke; infinite before its first message."""
         return time.monotonic() - self._heard_s
+
+    @property
+    def silent(self) -> bool:
+        """The robot has spoken, and says nothing more: its numbers are old."""
+        return "robot_state" in self.latest and self.silent_s > SILENT_S
+
+    @property
+    def simulated(self) -> bool:
+        """The robot that is followed says that it is simulated."""
+        return self.announcement is not None and bool(self.announcement.simulated)
 
     def close(self) -> None:
         """Stop receiving."""
@@ -194,9 +210,9 @@ class Feed:
             self._decode("run_configuration", configuration)
 
     def _forget(self) -> None:
-        self.history, self.events = History(self.spec), deque(maxlen=EVENTS)
+        self.history, self.events, self.servos = History(self.spec), Events(), ServoRecord(self.spec)
+        self.battery, self.link = BatteryTrend(), Link()
         self.tick_history.clear()
-        self.bus_errors = 0
 
     def _receive(self, channel: str, data: bytes) -> None:
         with self.lock:
@@ -233,14 +249,17 @@ class Feed:
             self._configure(message)
         elif channel == "robot_state":
             self._take_state(message)
-        elif channel == "robot_command" and self._pending is not None:
-            self._append(message)
+        elif channel == "robot_command":
+            self.servos.take_command(message)
+            if self._pending is not None:
+                self._append(message)
         elif channel == "robot_health":
             tick = (message.tick_p50_ms, message.tick_p99_ms, message.tick_max_ms, message.lateness_max_ms)
             self.tick_history.append(tick)
+            self.battery.take(message)
         elif channel == "robot_event":
-            self.events.append(message)
-            self.bus_errors += int(message.name == "bus" and message.severity > 0)
+            self.events.take(message)
+            self.servos.take_event(message)
         self.latest[channel] = message
 
     def _configure(self, message: Any) -> None:
@@ -279,6 +298,8 @@ class Feed:
         self.pose = self._track.update(frame_from_message(message))
         self._pending = message
         self.frames += 1
+        self.link.take(message.timestamp_us)
+        self.servos.take_state(message, self.simulated)
 
     def _append(self, command: Any) -> None:
         """A row of history from the pending state and, if it came, the command of the same tick."""

@@ -11,9 +11,10 @@ from wildrobot.view.browsers import Browsers
 from wildrobot.view.camera import Cameras
 from wildrobot.view.controls import Controls
 from wildrobot.view.driving import SEND_HZ, Driving
-from wildrobot.view.feed import SILENT_S, Feed
+from wildrobot.view.feed import Feed
 from wildrobot.view.looks import Looks
 from wildrobot.view.plots import Plots
+from wildrobot.view.readout.servo_panel import ServoPanel
 from wildrobot.view.readout.status import headline, rivals_warning, status
 from wildrobot.view.recall.picture_buttons import PictureButtons
 from wildrobot.view.scene import RobotScene
@@ -55,6 +56,9 @@ class Page:
             server.gui, feed, list(self._cameras.buttons.values()), self._robot_name
         )
         self._plots = Plots(server, feed, self._buttons.pause)
+        with self._plots.panel.add_tab("Servos"):
+            self._servos = ServoPanel(server.gui, feed, self._plots)
+        server.on_picked = self._servos.pick
         self._looks = Looks(server, theme, self._controls.theme, self._plots.panel)
         self._ended = threading.Event()
         self._pulse = threading.Thread(target=self._send, name="pulse", daemon=True)
@@ -64,7 +68,7 @@ class Page:
         """Refresh the page until `close`."""
         due = {"scene": 0.0, "plots": 0.0, "status": 0.0}
         period = {"scene": 1.0 / SCENE_HZ, "plots": 1.0 / self._plot_hz, "status": 1.0 / STATUS_HZ}
-        draw = {"scene": self._draw_scene, "plots": self._plots.draw, "status": self._draw_status}
+        draw = {"scene": self._draw_scene, "plots": self._draw_plots, "status": self._draw_status}
         while not self._ended.is_set():
             now = time.monotonic()
             for name in draw:
@@ -108,6 +112,10 @@ class Page:
         self._cameras.turn(pose.heading)
         self._scene.show(pose, state.joint_position, state.foot_contact, asked)
 
+    def _draw_plots(self) -> None:
+        self._plots.draw()
+        self._servos.draw()
+
     def _draw_status(self) -> None:
         driver = self.driving.driver
         viewers = len(self.browsers)
@@ -119,7 +127,8 @@ class Page:
         self._controls.headline.content, self._controls.status.content = head, text
         self._controls.follow_resets()
         self._plots.draw_slow()
+        self._servos.draw_slow()
         self._buttons.show()
         with self._feed.lock:
-            state, silent = self._feed.latest.get("robot_state"), self._feed.silent_s > SILENT_S
+            state, silent = self._feed.latest.get("robot_state"), self._feed.silent
         self._controls.allow("" if state is None else state.state, silent)

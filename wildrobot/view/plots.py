@@ -14,8 +14,8 @@ from viser import uplot
 
 from wildrobot.robot_description import RobotSpec
 from wildrobot.signal_path.features import feature_names
-from wildrobot.view.feed import SILENT_S, Feed
-from wildrobot.view.history import SHOWN_S
+from wildrobot.view.feed import Feed
+from wildrobot.view.history import SHOWN_S, History
 from wildrobot.view.readout.status import feature_bars, stage_table
 from wildrobot.view.recall.pause import Pause
 from wildrobot.view.server import GuardedServer
@@ -27,6 +27,7 @@ PLOTS, SHAPE = 4, 3.05
 """How many a tab holds, and a plot's width over its height: `looks` makes the panel as wide as fits them all."""
 EVERY = 2
 """Every second row is drawn: a plot 400 pixels wide shows no more."""
+STALE = "<div class='wr dim'>The robot says nothing more.</div>"
 
 
 class Plot:
@@ -69,6 +70,10 @@ class Plot:
             padding=(8, 12, 0, 0),
         )
 
+    def rescale(self, y_range: tuple[float, float]) -> None:
+        """Another range of values."""
+        self._handle.scales = {"x": uplot.Scale(time=False), "y": uplot.Scale(auto=False, range=y_range)}
+
     def draw(self, values: Array, hidden: AbstractSet[str] = frozenset(), shift_s: float = 0.0) -> None:
         """Rows (rows, lines), oldest first; lines of a key in `hidden` are left out; time ends at `shift_s`."""
         # viser's chart is made before it has a width, and lays out its time axis only when the ends of time change.
@@ -93,8 +98,8 @@ class Plots:
     def __init__(self, server: GuardedServer, feed: Feed, pause: Pause | None = None) -> None:
         gui, spec = server.gui, feed.spec
         self._server, self._feed, self._spec, self._pause = server, feed, spec, pause
-        self._rows = round(SHOWN_S * spec.control_hz)
-        self._time = feed.history.time_s[-self._rows :][::EVERY]
+        self.rows = round(SHOWN_S * spec.control_hz)
+        self.time_s = feed.history.time_s[-self.rows :][::EVERY]
         self._hidden: set[str] = set()
         self._seen: dict[int, str] = {}
         """Viewer to the tab that it sees."""
@@ -152,7 +157,7 @@ class Plots:
     ) -> Plot:
         word = "".join(filter(str.isalnum, title.partition(",")[0]))
         more = {"keys": [f"{word}_{i}" for i in range(len(names))]} | more
-        return Plot(gui, title, list(names), self._time, y, *rest, **more)
+        return Plot(gui, title, list(names), self.time_s, y, *rest, **more)
 
     def _joint_plot(self, gui: Any, title: str, rows: list[int]) -> tuple[Plot, list[int]]:
         names = [self._spec.joint_names[row].removeprefix("left_").removeprefix("right_") for row in rows]
@@ -164,7 +169,7 @@ class Plots:
         span = (-0.3, 0.3) if len(rows) == 1 else (float(home.min()) - 0.85, float(home.max()) + 0.85)
         keys = 2 * [f"joint_{row}" for row in rows]
         words = [name.replace("_", " ") for name in names]
-        return Plot(gui, title, words, self._time, span, styles, keys=keys), rows
+        return Plot(gui, title, words, self.time_s, span, styles, keys=keys), rows
 
     # ------------------------------------------------------------------ what is shown
 
@@ -199,13 +204,23 @@ class Plots:
         seen = [self._seen.get(viewer, "all") for viewer in self._server.get_clients()]
         return set(TABS) if "all" in seen else set(seen)
 
+    def sees(self, tab: str) -> bool:
+        """Somebody has this tab in front."""
+        return tab in self._tabs()
+
+    def held(self) -> tuple[History | None, int]:
+        """The history that is held, None while plots are live, and how many rows before its end they end."""
+        pause = self._pause
+        if pause is None or pause.history is None:
+            return None, 0
+        return pause.history, pause.before
+
     # ------------------------------------------------------------------ drawing
 
     def draw(self) -> None:
         """What moves with every tick."""
-        feed, tabs, pause = self._feed, self._tabs(), self._pause
-        held = pause.history if pause is not None else None
-        before = pause.before if pause is not None and held is not None else 0
+        feed, tabs = self._feed, self._tabs()
+        held, before = self.held()
         drawn = (tabs, self._hidden, before, feed.frames if held is None else id(held), id(feed.history))
         if drawn == self._drawn:
             return
@@ -213,7 +228,7 @@ class Plots:
         with feed.lock:
             history = held or feed.history
             part = {
-                name: history.part(name, self._rows, before, EVERY)
+                name: history.part(name, self.rows, before, EVERY)
                 for tab, names in PARTS.items()
                 if tab in tabs
                 for name in names
@@ -246,11 +261,13 @@ class Plots:
         feed = self._feed
         with feed.lock:
             policy, health = feed.latest.get("policy_state"), feed.latest.get("robot_health")
-            ticks = list(feed.tick_history)
-            silent = "robot_state" in feed.latest and feed.silent_s > SILENT_S
+            ticks, silent = list(feed.tick_history), feed.silent
         note = self._pause.note if self._pause is not None else ""
         self._show_note(note or ("SILENT: this is its last word" if silent else ""))
         if note:
+            return
+        if silent:  # old numbers would pass for those of now
+            self._features.content = self._stages.content = STALE
             return
         tabs = self._tabs()
         if policy is not None and "Features" in tabs:
@@ -271,7 +288,7 @@ class Plots:
         self._note.content = f"<style>{NOTE.replace('NOTE', note)}</style>" if note else ""
 
 
-TABS = ("Joints", "IMU", "Contacts", "Features", "Timing")
+TABS = ("Joints", "IMU", "Contacts", "Features", "Timing", "Servos")
 NOTE = """.u-wrap::after,.wr.features::before,.wr.stages::before{content:"NOTE";font:600 12px/1.5 system-ui,sans-serif;
 color:var(--fair)}.u-wrap::after{position:absolute;left:46px;top:9px;padding:0 6px;background:var(--panel);
 pointer-events:none;white-space:nowrap}.uplot canvas{filter:grayscale(1) brightness(.75)}

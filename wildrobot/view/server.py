@@ -23,6 +23,7 @@ from wildrobot.view.access import PageAccess
 
 Answers = Callable[[Any, Any], Response | None]
 TOLD = re.compile(r"/told/(\d+)/(\w+)/(\w+)")
+PICKED = re.compile(r"/picked/(\d{1,3})")
 ESTOP = "/estop"
 """What E-STOP in a browser asks for; answered when the robot has been told."""
 HEAD = Path(__file__).with_name("head.html")
@@ -36,6 +37,8 @@ class GuardedServer(viser.ViserServer):
         check_address(host, port)
         self.access = PageAccess(host)
         self.on_told: Callable[[int, str, str], None] = lambda viewer, what, word: None
+        self.on_picked: Callable[[int], None] = lambda row: None
+        """Hears of a click on a row of a table that has `data-pick`, and its number."""
         self.on_estop: Callable[[], None] | None = None
         self._head = HEAD.read_text(encoding="utf-8")
         with _guarded(self._answer) as installed, contextlib.redirect_stdout(io.StringIO()):
@@ -75,6 +78,9 @@ class GuardedServer(viser.ViserServer):
         told = TOLD.fullmatch(request.path)
         if told:
             self.on_told(int(told[1]), told[2], told[3])
+            return _text(HTTPStatus.NO_CONTENT, "")
+        if picked := PICKED.fullmatch(request.path):
+            self.on_picked(int(picked[1]))
             return _text(HTTPStatus.NO_CONTENT, "")
         response = viser_answers(connection, request)
         if response is not None:

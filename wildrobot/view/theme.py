@@ -53,7 +53,7 @@ canvas[data-engine]{background:linear-gradient(var(--sky) 30%,var(--ground) 70%)
 border:2px solid;border-radius:99px;padding:0 12px;line-height:1.35;margin-bottom:2px}
 .wr .dim{color:var(--dim)}.wr table{width:100%;border-collapse:collapse}
 .wr td{padding:1px 0;vertical-align:top;white-space:nowrap}
-.wr td:last-child{text-align:right;font-variant-numeric:tabular-nums}
+.wr td:last-child{text-align:right;font-variant-numeric:tabular-nums;white-space:normal}
 .wr code{font-size:11.5px;overflow-wrap:anywhere}
 .wr .line{white-space:nowrap;overflow:hidden;text-overflow:ellipsis}
 .wr .events{margin-top:5px;border-top:1px solid var(--rule);padding-top:4px;font-size:11.5px;line-height:1.35}
@@ -69,7 +69,14 @@ border:2px solid;border-radius:99px;padding:0 12px;line-height:1.35;margin-botto
 .wr .bar{position:relative;height:9px;background:var(--track);border-radius:2px;display:inline-block;width:100%}
 .wr .bar i{position:absolute;top:0;bottom:0;border-radius:2px;background:var(--estimated)}
 .wr.stages td{text-align:right;height:3.7vh}.wr.stages td:first-child{text-align:left}
-@media(max-width:576px){.wr td{white-space:normal}}
+.wr .cause{border-left:3px solid var(--bad);padding:1px 0 1px 7px;margin:2px 0 3px;line-height:1.35;font-size:12px}
+.wr.servos{font-size:11.5px;padding-top:3px}.wr.servos td{text-align:right;font-variant-numeric:tabular-nums}
+.wr.servos td+td{padding-left:4px}.wr.servos td:first-child{text-align:left}.wr.servos tr[data-pick]{cursor:pointer}
+.wr.servos tr[data-pick]:hover,.wr.servos .picked{background:var(--track)}
+.wr.servos .note{white-space:normal;line-height:1.35;margin-top:2px}
+@media(max-width:1000px){.wr.servos{font-size:10.5px;padding-inline:.5em}}
+@media(max-height:700px){[data-dock-region=left] .wr{padding-right:1.6em}}
+@media(max-width:576px){.wr.servos{font-size:11.5px}.wr td{white-space:normal}}
 @media(min-height:900px){.wr{line-height:2}.wr.features .dim{font-size:inherit}
 .wr .events{line-height:1.8;max-height:round(down,100vh - 815px,1.8em)}}
 """

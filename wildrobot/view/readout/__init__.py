@@ -1,1 +1,1 @@
-"""What the robot says, as texts and numbers for a person."""
+"""What the robot's messages come to, for a person: state and health, events in groups, servos, the link."""

@@ -6,22 +6,42 @@ import json
 import math
 from collections.abc import Iterable, Sequence
 from html import escape
+from itertools import islice
 from pathlib import PurePath
 from typing import Any
 
 import numpy as np
 
-from wildrobot.view.feed import SILENT_S, Feed
+from wildrobot.view.feed import Feed
+from wildrobot.view.readout.events import EventGroup, clock
+from wildrobot.view.readout.marks import (
+    BAD,
+    FAIR,
+    GOOD,
+    QUIET,
+    battery_text,
+    colored,
+    count,
+    shade,
+    short_name,
+)
 from wildrobot.view.theme import color
 
 SHOWN = 4
 """Robots that are named at most when too many answer."""
 LINE = 40
 """Characters in a line of the column."""
-GOOD, FAIR, BAD, QUIET = map(color, ("good", "fair", "bad", "quiet"))
 ESTIMATED, ASKED = map(color, ("estimated", "asked"))
 STALE = "<style>.wr .state:not(.estop){opacity:.45}canvas[data-engine]{filter:grayscale(1) brightness(.7)}</style>"
 """The state and the picture of a robot that says nothing more. An E-STOP stays latched."""
+DRIVEN = ("standing_up", "standing", "walking", "soft_stop")
+"""States in which servos have torque."""
+LATE_S = 0.15
+"""Messages that arrive so late make driving by the picture unsafe."""
+CLOCKS_S = 5.0
+"""Messages seem older than this when the clocks of both computers differ, or a log is played."""
+COLUMN_EVENTS = 14
+"""Groups of events at most in the column."""
 STATE_COLORS = {
     "limp": QUIET, "standing_up": FAIR, "standing": ESTIMATED, "walking": GOOD, "soft_stop": FAIR, "estop": BAD,
 }  # fmt: skip
@@ -33,21 +53,26 @@ def status(feed: Feed, driver: str) -> str:
     if "robot_state" not in latest:
         return f"<div class=wr>{_warnings(feed)}{_how_to_make_one(feed)}</div>"
     command, health, policy = (latest.get(name) for name in ("robot_command", "robot_health", "policy_state"))
-    rows = [
-        ("policy", escape(_policy(feed)) or "–"),
-        *_velocity(feed, command),
+    rows: list[tuple[str, str]] = [("policy", escape(_policy(feed)) or "–")]
+    if feed.latest["robot_state"].state in DRIVEN:
+        rows += [
+            *_velocity(feed, command),
+            ("limited by", _limits(command)),
+            ("style score", _style(policy)),
+        ]
+    rows += [
         ("commanded by", _commander(command)),
         ("page", escape(driver)),
-        ("limited by", _limits(command)),
-        ("style score", _style(policy)),
+        ("link", _link(feed)),
         *_health(feed, health),
     ]
-    silent = "robot_state" in latest and feed.silent_s > SILENT_S
+    silent = feed.silent
     if silent:
         rows = [(name, value if name == "page" else "–") for name, value in rows]
     table = "".join(f"<tr><td class=dim>{name}</td><td>{value}</td></tr>" for name, value in rows)
     return (
-        f"<div class=wr>{STALE if silent else ''}{_warnings(feed)}<table>{table}</table>{_events(feed)}</div>"
+        f"<div class=wr>{STALE if silent else ''}{_warnings(feed)}{_cause(feed)}"
+        f"<table>{table}</table>{_events(feed)}</div>"
     )
 
 
@@ -93,11 +118,12 @@ def rivals_warning(feed: Feed) -> str:
 
 def _warnings(feed: Feed) -> str:
     text = ""
-    if "robot_state" in feed.latest and feed.silent_s > SILENT_S:
+    if feed.silent:
         text = (
             f"<div style='color:{BAD}'><b>silent for {feed.silent_s:.0f} s</b>: this is its last word</div>"
         )
-    if feed.latest.get("robot_state") is not None and feed.latest["robot_state"].state == "estop":
+    state = feed.latest.get("robot_state")
+    if state is not None and state.state == "estop" and feed.events.cause is None:
         text += f"<div style='color:{BAD}'>torque is off; start its program again</div>"
     if feed.network.problem:
         text += f"<div style='color:{BAD}'>{escape(feed.network.problem)}</div>"
@@ -172,52 +198,79 @@ def _style(policy: Any) -> str:
     return colored(f"{score:.2f}", GOOD if score > 0.5 else FAIR if score > 0.2 else BAD)
 
 
+def _link(feed: Feed) -> str:
+    """How late messages arrive, by both computers' clocks, and the longest pause between two."""
+    latency, gap = feed.link.latency_s, feed.link.gap_s
+    if math.isnan(latency) or math.isnan(gap):
+        return "–"
+    pause = colored(f"{1e3 * gap:.0f} ms", GOOD if gap < LATE_S else FAIR)
+    if not -0.005 < latency < CLOCKS_S:
+        return f"<span class=dim title='or a log is played'>clocks differ</span>, pause {pause}"
+    late = colored(f"{1e3 * max(latency, 0.0):.0f} ms", GOOD if latency < LATE_S else BAD)
+    return f"{late} late, pause {pause}"
+
+
 def _health(feed: Feed, health: Any) -> Iterable[tuple[str, str]]:
-    if health is None:
-        return
-    period = 1e3 * feed.spec.control_dt
-    p99 = health.tick_p99_ms
-    yield "tick p99", colored(f"{p99:.1f} ms", GOOD if p99 < 0.5 * period else FAIR if p99 < period else BAD)
-    yield "missed ticks", count(health.missed_ticks)
-    yield "bus errors · drops", f"{count(feed.bus_errors)} · {count(health.messages_dropped)}"
-    warned = [
-        (name, value, level)
-        for name, value, level in zip(health.guard_name, health.guard_value, health.guard_level, strict=True)
-        if level
-    ]
-    if warned:
-        name, value, level = max(warned, key=lambda entry: entry[2])
-        yield "guard", colored(f"{name} {value:.3g}", (GOOD, FAIR, BAD)[min(level, 2)])
-    guards = feed.spec.guards
-    volts = [value for value in health.voltage_v if math.isfinite(value)]
-    if volts:
-        low = min(volts)
-        levels = guards["voltage_low_v"]
-        yield (
-            "battery",
-            colored(f"{low:.1f} V", GOOD if low > levels.warn else FAIR if low > levels.stop else BAD),
-        )
+    if health is not None:
+        period = 1e3 * feed.spec.control_dt
+        p99 = health.tick_p99_ms
+        missed = f"{count(health.missed_ticks)} missed"
+        loop = colored(f"{p99:.1f} ms", GOOD if p99 < 0.5 * period else FAIR if p99 < period else BAD)
+        yield "loop time p99", f"{loop} <span class=dim>of {period:.0f}</span>, {missed}"
+        yield "bus errors · drops", f"{count(feed.events.bus_errors)} · {count(health.messages_dropped)}"
+        warned = [
+            (name, value, level)
+            for name, value, level in zip(
+                health.guard_name, health.guard_value, health.guard_level, strict=True
+            )
+            if level
+        ]
+        if warned:
+            name, value, level = max(warned, key=lambda entry: entry[2])
+            yield "guard", colored(f"{name} {value:.3g}", (GOOD, FAIR, BAD)[min(level, 2)])
+    _, warm, _, modelled = feed.servos.figures(health, feed.simulated)
+    if modelled:
+        yield "battery", "<span class=dim>not simulated</span>"
     else:
-        yield "battery", "<span class=dim>not measured</span>"
-    warm = [(value, i) for i, value in enumerate(health.temperature_c) if math.isfinite(value)]
-    if warm:
-        value, index = max(warm)
-        levels = guards["temperature_c"]
-        shade = GOOD if value < levels.warn else FAIR if value < levels.stop else BAD
-        yield (
-            "hottest servo",
-            f"{colored(f'{value:.0f} °C', shade)} <span class=dim>{feed.spec.joint_names[index]}</span>",
-        )
-    else:
+        yield "battery", battery_text(feed, health, levels_too=False)
+    if not np.isfinite(warm).any():
         yield "hottest servo", "<span class=dim>not measured</span>"
+        return
+    index = int(np.nanargmax(warm))
+    levels = feed.spec.guards["temperature_c"]
+    value = colored(f"{warm[index]:.0f} °C", shade(warm[index], levels.warn, levels.stop))
+    label = "hottest (modelled)" if modelled else "hottest servo"
+    yield label, f"{value} <span class=dim>{escape(short_name(feed.spec.joint_names[index]))}</span>"
+
+
+def _cause(feed: Feed) -> str:
+    """Why it stopped last, and what to do; above everything else."""
+    cause = feed.events.cause
+    if cause is None:
+        return ""
+    what = "stopped" if cause.stopped else "refused"
+    return (
+        f"<div class=cause><b>{clock(cause.timestamp_us)} {what}: {escape(cause.text)}</b>"
+        f"<div>→ {escape(cause.next_step)}</div></div>"
+    )
 
 
 def _events(feed: Feed) -> str:
-    lines = []
-    for event in list(feed.events)[::-1]:
-        shade = ("inherit", FAIR, BAD)[min(max(event.severity, 0), 2)]
-        lines.append(f"<div style='color:{shade}'>{escape(event.text)}</div>")
-    return f"<div class=events>{''.join(lines) or '<span class=dim>no events</span>'}</div>"
+    lines = "".join(event_line(group) for group in islice(feed.events, COLUMN_EVENTS))
+    return f"<div class=events>{lines or '<span class=dim>no events</span>'}</div>"
+
+
+def event_line(group: EventGroup) -> str:
+    """When it was last, what, and how often."""
+    tint = ("inherit", FAIR, BAD)[min(max(group.severity, 0), 2)]
+    if group.over:
+        tint = "inherit"
+    often = f" <b>×{group.count}</b> in {group.seconds:.0f} s" if group.count > 1 else ""
+    over = " <span class=dim>(over)</span>" if group.over else ""
+    return (
+        f"<div style='color:{tint}'><span class=dim>{clock(group.last_us)}</span> "
+        f"{escape(group.text)}{often}{over}</div>"
+    )
 
 
 def feature_bars(names: Sequence[str], values: Sequence[float]) -> str:
@@ -250,16 +303,6 @@ def stage_table(health: Any) -> str:
     return f"<div class='wr stages'><table>{head}{rows}<tr><td><b>tick</b></td>{cells}</tr></table></div>"
 
 
-def colored(text: str, shade: str) -> str:
-    """A value with its judgement."""
-    return f"<b style='color:{shade}'>{escape(text)}</b>"
-
-
 def shortened(text: str) -> str:
     """A text that fits a line of the column."""
     return text if len(text) <= LINE else f"{text[: LINE - 1]}…"
-
-
-def count(number: int) -> str:
-    """A number that should be zero."""
-    return colored(str(number), FAIR) if number else "0"
