@@ -12,7 +12,7 @@ from virtual_helpers import MS, Bench, servo, u16
 
 from wildrobot.firmware_bridge.bus import control_table as table
 from wildrobot.firmware_bridge.bus.control_table import BY_NAME, INDIRECT_ADDRESSES, OperatingMode, Register
-from wildrobot.firmware_bridge.bus.protocol import BROADCAST_ID, Error, Instruction, Parser, encode
+from wildrobot.firmware_bridge.bus.protocol import ALERT, BROADCAST_ID, Error, Instruction, Parser, encode
 from wildrobot.firmware_bridge.bus.protocol1 import READ, WRITE, encode1
 from wildrobot.firmware_bridge.virtual.servo import ServoOptions
 
@@ -224,6 +224,17 @@ def test_torque_comes_on_with_a_goal_where_the_drive_mode_says_so() -> None:
     plain = Bench(servo())
     plain.write(1, table.GOAL_POSITION, 2100)
     assert plain.read(1, table.TORQUE_ENABLE) == 0
+
+
+def test_after_a_shutdown_no_goal_brings_the_torque_back_before_a_reboot() -> None:
+    bench = Bench(servo(drive_mode=8))
+    bench.devices[0].fail(table.HardwareError.OVERLOAD)
+    (status,) = bench.ask(1, Instruction.WRITE, u16(table.GOAL_POSITION.address) + (2100).to_bytes(4, "little"))
+    assert status.error == ALERT
+    assert bench.read(1, table.TORQUE_ENABLE) == 0
+    reboot(bench)
+    bench.write(1, table.GOAL_POSITION, 2100)
+    assert bench.read(1, table.TORQUE_ENABLE) == 1
 
 
 @pytest.mark.parametrize("rise_ms", [0, 100, 300])

@@ -424,10 +424,13 @@ class Servo(VirtualDevice):
             low, high = self.get(table.MIN_POSITION_LIMIT), self.get(table.MAX_POSITION_LIMIT)
             if not low <= value <= high:
                 return Error.DATA_LIMIT
-        shut_down = self.get(table.HARDWARE_ERROR_STATUS) & self.get(table.SHUTDOWN)
-        if register == table.TORQUE_ENABLE and value and shut_down:
+        if register == table.TORQUE_ENABLE and value and self._shut_down():
             return Error.RESULT_FAIL
         return Error.NONE
+
+    def _shut_down(self) -> bool:
+        """It has let go because of a hardware error, until a reboot."""
+        return bool(self.get(table.HARDWARE_ERROR_STATUS) & self.get(table.SHUTDOWN))
 
     def _commit(self, register: Register, value: int, now_ns: int) -> None:
         was_on = self.torque_on
@@ -435,7 +438,7 @@ class Servo(VirtualDevice):
         if register == table.TORQUE_ENABLE and value and not was_on:
             self._hold()
             self._watchdog_since_ns = now_ns
-        elif register in GOALS and not was_on and self._drive_mode() & _TORQUE_BY_GOAL:
+        elif self._wakes(register) and not was_on:
             goal = self.get(register)
             self.put(table.TORQUE_ENABLE, 1)
             self._hold()
@@ -453,6 +456,10 @@ class Servo(VirtualDevice):
                 for reset in MODE_RESETS:
                     self.put(reset, reset.initial or 0)
         self._configure_motor()
+
+    def _wakes(self, register: Register) -> bool:
+        """Writing it switches the torque on."""
+        return register in GOALS and bool(self._drive_mode() & _TORQUE_BY_GOAL) and not self._shut_down()
 
     def _hold(self) -> None:
         """Goal := present position."""
