@@ -7,6 +7,8 @@ down here a second time, so that a slip in the project's table shows.
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from virtual_helpers import MS, Bench, servo, u16
 
@@ -229,7 +231,9 @@ def test_torque_comes_on_with_a_goal_where_the_drive_mode_says_so() -> None:
 def test_after_a_shutdown_no_goal_brings_the_torque_back_before_a_reboot() -> None:
     bench = Bench(servo(drive_mode=8))
     bench.devices[0].fail(table.HardwareError.OVERLOAD)
-    (status,) = bench.ask(1, Instruction.WRITE, u16(table.GOAL_POSITION.address) + (2100).to_bytes(4, "little"))
+    (status,) = bench.ask(
+        1, Instruction.WRITE, u16(table.GOAL_POSITION.address) + (2100).to_bytes(4, "little")
+    )
     assert status.error == ALERT
     assert bench.read(1, table.TORQUE_ENABLE) == 0
     reboot(bench)
@@ -269,6 +273,27 @@ def test_another_mode_puts_gains_profile_and_goals_back() -> None:
     expected = {table.GOAL_PWM: 885, table.GOAL_CURRENT: 1193}
     for register in changed:
         assert bench.read(1, register) == expected.get(register, register.initial)
+
+
+@pytest.mark.parametrize("by_mode", [False, True])
+def test_position_mode_forgets_whole_turns_with_the_torque_or_the_mode(by_mode: bool) -> None:
+    bench = Bench(
+        servo(operating_mode=OperatingMode.EXTENDED_POSITION if by_mode else OperatingMode.POSITION)
+    )
+    bench.angle[id(bench.devices[0])] = 2 * math.tau + 0.5
+    bench.run(bench.now + 20 * MS)
+    within = 2048 + round(0.5 / math.tau * 4096)
+    assert (
+        bench.read(1, table.PRESENT_POSITION) == within + 2 * 4096
+    )  # torque off: it counts on in every mode
+    if by_mode:
+        bench.write(1, table.TORQUE_ENABLE, 1)
+        assert bench.read(1, table.PRESENT_POSITION) == within + 2 * 4096
+        bench.write(1, table.TORQUE_ENABLE, 0)
+        bench.write(1, table.OPERATING_MODE, OperatingMode.POSITION)
+    else:
+        bench.write(1, table.TORQUE_ENABLE, 1)
+    assert bench.read(1, table.PRESENT_POSITION) == bench.read(1, table.GOAL_POSITION) == within
 
 
 def test_the_secondary_id_is_obeyed_in_the_ram_and_never_answered() -> None:

@@ -107,6 +107,11 @@ class Motor:
         self.velocity_count = 0
         self.hold()
 
+    @property
+    def beyond_a_turn(self) -> bool:
+        """It reports turns, too."""
+        return not 0 <= self.count - self._homing < COUNTS_PER_TURN
+
     def clear_turns(self) -> None:
         """Report a position within one turn."""
         self._turns = 0

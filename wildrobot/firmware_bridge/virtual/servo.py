@@ -436,11 +436,13 @@ class Servo(VirtualDevice):
         was_on = self.torque_on
         self.put(register, value)
         if register == table.TORQUE_ENABLE and value and not was_on:
+            self._forget_turns()
             self._hold()
             self._watchdog_since_ns = now_ns
         elif self._wakes(register) and not was_on:
             goal = self.get(register)
             self.put(table.TORQUE_ENABLE, 1)
+            self._forget_turns()
             self._hold()
             self.put(register, goal)
             self._watchdog_since_ns = now_ns
@@ -450,12 +452,19 @@ class Servo(VirtualDevice):
             self._baud = table.BAUD_RATES[value]
         elif register in (table.DRIVE_MODE, table.HOMING_OFFSET, table.OPERATING_MODE):
             self.motor.frame(reverse=bool(self._drive_mode() & _REVERSE), homing=self._homing())
+            if register == table.OPERATING_MODE:
+                self._forget_turns()
             self.put(table.GOAL_POSITION, self.motor.count)
             self._default_goals()
             if register == table.OPERATING_MODE:
                 for reset in MODE_RESETS:
                     self.put(reset, reset.initial or 0)
         self._configure_motor()
+
+    def _forget_turns(self) -> None:
+        """In position mode the servo knows one turn only, once its torque comes on or the mode is chosen."""
+        if self._mode() == OperatingMode.POSITION and self.motor.beyond_a_turn:
+            self.motor.clear_turns()
 
     def _wakes(self, register: Register) -> bool:
         """Writing it switches the torque on."""
