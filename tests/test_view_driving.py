@@ -12,7 +12,7 @@ from runtime_helpers import SPEC
 from wildrobot.runtime.commands.sender import REPEATS, CommandSender
 from wildrobot.runtime.telemetry.identity import RunIdentity
 from wildrobot.runtime.telemetry.lcm_types import robot_stop_t, velocity_command_t
-from wildrobot.view.driving import HOLD_S, IDLE_S, Driving
+from wildrobot.view.driving import HOLD_S, IDLE_S, LAPSE_S, Driving, Word
 
 SEND_S = 0.05
 ALICE, AGAIN, BOB = RunIdentity("alice", 7), RunIdentity("alice", 8), RunIdentity("bob", 9)
@@ -244,3 +244,40 @@ def test_without_a_robot_nobody_drives() -> None:
     assert not wheel.driving.stand(1)
     assert wheel.driving.driver is None
     assert wheel.network.sent == []
+
+
+# ---------------------------------------------------------------------- words about what is held
+
+
+def test_words_that_were_overtaken_change_nothing_and_a_press_ends_once(wheel: Wheel) -> None:
+    driving = wheel.driving
+    assert driving.follows(1, Word(7, 1, 1))
+    assert driving.hold_velocity(1, 0.4, 0.0)
+    assert driving.follows(1, Word(7, 1, 3))
+    assert driving.follows(1, Word(7, 1, 2)) is None
+    driving.let_go(1, Word(7, 1, 4))
+    assert driving.velocity == (0.0, 0.0)
+    assert wheel.sent[-1].linear_velocity_x == 0.0, "told at once"
+    assert driving.follows(1, Word(7, 1, 5)) is False, "on its way when the key was let go"
+    assert driving.follows(1, Word(7, 2, 6))
+    driving.hold_velocity(1, 0.4, 0.0)
+    driving.let_go(1, Word(7, 1, 7))
+    assert driving.velocity == (0.4, 0.0), "the end of another press"
+    assert driving.follows(1, Word(8, 1, 1)), "the page was loaded again"
+    assert driving.follows(2, Word(9, 1, 1)), "another viewer's words are counted apart"
+
+
+def test_a_press_that_was_not_heard_of_for_long_does_not_go_on(wheel: Wheel) -> None:
+    assert wheel.driving.follows(1, Word(7, 1, 1))
+    wheel.time_s += LAPSE_S - 0.01
+    assert wheel.driving.follows(1, Word(7, 1, 2))
+    wheel.time_s += LAPSE_S + 0.01
+    assert wheel.driving.follows(1, Word(7, 1, 3)) is False
+    assert wheel.driving.follows(1, Word(7, 1, 4)) is False
+    assert wheel.driving.follows(1, Word(7, 2, 5))
+
+
+def test_what_one_held_is_not_let_go_by_another(wheel: Wheel) -> None:
+    assert wheel.driving.hold_velocity(1, 0.4, 0.0)
+    wheel.driving.let_go(2, Word(3, 1, 1))
+    assert wheel.driving.velocity == (0.4, 0.0)

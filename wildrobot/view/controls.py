@@ -10,11 +10,11 @@ from typing import Any
 import viser
 
 from wildrobot.robot_description import RobotSpec
-from wildrobot.view.driving import HOLD_S, Driving
+from wildrobot.runtime.commands.gamepad.command import DEAD_ZONE
+from wildrobot.view.driving import Driving, Word
 from wildrobot.view.scene import CAMERA, LOOK_AT
 from wildrobot.view.theme import style_sheet
 
-HOLD_HZ = 10.0
 TOLD_S = 8.0
 """How long a viewer is told that another one drives."""
 FORWARD_SHARE = 0.5
@@ -61,7 +61,7 @@ class Controls:
     ) -> None:
         self._driving, self._ranges, self._resets = driving, spec.command, 0
         self._told_s: dict[int, float] = {}
-        self._held_s: dict[tuple[int, str], float] = {}
+        self._server = server
         self._works: set[str] = set()
         gui = server.gui
         self.theme = gui.add_button("theme", icon=viser.Icon.CONTRAST, hint="dark or light")
@@ -117,11 +117,10 @@ class Controls:
                     f"width:calc((100% - {20 + 6 * (len(row) - 1)}px)/{len(row)})}}"
                     f"{_selector(button)}{{padding:0 4px;touch-action:none}}"
                 )
-        # The page's own script presses these buttons for W, A, S, D and the arrows.
-        keys = "".join(
-            f" data-{name}='{button._impl.uuid}'"
-            for name, button in (*self._holds().items(), ("still", self.still))
-        )
+        # The page's own script hears these buttons, W, A, S, D and the arrows, a touch stick and a gamepad.
+        buttons = (*self._holds().items(), ("still", self.still), ("stand", self.stand), ("stop", self.stop))
+        keys = "".join(f" data-{name}='{button._impl.uuid}'" for name, button in buttons)
+        keys += f" data-turn-share={TURN_SHARE} data-dead-zone={DEAD_ZONE}"
         return f"<style>{''.join(rules)}</style><i hidden id=drive-keys{keys}></i>"
 
     def _holds(self) -> dict[str, viser.GuiButtonHandle]:
@@ -157,11 +156,9 @@ class Controls:
                         and driving.set_velocity(event.client_id, self.forward.value, self.turn.value),
                     )
 
-        for name, button in self._holds().items():
-
-            @button.on_hold(callback_hz=HOLD_HZ)
-            async def _(event: Any, name: str = name) -> None:
-                self._judge(event, self._may(DRIVE) and self._hold(event.client_id, name))
+        @self._server.on_client_connect
+        async def _(client: viser.ClientHandle) -> None:
+            client.gui.add_html(f"<i hidden id=viewer data-number={client.client_id}></i>")
 
         @self.home.on_click
         def _(event: Any) -> None:
@@ -171,18 +168,30 @@ class Controls:
                     # The position moves the point that it looks at, too.
                     camera.up_direction, camera.position, camera.look_at = (0.0, 0.0, 1.0), CAMERA, LOOK_AT
 
-    def _hold(self, viewer: int, name: str) -> bool:
-        """One of the held buttons says so again: all that this viewer holds count together."""
-        now = time.monotonic()
-        self._held_s[viewer, name] = now
-        held = {
-            one for (who, one), said_s in self._held_s.items() if who == viewer and now - said_s <= HOLD_S
-        }
-        speed = self.forward.value
-        if "forward" in held and not speed:
-            speed = FORWARD_SHARE * self._ranges.linear_velocity_x[1]
-        turn = TURN_SHARE * self._ranges.yaw_rate[1] * (("left" in held) - ("right" in held))
-        return self._driving.hold_velocity(viewer, speed, turn)
+    def drive(self, viewer: int, word: Word, forward: str | None, left: float) -> bool:
+        """A browser says what is held: `forward` is a share of the fastest speed, -1 to 1, "walk" for the button, None
+        when everything was let go; `left` one of the fastest turn. False: it must be let go and pressed again."""
+        if forward is None:
+            self._driving.let_go(viewer, word)
+            return True
+        follows = self._driving.follows(viewer, word)
+        if not follows:
+            return follows is None
+        obeyed = self._may(DRIVE) and self._driving.hold_velocity(viewer, *self._velocity(forward, left))
+        if not obeyed:
+            self._driving.let_go(viewer, word)
+            self._tell(viewer, self._server.get_clients().get(viewer))
+        return obeyed
+
+    def _velocity(self, forward: str, left: float) -> tuple[float, float]:
+        """m/s and rad/s. The slider's speed stays while only a turn is held, and is that of the button."""
+        (slow, fast), (right, most) = self._ranges.linear_velocity_x, self._ranges.yaw_rate
+        turn = left * most if left > 0.0 else -left * right
+        set_speed = self._driving.set_point[0]
+        if forward == "walk":
+            return set_speed or FORWARD_SHARE * fast, turn
+        share = float(forward)
+        return (share * fast if share > 0.0 else -share * slow) or set_speed, turn
 
     def _may(self, what: str) -> bool:
         return what in self._works and not self._warned
@@ -219,17 +228,19 @@ class Controls:
         """Tell a viewer that another one drives."""
         if not obeyed:
             self.follow()
-            now = time.monotonic()  # a held button asks ten times a second
-            if now - self._told_s.get(event.client_id, -math.inf) < TOLD_S:
-                return
-            if event.client is not None and self._driving.driver is not None:
-                self._told_s[event.client_id] = now
-                event.client.add_notification(
-                    f"viewer {self._driving.driver + 1} drives",
-                    "You can watch, stop and E-STOP. The wheel is free when that page stands still or closes.",
-                    auto_close_seconds=TOLD_S,
-                    color="yellow",
-                )
+            self._tell(event.client_id, event.client)
+
+    def _tell(self, viewer: int, client: viser.ClientHandle | None) -> None:
+        now, driver = time.monotonic(), self._driving.driver
+        if now - self._told_s.get(viewer, -math.inf) < TOLD_S or client is None or driver in (None, viewer):
+            return
+        self._told_s[viewer] = now
+        client.add_notification(
+            f"viewer {driver + 1} drives",
+            "You can watch, stop and E-STOP. The wheel is free when that page stands still or closes.",
+            auto_close_seconds=TOLD_S,
+            color="yellow",
+        )
 
     def follow_resets(self) -> None:
         """Sliders to zero when the driving was set to zero. Not at other times: a slider may be under somebody's hand,

@@ -6,6 +6,7 @@ import math
 import threading
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 from wildrobot.robot_description import RobotSpec
 from wildrobot.runtime.commands.sender import CommandSender
@@ -15,8 +16,20 @@ SEND_HZ = 20.0
 """Twice what the robot needs before its own time limit stops it."""
 HOLD_S = 0.3
 """A button that is held down says so ten times a second; after this long without a word it was let go."""
+LAPSE_S = 1.0
+"""A key or stick that was not heard of for so long must be let go and pressed again: nobody knows when it would begin
+to count."""
 IDLE_S = 5.0
 """A driver who commands nothing for so long gives the wheel back, to other viewers and other sources."""
+
+
+class Word(NamedTuple):
+    """Which word of a browser about what is held: words may be late, lost, or overtake each other."""
+
+    visit: int
+    """One loading of the page."""
+    press: int
+    number: int
 
 
 class Driving:
@@ -48,6 +61,8 @@ class Driving:
         """That the driver took the wheel of."""
         self._refused_s: dict[int, float] = {}
         """When a viewer's held button last was refused."""
+        self._words: dict[int, tuple[Word, float]] = {}
+        """The last word of each viewer about what is held, and when it came; -inf: its press has ended."""
         self.resets = 0
         """How often the velocity was set to zero by anything but the sliders."""
         self.losses = 0
@@ -94,6 +109,31 @@ class Driving:
             self._send()
             return True
 
+    def follows(self, viewer: int, word: Word) -> bool | None:
+        """Whether a word about what is held counts: None if another has overtaken it, false if its press has ended or
+        was not heard of for too long."""
+        with self._lock:
+            last, heard_s = self._words.get(viewer, (None, -math.inf))
+            if last is not None and last.visit == word.visit:
+                if word <= last:
+                    return None
+                if word.press == last.press and self._now() - heard_s > LAPSE_S:
+                    return False
+            self._words[viewer] = word, self._now()
+            return True
+
+    def let_go(self, viewer: int, word: Word) -> None:
+        """What this viewer held is held no more; no word of that press counts from now on."""
+        with self._lock:
+            last, _ = self._words.get(viewer, (word, 0.0))
+            if last.visit == word.visit and last.press > word.press:
+                return
+            self._words[viewer] = (max(word, last) if last.visit == word.visit else word), -math.inf
+            self._refused_s.pop(viewer, None)
+            if viewer == self._driver and self._held is not None:
+                self._held = None
+                self._send()
+
     def stand(self, viewer: int) -> bool:
         """Get up; false if another viewer drives, or nobody may."""
         with self._lock:
@@ -107,6 +147,7 @@ class Driving:
         """The viewer has gone, or lets go of the wheel: the robot is told to stand still."""
         with self._lock:
             self._refused_s.pop(viewer, None)
+            self._words.pop(viewer, None)
             if viewer == self._driver:
                 moving = self.velocity != (0.0, 0.0)
                 self._driver = None

@@ -50,6 +50,7 @@ class Page:
         self.browsers = Browsers(server, self.driving.leave, driver_timeout_s)
         self._scene = RobotScene(server, feed.spec)
         self._controls = Controls(server, feed.spec, self.driving, restart)
+        server.on_drive = self._controls.drive
         self._cameras = Cameras(server)
         self._controls.home.on_click(lambda event: self._cameras.leave(event.client_id))
         self._buttons = PictureButtons(

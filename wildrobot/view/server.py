@@ -20,10 +20,14 @@ from websockets.http11 import Response
 
 from wildrobot.core.errors import UserError
 from wildrobot.view.access import PageAccess
+from wildrobot.view.driving import Word
 
 Answers = Callable[[Any, Any], Response | None]
 TOLD = re.compile(r"/told/(\d+)/(\w+)/(\w+)")
 PICKED = re.compile(r"/picked/(\d{1,3})")
+_SHARE = r"-?[01](?:\.\d+)?"
+DRIVE = re.compile(rf"/drive/(\d+)/(\d+)/(\d+)/(\d+)/(?:let-go|(walk|{_SHARE})/({_SHARE}))", re.ASCII)
+"""Viewer, visit, press and number of the word; then what is held, forward and to the left, or that it is let go."""
 ESTOP = "/estop"
 """What E-STOP in a browser asks for; answered when the robot has been told."""
 HEAD = Path(__file__).with_name("head.html")
@@ -40,6 +44,9 @@ class GuardedServer(viser.ViserServer):
         self.on_picked: Callable[[int], None] = lambda row: None
         """Hears of a click on a row of a table that has `data-pick`, and its number."""
         self.on_estop: Callable[[], None] | None = None
+        self.on_drive: Callable[[int, Word, str | None, float], bool] = lambda viewer, word, forward, left: (
+            False
+        )
         self._head = HEAD.read_text(encoding="utf-8")
         with _guarded(self._answer) as installed, contextlib.redirect_stdout(io.StringIO()):
             super().__init__(host, port, label=label, verbose=False)
@@ -75,6 +82,11 @@ class GuardedServer(viser.ViserServer):
                 return _text(HTTPStatus.SERVICE_UNAVAILABLE, "503: this page does not drive a robot yet.\n")
             self.on_estop()
             return _text(HTTPStatus.NO_CONTENT, "")
+        drive = DRIVE.fullmatch(request.path)
+        if drive:
+            viewer, visit, press, number = map(int, drive.groups()[:4])
+            obeyed = self.on_drive(viewer, Word(visit, press, number), drive[5], float(drive[6] or 0.0))
+            return _text(HTTPStatus.NO_CONTENT if obeyed else HTTPStatus.CONFLICT, "")
         told = TOLD.fullmatch(request.path)
         if told:
             self.on_told(int(told[1]), told[2], told[3])
