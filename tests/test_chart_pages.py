@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,11 @@ from typing import Any
 import pytest
 from page_helpers import ELEMENTS, LIBRARY, LOADS, own
 from runtime_helpers import run_small_policy
+from test_report import write_run
 from view_helpers import browser
 
 from wildrobot.cli.log import plot
+from wildrobot.reports.run_page import build_page
 
 
 @pytest.fixture(scope="module")
@@ -127,6 +130,31 @@ def test_two_fingers_zoom_all_charts_and_a_button_shows_all_again(page_file: Pat
     phone.locator(".plot .all").first.tap()
     phone.wait_for_function("() => document.querySelector('.plot .all').hidden", polling=100, timeout=8000)
     assert phone.evaluate(ranges) == pytest.approx(before)
+    context.close()
+
+
+def test_no_two_values_at_an_axis_read_the_same(page: Any) -> None:
+    def shown(step: float) -> list[str]:
+        values = [k * step for k in range(5)]
+        return list(page.evaluate("([v, step]) => atAxis(null, v, 0, 0, step)", [values, step]))
+
+    assert shown(0.0005) == ["0.0000", "0.0005", "0.0010", "0.0015", "0.0020"]
+    assert shown(0.025) == ["0.000", "0.025", "0.050", "0.075", "0.100"]
+    assert shown(2500) == ["0", "2,500", "5,000", "7,500", "10,000"]
+    every = page.evaluate("() => window.charts.flatMap(u => u.axes.map(axis => axis._values))")
+    assert len(every) > 20
+    assert all(len(set(values)) == len(values) for values in every)
+
+
+def test_a_report_fits_a_phone(page: Any, tmp_path: Path) -> None:
+    run = write_run(tmp_path / "a_run_with_a_long_name")
+    rows = [{"check": "right swing clearance", "found": "19.0 mm or so", "wanted": "≥ 15 mm", "ok": True}]
+    (run / "walk.json").write_text(json.dumps({"verdict": rows}))
+    (run / "report.html").write_text(build_page(run), encoding="utf-8")
+    context = page.context.browser.new_context(viewport={"width": 390, "height": 844})
+    phone = context.new_page()
+    phone.goto((run / "report.html").as_uri())
+    assert phone.evaluate("() => document.documentElement.scrollWidth") <= 390
     context.close()
 
 

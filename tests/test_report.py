@@ -60,6 +60,8 @@ def test_the_page_holds_every_part_of_the_run(tmp_path: Path) -> None:
     page = build_page(run)
     for text in (
         "97.5%",
+        "episodes without a fall",
+        "98/100",
         "0.291",
         "quadratic reward",
         "&lt;&amp;&gt;",

@@ -7,8 +7,8 @@ from rich import box
 from rich.table import Table
 
 from wildrobot.cli.common.rows import print_rows
-from wildrobot.cli.common.tables import print_table
-from wildrobot.cli.eval import COLUMNS, results_table
+from wildrobot.cli.common.tables import figure, print_table
+from wildrobot.cli.eval import COLUMNS, report, results_table
 from wildrobot.cli.reference.show import clip_table
 
 ROW = {name: 0.123456 * (1 + k) for k, (name, _, _) in enumerate(COLUMNS)} | {"clearance_left_mm": 1234.0}
@@ -77,3 +77,46 @@ def test_a_long_name_is_folded_and_no_column_is_lost_beside_it(
     text = capsys.readouterr().out
     assert max(map(len, text.splitlines())) <= columns
     assert all(f"{value:.4f}" in text.split() for value in figures.values())
+
+
+@pytest.mark.parametrize(
+    ("value", "form", "shown"),
+    [
+        (-0.0002, ".3f", "0.000"),
+        (-0.0, ".3f", "0.000"),
+        (0.0004, "+.3f", "0.000"),
+        (-0.0006, ".3f", "-0.001"),
+        (0.0006, "+.3f", "+0.001"),
+        (-0.0002, ".1%", "0.0%"),
+        (None, ".3f", "–"),
+    ],
+)
+def test_a_zero_has_no_sign(value: float | None, form: str, shown: str) -> None:
+    assert figure(value, form) == shown
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+def test_the_text_around_an_evaluation_breaks_between_words(
+    columns: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = {
+        "policy": "wildrobot_walk.onnx",
+        "episodes": 20,
+        "duration_s": 20.0,
+        "randomization": {"name": "full"},
+        "seed": 0,
+        "settling_s": 2.0,
+        "rows": [row | {"survival": 0.95, "mean_speed_m_s": -0.0001} for row in ROWS],
+    }
+    texts = []
+    for width in (columns, 1000):
+        monkeypatch.setenv("COLUMNS", str(width))
+        report(result)
+        texts.append(capsys.readouterr().out)
+    narrow, wide = texts
+    assert max(map(len, narrow.splitlines())) <= columns
+    assert "-0.000" not in wide
+    said = wide.split("─ ")[-1].splitlines()
+    sentences = [line for line in said if line.startswith(("Measured", "Survival"))]
+    assert len(sentences) == 1 + len(ROWS)
+    assert all(sentence in " ".join(narrow.split()) for sentence in sentences)

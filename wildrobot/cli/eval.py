@@ -14,9 +14,10 @@ from rich.table import Table
 
 from wildrobot.cli.common.arguments import about, parse_options
 from wildrobot.cli.common.outputs import check_file
-from wildrobot.cli.common.tables import print_table
+from wildrobot.cli.common.tables import figure, print_table, print_text
 from wildrobot.core.errors import UserError
 from wildrobot.core.files import is_stdout, write_json, write_text
+from wildrobot.reports.elements.html_tables import label
 from wildrobot.reports.evaluation_page import build_page
 from wildrobot.robot_description import RobotSpec, load_robot
 from wildrobot.signal_path.shipped import shipped_policy
@@ -49,12 +50,12 @@ COLUMNS: tuple[tuple[str, str, str], ...] = (
 
 @dataclass(frozen=True)
 class EvalOptions:
-    """Measure an exported policy over simulated episodes: delays, sensor noise and pushes on, no luck.
+    """Measure an exported policy over many simulated episodes, with delays, sensor noise and pushes.
 
     Every episode stands at home for 1 s under a zero command and then follows one speed. Survival counts the
-    whole episode; heading counts from the begin of the command; everything else after the first 2 s of it
+    whole episode; heading counts from the start of the command; everything else after its first 2 s
     (half of it, if it is shorter than 4 s). The robots are drawn from seeds that training does not use, the
-    same ones for every speed, and the same command gives the same figures.
+    same ones for every speed. The same command gives the same figures.
     """
 
     policy: Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="[POLICY]")] = None
@@ -152,33 +153,29 @@ def _table(*columns: tuple[str, str]) -> Table:
     return table
 
 
-def _shown(value: float | None, form: str) -> str:
-    return "–" if value is None else format(value, form)
-
-
 def results_table(rows: Sequence[dict[str, Any]]) -> Table:
     """A line for each speed."""
     table = _table(*((title, "right") for _, title, _ in COLUMNS))
     for row in rows:
-        table.add_row(*(_shown(row[name], form) for name, _, form in COLUMNS))
+        table.add_row(*(figure(row[name], form) for name, _, form in COLUMNS))
     return table
 
 
 def report(result: dict[str, Any]) -> None:
     """Print the table and how to read it."""
-    print(
+    print_text(
         f"{result['policy']}: {result['episodes']} episodes of {result['duration_s']:g} s per speed, "
         f"randomization {result['randomization']['name']}, seed {result['seed']}"
     )
     print_table(results_table(result["rows"]))
-    print(
-        f"After the first {result['settling_s']:g} s; fallen ones count until they fall. drift: sideways;\n"
-        "yaw: largest turn from the first heading; left, right: how high the sole's lower edge goes,\n"
-        "mean over swings."
+    print_text(
+        f"Measured after the first {result['settling_s']:g} s of the command; a robot that falls counts until then. "
+        "drift: sideways; yaw: largest turn away from the heading at the start, mean over episodes; worst: the "
+        "largest of any episode; left, right: how high each foot swings (lower edge of the sole), mean over swings."
     )
     for row in result["rows"]:
         low, high = wilson(row["survival"], result["episodes"])
-        print(
+        print_text(
             f"Survival at {row['command_m_s']:.2f} m/s: {round(row['survival'] * result['episodes'])} of "
             f"{result['episodes']} episodes, 95 % limits {low:.1%} to {high:.1%}."
         )
@@ -192,11 +189,14 @@ def report_pushes(rows: Sequence[dict[str, Any]]) -> None:
     table = _table(("command\nm/s", "right"), ("pushed", "left"), ("half fall at\nN s", "right"),
                    ("95 % limits\nN s", "right"), ("survival\nof all", "right"), ("robots", "right"))  # fmt: skip
     for row in rows:
-        limits = f"{_shown(row['low_n_s'], '.2f')} to {_shown(row['high_n_s'], '.2f')}"
-        table.add_row(f"{row['command_m_s']:.2f}", row["direction"], _shown(row["impulse_n_s"], ".2f"), limits,
+        limits = f"{figure(row['low_n_s'], '.2f')} to {figure(row['high_n_s'], '.2f')}"
+        table.add_row(f"{row['command_m_s']:.2f}", row["direction"], figure(row["impulse_n_s"], ".2f"), limits,
                       f"{row['survival']:.0%}", str(row["robots"]))  # fmt: skip
     print_table(table, 2)
-    print(f"Pushes up to {rows[0]['largest_n_s']:.1f} N s; those to the right count as their mirror images.")
+    print_text(
+        f"Pushes up to {rows[0]['largest_n_s']:.1f} N s. "
+        "Pushes to the right are counted with those to the left, mirrored."
+    )
 
 
 def report_servos(rows: Sequence[dict[str, Any]]) -> None:
@@ -205,19 +205,21 @@ def report_servos(rows: Sequence[dict[str, Any]]) -> None:
                    ("survival", "right"), ("at volt.\nlimit", "right"), ("power\nW", "right"))  # fmt: skip
     for row in rows:
         table.add_row(row["servo"], f"{row['supply_v']:.1f}", f"{row['command_m_s']:.2f}",
-                      _shown(row["mean_speed_m_s"], ".3f"), f"{row['survival']:.0%}",
-                      _shown(row["saturation"], ".1%"), _shown(row["power_w"], ".1f"))  # fmt: skip
+                      figure(row["mean_speed_m_s"], ".3f"), f"{row['survival']:.0%}",
+                      figure(row["saturation"], ".1%"), figure(row["power_w"], ".1f"))  # fmt: skip
     print_table(table, 3)
 
 
 def report_comparison(first: str, second: str, speeds: Sequence[dict[str, Any]]) -> None:
     """Differences of two policies on the same robots; a star marks what is not chance."""
-    print(f"first: {first}\nsecond: {second}, on the same robots. *: not chance")
+    print_text(f"first: {first}; second: {second}; both on the same robots.")
+    print_text("*: the 95 % limits leave out zero, so the difference is not chance.")
     table = _table(("command\nm/s", "right"), ("figure", "left"), ("first", "right"), ("second", "right"),
                    ("difference", "right"), ("95 % limits", "right"), ("", "left"))  # fmt: skip
     for speed in speeds:
         for name, row in speed["figures"].items():
-            limits = f"{row['low']:+.3f} to {row['high']:+.3f}"
-            table.add_row(f"{speed['command_m_s']:.2f}", name, f"{row['first']:.3f}", f"{row['second']:.3f}",
-                          f"{row['difference']:+.3f}", limits, "*" if row["significant"] else "")  # fmt: skip
+            limits = f"{figure(row['low'], '+.3f')} to {figure(row['high'], '+.3f')}"
+            table.add_row(f"{speed['command_m_s']:.2f}", label(name),
+                          figure(row["first"], ".3f"), figure(row["second"], ".3f"),
+                          figure(row["difference"], "+.3f"), limits, "*" if row["significant"] else "")  # fmt: skip
     print_table(table, 2)

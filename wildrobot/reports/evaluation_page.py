@@ -11,6 +11,7 @@ import numpy as np
 from wildrobot.reports.elements.charts import Series, line_chart, side_by_side
 from wildrobot.reports.elements.html_tables import (
     columns_table,
+    ends_of,
     facts_table,
     label,
     page,
@@ -55,8 +56,8 @@ TILES = (
 """Column, which of the speeds' values, format, label."""
 COMMAND = "commanded speed (m/s)"
 NOTE = (
-    "A fallen robot counts until its fall. Largest turn: from the heading at the begin of the command. Clearance: how "
-    "high the sole's lower edge goes, mean over swings."
+    "A robot that falls counts until then. Largest turn: away from the heading at the start of the command. "
+    "Clearance: how high each foot swings (lower edge of the sole), mean over swings."
 )
 _OWN = ("rows", "servos", "push_recovery", "comparisons", "policy", "randomization", "versions")
 
@@ -144,7 +145,8 @@ def by_speed(rows: list[dict[str, Any]], settling_s: float | None, episodes: int
     for title, columns, ends in SPEED_CHARTS:
         lines = [_line(ordered, key, name, episodes) for key, name in columns]
         if np.isfinite(lines[0].y).any():
-            drawn.append(line_chart(title, x, lines, COMMAND, ends, points=True))
+            within = ends_of(columns[0][0])
+            drawn.append(line_chart(title, x, lines, COMMAND, ends, points=True, within=within))
     return f'{columns_table(rows, "command_m_s")}<p class="faint">{when}{NOTE}</p>{side_by_side(drawn)}'
 
 
@@ -198,7 +200,10 @@ def push_figures(rows: list[dict[str, Any]]) -> str:
         (0.0, None),
         points=True,
     )
-    note = "Pushes to the right count as their mirror images. Without a figure: nearly all or none fell."
+    note = (
+        "Pushes to the right are counted with those to the left, mirrored. "
+        "A dash: nearly all robots fell, or nearly none."
+    )
     return f'{side_by_side([chart])}{table(rows)}<p class="faint">{note}</p>'
 
 

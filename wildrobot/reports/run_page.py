@@ -90,7 +90,7 @@ def evaluation(document: Mapping[str, Any]) -> str:
         return ""
     parts = [
         f'<p class="faint">{html.escape(protocol(document))}</p>',
-        by_speed(rows, document.get("settling_s")),
+        by_speed(rows, document.get("settling_s"), document.get("episodes")),
     ]
     for title, drawn in (
         ("Push recovery", push_figures(document.get("push_recovery") or [])),

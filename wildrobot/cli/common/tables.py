@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import textwrap
 from collections.abc import Callable, Sequence
 
 from rich.cells import cell_len
@@ -18,6 +19,19 @@ _ANY_WIDTH = 100_000
 def terminal_width() -> int:
     """Columns of COLUMNS, else of the terminal, else `PIPED_WIDTH`."""
     return shutil.get_terminal_size((PIPED_WIDTH, 24)).columns
+
+
+def figure(value: float | None, form: str) -> str:
+    """A figure as a table shows it: a dash where there is none, and no sign before a zero."""
+    if value is None:
+        return "–"
+    text = format(value, form)
+    return text if any(digit in text for digit in "123456789") else text.lstrip("+-")
+
+
+def print_text(text: str) -> None:
+    """Print `text` in lines as wide as the terminal, broken between words."""
+    print(textwrap.fill(text, terminal_width(), break_long_words=False, break_on_hyphens=False))
 
 
 def print_table(table: Table, keys: int = 1) -> None:

@@ -16,7 +16,7 @@ function decimals(values) {
 // Columns of uPlot's data and its series: each line is followed by the edges of its interval, if it has one.
 function lines(plot) {
   const tables = plot.tables.map((table) => [table.x]);
-  const series = [{ label: plot.x }], bands = [], digits = decimals(plot.tables.flatMap((t) => t.lines.flatMap((l) => l.y)));
+  const series = [{ label: plot.x, value: (_, value) => (value == null ? "–" : String(Number(value.toPrecision(6)))) }], bands = [], digits = decimals(plot.tables.flatMap((t) => t.lines.flatMap((l) => l.y)));
   plot.tables.forEach((table, index) => table.lines.forEach((line) => {
     const at = series.length, shown = (value) => (value == null ? "–" : value.toFixed(digits));
     tables[index].push(line.y);
@@ -42,6 +42,13 @@ function lines(plot) {
     }
   }));
   return { data: tables.length > 1 ? uPlot.join(tables) : tables[0], series, bands };
+}
+
+// The values at an axis, all with the decimals that their step needs: two of them never read the same.
+function atAxis(u, values, axis, space, step) {
+  let digits = 0;
+  while (digits < 9 && Math.abs(step * 10 ** digits - Math.round(step * 10 ** digits)) > 1e-6) digits++;
+  return values.map((value) => value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits }));
 }
 
 // The ends of the ordinate: as fixed, else a little beyond what is seen, never beyond what can be.
@@ -179,8 +186,8 @@ function chart(svg) {
     title: plot.title, width: figure.clientWidth - 12, height: HEIGHT, series, bands,
     scales: { x: { time: false }, y: { range: ends(plot) }, n: {} },
     axes: [
-      { ...axis, label: plot.x, labelFont: axis.font, labelSize: 16, size: 24 },
-      { ...axis, size: (_, values) => 14 + 6.2 * Math.max(2, ...(values ?? []).map((v) => v.length)) },
+      { ...axis, values: atAxis, label: plot.x, labelFont: axis.font, labelSize: 16, size: 24 },
+      { ...axis, values: atAxis, size: (_, values) => 14 + 6.2 * Math.max(2, ...(values ?? []).map((v) => v.length)) },
     ],
     cursor: {
       sync: { key: group, scales: ["x", null] }, drag: { x: true, y: false }, dataIdx: nearest,
