@@ -314,6 +314,22 @@ def test_a_servo_without_a_bus_watchdog_is_refused() -> None:
     assert "servo 4 (left_knee_pitch): firmware 36 has no bus watchdog" in text
 
 
+@pytest.mark.parametrize("firmware", [48, 44], ids=["fast", "plain"])
+def test_a_firmware_that_shows_values_only_whole_is_told_and_read_whole(firmware: int) -> None:
+    hidden = Hidden(whole_items=True, firmware=dict.fromkeys(SPEC.joint_names, firmware))
+    start = Start(hidden=hidden)
+    servos = start.prepare()
+    assert any("only whole, so reads carry all their bytes" in text for text in start.said)
+    for _ in range(20):
+        samples = servos.read_tick()
+        assert not samples.failures
+        angle, _ = servos.joint_motion(samples)
+        assert np.abs(angle - start.virtual.truth().joint_position).max() < 0.01
+        assert samples.health is not None
+        i, health = samples.health
+        assert health.voltage == start.virtual.servos[i].get(table.PRESENT_INPUT_VOLTAGE)
+
+
 def test_old_firmware_is_told_and_read_plainly() -> None:
     start = Start(hidden=OLD)
     servos = start.prepare()

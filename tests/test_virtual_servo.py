@@ -365,13 +365,15 @@ def test_indirect_data_show_the_bytes_that_the_addresses_name() -> None:
     hold(bench, 2100)
     (status,) = bench.ask(1, Instruction.WRITE, u16(table.INDIRECT_ADDRESS) + table.indirect_map())
     assert status.error == 0
-    size = len(table.MOTION_BYTES) + len(table.HEALTH_BYTES)
+    size = len(table.HALVES.shown)
     (status,) = bench.ask(1, Instruction.READ, u16(table.INDIRECT_DATA) + u16(size))
-    motion = table.MotionBlock.decode(status.parameters)
+    motion = table.HALVES.decode(status.parameters)
     assert (motion.position, motion.velocity) == (2100, 0)
     (status,) = bench.ask(1, Instruction.READ, u16(table.REALTIME_TICK.address) + u16(2))
     assert 0 <= int.from_bytes(status.parameters, "little") - motion.tick_ms <= 30
-    (status,) = bench.ask(1, Instruction.READ, u16(table.INDIRECT_DATA + len(table.MOTION_BYTES)) + u16(size))
+    (status,) = bench.ask(
+        1, Instruction.READ, u16(table.INDIRECT_DATA + len(table.HALVES.addresses)) + u16(size)
+    )
     health = table.HealthBlock.decode(status.parameters)
     assert (health.current, health.voltage, health.hardware_error) == (0, 120, 0)
     assert health.temperature == 30

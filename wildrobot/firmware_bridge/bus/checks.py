@@ -18,7 +18,7 @@ from wildrobot.firmware_bridge.bus.inspection import Finding, check
 from wildrobot.firmware_bridge.bus.presence import answers_garbled, look_elsewhere, speaks_protocol_1
 from wildrobot.firmware_bridge.bus.serial_transport import latency_timer_ms, list_ports, port_holder
 from wildrobot.firmware_bridge.bus.startup import FAST_READ_FIRMWARE
-from wildrobot.firmware_bridge.bus.tick_trial import check_layout, judge, run_trial
+from wildrobot.firmware_bridge.bus.tick_trial import DISTURBED, judge, run_trial
 from wildrobot.robot_description import RobotSpec
 
 BY_ID = Path("/dev/serial/by-id")
@@ -96,19 +96,22 @@ def check_bus(bus: Bus, spec: RobotSpec) -> list[Finding]:
 
 def _check_reads(bus: Bus, spec: RobotSpec) -> list[Finding]:
     """The reads of a run, on a robot whose devices are all there and set up."""
-    held = [device for device in spec.servo_ids if bus.read(device, table.TORQUE_ENABLE)]
-    if held:
-        what = f"servo {', '.join(map(str, held))} holds, so the reads of a run were not tried"
-        return [Finding("warning", 0, "bus", what, "wildrobot servo torque-off, then look again")]
     port = getattr(bus.transport, "port", None)
+    broken = bus.crc_errors
     try:
+        held = [device for device in spec.servo_ids if bus.read(device, table.TORQUE_ENABLE)]
+        if held:
+            what = f"servo {', '.join(map(str, held))} holds, so the reads of a run were not tried"
+            return [Finding("warning", 0, "bus", what, "wildrobot servo torque-off, then look again")]
         trial = run_trial(bus, spec)
-        layout = check_layout(bus, spec)
     except BusError as error:
-        return [
-            Finding("error", 0, "bus", f"the reads of a run could not be tried: {error}", "Look at its cable")
-        ]
-    return layout + judge(trial, spec, latency_timer_ms(port) if port is not None else None)
+        what, advice = f"the reads of a run could not be tried: {error}", "Look at its cable"
+        if bus.crc_errors > broken:
+            what, advice = f"{what}; the line itself is disturbed", DISTURBED
+        elif "indirect data" in str(error):
+            advice = "Update its firmware with the maker's tool"
+        return [Finding("error", 0, "bus", what, advice)]
+    return judge(trial, spec, latency_timer_ms(port) if port is not None else None)
 
 
 def _who_else(bus: Bus, spec: RobotSpec, lacking: list[int]) -> list[Finding]:

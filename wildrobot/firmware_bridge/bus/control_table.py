@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable
 from dataclasses import dataclass
+from struct import Struct
 
 from wildrobot.core.constants import (
     SERVO_CENTRE_COUNT,
@@ -212,11 +213,6 @@ def describe_hardware_error(value: int) -> str:
     return ", ".join([*names, *([f"unknown bits {rest:#04x}"] if rest else [])]) or "none"
 
 
-MOTION_BYTES = tuple(
-    register.address + i for register in (PRESENT_POSITION, PRESENT_VELOCITY, REALTIME_TICK) for i in range(2)
-)
-"""Registers whose bytes the motion block of the indirect data shows: the low halves say all there is to say. The
-servo's clock tells an answer of this request from a late one of the last."""
 HEALTH_BYTES = (
     PRESENT_CURRENT.address, PRESENT_CURRENT.address + 1, PRESENT_INPUT_VOLTAGE.address, PRESENT_TEMPERATURE.address,
     HARDWARE_ERROR_STATUS.address, GOAL_PWM.address,
@@ -233,14 +229,37 @@ class MotionBlock:
     velocity: int
     tick_ms: int
 
-    @classmethod
-    def decode(cls, data: bytes) -> MotionBlock:
+
+@dataclass(frozen=True)
+class MotionLayout:
+    """Which bytes of position, velocity and the servo's clock the indirect data show first.
+
+    The clock tells an answer of this request from a late one of the last.
+    """
+
+    addresses: tuple[int, ...]
+    format: Struct
+
+    def decode(self, data: bytes) -> MotionBlock:
         """From the first bytes of the indirect data."""
-        return cls(
-            int.from_bytes(data[0:2], "little", signed=True),
-            int.from_bytes(data[2:4], "little", signed=True),
-            int.from_bytes(data[4:6], "little"),
-        )
+        return MotionBlock(*self.format.unpack_from(data))
+
+    @property
+    def shown(self) -> tuple[int, ...]:
+        """All that the indirect data show: the motion block, and the slow registers behind it."""
+        return self.addresses + HEALTH_BYTES
+
+
+def _layout(value_bytes: int, code: str) -> MotionLayout:
+    items = ((PRESENT_POSITION, value_bytes), (PRESENT_VELOCITY, value_bytes), (REALTIME_TICK, 2))
+    addresses = tuple(register.address + i for register, size in items for i in range(size))
+    return MotionLayout(addresses, Struct(f"<{code}{code}H"))
+
+
+HALVES = _layout(2, "h")
+"""The low halves of position and velocity, which say all there is to say."""
+WHOLE = _layout(4, "i")
+"""All their bytes: the manual may be read so that a firmware shows a value of 4 bytes only whole."""
 
 
 @dataclass(frozen=True)
@@ -263,6 +282,6 @@ class HealthBlock:
         )
 
 
-def indirect_map(addresses: Iterable[int] = MOTION_BYTES + HEALTH_BYTES) -> bytes:
+def indirect_map(addresses: Iterable[int] = HALVES.shown) -> bytes:
     """Raw content of the indirect address registers that shows `addresses` in the indirect data."""
     return b"".join(address.to_bytes(2, "little") for address in addresses)

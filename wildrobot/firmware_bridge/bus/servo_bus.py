@@ -10,13 +10,12 @@ from numpy.typing import NDArray
 
 from wildrobot.firmware_bridge.board import control_table as board_table
 from wildrobot.firmware_bridge.bus import control_table as table
-from wildrobot.firmware_bridge.bus.control_table import HealthBlock
+from wildrobot.firmware_bridge.bus.control_table import HealthBlock, MotionLayout
 from wildrobot.firmware_bridge.bus.driver import BulkRequest, Bus
 from wildrobot.firmware_bridge.bus.protocol import BROADCAST_ID, Instruction, encode
 from wildrobot.robot_description import RobotSpec
 
 Array = NDArray[np.float64]
-_MOTION = struct.Struct("<hhH")
 _BOARD_CLOCK = struct.Struct("<I")
 _BOARD_CLOCK_AT = board_table.CLOCK.address - board_table.SAMPLE_ADDRESS
 LATEST_S = 0.3
@@ -60,8 +59,9 @@ class ServoBus:
     A device that keeps silent is asked last from then on: in a chain it would silence those behind it.
     """
 
-    def __init__(self, bus: Bus, spec: RobotSpec, fast: bool) -> None:
-        self.bus, self.spec, self.fast = bus, spec, fast
+    def __init__(self, bus: Bus, spec: RobotSpec, fast: bool, layout: MotionLayout = table.HALVES) -> None:
+        """`layout`: how the servos' reads are mapped."""
+        self.bus, self.spec, self.fast, self.layout = bus, spec, fast, layout
         self.ids = spec.servo_ids
         self.board_id = spec.config.bus.sensor_board_id
         self._index = {device: i for i, device in enumerate(self.ids)}
@@ -82,7 +82,7 @@ class ServoBus:
 
     def blocks(self, health_of: int) -> list[tuple[int, int, int]]:
         """(id, address, length) of every device; servo `health_of` (index) shows its slow registers too."""
-        lengths = {device: len(table.MOTION_BYTES) for device in self.ids}
+        lengths = {device: len(self.layout.addresses) for device in self.ids}
         lengths[self.ids[health_of]] += len(table.HEALTH_BYTES)
         board = (self.board_id, board_table.SAMPLE_ADDRESS, board_table.SAMPLE_SIZE)
         return [
@@ -107,13 +107,13 @@ class ServoBus:
             np.zeros(n, dtype=np.bool_), position, velocity, time, error, failures=answer.failures,
             start_ns=answer.start_ns, end_ns=answer.end_ns,
         )  # fmt: skip
-        arrived_ns = answer.end_ns
+        arrived_ns, motion = answer.end_ns, self.layout.format
         for device, (data, error_byte, time_ns) in answer.answers.items():
             i = self._index.get(device)
             if i is None:
                 (clock,) = _BOARD_CLOCK.unpack_from(data, _BOARD_CLOCK_AT)
             else:
-                counts, speed, clock = _MOTION.unpack_from(data)
+                counts, speed, clock = motion.unpack_from(data)
             late = self._clocks[device].late_s(clock, time_ns, arrived_ns)
             if late != 0.0:
                 samples.failures[device] = _why_late(late)
@@ -123,7 +123,7 @@ class ServoBus:
                 samples.valid[i] = True
                 position[i], velocity[i], time[i], error[i] = counts, speed, time_ns, error_byte
                 if i == turn:
-                    samples.health = (i, HealthBlock.decode(data[_MOTION.size :]))
+                    samples.health = (i, HealthBlock.decode(data[motion.size :]))
         if answer.first_missing is not None:
             self._order.remove(answer.first_missing)
             self._order.append(answer.first_missing)
@@ -252,9 +252,15 @@ class WireTime:
     write_s: float
 
 
-def wire_time(spec: RobotSpec, baud: int, fast: bool, return_delay_s: float = 0.0) -> WireTime:
+def wire_time(
+    spec: RobotSpec,
+    baud: int,
+    fast: bool,
+    return_delay_s: float = 0.0,
+    layout: MotionLayout = table.HALVES,
+) -> WireTime:
     """Time of the tick's request, its answers and the goal write at `baud`; one servo shows its slow registers."""
-    sizes = [board_table.SAMPLE_SIZE] + [len(table.MOTION_BYTES)] * spec.num_joints
+    sizes = [board_table.SAMPLE_SIZE] + [len(layout.addresses)] * spec.num_joints
     sizes[-1] += len(table.HEALTH_BYTES)
     body = bytes(5 * len(sizes))
     request = len(encode(BROADCAST_ID, Instruction.BULK_READ, body))

@@ -97,33 +97,54 @@ def prepare(bus: Bus, spec: RobotSpec, say: Callable[[str], None] = lambda text:
         listed = "\n  ".join(str(finding) for finding in wrong)
         raise UserError(f"the robot is not ready:\n  {listed}\n`wildrobot doctor` shows more.")
     try:
+        layout = map_all_reads(bus, spec, say)
         for device in spec.servo_ids:
-            map_reads(bus, device)
             bus.write(device, table.BUS_WATCHDOG, 0)
-            if misfit := layout_misfit(bus, device):
-                raise BusError(
-                    f"device {device}: {misfit}; its firmware maps other bytes than the manual says"
-                )
     except BusError as error:
         raise UserError(
             f"the robot is not ready: {error}. Check its cables and run `wildrobot doctor`."
         ) from error
-    return _reader(bus, spec, say)
+    return _reader(bus, spec, layout, say)
 
 
-def map_reads(bus: Bus, device: int) -> None:
+def map_all_reads(
+    bus: Bus, spec: RobotSpec, say: Callable[[str], None] = lambda text: None
+) -> table.MotionLayout:
+    """Map the reads of all servos, limp ones, and compare with the registers themselves: as halves, and if a firmware
+    shows no halves, whole.
+
+    Raises:
+        BusError: a servo does not answer, refuses, or shows something else either way.
+    """
+    wrong = ""
+    for layout in (table.HALVES, table.WHOLE):
+        for device in spec.servo_ids:
+            map_reads(bus, device, layout)
+            if misfit := layout_misfit(bus, device, layout):
+                wrong = (
+                    wrong or f"device {device}: {misfit}; its firmware maps other bytes than the manual says"
+                )
+                break
+        else:
+            if layout is table.WHOLE:
+                say("a servo shows values of 4 bytes only whole, so reads carry all their bytes (longer)")
+            return layout
+    raise BusError(wrong)
+
+
+def map_reads(bus: Bus, device: int, layout: table.MotionLayout = table.HALVES) -> None:
     """Let a limp servo's indirect data show what the tick reads.
 
     Raises:
         BusError: it does not answer, refuses, or does not keep them.
     """
-    wanted = table.indirect_map()
+    wanted = table.indirect_map(layout.shown)
     bus.write_block(device, table.INDIRECT_ADDRESS, wanted, _MAP_TRIES)
     if bus.read_block(device, table.INDIRECT_ADDRESS, len(wanted), _MAP_TRIES).data != wanted:
         raise BusError(f"device {device} did not keep its indirect addresses")
 
 
-def layout_misfit(bus: Bus, device: int) -> str:
+def layout_misfit(bus: Bus, device: int, layout: table.MotionLayout = table.HALVES) -> str:
     """How the indirect data of a servo differ from the registers that they are to show; "" if they do not.
 
     Raises:
@@ -131,15 +152,15 @@ def layout_misfit(bus: Bus, device: int) -> str:
     """
     wrong = ""
     for _ in range(_TRIALS):  # a joint that somebody shakes changes between two reads
-        if not (wrong := _misfit(bus, device)):
+        if not (wrong := _misfit(bus, device, layout)):
             break
     return wrong
 
 
-def _misfit(bus: Bus, device: int) -> str:
-    shown = bus.read_block(device, table.INDIRECT_DATA, len(table.MOTION_BYTES + table.HEALTH_BYTES)).data
-    motion = table.MotionBlock.decode(shown)
-    health = table.HealthBlock.decode(shown[len(table.MOTION_BYTES) :])
+def _misfit(bus: Bus, device: int, layout: table.MotionLayout) -> str:
+    shown = bus.read_block(device, table.INDIRECT_DATA, len(layout.shown)).data
+    motion = layout.decode(shown)
+    health = table.HealthBlock.decode(shown[layout.format.size :])
     direct = read_registers(bus, device, (
         table.PRESENT_POSITION, table.PRESENT_VELOCITY, table.REALTIME_TICK, table.PRESENT_INPUT_VOLTAGE,
         table.PRESENT_TEMPERATURE, table.HARDWARE_ERROR_STATUS, table.GOAL_PWM,
@@ -159,19 +180,19 @@ def _misfit(bus: Bus, device: int) -> str:
     return ""
 
 
-def _reader(bus: Bus, spec: RobotSpec, say: Callable[[str], None]) -> ServoBus:
+def _reader(bus: Bus, spec: RobotSpec, layout: table.MotionLayout, say: Callable[[str], None]) -> ServoBus:
     """By fast bulk reads if every device answers them: its firmware must promise it and a trial must show it."""
     devices = [device for i in spec.servo_ids if (device := bus.ping(i)) is not None]
     old = [device for device in devices if device.firmware < FAST_READ_FIRMWARE]
     if old:
         say(f"{_names(old)}: firmware before {FAST_READ_FIRMWARE}, so reads are plain bulk reads (slower)")
     else:
-        fast = ServoBus(bus, spec, fast=True)
+        fast = ServoBus(bus, spec, True, layout)
         # one whole answer proves it; a broken one may be noise
         if any(not fast.read_tick().failures for _ in range(_TRIALS)):
             return fast
         say("fast bulk reads were not answered, so reads are plain bulk reads (slower)")
-    return ServoBus(bus, spec, fast=False)
+    return ServoBus(bus, spec, False, layout)
 
 
 def _names(devices: Sequence[FoundDevice]) -> str:

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from wildrobot.firmware_bridge.bus import control_table as table
 from wildrobot.firmware_bridge.bus.driver import BEHIND, MARGIN_S, Bus
 from wildrobot.firmware_bridge.bus.inspection import Finding
 from wildrobot.firmware_bridge.bus.servo_bus import ServoBus, wire_time
-from wildrobot.firmware_bridge.bus.startup import FAST_READ_FIRMWARE, layout_misfit, map_reads
+from wildrobot.firmware_bridge.bus.startup import FAST_READ_FIRMWARE, map_all_reads
 from wildrobot.robot_description import RobotSpec
 
 SECONDS = 2.0
@@ -18,6 +19,10 @@ PATIENT_S = 0.025
 """How long the trial waits for an answer: longer than a run, to see how late it comes."""
 LOST_WARN, LOST_STOP = 0.001, 0.02
 """Shares of lost samples: a run bridges single ones, and stops when a device is silent for several ticks."""
+DISTURBED = (
+    "Look at the adapter's plug, its ground to the supply, motor cables beside the line; try a lower speed"
+)
+"""What to do about a disturbed line."""
 CULPRIT = 0.8
 """Share of all losses from which on one device is named for them."""
 
@@ -29,6 +34,8 @@ class Trial:
     ticks: int
     devices: int
     fast: bool
+    whole: bool
+    """The servos show values of 4 bytes only whole."""
     wire_s: float
     """Modelled time of the read on the wire, at the bus's speed."""
     read_s: list[float] = field(default_factory=list)
@@ -44,20 +51,20 @@ def run_trial(bus: Bus, spec: RobotSpec, seconds: float = SECONDS) -> Trial:
     """Read as a run does; every servo must answer, be set up and limp: its reads are mapped anew, in its RAM.
 
     Raises:
-        BusError: a servo does not take its map.
+        BusError: a servo does not take its map, or shows something else than its registers.
         PortLost: the port is gone.
     """
     found = [bus.ping(device) for device in spec.servo_ids]
     fast = all(device is not None and device.firmware >= FAST_READ_FIRMWARE for device in found)
-    for device in spec.servo_ids:
-        map_reads(bus, device)
+    layout = map_all_reads(bus, spec)
     transport = bus.transport
-    servos = ServoBus(Bus(transport, PATIENT_S), spec, fast)
+    servos = ServoBus(Bus(transport, PATIENT_S), spec, fast, layout)
     trial = Trial(
         round(seconds * spec.control_hz),
         spec.num_joints + 1,
         fast,
-        wire_time(spec, transport.baud, fast).read_s,
+        layout is table.WHOLE,
+        wire_time(spec, transport.baud, fast, layout=layout).read_s,
     )
     deadline = transport.now_ns()
     for _ in range(trial.ticks):
@@ -103,7 +110,7 @@ def judge(trial: Trial, spec: RobotSpec, latency_timer_ms: int | None = None) ->
         )
         findings.append(finding("error", what, advice))
     if not findings:
-        kind = "fast bulk reads" if trial.fast else "plain bulk reads"
+        kind = ("fast bulk reads" if trial.fast else "plain bulk reads") + ", whole values" * trial.whole
         text = (
             f"{trial.ticks} reads at {spec.control_hz:g} Hz ({kind}): all {trial.ticks * trial.devices} answers whole, "
             f"{1e3 * middle:.1f} ms a read, {1e3 * longest:.1f} at most; the wire takes {1e3 * trial.wire_s:.1f}"
@@ -122,21 +129,4 @@ def _losses(trial: Trial, spec: RobotSpec, level: str) -> Finding:
         what += f", {count} of them at device {device} ({name})"
         return Finding(level, device, "bus", what, f"Look at the plugs and the cable of {name}")
     what += ", now at one device and now at another: the line itself is disturbed"
-    advice = "Look at the adapter's plug, its ground to the supply, motor cables beside the line; try a lower speed"
-    return Finding(level, 0, "bus", what, advice)
-
-
-def check_layout(bus: Bus, spec: RobotSpec) -> list[Finding]:
-    """The mapped bytes against a direct read of what they show, of every servo; they must be mapped and at rest.
-
-    Raises:
-        BusError: a servo does not answer.
-    """
-    findings = []
-    for joint, device in enumerate(spec.servo_ids):
-        wrong = layout_misfit(bus, device)
-        if wrong:
-            who = f"servo {device} ({spec.joint_names[joint]})"
-            advice = "Its firmware maps other bytes than the manual says: update it with the maker's tool, or change it"
-            findings.append(Finding("error", device, who, wrong, advice))
-    return findings
+    return Finding(level, 0, "bus", what, DISTURBED)
