@@ -41,12 +41,12 @@ def view_picture() -> None:
 
     url = f"udpm://239.255.76.67:{20000 + os.getpid() % 20000}?ttl=0"
     with tempfile.TemporaryDirectory() as folder, browser() as launched:
-        rig = Rig(Path(folder), url, launched, query="&fixedDpr=0.75")
+        rig = Rig(Path(folder), url, launched, query="&fixedDpr=1", drawn=True)
         try:
             rig.stand()
             rig.slide(rig.page, 0.6)
             rig.wait_for("walking")
-            rig.page.mouse.move(640, 700)  # no hint over the controls
+            rig.page.mouse.move(150, 700)  # no hint over the controls
             time.sleep(8.0)
             shot = rig.page.screenshot()
         finally:
