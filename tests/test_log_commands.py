@@ -296,3 +296,14 @@ def test_every_push_of_a_simulation_is_an_event_that_the_page_marks(
     assert told == [f"pelvis pushed by {x:+.2f}, {y:+.2f}, {z:+.2f} m/s (world x, y, z)" for x, y, z in given]
     assert plot.main([str(tmp_path / "log"), "--out", str(tmp_path / "log.html")]) == 0
     assert told[0] in (tmp_path / "log.html").read_text(encoding="utf-8").split('id="events"')[1]
+
+
+@pytest.mark.parametrize(("columns", "beside"), [(60, False), (100, True)])
+def test_a_narrow_terminal_shows_where_logs_differ_below_by_how_much(
+    columns: int, beside: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    figures, where = f"  {'observation':<25}{249:>7}{3.019e-01:>11.3e}{3.785:>11.3e}", "273 right_knee_pitch"
+    diff._print_line(figures, where)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == ([f"{figures}  {where}"] if beside else [figures, f"      {where}"])

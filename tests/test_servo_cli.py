@@ -106,6 +106,7 @@ def test_read_without_names_prints_the_whole_table(capsys: pytest.CaptureFixture
         ("goal_position", 3072, "3072 (+90.0 degrees)"),
         ("pwm_limit", 885, "885 (100 %)"),
         ("led", 1, "1"),
+        ("realtime_tick", 19595, "19595 (19595 ms)"),
     ],
 )
 def test_a_count_is_shown_in_its_unit(name: str, value: int, text: str) -> None:

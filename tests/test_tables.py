@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 from rich import box
+from rich.console import Console
 from rich.table import Table
 
 from wildrobot.cli.common.rows import print_rows
-from wildrobot.cli.common.tables import figure, print_table
+from wildrobot.cli.common.tables import figure, parts, print_table
 from wildrobot.cli.eval import COLUMNS, report, results_table
 from wildrobot.cli.reference.show import clip_table
 
@@ -57,7 +58,7 @@ def test_a_long_value_goes_on_below_its_begin_on_a_terminal_and_stays_whole_in_a
     print_rows(rows)
     assert capsys.readouterr().out.splitlines() == [
         "  name  work p50 0.42, p99 1.25, max",
-        "        12.75 ms; late by 0.25 ms",
+        "          12.75 ms; late by 0.25 ms",
         "  n     short",
     ]
     monkeypatch.delenv("COLUMNS")
@@ -120,3 +121,26 @@ def test_the_text_around_an_evaluation_breaks_between_words(
     sentences = [line for line in said if line.startswith(("Measured", "Survival"))]
     assert len(sentences) == 1 + len(ROWS)
     assert all(sentence in " ".join(narrow.split()) for sentence in sentences)
+
+
+def test_a_column_without_text_makes_no_part_of_its_own() -> None:
+    table = Table(box=box.SIMPLE_HEAD, padding=0, pad_edge=False)
+    for title in ("term", "asked", ""):
+        table.add_column(title, no_wrap=True)
+    table.add_row("friction", "0.4 to 1.1", "")
+    assert [[column.header for column in part.columns] for part in parts(table, 1, Console(width=20))] == [
+        ["term", "asked"]
+    ]
+
+
+def test_what_goes_on_below_is_indented_below_its_begin(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    print_rows([("events", "fall 1"), ("", "  16.04 s  fault fall: the pelvis tilts past its stop level")])
+    assert capsys.readouterr().out.splitlines() == [
+        "  events  fall 1",
+        "            16.04 s  fault fall: the",
+        "              pelvis tilts past its stop",
+        "              level",
+    ]

@@ -15,7 +15,7 @@ from rich import box
 from rich.table import Table
 
 from wildrobot.cli.common.arguments import about, parse_options
-from wildrobot.cli.common.tables import print_table
+from wildrobot.cli.common.tables import in_terminal, print_table
 from wildrobot.core.errors import UserError
 from wildrobot.core.files import is_stdout, write_json
 from wildrobot.simulation.randomization.config import PRESETS
@@ -88,12 +88,16 @@ def table(effects: Sequence[Effect]) -> Table:
 def report(options: RandomizationOptions, effects: Sequence[Effect]) -> None:
     """Print the table and how to read it."""
     print(
-        f"randomization {options.preset}, level {options.level:g}: {options.envs} robots, "
-        f"reset {options.resets} times, seed {options.seed}"
+        in_terminal(
+            f"randomization {options.preset}, level {options.level:g}: {options.envs} robots, "
+            f"reset {options.resets} times, seed {options.seed}"
+        )
     )
     print_table(table(effects))
     print(
-        "Mean of a noise or drift: its root mean square. Loss rates: per tick. Delays: whole physics steps."
+        in_terminal(
+            "Mean of a noise or drift: its root mean square. Loss rates: per tick. Delays: whole physics steps."
+        )
     )
 
 

@@ -12,7 +12,7 @@ import tyro
 from rich.table import Table
 
 from wildrobot.cli.common.arguments import parse_options
-from wildrobot.cli.common.tables import print_table
+from wildrobot.cli.common.tables import in_terminal, print_table
 from wildrobot.cli.robot.person import PersonHands
 from wildrobot.core.consent import COUNTDOWN_S, require_somebody
 from wildrobot.core.errors import UserError
@@ -82,16 +82,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     if is_stdout(options.json):
         return 1 if found.difference else 0
     if found.difference is not None:
-        print(f"{options.log}: {found.count} ticks the same {exactly}, then the\n{found.difference}")
+        print(in_terminal(f"{options.log}: {found.count} ticks the same {exactly}, then the"))
+        print(in_terminal(str(found.difference)))
     elif found.count:
         said = "features, observations, actions and targets the same"
-        print(f"{options.log}: {found.count} ticks, {said} {exactly}")
+        print(in_terminal(f"{options.log}: {found.count} ticks, {said} {exactly}"))
     else:
         print(
-            f"{options.log}: no start of the policy to begin with; what could be compared is the same {exactly}"
+            in_terminal(
+                f"{options.log}: no start of the policy in it; what could be compared is the same {exactly}"
+            )
         )
     for line in found.lines():
-        print(line)
+        print(in_terminal(line))
     return 1 if found.difference else 0
 
 

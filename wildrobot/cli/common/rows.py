@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import textwrap
 from collections.abc import Sequence
 from typing import Any
 
-from wildrobot.cli.common.tables import terminal_width
+from wildrobot.cli.common.tables import is_narrow, terminal_width
 
 LEAST_VALUE = 20
 """Columns that a value has, however narrow the terminal."""
@@ -19,13 +17,15 @@ def print_rows(rows: Sequence[tuple[str, str]]) -> None:
 
     On a terminal a long value goes on below its begin, broken between words; in a file or a pipe it stays one line.
     """
-    width, last = max(len(name) for name, _ in rows), ""
-    narrow = sys.stdout.isatty() or "COLUMNS" in os.environ
+    width, last, narrow = max(len(name) for name, _ in rows), "", is_narrow()
     room = max(terminal_width() - width - 4, LEAST_VALUE)
     for name, value in rows:
         lines = [value]
         if narrow and len(value) > room:
-            lines = textwrap.wrap(value, room, break_long_words=False, break_on_hyphens=False)
+            below = " " * (2 + len(value) - len(value.lstrip()))
+            lines = textwrap.wrap(
+                value, room, subsequent_indent=below, break_long_words=False, break_on_hyphens=False
+            )
         print(f"  {'' if name == last else name:<{width}}  {lines[0]}")
         for line in lines[1:]:
             print(f"  {'':<{width}}  {line}")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import sys
 import textwrap
 from collections.abc import Callable, Sequence
 
@@ -21,6 +23,20 @@ def terminal_width() -> int:
     return shutil.get_terminal_size((PIPED_WIDTH, 24)).columns
 
 
+def is_narrow() -> bool:
+    """Lines are read where they are as wide as a terminal; in a file or a pipe each stays whole."""
+    return sys.stdout.isatty() or "COLUMNS" in os.environ
+
+
+def in_terminal(text: str) -> str:
+    """`text`, on a terminal in lines of its width that break between words."""
+    return _filled(text) if is_narrow() else text
+
+
+def _filled(text: str) -> str:
+    return textwrap.fill(text, terminal_width(), break_long_words=False, break_on_hyphens=False)
+
+
 def figure(value: float | None, form: str) -> str:
     """A figure as a table shows it: a dash where there is none, and no sign before a zero."""
     if value is None:
@@ -31,7 +47,7 @@ def figure(value: float | None, form: str) -> str:
 
 def print_text(text: str) -> None:
     """Print `text` in lines as wide as the terminal, broken between words."""
-    print(textwrap.fill(text, terminal_width(), break_long_words=False, break_on_hyphens=False))
+    print(_filled(text))
 
 
 def print_table(table: Table, keys: int = 1) -> None:
@@ -44,13 +60,16 @@ def print_table(table: Table, keys: int = 1) -> None:
 def parts(table: Table, keys: int, console: Console) -> list[Table]:
     """`table` as few tables, one below the other, that fit in `console`.
 
-    A column that does not fit even alone beside the keys has a part of its own, and is folded there.
+    A column that does not fit even alone beside the keys has a part of its own, and is folded there. One without any
+    text has none.
     """
     columns = table.columns
     if _width(table, columns, console) <= console.width:
         return [table]
     groups = [list(columns[:keys])]
     for column in columns[keys:]:
+        if not any((column.header, *column.cells)):
+            continue
         if len(groups[-1]) > keys and _least_width(table, [*groups[-1], column], console) > console.width:
             groups.append(list(columns[:keys]))
         groups[-1].append(column)

@@ -10,6 +10,7 @@ from typing import Annotated
 import tyro
 
 from wildrobot.cli.common.arguments import parse_options
+from wildrobot.cli.common.tables import in_terminal, is_narrow, terminal_width
 from wildrobot.core.errors import UserError
 from wildrobot.core.files import is_stdout, write_json
 from wildrobot.core.nearest import did_you_mean
@@ -75,17 +76,27 @@ def _print(options: DiffOptions, found: Differences) -> None:
         print(f"the same{within}: {ticks} ticks, {len(found.fields)} fields")
         return
     if found.first is not None:
-        print(found.first)
+        print(in_terminal(str(found.first)))
     for channel, (first, second) in found.only_in.items():
-        print(f"{channel}: {first} messages only in {options.first}, {second} only in {options.second}")
+        told = f"{channel}: {first} messages only in {options.first}, {second} only in {options.second}"
+        print(in_terminal(told))
     last = ""
     for name, entry in found.fields.items():
         channel, _, own = name.partition(".")
         if not entry.differ:
             continue
         if channel != last:
-            print(f"{channel:<26}{'differ':>7} of {entry.ticks:<7}{'rms':>9}  {'largest':>9}  at tick, of")
+            head = f"{channel}, {entry.ticks} ticks"
+            _print_line(f"{head:<27}{'differ':>7}{'rms':>11}{'largest':>11}", "at tick, of")
             last = channel
         rms, largest = (f"{entry.rms:.3e}", f"{entry.largest:.3e}") if entry.values else ("–", "–")
         where = f"{entry.largest_tick} {entry.largest_name}" if entry.values else ""
-        print(f"  {own:<24}{entry.differ:>7}{'':<11}{rms:>9}  {largest:>9}  {where}".rstrip())
+        line = f"  {own:<25}{entry.differ:>7}{rms:>11}{largest:>11}"
+        _print_line(line, where)
+
+
+def _print_line(figures: str, where: str) -> None:
+    """`where` beside the figures, or below them where the terminal is too narrow."""
+    beside = f"{figures}  {where}".rstrip()
+    below = is_narrow() and len(beside) > terminal_width()
+    print(f"{figures}\n      {where}".rstrip() if below else beside)

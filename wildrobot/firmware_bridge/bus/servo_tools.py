@@ -211,7 +211,8 @@ def describe(register: Register, value: int, units: Units) -> str:
         return "-1 (tripped)"
     if register.name in units:
         scale, unit = units[register.name]
-        return f"{value} ({value * scale:.4g} {unit})"
+        scaled = value * scale
+        return f"{value} ({f'{scaled:.4g}' if abs(scaled) < 9999.5 else f'{scaled:.0f}'} {unit})"
     return str(value)
 
 
