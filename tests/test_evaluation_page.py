@@ -12,6 +12,7 @@ import pytest
 from page_helpers import LOADS, own
 
 from wildrobot.reports.elements.charts import HEIGHT, WIDTH
+from wildrobot.reports.elements.html_tables import cells, ends_of, table
 from wildrobot.reports.evaluation_page import build_page
 from wildrobot.training.evaluation.comparison import wilson
 
@@ -288,3 +289,10 @@ def test_survival_has_its_count_and_wilsons_limits() -> None:
 
 def chart_text(page: str) -> str:
     return ET.tostring(chart_of(page, "Survival (share of episodes)"), encoding="unicode").replace("ns0:", "")
+
+
+def test_a_column_of_figures_that_has_none_stays_with_the_figures_and_a_count_is_not_below_0() -> None:
+    shown = table([{"servo": "XM430", "turn": None}, {"servo": None, "turn": None}])
+    assert "<th class=words>servo</th><th>turn</th>" in shown
+    assert ends_of("self_collision") == (0.0, None)
+    assert cells("supply_v", [11.1, 12.0]) == ["11.1", "12.0"]

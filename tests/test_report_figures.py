@@ -230,7 +230,7 @@ def test_runs_are_compared_figure_by_figure_and_setting_by_setting(two: tuple[Pa
     assert page.row("ppo.gamma") == ["–", "0.9"]
     assert not [row for row in page.rows if row[0] in ("what", "preset")]
     assert "other/first" in text  # two folders of one name
-    assert "not made alike" not in text
+    assert "were made differently" not in text
     chart = text[text.index("Discriminator accuracy") :].partition("</svg>")[0]
     ends = [line.split()[-1] for line in re.findall(r'<polyline class="line c\d" points="([^"]*)"', chart)]
     assert len(ends) == 2
@@ -241,7 +241,7 @@ def test_evaluations_of_other_length_are_said_to_be_unlike(two: tuple[Path, Path
     document = json.loads((two[1] / "evaluation.json").read_text())
     (two[1] / "evaluation.json").write_text(json.dumps(document | {"episodes": 100}))
     text = compare_page.compare_page([read_run(folder) for folder in two], PageVideos())
-    assert "not made alike" in text
+    assert "were made differently" in text
 
 
 def test_five_runs_are_too_many(run: Path) -> None:

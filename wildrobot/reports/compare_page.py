@@ -94,7 +94,8 @@ def _evaluations(names: Sequence[str], runs: Sequence[RunRecord]) -> str:
     note = ""
     if any(len({value for value in values if value != "–"}) > 1 for values in protocols.values()):
         note = (
-            '<p class="fail">The evaluations were not made alike; not all differences are the policies\'.</p>'
+            '<p class="fail">The evaluations were made differently, '
+            "so not every difference comes from the policies.</p>"
         )
         rows = {**{label(key): values for key, values in protocols.items()}, **rows}
     return note + _columns("evaluation.json", names, rows)

@@ -196,7 +196,7 @@ def push_figures(rows: list[dict[str, Any]]) -> str:
         "Impulse at which half fall (N s)",
         angles,
         lines,
-        "direction: 0 forward, 90 sideways, 180 backward (degrees)",
+        "angle from forward (degrees)",
         (0.0, None),
         points=True,
     )

@@ -21,10 +21,10 @@ SETTLED_S = 2.0
 AFTER_S = 0.5
 """Of what follows a fall or a fault, in the detail."""
 HOW_TO = (
-    "Move over a chart for values, drag to zoom, double-click for all of it; on a touch "
-    "screen one finger shows values, two zoom. Charts over the same time go together. "
-    "Vertical lines are events: grey, warnings amber, faults red. Of long logs a chart of the whole time keeps the "
-    "least and the largest values; <code>--begin</code> and <code>--end</code> choose what is in full detail."
+    "Move the mouse over a chart to see its values, drag to zoom, double-click to see all again; on a touch screen, "
+    "one finger shows values and two zoom. Charts over the same time move together. Vertical lines are events: "
+    "info grey, warnings amber, faults red. In long logs, charts of the whole time keep the smallest and largest "
+    "values; <code>--begin</code> and <code>--end</code> choose the part shown in full detail."
 )
 UNREADABLE = "cannot be read"
 STATES = ("limp", "standing_up", "standing", "walking", "soft_stop", "estop")
@@ -131,7 +131,7 @@ def _tiles(summary: Summary) -> list[tuple[str, str]]:
         shown += [
             (str(summary.timing.missed_ticks), "missed ticks"),
             (f"{summary.timing.work_max_ms:.1f} ms", "longest tick"),
-            (f"{summary.timing.late_max_ms:.1f} ms", "woken late, at most"),
+            (f"{summary.timing.late_max_ms:.1f} ms", "largest wake-up delay"),
         ]
     return shown
 

@@ -60,11 +60,11 @@ def randomization_table(terms: Mapping[str, Any]) -> str:
         kind = ' class="faint"' if off else ""
         rows.append(f"<tr{kind}>{''.join(f'<td>{html.escape(cell)}</td>' for cell in cells)}</tr>")
     preset = preset_name(terms)
-    said = f"Preset {preset}. " if preset else "No preset: ranges of its own. "
+    said = f"Preset {preset}. " if preset else "No preset has all of these ranges. "
     head = (
         "<tr><th>term</th><th>range or size</th><th>unit</th><th>nominal robot</th><th>what it is</th></tr>"
     )
-    note = f'<p class="faint">{said}Faint terms are off. Drawn anew at every reset.</p>'
+    note = f'<p class="faint">{said}Terms in grey are off. All are drawn again at every reset.</p>'
     return f'{note}<div class="scroll"><table class="terms">{head}{"".join(rows)}</table></div>'
 
 

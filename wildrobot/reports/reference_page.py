@@ -96,9 +96,9 @@ def _clips(clips: Sequence[dict[str, Any]], dt: float) -> str:
             {
                 "clip": clip["name"],
                 "accepted": bool(clip["accepted"]),
-                "s": clip.get("frames", 0) * dt,
-                "m/s": float(forward),
-                "rad/s": float(turn),
+                "length (s)": clip.get("frames", 0) * dt,
+                "forward (m/s)": float(forward),
+                "turn (rad/s)": float(turn),
                 **{name: clip.get("figures", {}).get(name) for name in names},
             }
         )
@@ -154,7 +154,7 @@ def _joints(spec: RobotSpec, dataset: ReferenceDataset, shown: Sequence[tuple[st
             chosen = members[begin : begin + LINES]
             lines = [Series(spec.joint_names[i], angles[:, i].astype(np.float64)) for i in chosen]
             charts.append(line_chart(title, seconds, lines, "time (s)", limits=_limits(spec, chosen)))
-    return f'<p class="faint">{html.escape(name)}, as its servos reported it.</p>{side_by_side(charts)}'
+    return f'<p class="faint">{html.escape(name)}, as measured by its servos.</p>{side_by_side(charts)}'
 
 
 def _limits(spec: RobotSpec, joints: Sequence[int]) -> tuple[float, float]:

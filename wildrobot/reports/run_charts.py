@@ -101,14 +101,15 @@ def feature_areas(metrics: Mapping[str, Any]) -> str:
     for begin in (0, AUC_LINES):
         lines = [Series(name, areas[name][looked]) for name in first[begin : begin + AUC_LINES]]
         title = "AUC of one feature alone" if begin == 0 else "The next ones"
-        charts.append(line_chart(title, x[looked], lines, label, (0.5, None), points=True))
+        charts.append(line_chart(title, x[looked], lines, label, (0.5, None), points=True, within=(0.5, 1.0)))
     complete = all(np.isfinite(value[looked]).all() for value in areas.values())
     note = (
-        "How well one feature alone tells the policy from the reference: area under the ROC curve, 0.5 is no "
-        f"difference, 1 is certainty. Colour from {AUC_SCALE[0]:g} to {AUC_SCALE[1]:g}; at the right the newest value."
+        "How well one feature alone tells the policy from the reference, as the area under the ROC curve: at 0.5 not "
+        f"at all, at 1 always. The colour goes from {AUC_SCALE[0]:g} to {AUC_SCALE[1]:g}; "
+        "the last value is at the right."
     )
     if not complete:
-        note += " Empty places: not measured, or not among the six largest, which were all that was kept."
+        note += " Empty places: not measured, or not among the six largest, and only those were kept."
     chart = heat_map(x[looked], {name: areas[name][looked] for name in first}, label, *AUC_SCALE)
     return f'<p class="faint">{note}</p>{side_by_side(charts)}{chart}'
 

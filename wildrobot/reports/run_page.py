@@ -129,7 +129,7 @@ def _ratios(record: RunRecord) -> str:
     pairs = record.metrics.get("std_ratio_top")
     if not (isinstance(pairs, list) and pairs and all(isinstance(p, list) and len(p) == 2 for p in pairs)):
         return ""
-    title = "Ratio of standard deviations at the end, policy to reference (1: alike), furthest off first"
+    title = "Ratio of standard deviations at the end, policy to reference. 1: the same; furthest from 1 first"
     rows = table([{"feature": name, "value": value} for name, value in pairs])
     return f'<p class="faint">{title}</p><div class="two">{rows}</div>'
 

@@ -57,8 +57,9 @@ _NEVER_NEGATIVE = (
     "steps",
     "impulse",
     "cost_of",
+    "collision",
 )
-_DECIMALS = {"time (s)": 2}
+_DECIMALS = {"time (s)": 2, "supply_v": 1, "power_w": 1, "clearance_left_mm": 1, "clearance_right_mm": 1}
 _PERCENT = ("survival", "saturation", "torque_saturation", "success")
 
 
@@ -142,7 +143,8 @@ def table(rows: list[dict[str, Any]], kind: str = "") -> str:
     """
     names = _scalars(rows)
     kinds = [
-        " class=words" if all(isinstance(row.get(name), str | None) for row in rows) else "" for name in names
+        " class=words" if {type(row.get(name)) for row in rows} - {type(None)} == {str} else ""
+        for name in names
     ]
     head = "".join(f"<th{of}>{html.escape(label(name))}</th>" for of, name in zip(kinds, names, strict=True))
     shown = [cells(name, [row.get(name) for row in rows]) for name in names]
