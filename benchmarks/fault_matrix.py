@@ -48,7 +48,7 @@ def markdown(level: str, results: Sequence[Result]) -> str:
     inside = level != "processes"
     columns = [
         "the robot",
-        *(["on its feet", "held its targets", "named after (s, worst)"] if inside else []),
+        *(["on its feet", "held its targets", "reported after (s, worst)"] if inside else []),
         "why",
     ]
     lines = [f"| fault, while walking at 0.3 m/s | {' | '.join(columns)} |", f"|---{'|---' * len(columns)}|"]
@@ -60,7 +60,7 @@ def markdown(level: str, results: Sequence[Result]) -> str:
         robot = ", ".join(f"{outcome} {count}/{len(own)}" for outcome, count in counts.most_common())
         held = sum(result.held for result in own)
         named = [result.named_after_s for result in own if result.named_after_s is not None]
-        when = f"{max(named):.2f}" if named else "need not be"
+        when = f"{max(named):.2f}" if named else "not reported"
         feet = sum(result.upright for result in own)
         seen = [f"{feet}/{len(own)}", f"{held}/{len(own)}", when] if inside else []
         lines.append(f"| {' | '.join([case.name, robot, *seen, case.what])} |")

@@ -35,7 +35,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "real robot, which must hang from its stand with its feet off the floor: every joint goes to its home pose "
         "and steps there by 0.1 rad, sways by 0.05 rad at up to 4 Hz, and follows 5 s of a recorded walk; you are "
         "asked to press the four foot pads and to tilt the robot by 20 degrees. Current, temperature and voltage are "
-        "watched. Nothing moves before you have said yes; Ctrl-C lets go; at the end everything is limp",
+        "watched. Nothing moves before you have said yes; Ctrl-C turns the torque off; at the end all torque is off",
     )
     group.addoption(
         "--port", help="serial port of a real robot; default: the virtual robot, in simulated time"

@@ -158,7 +158,7 @@ def test_nine_stiff_servos_are_let_go_with_one_command(capsys: pytest.CaptureFix
         bench.bus.write(device, table.BUS_WATCHDOG, 4)
     bench.transport.sleep(1.0)
     assert all(servo.torque_on and servo.get(table.BUS_WATCHDOG) == -1 for servo in bench.robot.servos)
-    assert "all 9 servos are limp" in do(bench, TorqueOff(), capsys)
+    assert "torque off on all 9 servos" in do(bench, TorqueOff(), capsys)
     assert not any(servo.torque_on for servo in bench.robot.servos)
 
 

@@ -35,8 +35,8 @@ def failing(**changes: Any) -> set[str]:
 def test_the_verdict_follows_the_figures() -> None:
     assert failing() == set()
     assert failing(tick={"missed": 1}) == {"missed ticks"}
-    assert failing(tick={"p99_ms": 12.1}) == {"work per tick"}
-    assert failing(lateness={"p99_ms": 1.1}) == {"woken late by"}
+    assert failing(tick={"p99_ms": 12.1}) == {"loop time"}
+    assert failing(lateness={"p99_ms": 1.1}) == {"wake-up delay"}
 
 
 def test_what_a_robot_can_do_without_is_only_told() -> None:
@@ -58,7 +58,7 @@ def test_a_short_bench_runs_the_whole_loop_and_writes_its_figures(
     assert set(figures["stages"]) >= {"read", "observe", "policy", "write"}
     assert figures["falls"] == 0
     assert figures["fault"] is None or "missed" in figures["fault"]  # a starved machine is allowed to say so
-    assert {"missed ticks", "woken late by", "work per tick"} <= {v["name"] for v in figures["verdicts"]}
+    assert {"missed ticks", "wake-up delay", "loop time"} <= {v["name"] for v in figures["verdicts"]}
     assert sum(figures["tick"]["histogram"].values()) == figures["tick"]["count"]
 
 

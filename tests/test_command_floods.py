@@ -71,7 +71,7 @@ def test_the_first_messages_of_a_flood_do_not_take_the_wheel(first: int, names: 
             sent += 1
         command = network.tick(at + 0.001)
         assert (command.source, command.stand, command.linear_velocity_x) == ("", False, 0.0)
-    assert any("nobody takes the wheel while that goes on" in text for text in network.told) or names == 1
+    assert any("no new source gets control while that goes on" in text for text in network.told) or names == 1
 
 
 def test_what_the_person_is_told_of_refusals_has_an_end() -> None:

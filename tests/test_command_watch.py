@@ -79,7 +79,7 @@ def test_another_source_notes_and_stops_are_told() -> None:
         "commanded by lcm:a",
         "commanded by lcm:b",
         "asked to stop softly",
-        "asked to let go at once",
+        "asked for torque off at once",
     ]
     assert events[0][1] == 1
     assert watch.summary() == {"lost": 0, "refused": {"old": 3, "repeated": 4}}
@@ -247,7 +247,7 @@ def test_two_senders_on_the_network_one_walks_the_robot_and_the_other_is_counted
     assert all(command.command_age_s < 0.5 for command in walking)
     told = [event.text for event in messages(log, "robot_event") if event.name == "command"]
     assert "lcm:second is refused while lcm:first commands" in told
-    assert told.count("second asks to stop softly") == 1
+    assert told.count("second asks for a soft stop") == 1
     health = messages(log, "robot_health")[-1]
     counts = dict(zip(health.refusal_name, health.refusal_count, strict=True))
     assert counts["other_source"] > 20

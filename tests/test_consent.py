@@ -139,7 +139,7 @@ def test_the_end_is_announced_beside_a_real_robot(duration_s: float, left: str) 
     source = flags(Countdown(PLAN, 0.0), duration_s)
     commands = [source.poll(tick, State.WALKING) for tick in range(round(duration_s * SPEC.control_hz))]
     (at,) = (tick for tick, command in enumerate(commands) if command.notes)
-    assert f"over in {left}: it stops, crouches and lets go" in said(commands[at])
+    assert f"ends in {left}: the robot stops, crouches, and the torque goes off" in said(commands[at])
     assert at == max(0, round((duration_s - 3.0) * SPEC.control_hz) - 1)
     assert commands[-1].stop
     assert not any(command.stop for command in commands[:-1])
@@ -166,7 +166,7 @@ def test_the_end_of_a_person_s_run_is_announced_too(robot: str, announced: int) 
     )
     drive(session.controller, session.clock, config)
     told = [event.text for event in session.told.events if event.name == "command"]
-    assert sum("over in 3 s" in text for text in told) == announced
+    assert sum("ends in 3 s" in text for text in told) == announced
     assert told[-1] == "asked to stop softly"
 
 
@@ -292,7 +292,7 @@ def test_the_program_leaves_the_robot_limp_until_somebody_presses_enter(tmp_path
         reader = threading.Thread(target=read, daemon=True)
         reader.start()
         try:
-            until(r"press Enter, and it stands up, stays standing for 1 s, crouches and lets go")
+            until(r"press Enter, and it stands up, stays standing for 1 s, crouches and turns the torque off")
             until(r"\[limp\] nobody commands \(press Enter to stand up\)")
             time.sleep(1.0)
             assert b"commanded by flags" not in seen

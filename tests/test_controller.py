@@ -124,7 +124,7 @@ def test_who_asks_a_limp_robot_to_walk_is_told_once() -> None:
         wild.now = Wild(command=command)
         assert set(states(session, wild, 5)) == {State.LIMP}
     told = [event.text for event in session.told.events if event.name == "refused"]
-    assert told == ["not walking: the robot is limp; ask it to stand first"] * 2
+    assert told == ["not walking: the torque is off; stand the robot up first"] * 2
 
 
 def test_every_guard_has_seen_a_limp_robot_before_it_may_stand_up() -> None:

@@ -248,7 +248,7 @@ def test_closing_without_a_port_says_that_nobody_could_be_told() -> None:
     held.tick(2)
     held.robot.close()
     assert held.said == [
-        "the port is gone, so the servos could not be told to let go: they hold where their watchdogs stopped "
+        "the port is gone, so the torque could not be turned off: the servos hold where their watchdogs stopped "
         "them. Plug it in and start again, or cut the power."
     ]
 

@@ -184,7 +184,7 @@ def test_over_bluetooth_a_silent_pad_loses_its_command_until_it_speaks(hold: Any
     assert hands.poll(RADIO_SILENCE_NS).source == "gamepad"
     command = hands.poll()
     assert (command.linear_velocity_x, command.source) == (0.0, "")
-    assert command.lost == "the gamepad is silent: move a stick"
+    assert command.lost == "the gamepad sends nothing: move a stick"
     pad.move(Y, -0.99)
     assert hands.poll().source == "gamepad"
 
@@ -427,7 +427,7 @@ def test_a_run_by_gamepad_walks_while_the_deadman_is_held_and_its_e_stop_is_latc
         "commanded by gamepad",
         "command of gamepad lost (deadman not held): standing still",
         "commanded by gamepad",
-        "asked to let go at once",
+        "asked for torque off at once",
     ]
     health = messages(log, "robot_health")[-1]
     assert (health.command_source, health.commands_lost) == ("gamepad", 1)

@@ -161,7 +161,7 @@ def test_every_line_of_the_table_makes_a_pad_whose_buttons_do_what_is_said_of_th
             assert len({*wanted}) == 4
             deadman, stand, lower, right = layout.labels
             assert ("lower" in lower, "right" in right) == (True, True)
-            assert f"{right}: let go at once" in layout.help()
+            assert f"{right}: torque off at once" in layout.help()
             assert f"hold {deadman} to walk" in layout.help()
             assert f"{stand}: stand up · {lower}: stop softly" in layout.help()
 

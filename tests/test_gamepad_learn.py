@@ -42,7 +42,7 @@ class Person:
     def __init__(self, pad: FakePad, **other: Callable[[], None]) -> None:
         self.pad, self.said = pad, list[str]()
         self.answers: dict[str, Callable[[], None]] = {
-            "let go of the robot at once": lambda: self.tap(ESTOP),
+            "turns the torque off at once": lambda: self.tap(ESTOP),
             "stop it softly": lambda: self.tap(SOFT),
             "make it stand up": lambda: self.tap(STAND),
             "the deadman": lambda: self.tap(DEADMAN),
@@ -93,7 +93,7 @@ def test_what_was_pressed_is_what_the_buttons_do_from_then_on(
     kernel.folder.joinpath("event1").unlink()
     person = asked()
     assert f"hold your deadman button ({DEADMAN:#x}) to walk" in person.said[-1]
-    assert f"your E-STOP button ({ESTOP:#x}): let go at once" in person.said[-1]
+    assert f"your E-STOP button ({ESTOP:#x}): torque off at once" in person.said[-1]
     pad = PadFinder().look()
     assert pad is not None
     layout = pad.layout
@@ -170,7 +170,7 @@ def test_a_trigger_is_no_stick(asked: Callable[..., Person], own: Path) -> None:
         ({"the_deadman": lambda one: None}, "without a button pressed. Nothing was written"),
         (
             {"FORWARD": lambda one: one.push(0x10, 1.0)},
-            "without a stick pushed and let go. Nothing was written",
+            "without a stick pushed and released. Nothing was written",
         ),
         ({"RIGHT": lambda one: one.push(Y, 1.0)}, "without a stick pushed"),
         ({"RIGHT": lambda one: one.pad.unplug()}, "the gamepad is gone. Nothing was written"),
@@ -178,7 +178,7 @@ def test_a_trigger_is_no_stick(asked: Callable[..., Person], own: Path) -> None:
             {"Once_more": lambda one: one.tap(SOFT)},
             "that was 0x120, but E-STOP was 0x123 before. Nothing was",
         ),
-        ({"the_deadman": lambda one: one.pad.press(DEADMAN)}, "all buttons let go: one is stuck, or held"),
+        ({"the_deadman": lambda one: one.pad.press(DEADMAN)}, "all buttons released: one is stuck, or held"),
     ],
 )
 def test_half_an_answer_writes_nothing(

@@ -33,7 +33,7 @@ def test_a_command_older_than_half_a_second_is_nobody_s() -> None:
     assert [c.linear_velocity_x for c in (fresh, due, late)] == pytest.approx([0.3, 0.3, 0.0])
     assert [c.source for c in (fresh, due, late)] == ["lcm:a", "lcm:a", ""]
     assert [c.age_s for c in (fresh, due, late)] == pytest.approx([0.0, 0.5, 0.52])
-    assert late.lost == "silent for 0.5 s"
+    assert late.lost == "sent nothing for 0.5 s"
 
 
 def test_before_the_first_message_the_age_is_unknown() -> None:

@@ -84,7 +84,10 @@ def test_an_interface_that_comes_later_goes_down_and_comes_again(robot: Computer
             network = open_network(WIRE_URL)
             stack.callback(network.close)
             here = network.receiver(("hello",))
-            assert network.problem == f"nobody hears this computer: there is no interface {WIRE}"
+            assert (
+                network.problem
+                == f"no program receives this computer's messages: there is no interface {WIRE}"
+            )
             assert not network.publish("hello", b"lost")
         with desk.inside():
             other = open_network(WIRE_URL)
@@ -134,7 +137,7 @@ def test_a_firewall_that_drops_the_port_is_said_within_a_second_and_blocks_nothi
         (finding,) = check_network(DEFAULT_LCM_URL)
         assert time.monotonic() - began_s < 3.0
     assert finding.level == "warning"
-    assert "nobody hears this computer" in finding.what
+    assert "no program receives this computer's messages" in finding.what
     robot.do("nft delete table ip t")
     assert heals(loop.network) < 1.0
     assert wait_for(lambda: loop.network.publish("hello", b"x")) < 1.0
@@ -165,7 +168,7 @@ def test_a_server_that_goes_away_and_comes_back_holds_nobody_up(robot: Computer,
         assert wait_for(lambda: passes(one, receiver)) < 3.0
         server.end(how)
         with contextlib.closing(open_network(url)) as late:  # while it is away
-            assert problem_comes(late, "nobody hears this computer") < 1.5
+            assert problem_comes(late, "no program receives this computer's messages") < 1.5
         gaps, last, ended = [], time.monotonic(), time.monotonic() + 1.5
         while last < ended:
             one.publish("hello", bytes(10_000))
@@ -173,7 +176,7 @@ def test_a_server_that_goes_away_and_comes_back_holds_nobody_up(robot: Computer,
             gaps.append(time.monotonic() - last)
             last += gaps[-1]
         assert max(gaps) < 0.2, "threads of this program wait for the library"
-        assert problem_comes(one, "nobody hears this computer") < 0.5
+        assert problem_comes(one, "no program receives this computer's messages") < 0.5
         if how == signal.SIGSTOP:
             server.end(signal.SIGKILL)
         server = Server(robot)
@@ -208,7 +211,11 @@ def test_a_run_says_that_nobody_hears_it_and_goes_on_without_end(robot: Computer
             f"nft add rule ip t c udp dport {PORT} drop"
         )
         dropped = time.monotonic()
-        assert until("warning: nobody hears this computer: what it sends to port 7667 on lo") - dropped < 1.5
+        assert (
+            until("warning: no program receives this computer's messages: what it sends to port 7667 on lo")
+            - dropped
+            < 1.5
+        )
         time.sleep(1.2)
         robot.do("nft delete table ip t")
         until("messages pass again")

@@ -133,7 +133,7 @@ def test_nobody_takes_over_while_the_robot_walks() -> None:
     bench.say(linear_velocity_x=0.3, policy=2)
     assert bench.told.policies[-1] == (0, False)
     assert bench.told.events[-1] == (
-        "policy", "policy 2 can take over only while the robot stands or is limp", 1,
+        "policy", "policy 2 can take over only while the robot stands or its torque is off", 1,
     )  # fmt: skip
     bench.say(policy=2)  # it still walks on the tick of the command
     bench.ticks(1)
@@ -277,7 +277,7 @@ def test_nothing_is_loaded_while_the_robot_walks(loading: Any) -> None:
     reload(bench)
     assert bench.controller.skills[0].policy is bench.networks[0]
     assert bench.told.events[-1] == (
-        "policy", "policies are loaded anew only while the robot stands or is limp", 1,
+        "policy", "policies are reloaded only while the robot stands or its torque is off", 1,
     )  # fmt: skip
 
 

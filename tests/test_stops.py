@@ -43,9 +43,9 @@ def stop_message(request: int, source: str = "page") -> bytes:
 @pytest.mark.parametrize(
     ("request_", "estop", "text"),
     [
-        (robot_stop_t.SOFT_STOP, False, "page asks to stop softly"),
-        (robot_stop_t.ESTOP, True, "page asks to let go at once"),
-        (99, True, "page asks to let go at once"),
+        (robot_stop_t.SOFT_STOP, False, "page asks for a soft stop"),
+        (robot_stop_t.ESTOP, True, "page asks for torque off at once"),
+        (99, True, "page asks for torque off at once"),
     ],
 )
 @pytest.mark.parametrize("channel", ["alice/robot_stop", "robot_stop"])
@@ -71,7 +71,9 @@ def test_what_cannot_be_read_on_the_channel_of_stops_lets_go(network: Network) -
         command = next_stop(signals)
     assert command is not None
     assert command.estop
-    assert [note.text for note in command.notes] == ["a message that cannot be read asks to let go at once"]
+    assert [note.text for note in command.notes] == [
+        "a message that cannot be read asks for torque off at once"
+    ]
 
 
 def test_stops_of_other_robots_are_not_heard(network: Network) -> None:

@@ -19,7 +19,7 @@ CALM_S = 1.2
 PATIENCE_S = 5.0
 NOTICED_S = 0.5
 """A robot that is just falling when it is looked at must know so within this time."""
-WALKS, STOPS, FALLS = "walks on", "stops softly", "falls, lets go"
+WALKS, STOPS, FALLS = "walks on", "stops softly", "falls, torque off"
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ def follow(
         ]
         named = max(0.0, times[0]) if times else None
         if named is None or named > NAMED_WITHIN_S:
-            watch.say(f"not named within {NAMED_WITHIN_S} s ({named})")
+            watch.say(f"not reported within {NAMED_WITHIN_S} s ({named})")
     if outcome not in case.outcomes:
         watch.say(f"{outcome}, expected: {' or '.join(case.outcomes)}")
     held = any("stale_samples" in told.text for told in session.told.events if told.name == "limited")

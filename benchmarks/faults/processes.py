@@ -31,7 +31,7 @@ from process_helpers import (
 from faults.case import FALLS, STOPS, WALKS, Case, Result
 from wildrobot.runtime.logs.robots import read_log
 
-LETS_GO, HOLDS = "lets go at once", "holds where it is"
+LETS_GO, HOLDS = "torque off at once", "holds where it is"
 TRIES = 3
 """A machine that others keep busy holds the virtual robot up, too: nothing can be said of the runtime then."""
 LOG_BYTES = 300_000
@@ -98,20 +98,20 @@ def _program(**values: Any) -> Callable[[float], Program]:
 
 CASES = (
     Case("SIGTERM, Ctrl-C or the terminal gone", _program(act=_any_stop), (STOPS,), "-> soft_stop",
-         "halts, crouches, lets go; ends with 0"),
+         "halts, crouches, torque off; ends with 0"),
     Case("a second Ctrl-C", _program(act=_send(signal.SIGINT, signal.SIGINT)), (LETS_GO,), "-> estop",
-         "the torque goes within 0.1 s, whatever the robot is doing"),
+         "the torque is off within 0.1 s, whatever the robot is doing"),
     Case("disk full", _program(flags=("--no-lcm", "--log", "{folder}/log"), limit=True, check=_log_was_cut), (WALKS,),
          "logging ended", "logging ends, and says so; what was written can be read"),
     Case("no network", _program(flags=(), before=lambda seed: ["unshare", "-rn", *PROGRAM]), (WALKS,),
-         "nobody hears this computer", "no messages, and says that nobody hears it"),
+         "no program receives this computer's messages", "no messages, and reports that no messages get through"),
     Case("wall clock set by an hour, either way", _program(
         flags=("--no-lcm", "--log", "{folder}/log"), act=_send(signal.SIGUSR2), check=_stamps_go_on,
         before=lambda seed: [sys.executable, "-c", _SET_CLOCK, str(1 if seed % 2 else -1)]), (WALKS,), None,
          "the loop, the age of commands and the log's timestamps go by the monotonic clock"),
     Case("SIGSTOP for 1 s", _program(virtual=True, act=_send(signal.SIGSTOP, signal.SIGCONT, pause_s=1.0)),
          (STOPS, FALLS), "missed_ticks_in_a_row|sample_age_s|falls|tilts",
-         "the servos' watchdogs stop them meanwhile; afterwards it lets go in a soft stop"),
+         "the servos' watchdogs stop them meanwhile; afterwards a soft stop"),
     Case("kill -9", _program(virtual=True), (HOLDS,), None,
          "the servos' watchdogs stop them within 0.1 s, and they hold"),
 )  # fmt: skip
@@ -181,7 +181,7 @@ def _run(case: Case, seed: int, folder: Path) -> Result:
     if code != int(bool(measured.get("falls") or measured.get("fault"))):
         broken.append(f"exit code {code}")
     if case.named is not None and not any(word in said for word in case.named.split("|")):
-        broken.append(f"not named: {said[-500:]}")
+        broken.append(f"not reported: {said[-500:]}")
     wrong = program.check(folder, said)
     return Result(
         case.name, seed, outcome, None, False, outcome != FALLS, broken + ([wrong] if wrong else [])

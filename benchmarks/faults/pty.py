@@ -51,7 +51,7 @@ def run_over_pty(case: Case, folder: Path) -> dict[str, Any]:
     if outcome not in case.outcomes:
         broken.append(f"{outcome}, expected: {' or '.join(case.outcomes)}")
     if case.named is not None and not re.search(case.named, said):
-        broken.append("not named")
+        broken.append("not reported")
     if not measured:
         broken.append(f"no figures: {said[-500:]}")
     tick = measured.get("tick", {})

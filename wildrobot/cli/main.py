@@ -103,14 +103,14 @@ COMMANDS = (
     Command(
         ("view",),
         "wildrobot.cli.view",
-        "the robot live in a browser: 3D, health, plots, and a wheel to drive it with",
+        "the robot live in a browser: 3D, health, plots, and controls to drive it",
         "wildrobot view --sim",
         "view",
     ),
     Command(
         ("stop",),
         "wildrobot.cli.robot.stop",
-        "let go of a robot at once, or of all that hear it, over LCM; or say who is there",
+        "turn a robot's torque off at once, or of all that receive it, over LCM; or list the robots",
         "wildrobot stop",
     ),
     Command(

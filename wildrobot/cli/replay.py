@@ -109,7 +109,7 @@ def play(options: ReplayOptions) -> int:
     seconds, reach = len(targets) * spec.control_dt, float(np.max(np.ptp(targets, axis=0)))
     person.say(
         f"The robot at {port} will move all joints for {seconds:.0f} s, by up to {np.degrees(reach):.0f} degrees.\n"
-        "It must hang from its stand, feet off the floor, hands off. Ctrl-C lets go."
+        "It must hang from its stand, feet off the floor, hands off. Ctrl-C turns the torque off."
     )
     if not person.agree("Does it hang?", moves=True):
         raise UserError("not confirmed: nothing was moved.")

@@ -154,7 +154,7 @@ class UdpNetwork:
     def reach(self) -> str:
         if self.address.local:
             return "this machine only"
-        return f"whoever is on the network at {self._where()} hears the robot and can command it"
+        return f"every computer on the network at {self._where()} receives the robot's messages and can command it"
 
     def publish(self, channel: str, data: bytes) -> bool:
         return not _failure(lambda: self._sender.send(channel, data))
@@ -208,10 +208,11 @@ class UdpNetwork:
         failures.append(_failure(lambda: self._sender.send(_ECHO, self._token)))
         if any(failures):
             first = next(filter(None, failures))
-            self._problem, self._failed_s = f"nobody hears this computer: {first}", now
+            self._problem, self._failed_s = f"no program receives this computer's messages: {first}", now
         elif now - max(self._heard_s, self._failed_s) > DEAF_S:
             self._problem = (
-                f"nobody hears this computer: what it sends to port {self.address.port} on {self._where()} does not "
+                f"no program receives this computer's messages: what it sends to port {self.address.port} "
+                f"on {self._where()} does not "
                 "come back; does a firewall drop it?"
             )
         elif self._heard_s > self._failed_s:

@@ -168,8 +168,8 @@ def judge(
     lossy = "A log on it may lose more than half a second when the power fails. Log to another disk."
     verdicts = [
         Verdict("missed ticks", missed_text, tick["missed"] == 0, True, load),
-        Verdict("woken late by", late_text, late["p99_ms"] <= LATENESS_P99_MS, True, load),
-        Verdict("work per tick", work_text, tick["p99_ms"] <= room_ms, True, slow),
+        Verdict("wake-up delay", late_text, late["p99_ms"] <= LATENESS_P99_MS, True, load),
+        Verdict("loop time", work_text, tick["p99_ms"] <= room_ms, True, slow),
         Verdict("share of a CPU", f"{share:.1%}", share <= 0.5, False, slow),
         Verdict(
             "memory", f"{memory:.0f} MB", memory <= 500.0, False, "Twice what it should be: please report it."

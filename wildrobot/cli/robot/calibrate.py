@@ -97,7 +97,7 @@ def run(options: CalibrateOptions, transport: Transport | None = None) -> int:
     except UserError as error:
         raise UserError(f"{error}\n{progress.kept()}") from error
     except KeyboardInterrupt:
-        hands.say(f"\ninterrupted: all servos were let go. {progress.kept()}")
+        hands.say(f"\ninterrupted: the torque of all servos is off. {progress.kept()}")
         raise
     finally:
         signal.signal(signal.SIGTERM, previous)

@@ -293,14 +293,14 @@ def adopt_servo(order: Adopt, bus: Bus, spec: RobotSpec) -> int:
 
 
 def torque_off(bus: Bus, spec: RobotSpec) -> int:
-    """Let go of all servos of the robot, and say which are limp; 1 when one is not."""
+    """Turn off the torque of all servos, and say whether it is off; 1 when a servo still holds."""
     stiff = servo_tools.torque_off(bus, spec.servo_ids)
     for device, why in stiff.items():
         print(f"servo {device} ({spec.joint_names[spec.servo_ids.index(device)]}): {why}")
     if stiff:
         print("switch the power off")
         return 1
-    print(f"all {spec.num_joints} servos are limp")
+    print(f"torque off on all {spec.num_joints} servos")
     return 0
 
 

@@ -45,7 +45,7 @@ by its id or its joint; a YAML file has a list of mappings under `faults`, with 
 
 LINES = """lines to type while it runs, as hands beside the robot (for `wildrobot calibrate` in another terminal):
   move JOINT RAD        move one limp joint by so much and back
-  pose zero|home        hold all joints there; `free` lets go of everything
+  pose zero|home        hold all joints there; `free` releases all joints
   press FOOT [N]        press a foot pad for a second and a half
   tilt roll|pitch RAD   turn the stand of a suspended robot; 0 is upright
   push X Y              push: the pelvis's velocity changes at once, m/s

@@ -94,8 +94,8 @@ def run_bench(spec: RobotSpec, skills: Sequence[Skill], config: SessionConfig, o
         (v.name, f"{'ok     ' if v.well else 'NOT FIT' if v.needed else 'warning'}  {v.found}")
         for v in report.verdicts
     ]
-    rows += [("work", row) for row in histogram_rows(report.figures["tick"])]
-    rows += [("woken late by", row) for row in histogram_rows(report.figures["lateness"])]
+    rows += [("loop time", row) for row in histogram_rows(report.figures["tick"])]
+    rows += [("wake-up delay", row) for row in histogram_rows(report.figures["lateness"])]
     print_rows(rows)
     for verdict in report.verdicts:
         if not verdict.well:

@@ -35,7 +35,7 @@ def print_figures(figures: dict[str, Any]) -> None:
                 )
             )
     rows += [
-        ("work per tick", f"p50 {tick['p50_ms']:.2f}, p99 {tick['p99_ms']:.2f}, max {tick['max_ms']:.2f} ms"),
+        ("loop time", f"p50 {tick['p50_ms']:.2f}, p99 {tick['p99_ms']:.2f}, max {tick['max_ms']:.2f} ms"),
         *(("", row) for row in histogram_rows(tick)),
         ("missed ticks", f"{tick['missed']} of {tick['count']}"),
     ]
@@ -43,7 +43,7 @@ def print_figures(figures: dict[str, Any]) -> None:
         late = figures["lateness"]
         rows.append(
             (
-                "woken late by",
+                "wake-up delay",
                 f"p50 {late['p50_ms']:.2f}, p99 {late['p99_ms']:.2f}, max {late['max_ms']:.2f} ms",
             )
         )

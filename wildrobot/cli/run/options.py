@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # NumPy must not hold up --help
     from wildrobot.robot_description import RobotSpec
 
 GIVE_ONE = "Give an .onnx file made by `wildrobot export`, or none for the policy that comes with WildRobot."
-EXAMPLES = """Run a policy on a robot at 50 Hz: it stands up, stands, walks, crouches and lets go.
+EXAMPLES = """Run a policy on a robot at 50 Hz: it stands up, stands, walks, crouches and turns the torque off.
 
 examples:
   wildrobot-run --robot sim --speed 0.3 --duration 20
@@ -31,7 +31,7 @@ examples:
   wildrobot-run --bench
 
 A real robot stays limp until somebody beside it presses Enter, or until --yes has counted
-down. Ctrl-C stops softly; a second Ctrl-C lets go at once. SIGUSR1 loads the policies anew, while
+down. Ctrl-C stops softly; a second Ctrl-C turns the torque off at once. SIGUSR1 reloads the policies, while
 the robot stands. Exit code: 0 walked without a fall (--bench: this computer is fit), 1 fell or
 was stopped by a guard (not fit), 2 bad input."""
 
@@ -64,7 +64,7 @@ class RunOptions:
     lcm_command: bool = False
     """Command from LCM channel NAME/velocity_command: `wildrobot view` and other programs."""
     lcm_source: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME [NAME ...]")] = ()
-    """With --lcm-command: obey these sources only (any, unless told). Everybody may stop the robot."""
+    """With --lcm-command: accept these sources only (default: any). Every source may stop the robot."""
     style: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Discriminator that scores the motion's style (style.onnx beside the policy, if it is there)."""
     bench: bool = False
@@ -185,7 +185,9 @@ def check_sources(options: RunOptions) -> None:
             f"--gamepad takes a device, and {options.gamepad[0]} is a policy. Name it before --gamepad."
         )
     if options.lcm_source and not options.lcm_command:
-        raise UserError("--lcm-source says whom --lcm-command obeys. Give that too, or leave it out.")
+        raise UserError(
+            "--lcm-source says which sources --lcm-command accepts. Give --lcm-command too, or leave it out."
+        )
 
 
 def person_commands(options: RunOptions) -> bool:

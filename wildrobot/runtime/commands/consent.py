@@ -30,7 +30,7 @@ class EnterKey:
             termios.tcflush(handle, termios.TCIFLUSH)
             self._asked = True
             notes = (
-                Note(f"the robot is limp. Hands off, legs clear; then press Enter, and {self._plan}"),
+                Note(f"the torque is off. Hands off, legs clear; then press Enter, and {self._plan}"),
                 Note("Ctrl-C ends the program, and nothing moves"),
             )
         while select.select([handle], [], [], 0)[0]:

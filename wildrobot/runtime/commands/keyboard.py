@@ -18,7 +18,7 @@ class KeyboardCommand:
 
     HELP = (
         "keys: u stand up · hold w walk · hold a / d turn left / right · + / - speed · "
-        "1 … 9 policy, while standing · x stop and quit · e let go now"
+        "1 … 9 policy, while standing · x stop and quit · e torque off now"
     )
     name = "keyboard"
 

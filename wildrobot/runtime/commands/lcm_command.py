@@ -196,7 +196,7 @@ class LcmCommand:
             self._next = None
             if not self._crowd_told:
                 self._crowd_told = True
-                text = f"{self._others} commands in one tick: nobody takes the wheel while that goes on"
+                text = f"{self._others} commands in one tick: no new source gets control while that goes on"
                 self._notes.append(Note(text, warning=True))
         if self._holder is not None:
             self._next = None
@@ -217,7 +217,7 @@ class LcmCommand:
             stand=self._stand,
             source=_shown(self._holder) if self._holder is not None else "",
             age_s=math.nan if self._arrived_ns is None else (now_ns - self._arrived_ns) / NS_PER_S,
-            lost="" if held else f"silent for {COMMAND_TIMEOUT_NS / NS_PER_S:g} s",
+            lost="" if held else f"sent nothing for {COMMAND_TIMEOUT_NS / NS_PER_S:g} s",
             refused=self._refused,
             notes=tuple(self._notes),
         ).clipped(self._spec)

@@ -108,7 +108,7 @@ class Consent(Protocol):
 
 def announcement(left_s: float) -> str:
     """What is said beside a real robot before its time is over."""
-    return f"the time is over in {left_s:.0f} s: it stops, crouches and lets go"
+    return f"the run ends in {left_s:.0f} s: the robot stops, crouches, and the torque goes off"
 
 
 class FixedCommand:
@@ -211,7 +211,9 @@ class StopSignals:
             asked = self._asked.popleft()
             at_once = at_once or asked[1]
             if now_s - self._told.get(asked, -math.inf) > REPEATED_S:
-                notes.append(Note(f"{asked[0]} asks to {'let go at once' if asked[1] else 'stop softly'}"))
+                notes.append(
+                    Note(f"{asked[0]} asks for {'torque off at once' if asked[1] else 'a soft stop'}")
+                )
             if len(self._told) >= MAX_SOURCES:
                 self._told.clear()
             self._told[asked] = now_s
@@ -253,7 +255,7 @@ class CommandWatch:
         elif self.source != before:
             teller.event("command", f"commanded by {self.source}")
         if command.estop and state is not State.ESTOP:
-            teller.event("command", "asked to let go at once")
+            teller.event("command", "asked for torque off at once")
         elif command.stop and state not in (State.LIMP, State.SOFT_STOP, State.ESTOP):
             teller.event("command", "asked to stop softly")
 

@@ -192,7 +192,7 @@ class Controller:
     def _refuse_to_walk(self, refused: bool) -> None:
         if refused and not self._refused_walk and self.state is State.LIMP and self.outcome.fault is None:
             self.publisher.event(
-                "refused", "not walking: the robot is limp; ask it to stand first", severity=1
+                "refused", "not walking: the torque is off; stand the robot up first", severity=1
             )
         self._refused_walk = refused
 
@@ -259,7 +259,9 @@ class Controller:
             if number > len(self.skills):
                 self._refuse(f"there is no policy {number}, only {len(self.skills)}")
             elif not at_rest:
-                self._refuse(f"policy {number} can take over only while the robot stands or is limp")
+                self._refuse(
+                    f"policy {number} can take over only while the robot stands or its torque is off"
+                )
             else:
                 self.active, self._policy_is_new = number - 1, True
                 self.publisher.event("policy", f"{number}: {self.skills[self.active].file} in charge")
@@ -271,7 +273,7 @@ class Controller:
             if at_rest:
                 reloader.start()
             else:
-                self._refuse("policies are loaded anew only while the robot stands or is limp")
+                self._refuse("policies are reloaded only while the robot stands or its torque is off")
         skills, refusal = reloader.take()
         if refusal is not None:
             self._refuse(f"the policies in use stay: {refusal}")

@@ -281,7 +281,9 @@ def ask_for_consent(command: CommandConfig, duration_s: float) -> Consent:
         )
         if value
     )
-    plan = f"it stands up, {moves or 'stays standing'} for {duration_s:g} s, crouches and lets go"
+    plan = (
+        f"it stands up, {moves or 'stays standing'} for {duration_s:g} s, crouches and turns the torque off"
+    )
     return Countdown(plan, command.countdown_s) if command.yes else EnterKey(plan)
 
 

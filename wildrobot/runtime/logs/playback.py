@@ -110,7 +110,7 @@ class Player:
         stopping = [name for name in stopping if name not in FALL]
         if stopping:
             cause = f" ({'; '.join(health.problems)})" if health.problems else ""
-            raise UserError(f"stopped: {', '.join(stopping)} at the stop level{cause}. The robot was let go.")
+            raise UserError(f"stopped: {', '.join(stopping)} at the stop level{cause}. The torque is off.")
         self._safety.bound(target[None])
         self._safety.write(self._stiffness)
         return frame

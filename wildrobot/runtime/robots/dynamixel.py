@@ -306,7 +306,7 @@ class DynamixelRobot:
         self._quietly(lambda: self.servos.arm_watchdog(0.0))
         if self._lost_ticks:
             self._say(
-                "the port is gone, so the servos could not be told to let go: they hold where their watchdogs "
+                "the port is gone, so the torque could not be turned off: the servos hold where their watchdogs "
                 "stopped them. Plug it in and start again, or cut the power."
             )
         self.transport.close()

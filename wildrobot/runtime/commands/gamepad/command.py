@@ -125,7 +125,7 @@ class GamepadCommand:
             )
         heard_ns = now_ns if self._heard_ns is None else self._heard_ns
         if device.identity.bus == BUS_BLUETOOTH and now_ns - heard_ns > RADIO_SILENCE_NS:
-            return replace(command, lost="the gamepad is silent: move a stick")
+            return replace(command, lost="the gamepad sends nothing: move a stick")
         if self._rest.unsure:
             return replace(command, lost=f"bring the {self._rest.unsure} to its centre first")
         return replace(

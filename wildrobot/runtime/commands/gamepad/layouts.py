@@ -65,7 +65,7 @@ class Layout:
         deadman, stand, soft_stop, estop = self.labels
         return (
             f"hold {deadman} to walk, {self.sticks[0]} speed, {self.sticks[1]} turns · {stand}: stand up · "
-            f"{soft_stop}: stop softly · {estop}: let go at once"
+            f"{soft_stop}: stop softly · {estop}: torque off at once"
         )
 
     @property

@@ -45,14 +45,14 @@ class Teacher:
             UserError: nobody answers, the pad is gone, or the last press is another button.
         """
         self._say(
-            f"The pad: {self._device.name}. Hold it as you will when you drive; let go of all buttons and sticks."
+            f"The pad: {self._device.name}. Hold it as you will when you drive; release all buttons and sticks."
         )
         self._until_let_go()
         estop = self._button(
-            "E-STOP", "shall let go of the robot at once (E-STOP); most take the right one of the four"
+            "E-STOP", "turns the torque off at once (E-STOP); most take the right one of the four"
         )
         soft_stop = self._button(
-            "the soft stop", "shall stop it softly: it crouches, then goes limp; most: the lower one"
+            "the soft stop", "shall stop it softly: it crouches, then torque off; most: the lower one"
         )
         stand = self._button("stand up", "shall make it stand up; most: start")
         deadman = self._button("the deadman", "you will hold to walk (the deadman); most: the left shoulder")
@@ -82,7 +82,7 @@ class Teacher:
 
     def _until_let_go(self) -> None:
         if self._device.down:
-            for _ in self._events("all buttons let go: one is stuck, or held"):
+            for _ in self._events("all buttons released: one is stuck, or held"):
                 if not self._device.down:
                     return
 
@@ -117,7 +117,7 @@ class Teacher:
             )
         self._say(what)
         pushed: tuple[int, float] | None = None
-        for event in self._events("a stick pushed and let go"):
+        for event in self._events("a stick pushed and released"):
             if event.kind != EV_ABS or event.code not in spans or event.code in taken:
                 continue
             at = spans[event.code].normalized(event.value)
