@@ -125,7 +125,7 @@ def test_a_button_serves_once_and_the_d_pad_not_at_all(asked: Callable[..., Pers
 
     person = asked(
         model=model,
-        let_go_of_the_robot_at_once=lambda one: one.tap(0x131),
+        turns_the_torque_off_at_once=lambda one: one.tap(0x131),
         stop_it_softly=answer,
         make_it_stand_up=lambda one: one.tap(START),
         the_deadman=lambda one: one.tap(0x131, START, 0x136),
@@ -152,7 +152,7 @@ def test_a_trigger_is_no_stick(asked: Callable[..., Person], own: Path) -> None:
     model = MODELS["xbox"]
     asked(
         model=model,
-        let_go_of_the_robot_at_once=lambda one: (one.pad.emit((3, 2, 0)), one.tap(0x131))[0],
+        turns_the_torque_off_at_once=lambda one: (one.pad.emit((3, 2, 0)), one.tap(0x131))[0],
         stop_it_softly=lambda one: one.tap(0x130),
         make_it_stand_up=lambda one: one.tap(START),
         the_deadman=lambda one: one.tap(0x136),
@@ -200,7 +200,7 @@ def test_what_is_learned_is_put_beside_what_was_and_the_person_s_own_comes_first
     asked(model=UNKNOWN["logitech stick"])
     assert len(yaml.safe_load(own.read_text())) == 1
     asked.person.pad.unplug()  # type: ignore[attr-defined]
-    asked(let_go_of_the_robot_at_once=lambda one: one.tap(0x121), Once_more=lambda one: one.tap(0x121))
+    asked(turns_the_torque_off_at_once=lambda one: one.tap(0x121), Once_more=lambda one: one.tap(0x121))
     assert len(yaml.safe_load(own.read_text())) == 2
     pad = asked.person.pad  # type: ignore[attr-defined]
     device = InputDevice(pad.path)
