@@ -296,5 +296,5 @@ def test_a_computer_without_any_network_still_logs_and_hears_itself(tmp_path: Pa
         assert done.returncode == 0, done.stderr
         assert [event.channel for event in read_log(tmp_path / "log")] == ["robot_event"]
         said.append(done.stdout.strip())
-    assert said[0].startswith("no program receives this computer's messages")
+    assert said[0].startswith("messages from this computer do not arrive")
     assert said[1] == ""

@@ -236,7 +236,7 @@ def test_a_network_that_hears_itself_has_no_problem_and_one_that_does_not_says_s
 
 def test_an_interface_that_is_not_there_is_a_problem_and_no_error(address: UdpAddress) -> None:
     network = open_network(f"udpm://{GROUP}:{address.port}?ttl=1&interface=wlan77")
-    assert network.problem == "no program receives this computer's messages: there is no interface wlan77"
+    assert network.problem == "messages from this computer do not arrive: there is no interface wlan77"
     assert not network.publish("a", b"")
     network.close()
 

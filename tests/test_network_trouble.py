@@ -85,8 +85,7 @@ def test_an_interface_that_comes_later_goes_down_and_comes_again(robot: Computer
             stack.callback(network.close)
             here = network.receiver(("hello",))
             assert (
-                network.problem
-                == f"no program receives this computer's messages: there is no interface {WIRE}"
+                network.problem == f"messages from this computer do not arrive: there is no interface {WIRE}"
             )
             assert not network.publish("hello", b"lost")
         with desk.inside():
@@ -137,7 +136,7 @@ def test_a_firewall_that_drops_the_port_is_said_within_a_second_and_blocks_nothi
         (finding,) = check_network(DEFAULT_LCM_URL)
         assert time.monotonic() - began_s < 3.0
     assert finding.level == "warning"
-    assert "no program receives this computer's messages" in finding.what
+    assert "messages from this computer do not arrive" in finding.what
     robot.do("nft delete table ip t")
     assert heals(loop.network) < 1.0
     assert wait_for(lambda: loop.network.publish("hello", b"x")) < 1.0
@@ -168,7 +167,7 @@ def test_a_server_that_goes_away_and_comes_back_holds_nobody_up(robot: Computer,
         assert wait_for(lambda: passes(one, receiver)) < 3.0
         server.end(how)
         with contextlib.closing(open_network(url)) as late:  # while it is away
-            assert problem_comes(late, "no program receives this computer's messages") < 1.5
+            assert problem_comes(late, "messages from this computer do not arrive") < 1.5
         gaps, last, ended = [], time.monotonic(), time.monotonic() + 1.5
         while last < ended:
             one.publish("hello", bytes(10_000))
@@ -176,7 +175,7 @@ def test_a_server_that_goes_away_and_comes_back_holds_nobody_up(robot: Computer,
             gaps.append(time.monotonic() - last)
             last += gaps[-1]
         assert max(gaps) < 0.2, "threads of this program wait for the library"
-        assert problem_comes(one, "no program receives this computer's messages") < 0.5
+        assert problem_comes(one, "messages from this computer do not arrive") < 0.5
         if how == signal.SIGSTOP:
             server.end(signal.SIGKILL)
         server = Server(robot)
@@ -212,7 +211,7 @@ def test_a_run_says_that_nobody_hears_it_and_goes_on_without_end(robot: Computer
         )
         dropped = time.monotonic()
         assert (
-            until("warning: no program receives this computer's messages: what it sends to port 7667 on lo")
+            until("warning: messages from this computer do not arrive: what it sends to port 7667 on lo")
             - dropped
             < 1.5
         )

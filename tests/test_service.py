@@ -238,11 +238,11 @@ def test_the_last_status_says_what_became_of_the_run(supervisor: Supervisor) -> 
     with service.supervised(loop):  # type: ignore[arg-type]
         loop.timer.ticks, loop.timer.missed = 50, 3
         loop.state.value, loop.outcome.fell, loop.outcome.fault = "estop", True, "current_a"
-        loop.publisher.problem = "no program receives this computer's messages: there is no interface wlan0"
+        loop.publisher.problem = "messages from this computer do not arrive: there is no interface wlan0"
     supervisor.wait_for("STOPPING")
     assert supervisor.values("STATUS")[-1] == (
         "estop, fell, stopped by current_a; 50 ticks, 3 missed; "
-        "no program receives this computer's messages: there is no interface wlan0"
+        "messages from this computer do not arrive: there is no interface wlan0"
     )
 
 

@@ -288,7 +288,7 @@ def test_the_page_says_whom_it_follows_and_without_one_how_to_make_one(page: Pag
     text = page.text()
     assert "wildrobot-run --robot sim --lcm-command" in text
     assert "wildrobot view --sim" in text
-    page.network.problem = "no program receives this computer's messages: there is no interface wlan0"
+    page.network.problem = "messages from this computer do not arrive: there is no interface wlan0"
     assert page.network.problem in page.text()
     robot = Robot(page)
     robot.join()

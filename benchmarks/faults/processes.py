@@ -104,7 +104,7 @@ CASES = (
     Case("disk full", _program(flags=("--no-lcm", "--log", "{folder}/log"), limit=True, check=_log_was_cut), (WALKS,),
          "logging ended", "logging ends, and says so; what was written can be read"),
     Case("no network", _program(flags=(), before=lambda seed: ["unshare", "-rn", *PROGRAM]), (WALKS,),
-         "no program receives this computer's messages", "no messages, and reports that no messages get through"),
+         "messages from this computer do not arrive", "no messages, and reports that no messages get through"),
     Case("wall clock set by an hour, either way", _program(
         flags=("--no-lcm", "--log", "{folder}/log"), act=_send(signal.SIGUSR2), check=_stamps_go_on,
         before=lambda seed: [sys.executable, "-c", _SET_CLOCK, str(1 if seed % 2 else -1)]), (WALKS,), None,

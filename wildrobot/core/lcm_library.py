@@ -75,7 +75,7 @@ class LibraryNetwork:
     @property
     def problem(self) -> str:
         if not self._problem and time.monotonic() - self._answered_s > DEAF_S:
-            return f"no program receives this computer's messages: {self.url} takes no more messages"
+            return f"messages from this computer do not arrive: {self.url} takes no more messages"
         return self._problem
 
     @property
@@ -115,7 +115,7 @@ class LibraryNetwork:
                 self._problem, self._answered_s = "", time.monotonic()
             except Exception as error:  # whatever the library raises for a server that is gone
                 why = error or type(error).__name__
-                self._problem = f"no program receives this computer's messages: {self.url}: {why}"
+                self._problem = f"messages from this computer do not arrive: {self.url}: {why}"
                 self._lcm = None
                 self._closed.wait(1.0)
                 with self._lock:

@@ -208,10 +208,10 @@ class UdpNetwork:
         failures.append(_failure(lambda: self._sender.send(_ECHO, self._token)))
         if any(failures):
             first = next(filter(None, failures))
-            self._problem, self._failed_s = f"no program receives this computer's messages: {first}", now
+            self._problem, self._failed_s = f"messages from this computer do not arrive: {first}", now
         elif now - max(self._heard_s, self._failed_s) > DEAF_S:
             self._problem = (
-                f"no program receives this computer's messages: what it sends to port {self.address.port} "
+                f"messages from this computer do not arrive: what it sends to port {self.address.port} "
                 f"on {self._where()} does not "
                 "come back; does a firewall drop it?"
             )
