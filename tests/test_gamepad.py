@@ -445,7 +445,7 @@ def test_a_run_by_gamepad_walks_while_the_deadman_is_held_and_its_e_stop_is_latc
         (("--gamepad", "--bench"), "--gamepad means nothing to it"),
         (("--gamepad", "/dev/null", "/dev/zero"), "takes one device, but 2 were given"),
         (("--gamepad", "/dev/null"), "/dev/null is no event device"),
-        (("--lcm-source", "view"), "says whom --lcm-command obeys"),
+        (("--lcm-source", "view"), "says which sources --lcm-command accepts"),
     ],
 )
 def test_flags_that_do_not_go_together_are_refused(
