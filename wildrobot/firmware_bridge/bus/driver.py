@@ -303,7 +303,9 @@ class Bus:
         """
         pairs = [number for pair in values.items() for number in pair]
         try:
-            body = _sync_layout(register, len(values)).pack(register.address, register.size, *pairs)
+            body = _sync_layout(register.size, register.signed, len(values)).pack(
+                register.address, register.size, *pairs
+            )
         except struct.error as error:
             raise OverflowError(f"{register.name} of {values}: {error}") from None
         self.transactions += 1
@@ -348,8 +350,12 @@ class Bus:
             return reply.complete or reply.failed
 
         self._collect(end_ns, take)
-        for device, error, data in reply.blocks:
-            self._judge(result, device, error, data, request.sizes[device], sent_ns)
+        answers = result.answers
+        for device, error, data in reply.blocks:  # of the size that was asked for: else the reply has failed
+            if error & ~ALERT:
+                self._judge(result, device, error, data, len(data), sent_ns)
+            else:
+                answers[device] = Answer(data, error, sent_ns)
         return reply.failed
 
     def _collect_chain(self, result: BulkAnswer, sent_ns: int, end_ns: int, request: BulkRequest) -> None:
@@ -376,9 +382,9 @@ class Bus:
 
 
 @lru_cache(maxsize=64)
-def _sync_layout(register: Register, count: int) -> struct.Struct:
-    kind = {1: "b", 2: "h", 4: "i"}[register.size]
-    return struct.Struct("<HH" + f"B{kind if register.signed else kind.upper()}" * count)
+def _sync_layout(size: int, signed: bool, count: int) -> struct.Struct:
+    kind = {1: "b", 2: "h", 4: "i"}[size]
+    return struct.Struct("<HH" + f"B{kind if signed else kind.upper()}" * count)
 
 
 def error_name(error: int) -> str:

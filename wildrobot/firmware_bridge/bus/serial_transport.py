@@ -73,7 +73,14 @@ class SerialTransport:
         self._poll.register(self._fd, select.POLLIN)
 
     def write(self, data: bytes) -> None:
-        view = memoryview(data)
+        try:
+            if (sent := os.write(self._fd, data)) == len(data):
+                return
+        except BlockingIOError:
+            sent = 0
+        except OSError as error:
+            raise PortLost(str(error)) from error
+        view = memoryview(data)[sent:]
         try:
             while view:
                 try:

@@ -72,10 +72,13 @@ class ServoBus:
         self._turn = 0
         self._clocks = {device: DeviceClock(1e-3, table.REALTIME_TICK_PERIOD) for device in self.ids}
         self._clocks[self.board_id] = DeviceClock(1e-6, 1 << 32)
-        self._count = np.array([servo.position_rad_per_count for servo in spec.servos])
-        self._rate = np.array([servo.velocity_rad_s_per_count for servo in spec.servos])
-        signs, offsets = spec.joint_direction.tolist(), spec.joint_offset.tolist()
-        self._scales = list(zip(signs, offsets, self._count.tolist(), strict=True))
+        self._scales = [
+            (sign, offset, float(servo.position_rad_per_count), float(servo.velocity_rad_s_per_count))
+            for sign, offset, servo in zip(
+                spec.joint_direction.tolist(), spec.joint_offset.tolist(), spec.servos, strict=True
+            )
+        ]
+        """Direction, offset, rad per count and rad/s per count of every servo."""
         self._p_gain = np.array([joint.p_gain for joint in spec.config.joints])
 
     # ------------------------------------------------------------------ reading
@@ -101,12 +104,11 @@ class ServoBus:
         if (request := self._requests.get(turn)) is None:
             request = self._requests[turn] = BulkRequest.of(self.blocks(turn), self.fast)
         answer = self.bus.ask(request)
-        numbers = np.zeros((4, n), dtype=np.int64)
-        position, velocity, time, error = numbers
-        samples = TickSamples(
-            np.zeros(n, dtype=np.bool_), position, velocity, time, error, failures=answer.failures,
-            start_ns=answer.start_ns, end_ns=answer.end_ns,
-        )  # fmt: skip
+        # plain lists until all is there: arrays of nine numbers take longer to fill than to make
+        valid = [False] * n
+        position, velocity, time, error = [0] * n, [0] * n, [0] * n, [0] * n
+        board: bytes | None = None
+        board_time_ns, health, failures = 0, None, answer.failures
         arrived_ns, motion = answer.end_ns, self.layout.format
         for device, (data, error_byte, time_ns) in answer.answers.items():
             i = self._index.get(device)
@@ -116,28 +118,38 @@ class ServoBus:
                 counts, speed, clock = motion.unpack_from(data)
             late = self._clocks[device].late_s(clock, time_ns, arrived_ns)
             if late != 0.0:
-                samples.failures[device] = _why_late(late)
+                failures[device] = _why_late(late)
             elif i is None:
-                samples.board, samples.board_time_ns = data, time_ns
+                board, board_time_ns = data, time_ns
             else:
-                samples.valid[i] = True
-                position[i], velocity[i], time[i], error[i] = counts, speed, time_ns, error_byte
+                valid[i], position[i], velocity[i], time[i], error[i] = (
+                    True,
+                    counts,
+                    speed,
+                    time_ns,
+                    error_byte,
+                )
                 if i == turn:
-                    samples.health = (i, HealthBlock.decode(data[motion.size :]))
+                    health = (i, HealthBlock.decode(data[motion.size :]))
         if answer.first_missing is not None:
             self._order.remove(answer.first_missing)
             self._order.append(answer.first_missing)
             self._requests.clear()
-        return samples
+        numbers = np.array((position, velocity, time, error))
+        return TickSamples(
+            np.array(valid), numbers[0], numbers[1], numbers[2], numbers[3], board, board_time_ns, health,
+            failures, answer.start_ns, answer.end_ns,
+        )  # fmt: skip
 
     def joint_motion(self, samples: TickSamples) -> tuple[Array, Array]:
         """Joint positions (n,) rad and velocities (n,) rad/s."""
-        spec = self.spec
-        angle = (samples.position - table.CENTRE_COUNT) * self._count
-        return (
-            spec.joint_direction * angle + spec.joint_offset,
-            spec.joint_direction * samples.velocity * self._rate,
-        )
+        angles, rates = [], []
+        for count, speed, (direction, offset, scale, rate) in zip(
+            samples.position.tolist(), samples.velocity.tolist(), self._scales, strict=True
+        ):
+            angles.append(direction * ((count - table.CENTRE_COUNT) * scale) + offset)
+            rates.append(direction * speed * rate)
+        return np.array(angles), np.array(rates)
 
     # ------------------------------------------------------------------ writing
 
@@ -150,7 +162,7 @@ class ServoBus:
         last = table.COUNTS_PER_TURN - 1
         return [
             min(max(round(direction * (position - offset) / count) + table.CENTRE_COUNT, 0), last)
-            for position, (direction, offset, count) in zip(
+            for position, (direction, offset, count, _) in zip(
                 joint_position.tolist(), self._scales, strict=True
             )
         ]
@@ -207,6 +219,8 @@ class DeviceClock:
     out; only the device's clock in it tells. Follows a counter that counts `unit_s` and wraps after `period` counts.
     """
 
+    __slots__ = ("_first", "_offset_s", "_period_s", "_seen_s", "_slack_s", "_unit_s")
+
     def __init__(self, unit_s: float, period: int) -> None:
         self._unit_s, self._period_s = unit_s, unit_s * period
         self._offset_s: float | None = None
@@ -229,7 +243,8 @@ class DeviceClock:
         if self._offset_s is None or elapsed > FORGET_S:
             self._offset_s, self._seen_s, self._first, self._slack_s = offset, time_s, 1, span_s
             return 0.0
-        late = (offset - self._offset_s + 0.5 * self._period_s) % self._period_s - 0.5 * self._period_s
+        half = 0.5 * self._period_s
+        late = (offset - self._offset_s + half) % self._period_s - half
         tolerance = TOLERANCE_S + DRIFT * elapsed
         beginning = self._first < FIRST_READINGS
         if not -tolerance - span_s <= late <= tolerance + self._slack_s * beginning:
