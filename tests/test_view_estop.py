@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import shutil
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,12 +17,12 @@ from runtime_helpers import SPEC
 
 pytest.importorskip("viser", reason="needs the extra 'view'")
 
-from view_helpers import DRAW_NOTHING, NAME, POLICY, Listener, Program, browser, until
+from view_helpers import BROWSERS, DRAW_NOTHING, FLAGS, NAME, POLICY, Listener, Program, browser, until
 
 from wildrobot.core.lcm_network import open_network
 from wildrobot.runtime.commands.gamepad.command import DEAD_ZONE
 from wildrobot.runtime.commands.sender import REPEATS, CommandSender
-from wildrobot.view.driving import Driving
+from wildrobot.view.driving import HOLD_S, LAPSE_S, Driving
 from wildrobot.view.feed import Feed
 from wildrobot.view.page import Page
 
@@ -53,6 +56,17 @@ class Operator:
         sender = CommandSender(self.network, "view@test")
         self.feed = Feed(SPEC, self.network, None, sender.hears)
         self.page = Page(self.feed, sender, "127.0.0.1", 0, 10.0, 20.0, "auto")
+        self.words_s: list[float] = []
+        """When words about what is held came that were obeyed, Unix time."""
+        obeys = self.page.server.on_drive
+
+        def drive(viewer: int, word: Any, forward: str | None, left: float) -> bool:
+            obeyed = obeys(viewer, word, forward, left)
+            if obeyed and forward is not None:
+                self.words_s.append(time.time())
+            return obeyed
+
+        self.page.server.on_drive = drive
         self.thread = threading.Thread(target=self.page.run, daemon=True)
         self.thread.start()
         context = launched.new_context(has_touch=True, viewport={"width": 390, "height": 844})
@@ -83,6 +97,21 @@ class Operator:
         self.feed.close()
         self.network.close()
         self.listener.close()
+
+    @contextlib.contextmanager
+    def second_browser(self) -> Iterator[tuple[Any, Callable[[], None]]]:
+        """Another browser's page, and what kills that browser."""
+        program = next(filter(None, map(shutil.which, BROWSERS)))
+        other = self.screen.context.browser.browser_type.launch(executable_path=program, args=FLAGS)
+        processes = other.new_browser_cdp_session().send("SystemInfo.getProcessInfo")["processInfo"]
+        (process,) = (one["id"] for one in processes if one["type"] == "browser")
+        page = other.new_page()
+        page.add_init_script(DRAW_NOTHING)
+        page.goto(self.page.server.url + "&fixedDpr=0.05")
+        page.get_by_role("button", name="Stand up").wait_for(state="attached")
+        yield page, lambda: os.kill(process, signal.SIGKILL)
+        with contextlib.suppress(Exception):  # it has gone
+            other.close()
 
     def look(self, size: tuple[int, int], theme: str) -> None:
         self.screen.set_viewport_size({"width": size[0], "height": size[1]})
@@ -327,6 +356,51 @@ def test_an_e_stop_that_does_not_arrive_says_so_and_is_sent_when_it_can_be(opera
     assert operator.screen.evaluate("() => words.slice(-2)") == ["sent", ""]
 
 
+STOP_COVERED = """() => {
+  const stop = [...document.querySelectorAll('button')].find(e => e.innerText.startsWith('Stop:'));
+  const column = stop.closest('.mantine-ScrollArea-viewport'), end = column.scrollHeight - column.clientHeight;
+  const found = new Set(), seen = [];
+  for (let at = 0; at <= Math.max(end, 0) + 5; at += 6) {
+    column.scrollTop = at;
+    const box = stop.getBoundingClientRect(), edge = column.getBoundingClientRect();
+    for (const x of [0.02, 0.26, 0.5, 0.74, 0.98]) for (const y of [0.1, 0.5, 0.9]) {
+      const [left, top] = [box.left + x * box.width, box.top + y * box.height];
+      if (top < edge.top || top >= Math.min(edge.bottom, innerHeight)) continue;
+      const over = document.elementFromPoint(left, top);
+      seen.push(at);
+      if (!stop.contains(over) && !over?.contains(stop)) found.add(over?.innerText || over?.id || over?.className);
+    }
+  }
+  column.scrollTop = 0;
+  return [[...found], seen.length, new Set(seen).size]; }"""
+"""What lies over Stop wherever its column is scrolled to; at how many points, in how many places, it was in view."""
+
+
+@pytest.mark.parametrize(
+    "size", [(390, 844), (390, 667), (800, 400), (1280, 720)], ids=lambda size: f"{size[0]}x{size[1]}"
+)
+def test_nothing_lies_over_stop_wherever_its_column_is_scrolled(
+    operator: Operator, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wildrobot.view.page.rivals_warning", lambda feed: "<p>two robots answer</p>" * 20)
+    operator.look(size, "dark")
+    operator.screen.wait_for_function(
+        """narrow => [...document.querySelectorAll('button')].some(e => e.innerText.startsWith('Stop:')
+        && narrow != !!e.closest('[data-dock-region=left]'))""",
+        arg=size[0] <= 576,
+    )
+    operator.notify()
+    operator.screen.wait_for_function("() => banner.innerText")
+    room = operator.screen.add_style_tag(
+        content=".mantine-ScrollArea-content>*{padding-bottom:900px!important}"
+    )
+    covered, points, places = operator.screen.evaluate(STOP_COVERED)
+    room.evaluate("e => e.remove()")
+    assert covered == []
+    assert points > 100
+    assert places > 10
+
+
 def offered(operator: Operator) -> set[str]:
     """The buttons that can be pressed, in words of one."""
     found = operator.screen.evaluate(
@@ -366,6 +440,59 @@ def driven_through_a_browser_that_hangs(operator: Operator) -> None:
     screen.wait_for_timeout(300)  # it hangs until then
     assert driving.velocity == (0.0, 0.0), "it must be pressed again"
     screen.keyboard.up("w")
+
+
+def stood(operator: Operator, what: str, patience_s: float) -> float:
+    """Wait until the robot itself is asked for nothing; seconds from the last word that the page's server obeyed to
+    the page's first one to the robot to stand still."""
+    driving, listener = operator.page.driving, operator.listener
+    until(lambda: listener.latest["robot_command"].user_command == (0.0, 0.0), what, patience_s)
+    assert driving.velocity == (0.0, 0.0)
+    commands = list(listener.commands)
+    moving = [i for i, one in enumerate(commands) if (one.linear_velocity_x, one.yaw_rate) != (0.0, 0.0)]
+    return float(1e-6 * commands[moving[-1] + 1].timestamp_us - operator.words_s[-1])
+
+
+def let_go_by_what_goes_wrong(operator: Operator) -> None:
+    """A key is held while the tab is hidden, while the network loses every word, while the browser is killed."""
+    driving, screen, context = operator.page.driving, operator.screen, operator.screen.context
+
+    def walks(page: Any) -> None:
+        page.locator("button:enabled", has_text="walk").wait_for()
+        page.keyboard.down("w")
+        until(lambda: operator.listener.latest["robot_command"].user_command[0] > 0.0, "a robot told to walk")
+
+    walks(screen)
+    screen.evaluate(
+        """() => { Object.defineProperty(document, 'hidden', { value: true, configurable: true });
+        document.dispatchEvent(new Event('visibilitychange', { bubbles: true })); }"""
+    )
+    print(f"stood {stood(operator, 'a hidden tab that lets go', 3.0):.2f} s after its last word: hidden")
+    screen.evaluate("() => { delete document.hidden; }")
+    screen.keyboard.up("w")
+
+    walks(screen)
+    lost: list[str] = []
+    context.route("**/drive/**", lambda route: (lost.append(route.request.url), route.abort()))
+    screen.wait_for_timeout(500)
+    took = stood(operator, "a lost network that lets go", 3.0)
+    print(f"stood {took:.2f} s after its last word: network lost, {len(lost)} words")
+    assert lost
+    assert took < HOLD_S + 0.3, "one repetition, and a busy machine"
+    screen.wait_for_timeout(1000 * LAPSE_S)
+    context.unroute("**/drive/**")
+    screen.wait_for_timeout(300)
+    assert driving.velocity == (0.0, 0.0), "the network is back: it must be pressed again"
+    screen.keyboard.up("w")
+
+    driving.leave(operator.client.client_id)
+    with operator.second_browser() as (page, kill):
+        walks(page)
+        kill()
+        took = stood(operator, "a killed browser that lets go", 3.0)
+        print(f"stood {took:.2f} s after its last word: browser killed")
+        assert took < HOLD_S + 0.3
+        until(lambda: driving.driver is None, "a wheel that is free", 3.0)
 
 
 def driven_by_stick_and_gamepad(operator: Operator) -> None:
@@ -428,6 +555,7 @@ def test_the_robot_is_driven_by_keys_and_let_go_by_a_tap(
         screen.keyboard.down("w")
         until(lambda: listener.state == "walking", "a robot that walks")
         driven_through_a_browser_that_hangs(operator)
+        let_go_by_what_goes_wrong(operator)
         driven_by_stick_and_gamepad(operator)
         screen.keyboard.down("w")
         until(lambda: listener.state == "walking", "a robot that walks again")

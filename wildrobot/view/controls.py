@@ -29,10 +29,11 @@ LAYOUT = """
 button.mantine-Button-root:disabled{background:var(--track)!important;color:var(--dim)!important;opacity:1!important}
 [data-dock-region] .mantine-ScrollArea-content{padding-bottom:0!important}
 .mantine-Notifications-root{top:calc(var(--estop) + 8px)!important}
+.mantine-Notifications-notification{--notifications-state-transform:none!important}
 @media(max-width:1000px){[data-dock-region=right] [role=tab]{padding-inline:7px}}
 @media(max-width:576px){
 #root{margin-top:var(--estop);height:calc(100% - var(--estop))!important}
-.mantine-Notifications-root{top:8px!important}
+.mantine-Notifications-root{top:8px!important;overflow:hidden;max-height:calc(var(--picture) - var(--estop) - 16px)}
 [data-dock-root]{height:calc(var(--picture) - var(--estop))!important}
 div:has([data-dock-root])+.mantine-Paper-root{width:100%!important;max-height:none!important;
 height:calc(100dvh - var(--picture))}
@@ -42,7 +43,7 @@ div:has([data-dock-root])+.mantine-Paper-root div[style*="height: 3.5em"] button
 }
 """
 """The column cannot be folded away or replaced by viser's settings: who drives needs its buttons. On a telephone
-E-STOP, the picture and the column lie below each other."""
+E-STOP, the picture and the column lie below each other. A notification does not slide in over *Stop*."""
 SWITCH = "position:fixed;top:calc(var(--estop) + 8px);height:26px!important;z-index:10;padding:0 6px"
 DRIVE, STAND, STILL, STOP = "drive", "stand", "still", "stop"
 WORKS = {
@@ -102,9 +103,10 @@ class Controls:
             f"{_selector(self.theme)}{{{SWITCH};left:206px;width:81px;{PLAIN}}}",
             f"{_selector(self.home)}{{{SWITCH};left:128px;width:72px;{PLAIN}}}",
             f"div:has(> {_selector(self.theme)}),div:has(> {_selector(self.home)}){{height:0;padding:0}}",
-            f"@media(max-width:576px){{{_selector(self.theme)}"
-            "{top:calc(var(--picture) + 8px);left:auto;right:10px}"
-            f"{_selector(self.home)}{{top:calc(var(--picture) + 8px);left:auto;right:97px}}}}",
+            f"@media(max-width:576px){{{_selector(self.theme)},{_selector(self.home)}"
+            "{top:calc(var(--estop) + 4px);left:auto;right:68px;width:54px;padding:0;font-size:11px}"
+            f"{_selector(self.home)}{{top:calc(var(--estop) + 33px)}}"
+            f":is({_selector(self.theme)},{_selector(self.home)}) [data-position=left]{{display:none}}}}",
         ]
         if self.restart is not None:
             rules.append(f"{_selector(self.restart)}{{{PLAIN}}}")
