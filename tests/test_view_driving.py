@@ -13,6 +13,7 @@ from wildrobot.runtime.commands.sender import REPEATS, CommandSender
 from wildrobot.runtime.telemetry.identity import RunIdentity
 from wildrobot.runtime.telemetry.lcm_types import robot_stop_t, velocity_command_t
 from wildrobot.view.driving import HOLD_S, IDLE_S, LAPSE_S, Driving, Word
+from wildrobot.view.readout.wheel import offer, who
 
 SEND_S = 0.05
 ALICE, AGAIN, BOB = RunIdentity("alice", 7), RunIdentity("alice", 8), RunIdentity("bob", 9)
@@ -281,3 +282,92 @@ def test_what_one_held_is_not_let_go_by_another(wheel: Wheel) -> None:
     assert wheel.driving.hold_velocity(1, 0.4, 0.0)
     wheel.driving.let_go(2, Word(3, 1, 1))
     assert wheel.driving.velocity == (0.4, 0.0)
+
+
+# ---------------------------------------------------------------------- handing over
+
+
+def test_the_wheel_is_handed_to_who_asked_and_the_robot_stands_still(wheel: Wheel) -> None:
+    driving = wheel.driving
+    assert not driving.ask(2), "nobody drives: it can be taken"
+    driving.set_velocity(1, 0.3, 0.1)
+    assert not driving.hand_over(1), "nobody has asked"
+    assert not driving.ask(1), "drives already"
+    assert driving.ask(2)
+    assert not driving.ask(3), "another one was first"
+    assert driving.asker == 2
+    wheel.wait(2 * IDLE_S)
+    assert driving.driver == 1, "who drives is only asked"
+    assert driving.velocity == (0.3, 0.1)
+    assert not driving.hand_over(2)
+    assert not driving.hand_over(3)
+    resets = driving.resets
+    assert driving.hand_over(1)
+    assert (driving.driver, driving.asker) == (2, None)
+    assert driving.resets > resets, "the sliders return to zero"
+    assert (wheel.sent[-1].linear_velocity_x, wheel.sent[-1].yaw_rate) == (0.0, 0.0)
+    assert not driving.set_velocity(1, 0.3, 0.0)
+    assert driving.set_velocity(2, 0.2, 0.0)
+    assert not driving.hand_over(1)
+
+
+def test_what_is_held_through_a_handover_must_be_pressed_again(wheel: Wheel) -> None:
+    driving = wheel.driving
+    driving.hold_velocity(1, 0.3, 0.0)
+    assert not driving.hold_velocity(2, 0.4, 0.0)
+    driving.ask(2)
+    driving.hand_over(1)
+    assert not driving.hold_velocity(1, 0.3, 0.0)
+    assert not driving.hold_velocity(2, 0.4, 0.0), "held since before"
+    assert driving.velocity == (0.0, 0.0)
+    wheel.time_s += HOLD_S + 0.01
+    assert driving.hold_velocity(2, 0.4, 0.0)
+
+
+def test_a_driver_who_is_asked_and_commands_nothing_is_released(wheel: Wheel) -> None:
+    wheel.driving.set_velocity(1, 0.0, 0.0)
+    wheel.driving.ask(2)
+    wheel.wait(IDLE_S + 0.5)
+    assert (wheel.driving.driver, wheel.driving.asker) == (None, None)
+    assert wheel.driving.set_velocity(2, 0.2, 0.0)
+
+
+@pytest.mark.parametrize("how", ["leaves", "no answer"])
+def test_the_wheel_is_not_handed_to_who_is_gone(wheel: Wheel, how: str) -> None:
+    wheel.driving.set_velocity(1, 0.3, 0.0)
+    wheel.driving.ask(2)
+    if how == "leaves":
+        wheel.driving.leave(2)
+    else:
+        wheel.gone.add(2)
+    assert not wheel.driving.hand_over(1)
+    assert (wheel.driving.driver, wheel.driving.asker) == (1, None)
+    assert wheel.driving.velocity == (0.3, 0.0)
+
+
+def test_the_wheel_of_one_robot_is_not_handed_over_for_the_next(wheel: Wheel) -> None:
+    wheel.driving.set_velocity(1, 0.3, 0.0)
+    wheel.driving.ask(2)
+    wheel.sender.hears(BOB, 6)
+    before = len(wheel.network.sent)
+    assert not wheel.driving.hand_over(1)
+    assert len(wheel.network.sent) == before
+
+
+def test_who_takes_a_wheel_that_was_lost_is_asked_by_nobody(wheel: Wheel) -> None:
+    wheel.driving.set_velocity(1, 0.3, 0.0)
+    wheel.driving.ask(2)
+    wheel.gone.add(1)
+    assert wheel.driving.set_velocity(2, 0.1, 0.0)
+    assert (wheel.driving.driver, wheel.driving.asker) == (2, None)
+
+
+def test_each_viewer_is_offered_what_helps() -> None:
+    assert offer(0, None, None) == ("", False)
+    assert offer(0, 0, None) == ("", False)
+    assert offer(1, 0, None) == ("Ask viewer 1 to drive", True)
+    assert offer(0, 0, 1) == ("Hand over to viewer 2", True)
+    assert offer(1, 0, 1) == ("You have asked viewer 1", False)
+    assert offer(2, 0, 1) == ("viewer 2 has asked", False)
+    assert who(None, None) == "nobody drives"
+    assert who(0, 1) == "viewer 1 drives, viewer 2 asks"

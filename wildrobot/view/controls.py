@@ -12,6 +12,7 @@ import viser
 from wildrobot.robot_description import RobotSpec
 from wildrobot.runtime.commands.gamepad.command import DEAD_ZONE
 from wildrobot.view.driving import Driving, Word
+from wildrobot.view.readout.wheel import WheelButton
 from wildrobot.view.scene import CAMERA, LOOK_AT
 from wildrobot.view.theme import style_sheet
 
@@ -81,6 +82,7 @@ class Controls:
         self.stand = gui.add_button("Stand up", color="green", icon=viser.Icon.ARROW_BAR_UP)
         self.still = gui.add_button("Stand still", icon=viser.Icon.PLAYER_PAUSE)
         self.stop = gui.add_button("Stop: crouch, let go", color="orange", icon=viser.Icon.PLAYER_STOP)
+        self.wheel = WheelButton(server, driving, self.stop.order + 0.5)
         self.restart = None
         if restart is not None:
             self.restart = gui.add_button("Restart the simulation", icon=viser.Icon.REFRESH)
@@ -239,7 +241,7 @@ class Controls:
         self._told_s[viewer] = now
         client.add_notification(
             f"viewer {driver + 1} drives",
-            "You can watch, stop and E-STOP. The wheel is free when that page stands still or closes.",
+            "You can watch, stop, E-STOP, and ask to drive. Control is free when that page stands still or closes.",
             auto_close_seconds=TOLD_S,
             color="yellow",
         )

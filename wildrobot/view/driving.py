@@ -54,6 +54,8 @@ class Driving:
         self._robot_name, self._plain = robot_name, plain
         self._lock = threading.RLock()
         self._driver: int | None = None
+        self._asker: int | None = None
+        """Would like to drive; only while somebody else does."""
         self._set = (0.0, 0.0)
         self._held: tuple[float, float] | None = None
         self._held_s = self._touched_s = -1e9
@@ -72,6 +74,11 @@ class Driving:
     def driver(self) -> int | None:
         """The viewer at the wheel."""
         return self._driver
+
+    @property
+    def asker(self) -> int | None:
+        """The viewer who has asked the driver for the wheel."""
+        return self._asker
 
     @property
     def velocity(self) -> tuple[float, float]:
@@ -143,14 +150,39 @@ class Driving:
         self._sender.stand()
         return True
 
+    def ask(self, viewer: int) -> bool:
+        """Ask the driver for the wheel; false if there is nobody to ask, or another viewer has asked before."""
+        with self._lock:
+            if self._driver in (None, viewer) or self._asker not in (None, viewer):
+                return False
+            self._asker = viewer
+            return True
+
+    def hand_over(self, viewer: int) -> bool:
+        """The driver gives the wheel to the viewer who has asked, with the robot standing still; false if this one
+        does not drive, nobody has asked, or who has asked is gone. What is held must be pressed again."""
+        with self._lock:
+            asker = self._asker
+            if viewer != self._driver or asker is None:
+                return False
+            self._asker = None
+            if not self._alive(asker) or not self._plain() or self._sender.robot != self._robot:
+                return False
+            self._driver, self._touched_s = asker, self._now()
+            self._reset()
+            self._send()
+            return True
+
     def leave(self, viewer: int) -> None:
         """The viewer has gone, or lets go of the wheel: the robot is told to stand still."""
         with self._lock:
             self._refused_s.pop(viewer, None)
             self._words.pop(viewer, None)
+            if viewer == self._asker:
+                self._asker = None
             if viewer == self._driver:
                 moving = self.velocity != (0.0, 0.0)
-                self._driver = None
+                self._driver = self._asker = None
                 self._reset()
                 if moving:
                     self._send()
@@ -187,7 +219,7 @@ class Driving:
             if driver is None:
                 return
             if self._sender.robot != self._robot:  # what was meant for one is not said to another
-                self._driver = None
+                self._driver = self._asker = None
                 self._reset()
             elif not self._plain():
                 self.leave(driver)
@@ -210,6 +242,8 @@ class Driving:
             or (self._driver not in (None, viewer) and self._alive(self._driver))
         ):
             return False
+        if viewer != self._driver:
+            self._asker = None
         self._robot, self._driver, self._touched_s = robot, viewer, self._now()
         return True
 

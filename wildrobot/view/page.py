@@ -16,6 +16,7 @@ from wildrobot.view.looks import Looks
 from wildrobot.view.plots import Plots
 from wildrobot.view.readout.servo_panel import ServoPanel
 from wildrobot.view.readout.status import headline, rivals_warning, status
+from wildrobot.view.readout.wheel import who
 from wildrobot.view.recall.picture_buttons import PictureButtons
 from wildrobot.view.scene import RobotScene
 from wildrobot.view.server import GuardedServer
@@ -118,15 +119,14 @@ class Page:
         self._servos.draw()
 
     def _draw_status(self) -> None:
-        driver = self.driving.driver
-        viewers = len(self.browsers)
-        said = "nobody drives" if driver is None else f"viewer {driver + 1} drives"
+        said, viewers = who(self.driving.driver, self.driving.asker), len(self.browsers)
         with self._feed.lock:
             head, text = headline(self._feed), status(self._feed, f"{said} · {viewers} open")
             warning = rivals_warning(self._feed)
         self._controls.warn(warning)
         self._controls.headline.content, self._controls.status.content = head, text
         self._controls.follow_resets()
+        self._controls.wheel.show()
         self._plots.draw_slow()
         self._servos.draw_slow()
         self._buttons.show()
