@@ -80,6 +80,26 @@ ROWS += [
 ROWS += [
     [str(578 + 2 * k), "2", "RW", str(634 + k), "64..661", f"indirect_address_{k + 29}"] for k in range(28)
 ]
+SECTIONS = {
+    "drive_mode": "Drive Mode(10): bits 0, 2 and 3; the table of firmware 38 has 0 to 1",
+    "secondary_id": "Secondary(Shadow) ID(12): 253 to 255 switch it off; the table has 0 to 252",
+    "id": "ID(7): 0 to 252; one table has 253, which the protocol leaves out",
+    "startup_configuration": "Startup Configuration(60): bits 0 and 1, from firmware 45",
+    "backup_ready": "Backup Ready(147), from firmware 45",
+    "bus_watchdog": "Bus Watchdog(98): 1 to 127, 0 switches it off and clears it, -1 has tripped",
+    "goal_pwm": "Goal PWM(100): up to PWM Limit(36), which it is after power-on",
+    "goal_current": "Goal Current(102): up to Current Limit(38), which it is after power-on",
+    "goal_velocity": "Goal Velocity(104): up to Velocity Limit(44)",
+    "goal_position": "Goal Position(116): from Min to Max Position Limit(52, 48) in position mode",
+}
+
+
+def source(row: list[str]) -> str:
+    """Where the manual says it: the register's own section, or the table of its area."""
+    area = "Control Table of EEPROM Area" if int(row[0]) < 64 else "Control Table of RAM Area"
+    return f"e-Manual, XM430-W350, {SECTIONS.get(row[-1], area)}, address {row[0]}"
+
+
 KNOWN = BY_NAME | {register.name: register for register in INDIRECT_ADDRESSES}
 WITHOUT_A_LOCK = 64
 LEFT_ALONE = (
@@ -93,10 +113,11 @@ LEFT_ALONE = (
 def test_a_register_is_as_the_manual_says(row: list[str]) -> None:
     address, size, access, initial, limits, name = row
     register = KNOWN[name]
-    assert (register.address, register.size, register.writable) == (int(address), int(size), access == "RW")
+    said = (int(address), int(size), access == "RW")
+    assert (register.address, register.size, register.writable) == said, source(row)
     bench = Bench(servo())
     if initial != "-" and name not in ("id", "baud_rate", "return_delay_time"):
-        assert bench.read(1, register) == int(initial)
+        assert bench.read(1, register) == int(initial), source(row)
     if access == "R":
         assert bench.write(1, register, 0) == Error.ACCESS
         return
@@ -110,7 +131,7 @@ def test_a_register_is_as_the_manual_says(row: list[str]) -> None:
         refused = Error.DATA_LIMIT if name.startswith("goal_") else Error.DATA_RANGE
         for value in (low - 1, high + 1):
             if (value >= 0 or register.signed) and value < 1 << 8 * register.size:
-                assert bench.write(1, register, value) == refused
+                assert bench.write(1, register, value) == refused, source(row)
         assert bench.read(1, register) == present
         if name not in LEFT_ALONE:
             for value in (low, high):
