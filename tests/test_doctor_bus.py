@@ -249,3 +249,10 @@ def test_a_servo_that_speaks_protocol_1_is_named() -> None:
     assert any("servo 4 (left_knee_pitch): speaks Protocol 1.0" in line for line in lines)
     assert any("Set protocol_type to 2 with the maker's tool" in line for line in lines)
     assert not any("Protocol 1.0" in line for line in wrong(looked_at(SILENT(servo=4))))
+
+
+def test_position_limits_that_wait_for_the_calibration_do_not_keep_the_reads_from_being_tried() -> None:
+    hidden = Hidden(registers={"left_knee_pitch": {"min_position_limit": 0, "max_position_limit": 4095}})
+    findings = looked_at(hidden=hidden)
+    assert len(wrong(findings)) == 2
+    assert any("reads at 50 Hz" in str(finding) for finding in findings)

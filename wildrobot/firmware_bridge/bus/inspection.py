@@ -38,7 +38,7 @@ class Finding:
     reboot: bool = False
     """A restart repairs it; the servo lets go then."""
     calibration: bool = False
-    """`wildrobot calibrate` is what mends it, and may begin with it."""
+    """It follows from the calibration: `wildrobot calibrate` may begin with it, and reads are well all the same."""
 
     @property
     def fixable(self) -> bool:
@@ -199,7 +199,17 @@ def _check_servo(bus: Bus, spec: RobotSpec, joint: int) -> list[Finding]:
     for register, wanted in expected.items():
         if (got := values[register]) != wanted:
             text = f"{register.name} is {got}, expected {wanted}"
-            findings.append(finding("error", text, "`wildrobot doctor --fix` writes it", (register, wanted)))
+            findings.append(
+                Finding(
+                    "error",
+                    device,
+                    who,
+                    text,
+                    "`wildrobot doctor --fix` writes it",
+                    (register, wanted),
+                    calibration=register in (table.MIN_POSITION_LIMIT, table.MAX_POSITION_LIMIT),
+                )
+            )
     if values[table.TORQUE_ENABLE]:
         findings.append(
             finding("warning", "torque is on", "It is let go at the start", (table.TORQUE_ENABLE, 0))

@@ -26,7 +26,6 @@ from wildrobot.robot_description.spec import RobotSpec
 
 Step = Literal["identify", "offsets", "imu", "feet"]
 STEPS: tuple[Step, ...] = ("identify", "offsets", "imu", "feet")
-_LIMITS = (table.MIN_POSITION_LIMIT, table.MAX_POSITION_LIMIT)
 
 QUESTIONS: dict[Step, str] = {
     "identify": "The robot must hang on its stand, feet off the floor: all servos go limp now. Go on?",
@@ -132,13 +131,7 @@ def require_ready(bus: Bus, spec: RobotSpec) -> None:
     Raises:
         UserError: with all that is wrong.
     """
-    wrong = [
-        finding
-        for finding in check(bus, spec)
-        if finding.level == "error"
-        and not finding.calibration
-        and not (finding.fix and finding.fix[0] in _LIMITS)
-    ]
+    wrong = [finding for finding in check(bus, spec) if finding.level == "error" and not finding.calibration]
     if wrong:
         listed = "\n  ".join(str(finding) for finding in wrong)
         raise UserError(
