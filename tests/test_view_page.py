@@ -193,7 +193,7 @@ def test_a_second_viewer_watches_and_may_stop(rig: Rig) -> None:
     other = rig.open("&fixedDpr=0.05")  # it need not see much
     rig.listener.commands.clear()
     rig.slide(other, 0.95)
-    reads(other, "You can watch, stop and E-STOP")
+    reads(other, "You can watch, stop, E-STOP, and ask to drive")
     until(lambda: len(rig.listener.commands) > 10, "more commands")
     assert {message.linear_velocity_x for message in rig.listener.commands} == {speed}
     other.get_by_role("button", name="Stop", exact=False).last.click()

@@ -93,8 +93,8 @@ CASES = (
     Case("foot switch bouncing", _any(f.FOOT_BOUNCE, for_s=3.0, foot="left_toe"), (WALKS,), None,
          "as a stuck one; the firmware's median of three takes out single samples"),
     Case("cable out, 2 s", _any(f.CABLE_OUT), (STOPS, FALLS), "port is gone",
-         "the servos' watchdogs stop them after 80 ms; when the port is back the robot is let go, and can be started "
-         "again"),
+         "the servos' watchdogs stop them after 80 ms; when the port is back the torque goes off, and it can be "
+         "started again"),
     Case("goal PWM of a knee set to 150 of 885", _knee(f.LEFT_REGISTER, register="goal_pwm", value=150),
          (WALKS, STOPS, FALLS), rf"{_KNEE}: somebody else has changed its goal_pwm",
          "seen when the servo shows its slow registers, and written again"),
