@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-TORQUE_OFF, SOFT_STOP = "asked to let go at once", "asked to stop softly"
+TORQUE_OFF, SOFT_STOP = "asked for torque off at once", "asked to stop softly"
 """The runtime's words when a person stops the robot."""
 _FALLEN = "Set it upright by hand, look for damage, then start its program again."
 
