@@ -173,12 +173,6 @@ class Plots:
 
     # ------------------------------------------------------------------ what is shown
 
-    def show_joint(self, name: str) -> None:
-        """Of the joints, plot `name` alone; all of them again if it is alone already."""
-        everyone = {f"joint_{i}" for i in range(self._spec.num_joints)}
-        others = everyone - {f"joint_{self._spec.joint_names.index(name)}"}
-        self._hide(self._hidden - everyone | (set() if self._hidden & everyone == others else others))
-
     def toggle(self, key: str) -> None:
         """Hide a line, or show it again."""
         if any(key in plot.keys for plot in self._all):

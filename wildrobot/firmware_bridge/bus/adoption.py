@@ -7,7 +7,7 @@ from collections.abc import Callable
 from wildrobot.core.errors import UserError
 from wildrobot.firmware_bridge.bus import control_table as table
 from wildrobot.firmware_bridge.bus.driver import Bus, BusError
-from wildrobot.firmware_bridge.bus.inspection import expected_registers
+from wildrobot.firmware_bridge.bus.inspection import POSITION_LIMITS, expected_registers
 from wildrobot.firmware_bridge.bus.presence import (
     FACTORY_ID,
     Stranger,
@@ -16,9 +16,6 @@ from wildrobot.firmware_bridge.bus.presence import (
     set_speed,
 )
 from wildrobot.robot_description import RobotSpec
-
-LIMITS = (table.MIN_POSITION_LIMIT, table.MAX_POSITION_LIMIT)
-"""Not written here: which way the joint turns, and where its zero is, is known only after `wildrobot calibrate`."""
 
 
 def find_new(
@@ -110,7 +107,7 @@ def adopt(bus: Bus, spec: RobotSpec, joint: int, new: Stranger, say: Callable[[s
     finally:
         bus.transport.baud = home
     for register, wanted in expected_registers(spec, joint).items():
-        if register in LIMITS or (old := bus.read(new_id, register)) == wanted:
+        if register in POSITION_LIMITS or (old := bus.read(new_id, register)) == wanted:
             continue
         bus.write(new_id, register, wanted)
         if (now := bus.read(new_id, register)) != wanted:

@@ -13,11 +13,11 @@ from wildrobot.core.constants import GRAVITY_M_S2
 from wildrobot.firmware_bridge.board import control_table as board_table
 from wildrobot.firmware_bridge.board.driver import BoardSample, BoardStatus
 from wildrobot.firmware_bridge.bus import control_table as table
+from wildrobot.firmware_bridge.bus.control_table import FAST_READ_FIRMWARE
 from wildrobot.firmware_bridge.bus.driver import Bus, BusError
 from wildrobot.firmware_bridge.bus.inspection import Finding, check
 from wildrobot.firmware_bridge.bus.presence import answers_garbled, look_elsewhere, speaks_protocol_1
 from wildrobot.firmware_bridge.bus.serial_transport import latency_timer_ms, list_ports, port_holder
-from wildrobot.firmware_bridge.bus.startup import FAST_READ_FIRMWARE
 from wildrobot.firmware_bridge.bus.tick_trial import DISTURBED, judge, run_trial
 from wildrobot.robot_description import RobotSpec
 
@@ -90,19 +90,19 @@ def check_bus(bus: Bus, spec: RobotSpec) -> list[Finding]:
     if lacking:
         findings += _who_else(bus, spec, lacking)
     elif not any(f.level == "error" and not f.calibration for f in findings):
-        findings += _check_reads(bus, spec)
+        held = [f.device for f in findings if f.fix == (table.TORQUE_ENABLE, 0)]
+        findings += _check_reads(bus, spec, held)
     return findings + check_board(bus, spec)
 
 
-def _check_reads(bus: Bus, spec: RobotSpec) -> list[Finding]:
-    """The reads of a run, on a robot whose devices are all there and set up."""
+def _check_reads(bus: Bus, spec: RobotSpec, held: list[int]) -> list[Finding]:
+    """The reads of a run, on a robot whose devices are all there and set up; not while the servos `held` hold."""
+    if held:
+        what = f"servo {', '.join(map(str, held))} holds, so the reads of a run were not tried"
+        return [Finding("warning", 0, "bus", what, "wildrobot servo torque-off, then look again")]
     port = getattr(bus.transport, "port", None)
     broken = bus.crc_errors
     try:
-        held = [device for device in spec.servo_ids if bus.read(device, table.TORQUE_ENABLE)]
-        if held:
-            what = f"servo {', '.join(map(str, held))} holds, so the reads of a run were not tried"
-            return [Finding("warning", 0, "bus", what, "wildrobot servo torque-off, then look again")]
         trial = run_trial(bus, spec)
     except BusError as error:
         what, advice = f"the reads of a run could not be tried: {error}", "Look at its cable"

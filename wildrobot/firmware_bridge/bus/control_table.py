@@ -170,6 +170,8 @@ BAUD_RATES = {
     0: 9_600, 1: 57_600, 2: 115_200, 3: 1_000_000, 4: 2_000_000, 5: 3_000_000, 6: 4_000_000, 7: 4_500_000,
 }  # fmt: skip
 """Value of BAUD_RATE to bits per second."""
+FAST_READ_FIRMWARE = 45
+"""First firmware that answers fast sync and fast bulk reads."""
 RETURN_DELAY_S = 2e-6
 """Seconds per unit of RETURN_DELAY_TIME."""
 WATCHDOG_S = 0.02

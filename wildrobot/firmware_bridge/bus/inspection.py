@@ -20,6 +20,8 @@ LIMIT_MARGIN_RAD = 0.05
 """How far beyond the joint's limits the servo's own position limits lie."""
 PLAUSIBLE_MARGIN_RAD = 0.35
 """How far outside its limits a joint may read before the reading is taken for a servo that has lost its registers."""
+POSITION_LIMITS = (table.MIN_POSITION_LIMIT, table.MAX_POSITION_LIMIT)
+"""Which way a joint turns, and where its zero is, is known only after `wildrobot calibrate`."""
 _TRIES, _BEFORE = 6, 3
 _PINGS = 4
 
@@ -207,7 +209,7 @@ def _check_servo(bus: Bus, spec: RobotSpec, joint: int) -> list[Finding]:
                     text,
                     "`wildrobot doctor --fix` writes it",
                     (register, wanted),
-                    calibration=register in (table.MIN_POSITION_LIMIT, table.MAX_POSITION_LIMIT),
+                    calibration=register in POSITION_LIMITS,
                 )
             )
     if values[table.TORQUE_ENABLE]:

@@ -6,14 +6,12 @@ from collections.abc import Callable, Sequence
 
 from wildrobot.core.errors import UserError
 from wildrobot.firmware_bridge.bus import control_table as table
-from wildrobot.firmware_bridge.bus.control_table import Register, describe_hardware_error
+from wildrobot.firmware_bridge.bus.control_table import FAST_READ_FIRMWARE, Register, describe_hardware_error
 from wildrobot.firmware_bridge.bus.driver import Bus, BusError, FoundDevice
 from wildrobot.firmware_bridge.bus.inspection import Finding, check, read_registers
 from wildrobot.firmware_bridge.bus.servo_bus import ServoBus
 from wildrobot.robot_description import RobotSpec
 
-FAST_READ_FIRMWARE = 45
-"""X-series firmware from which on a servo answers fast sync and fast bulk reads."""
 _TRIALS = 5
 _MAP_TRIES = 8
 """The longest packets of all are the first that a disturbed line breaks."""
@@ -104,7 +102,7 @@ def prepare(bus: Bus, spec: RobotSpec, say: Callable[[str], None] = lambda text:
         raise UserError(
             f"the robot is not ready: {error}. Check its cables and run `wildrobot doctor`."
         ) from error
-    return _reader(bus, spec, layout, say)
+    return tick_reader(bus, spec, layout, say)
 
 
 def map_all_reads(
@@ -180,8 +178,16 @@ def _misfit(bus: Bus, device: int, layout: table.MotionLayout) -> str:
     return ""
 
 
-def _reader(bus: Bus, spec: RobotSpec, layout: table.MotionLayout, say: Callable[[str], None]) -> ServoBus:
-    """By fast bulk reads if every device answers them: its firmware must promise it and a trial must show it."""
+def tick_reader(
+    bus: Bus,
+    spec: RobotSpec,
+    layout: table.MotionLayout,
+    say: Callable[[str], None] = lambda text: None,
+) -> ServoBus:
+    """Reads as they are mapped: by fast bulk reads if every device answers them.
+
+    Their firmware must promise it and a trial must show it.
+    """
     devices = [device for i in spec.servo_ids if (device := bus.ping(i)) is not None]
     old = [device for device in devices if device.firmware < FAST_READ_FIRMWARE]
     if old:

@@ -10,8 +10,8 @@ import numpy as np
 from wildrobot.firmware_bridge.bus import control_table as table
 from wildrobot.firmware_bridge.bus.driver import BEHIND, MARGIN_S, Bus
 from wildrobot.firmware_bridge.bus.inspection import Finding
-from wildrobot.firmware_bridge.bus.servo_bus import ServoBus, wire_time
-from wildrobot.firmware_bridge.bus.startup import FAST_READ_FIRMWARE, map_all_reads
+from wildrobot.firmware_bridge.bus.servo_bus import wire_time
+from wildrobot.firmware_bridge.bus.startup import map_all_reads, tick_reader
 from wildrobot.robot_description import RobotSpec
 
 SECONDS = 2.0
@@ -54,17 +54,15 @@ def run_trial(bus: Bus, spec: RobotSpec, seconds: float = SECONDS) -> Trial:
         BusError: a servo does not take its map, or shows something else than its registers.
         PortLost: the port is gone.
     """
-    found = [bus.ping(device) for device in spec.servo_ids]
-    fast = all(device is not None and device.firmware >= FAST_READ_FIRMWARE for device in found)
     layout = map_all_reads(bus, spec)
     transport = bus.transport
-    servos = ServoBus(Bus(transport, PATIENT_S), spec, fast, layout)
+    servos = tick_reader(Bus(transport, PATIENT_S), spec, layout)
     trial = Trial(
         round(seconds * spec.control_hz),
         spec.num_joints + 1,
-        fast,
+        servos.fast,
         layout is table.WHOLE,
-        wire_time(spec, transport.baud, fast, layout=layout).read_s,
+        wire_time(spec, transport.baud, servos.fast, layout=layout).read_s,
     )
     deadline = transport.now_ns()
     for _ in range(trial.ticks):

@@ -8,6 +8,7 @@ rounded to the register's unit: the maker does not say how the servo filters it.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from wildrobot.firmware_bridge.bus.control_table import (
     CENTRE_COUNT,
@@ -40,6 +41,13 @@ _POSITION_MODES = (
 )
 _COUNT = 2.0 * math.pi / COUNTS_PER_TURN
 _CURRENT_MODES = (OperatingMode.CURRENT, OperatingMode.CURRENT_BASED_POSITION)
+
+
+def heating_c_per_s(current_a: Any, temperature_c: Any) -> Any:
+    """How fast a servo warms, °C/s, at a current, A, and a temperature, °C; numbers or arrays of one shape."""
+    heat_w = current_a * current_a * WINDING_OHM
+    loss_w = (temperature_c - AMBIENT_C) / THERMAL_K_PER_W
+    return (heat_w - loss_w) / HEAT_CAPACITY_J_PER_K
 
 
 class Motor:
@@ -272,8 +280,6 @@ class Motor:
         return max(-bound, min(bound, self.p_gain * (self.trajectory - count) / FULL_PWM))
 
     def _warm(self) -> None:
-        heat_w = self.current_a * self.current_a * WINDING_OHM
-        loss_w = (self.temperature_c - AMBIENT_C) / THERMAL_K_PER_W
-        self.temperature_c += (heat_w - loss_w) / HEAT_CAPACITY_J_PER_K * DT_S
+        self.temperature_c += heating_c_per_s(self.current_a, self.temperature_c) * DT_S
         if self.forced_temperature_c is not None:
             self.temperature_c = self.forced_temperature_c

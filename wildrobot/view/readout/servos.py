@@ -11,13 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wildrobot.firmware_bridge.virtual.motor import (
-    AMBIENT_C,
-    HEAT_CAPACITY_J_PER_K,
-    STALL_CURRENT_A,
-    THERMAL_K_PER_W,
-    WINDING_OHM,
-)
+from wildrobot.firmware_bridge.virtual.motor import AMBIENT_C, STALL_CURRENT_A, heating_c_per_s
 from wildrobot.robot_description import RobotSpec
 
 Array = NDArray[np.float64]
@@ -72,9 +66,7 @@ class ModelledServos:
             duty = np.clip(torque_gain * spec.joint_stiffness / spec.stall_torque * error, -1.0, 1.0)
             self.current_a = STALL_CURRENT_A * (duty - np.asarray(state.joint_velocity) / spec.no_load_speed)
         if 0.0 < step <= LONGEST_STEP_S and np.isfinite(self.current_a).all():
-            gain_w = self.current_a**2 * WINDING_OHM
-            loss_w = (self.temperature_c - AMBIENT_C) / THERMAL_K_PER_W
-            self.temperature_c += (gain_w - loss_w) / HEAT_CAPACITY_J_PER_K * step
+            self.temperature_c += heating_c_per_s(self.current_a, self.temperature_c) * step
 
 
 class ServoRecord:
