@@ -127,11 +127,11 @@ def test_anything_else_than_one_new_servo_is_refused(
 ) -> None:
     bench = Bench(hidden, faults=faults)
     bench.transport.sleep(0.01)
-    before = [bytes(servo._table) for servo in bench.robot.servos]
+    before = [bytes(servo.registers.bytes) for servo in bench.robot.servos]
     with pytest.raises(UserError, match=message):
         run(Adopt(joint, yes=True), bench.transport)
     eeprom = [data[: table.EEPROM_END] for data in before]
-    assert [bytes(servo._table)[: table.EEPROM_END] for servo in bench.robot.servos] == eeprom
+    assert [bytes(servo.registers.bytes)[: table.EEPROM_END] for servo in bench.robot.servos] == eeprom
     assert bench.transport.baud == SPEC.config.bus.baud
 
 

@@ -151,9 +151,9 @@ def test_a_joint_far_past_its_limit_is_an_error() -> None:
 def test_a_layout_that_shows_something_else_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     bench = Bench()
     servo = bench.robot.servo("left_knee_pitch")
-    target = servo._target
+    target = servo.registers.target
     monkeypatch.setattr(
-        servo, "_target", lambda at: target(at - 1 if at % 2 else at + 1)
+        servo.registers, "target", lambda at: target(at - 1 if at % 2 else at + 1)
     )  # bytes swapped in pairs
     bench.transport.sleep(0.1)
     lines = wrong(check_bus(bench.bus, SPEC))

@@ -59,12 +59,12 @@ class Start:
 
 def test_a_sound_robot_has_nothing_wrong_and_nothing_is_written_into_its_eeprom() -> None:
     start = Start()
-    before = [bytes(servo._table[: table.EEPROM_END]) for servo in start.virtual.servos]
+    before = [bytes(servo.registers.bytes[: table.EEPROM_END]) for servo in start.virtual.servos]
     assert start.wrong() == []
     servos = start.prepare()
     assert start.said == []
     assert servos.fast
-    assert before == [bytes(servo._table[: table.EEPROM_END]) for servo in start.virtual.servos]
+    assert before == [bytes(servo.registers.bytes[: table.EEPROM_END]) for servo in start.virtual.servos]
     assert all(not samples.failures for samples in [servos.read_tick() for _ in range(10)])
 
 
@@ -292,8 +292,8 @@ def test_indirect_data_that_show_something_else_are_refused(
 ) -> None:
     start = Start()
     servo = start.virtual.servo(4)
-    target = servo._target
-    monkeypatch.setattr(servo, "_target", lambda address: target(address) + shift)
+    target = servo.registers.target
+    monkeypatch.setattr(servo.registers, "target", lambda address: target(address) + shift)
     text = refused(start)
     assert "device 4: its indirect data do not show " in text
     assert "its firmware maps other bytes than the manual says" in text

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from wildrobot.firmware_bridge.bus import control_table as table
 from wildrobot.firmware_bridge.bus import protocol1
 from wildrobot.firmware_bridge.bus.control_table import (
+    FAST_READ_FIRMWARE,
     INDIRECT_ADDRESSES,
     HardwareError,
     OperatingMode,
@@ -31,10 +32,8 @@ from wildrobot.firmware_bridge.virtual.registers import (
     LIMITED_BY,
     MODE_RESETS,
     OPERATING_MODES,
-    OWNER,
     POWER_ON,
-    is_indirect_data,
-    pointer_to,
+    RegisterFile,
 )
 from wildrobot.robot_description.spec import ServoModel
 
@@ -42,8 +41,6 @@ BOOT_NS = 200_000_000
 """Silence after power-on and reboot."""
 BROWN_OUT_V = 6.5
 """Supply below which the servo's processor resets."""
-FAST_READ_FIRMWARE = 45
-"""First firmware of the XM430 that knows fast reads."""
 _CLEAR_POSITION = b"\x01DXL\x22"
 _BACKUP, _RESTORE = b"\x01CTRL", b"\x02CTRL"
 _REVERSE, _TIME_BASED, _TORQUE_BY_GOAL = 0x01, 0x04, 0x08
@@ -78,7 +75,11 @@ class Servo(VirtualDevice):
         super().__init__()
         self.model, self._firmware, self.options = model, options.firmware, options
         self.motor = Motor(model, velocity_window_ms)
-        self._table = bytearray(table.SIZE)
+        self.registers = RegisterFile(options.firmware, options.strict_addresses, options.whole_items)
+        self.get, self._table, self._has = self.registers.get, self.registers.bytes, self.registers.has
+        self._drive_mode_bits = max(
+            bits for first, bits in DRIVE_MODE_BITS.items() if first <= options.firmware
+        )
         self._pending: tuple[int, bytes] | None = None
         self._backup: dict[Register, int] = {}
         self._secondary = False
@@ -95,13 +96,9 @@ class Servo(VirtualDevice):
 
     # ------------------------------------------------------------------ the table
 
-    def get(self, register: Register) -> int:
-        """Value in the table, as it stands."""
-        return register.decode(bytes(self._table[register.address : register.end]))
-
     def put(self, register: Register, value: int) -> None:
         """Set a value past all checks: what the servo itself or a fault does."""
-        self._table[register.address : register.end] = register.encode(value)
+        self.registers.put(register, value)
 
     def leave(self, register: Register, value: int) -> None:
         """Set a value past all checks, and obey it: what another program left."""
@@ -158,14 +155,9 @@ class Servo(VirtualDevice):
             if register.address >= table.EEPROM_END:
                 self.put(register, value)
 
-    def _has(self, register: Register) -> bool:
-        """This firmware knows the register."""
-        return self._firmware >= register.since
-
     def _drive_mode(self) -> int:
         """Bits of the drive mode that this firmware knows."""
-        known = max(bits for first, bits in DRIVE_MODE_BITS.items() if first <= self._firmware)
-        return self.get(table.DRIVE_MODE) & known
+        return self.get(table.DRIVE_MODE) & self._drive_mode_bits
 
     def _default_goals(self) -> None:
         # In the modes that follow them these are targets and begin at rest; in the others they are limits.
@@ -274,36 +266,11 @@ class Servo(VirtualDevice):
         return bytes((*self._table[0:2], self._table[table.FIRMWARE_VERSION.address]))
 
     def read(self, address: int, size: int, now_ns: int) -> tuple[int, bytes]:
-        if size == 0:
-            return Error.DATA_LENGTH, b""
-        end = address + size
-        if end > table.SIZE:
-            return Error.ACCESS, b""
-        if self.options.strict_addresses and not all(self._defined(at) for at in range(address, end)):
-            return Error.ACCESS, b""
-        if end > table.EEPROM_END:
+        if error := self.registers.readable(address, size):
+            return error, b""
+        if address + size > table.EEPROM_END:
             self._refresh(now_ns)
-        data = bytearray(self._table[address:end])
-        if end > table.INDIRECT_DATA:
-            for at in range(max(address, table.INDIRECT_DATA), end):
-                if is_indirect_data(at):
-                    data[at - address] = self._shown(at)
-        return Error.NONE, bytes(data)
-
-    def _defined(self, address: int) -> bool:
-        register = OWNER[address]
-        return is_indirect_data(address) if register is None else self._has(register)
-
-    def _shown(self, at: int) -> int:
-        """What a byte of indirect data shows."""
-        target = self._target(at)
-        item = OWNER[target]
-        if self.options.whole_items and item is not None and item.size > 2:
-            first = at - (target - item.address)
-            for k in range(item.size):
-                if not is_indirect_data(first + k) or self._target(first + k) != item.address + k:
-                    return 0
-        return self._table[target]
+        return Error.NONE, self.registers.read(address, size)
 
     def write(self, address: int, data: bytes, now_ns: int) -> int:
         values, error = self._plan(address, data)
@@ -368,34 +335,11 @@ class Servo(VirtualDevice):
 
     # ------------------------------------------------------------------ writing
 
-    def _target(self, address: int) -> int:
-        """Byte of the table that an address of the indirect data shows; itself while it shows other indirect data."""
-        at = pointer_to(address)
-        target = self._table[at] | self._table[at + 1] << 8
-        if not 0 <= target < table.SIZE or is_indirect_data(target):
-            return address
-        return target
-
     def _plan(self, address: int, data: bytes) -> tuple[dict[Register, int], int]:
         """New values of the registers that a write touches, and the first error."""
-        if address + len(data) > table.SIZE:
-            return {}, Error.ACCESS
-        raw: dict[Register, bytearray] = {}
-        written: dict[Register, int] = {}
-        for at, byte in enumerate(data, address):
-            if is_indirect_data(at):
-                at = self._target(at)
-            register = OWNER[at]
-            if register is None and is_indirect_data(at):
-                register = Register(f"indirect_data_{at}", at, 1)
-            if register is None or not register.writable or not self._has(register):
-                return {}, Error.ACCESS
-            content = raw.setdefault(register, self._table[register.address : register.end])
-            content[at - register.address] = byte
-            written[register] = written.get(register, 0) + 1
-        if any(count < register.size for register, count in written.items()):
-            return {}, Error.DATA_LENGTH
-        values = {register: register.decode(bytes(content)) for register, content in raw.items()}
+        values, error = self.registers.values_of(address, data)
+        if error:
+            return {}, error
         for register, value in values.items():
             if error := self._check(register, value):
                 return {}, error
@@ -409,9 +353,7 @@ class Servo(VirtualDevice):
         if locked and self.torque_on:
             return Error.ACCESS
         low, high = register.limits or (value, value)
-        if register == table.DRIVE_MODE and value & ~max(
-            bits for first, bits in DRIVE_MODE_BITS.items() if first <= self._firmware
-        ):
+        if register == table.DRIVE_MODE and value & ~self._drive_mode_bits:
             return Error.DATA_RANGE
         if not low <= value <= high or (register == table.OPERATING_MODE and value not in OPERATING_MODES):
             return Error.DATA_RANGE
