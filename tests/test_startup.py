@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 import pytest
-from bus_helpers import BOARD, OLD, SPEC, with_bus
+from bus_helpers import BOARD, SPEC, with_bus
+from startup_helpers import Start, refused
 
 from wildrobot.core.errors import UserError
 from wildrobot.firmware_bridge.bus import control_table as table
 from wildrobot.firmware_bridge.bus.control_table import HardwareError, Register
 from wildrobot.firmware_bridge.bus.driver import Bus
-from wildrobot.firmware_bridge.bus.inspection import Finding, check, expected_registers
-from wildrobot.firmware_bridge.bus.protocol import Instruction
-from wildrobot.firmware_bridge.bus.servo_bus import ServoBus
+from wildrobot.firmware_bridge.bus.inspection import Finding, expected_registers
 from wildrobot.firmware_bridge.bus.startup import prepare
-from wildrobot.firmware_bridge.virtual.faults.kinds import Fault
 from wildrobot.firmware_bridge.virtual.faults.table import (
     BROWN_OUT,
     FLIPPED_BITS,
@@ -28,33 +25,6 @@ from wildrobot.firmware_bridge.virtual.faults.table import (
 from wildrobot.firmware_bridge.virtual.parts import Hidden
 from wildrobot.firmware_bridge.virtual.robot import VirtualRobot
 from wildrobot.firmware_bridge.virtual.transport import VirtualTransport
-from wildrobot.robot_description import RobotSpec
-
-
-class Start:
-    """A hanging robot and a host that has not spoken to it yet."""
-
-    def __init__(self, *faults: Fault, hidden: Hidden | None = None, wait_s: float = 0.05) -> None:
-        self.virtual = VirtualRobot(SPEC, suspended=True, faults=faults, hidden=hidden)
-        self.port = VirtualTransport(self.virtual)
-        self.bus = Bus(self.port)
-        self.said: list[str] = []
-        self.port.sleep(wait_s)
-
-    def wrong(self) -> list[Finding]:
-        return [finding for finding in check(self.bus, SPEC) if finding.level != "ok"]
-
-    def prepare(self, spec: RobotSpec = SPEC) -> ServoBus:
-        return prepare(self.bus, spec, self.said.append)
-
-    def registers(self, device: int) -> dict[str, int]:
-        """Those that robot.yaml speaks about, as they stand."""
-        servo = self.virtual.servo(device)
-        return {r.name: servo.get(r) for r in expected_registers(SPEC, SPEC.servo_ids.index(device))}
-
-    def as_expected(self, device: int) -> bool:
-        expected = expected_registers(SPEC, SPEC.servo_ids.index(device))
-        return self.registers(device) == {register.name: value for register, value in expected.items()}
 
 
 def test_a_sound_robot_has_nothing_wrong_and_nothing_is_written_into_its_eeprom() -> None:
@@ -181,13 +151,6 @@ def test_a_watchdog_that_is_still_armed_is_switched_off() -> None:
 # ---------------------------------------------------------------------- refused
 
 
-def refused(start: Start, spec: RobotSpec = SPEC) -> str:
-    with pytest.raises(UserError) as caught:
-        start.prepare(spec)
-    assert not any(servo.torque_on for servo in start.virtual.servos)
-    return str(caught.value)
-
-
 def test_all_that_cannot_be_repaired_is_listed_at_once() -> None:
     start = Start(
         SILENT(servo=2), OVERLOAD(servo=4), OVERHEATING(servo=5, temperature_c=78.0), SILENT(servo="board")
@@ -254,103 +217,6 @@ def test_a_register_that_the_servo_does_not_take_is_refused_with_its_answer() ->
 def test_a_servo_that_goes_silent_in_the_middle_is_refused_with_words() -> None:
     for at_s in np.arange(0.052, 0.078, 0.004):
         assert "the robot is not ready" in refused(Start(SILENT(at_s=float(at_s), servo=9)))
-
-
-# ---------------------------------------------------------------------- the reads
-
-
-def test_the_indirect_addresses_show_motion_and_slow_registers() -> None:
-    start = Start()
-    start.prepare()
-    for device, servo in zip(SPEC.servo_ids, start.virtual.servos, strict=True):
-        shown = start.bus.read_block(device, table.INDIRECT_DATA, 12).data
-        position = servo.get(table.PRESENT_POSITION)
-        assert int.from_bytes(shown[:2], "little", signed=True) == position
-        assert shown[8] == servo.get(table.PRESENT_INPUT_VOLTAGE)
-        assert shown[9] == servo.get(table.PRESENT_TEMPERATURE)
-        assert shown[11] == servo.get(table.GOAL_PWM) & 0xFF
-        kept = start.bus.read_block(device, table.INDIRECT_ADDRESS, 24).data
-        assert kept == table.indirect_map()
-
-
-def test_indirect_addresses_that_do_not_stay_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    start = Start()
-    servo = start.virtual.servo(4)
-    commit = servo._commit
-
-    def forgetful(register: Register, value: int, now_ns: int) -> None:
-        if register.address != table.INDIRECT_ADDRESS + 6:
-            commit(register, value, now_ns)
-
-    monkeypatch.setattr(servo, "_commit", forgetful)
-    assert "device 4 did not keep its indirect addresses" in refused(start)
-
-
-@pytest.mark.parametrize("shift", [1, 2, -1, 6], ids=lambda shift: f"shifted by {shift}")
-def test_indirect_data_that_show_something_else_are_refused(
-    shift: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    start = Start()
-    servo = start.virtual.servo(4)
-    target = servo.registers.target
-    monkeypatch.setattr(servo.registers, "target", lambda address: target(address) + shift)
-    text = refused(start)
-    assert "device 4: its indirect data do not show " in text
-    assert "its firmware maps other bytes than the manual says" in text
-
-
-def test_a_robot_that_swings_while_it_is_looked_at_is_not_called_wrong() -> None:
-    start = Start()
-    for servo in start.virtual.servos:
-        servo.put(table.TORQUE_ENABLE, 1)
-        servo.put(table.GOAL_POSITION, 2500)
-        servo._configure_motor()
-    start.port.sleep(0.05)
-    start.prepare()
-
-
-def test_a_servo_without_a_bus_watchdog_is_refused() -> None:
-    text = refused(Start(hidden=Hidden(firmware={"left_knee_pitch": 36})))
-    assert "servo 4 (left_knee_pitch): firmware 36 has no bus watchdog" in text
-
-
-@pytest.mark.parametrize("firmware", [48, 44], ids=["fast", "plain"])
-def test_a_firmware_that_shows_values_only_whole_is_told_and_read_whole(firmware: int) -> None:
-    hidden = Hidden(whole_items=True, firmware=dict.fromkeys(SPEC.joint_names, firmware))
-    start = Start(hidden=hidden)
-    servos = start.prepare()
-    assert any("only whole, so reads carry all their bytes" in text for text in start.said)
-    for _ in range(20):
-        samples = servos.read_tick()
-        assert not samples.failures
-        angle, _ = servos.joint_motion(samples)
-        assert np.abs(angle - start.virtual.truth().joint_position).max() < 0.01
-        assert samples.health is not None
-        i, health = samples.health
-        assert health.voltage == start.virtual.servos[i].get(table.PRESENT_INPUT_VOLTAGE)
-
-
-def test_old_firmware_is_told_and_read_plainly() -> None:
-    start = Start(hidden=OLD)
-    servos = start.prepare()
-    assert not servos.fast
-    assert start.said == ["servo 4: firmware before 45, so reads are plain bulk reads (slower)"]
-    assert not servos.read_tick().failures
-
-
-def test_fast_reads_that_nobody_answers_are_told_and_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    start = Start()
-    deaf = start.virtual.servo(1)
-    hear = deaf.hear
-
-    def hear_no_fast_reads(packet: Any, end_ns: int) -> Any:
-        return None if packet.instruction == Instruction.FAST_BULK_READ else hear(packet, end_ns)
-
-    monkeypatch.setattr(deaf, "hear", hear_no_fast_reads)
-    servos = start.prepare()
-    assert not servos.fast
-    assert start.said == ["fast bulk reads were not answered, so reads are plain bulk reads (slower)"]
-    assert not servos.read_tick().failures
 
 
 # ---------------------------------------------------------------------- nothing moves

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -24,102 +22,18 @@ from runtime_helpers import SPEC, frame_at
 
 pytest.importorskip("viser", reason="needs the extra 'view'")
 
-from wildrobot.core.rotations import quat_to_matrix
-from wildrobot.robot_description.mujoco_model import compile_model
 from wildrobot.runtime.telemetry.lcm_types import (
     policy_state_t,
     robot_state_t,
 )
 from wildrobot.runtime.telemetry.neighbours import GONE_S
 from wildrobot.view.feed import SILENT_S
-from wildrobot.view.history import History
 from wildrobot.view.readout.status import feature_bars, stage_table
-from wildrobot.view.scene import ARROW_M_PER_M_S, RobotScene
-from wildrobot.view.server import GuardedServer
-from wildrobot.view.track import AIRBORNE_S, PelvisTrack, Placement
 
 
 @pytest.fixture
 def walk() -> Walk:
     return simulated_walk()
-
-
-# ---------------------------------------------------------------------- track
-
-
-def test_the_track_follows_the_simulated_robot(walk: Walk) -> None:
-    track = PelvisTrack(SPEC)
-    poses = [track.update(frame) for frame in walk.frames]
-    way = np.linalg.norm(np.diff(walk.position[:, :2], axis=0), axis=1).sum()
-    assert way > 0.8
-    found = np.array([pose.position for pose in poses])
-    error = np.linalg.norm(found[:, :2] - (walk.position - walk.position[0])[:, :2], axis=1)
-    assert error.max() < 0.1 * way
-    assert np.abs(found[20:, 2] - walk.position[20:, 2]).max() < 0.02
-    truth = quat_to_matrix(walk.quaternion)
-    yaw = np.arctan2(truth[:, 1, 0], truth[:, 0, 0])
-    heading = np.array([pose.heading for pose in poses])
-    assert np.abs(heading - (yaw - yaw[0])).max() < 0.02
-    assert heading[-1] > 0.2, "the curve went to the left"
-    # The whole attitude, not only the heading.
-    assert np.abs(np.array([pose.rotation for pose in poses]) - truth).max() < 0.05
-    assert not any(pose.airborne for pose in poses)
-
-
-def test_another_run_begins_at_the_origin(walk: Walk) -> None:
-    track = PelvisTrack(SPEC)
-    for frame in walk.frames:
-        last = track.update(frame)
-    assert np.linalg.norm(last.position[:2]) > 0.5
-    later = replace(walk.frames[0], time_s=walk.frames[0].time_s + 1000.0)
-    for first in (later, walk.frames[0]):  # a gap, and a step back
-        pose = track.update(first)
-        assert pose.position[:2].tolist() == [0.0, 0.0]
-        assert pose.heading == 0.0
-
-
-def test_a_robot_that_touches_nothing_does_not_wander_off(walk: Walk) -> None:
-    track = PelvisTrack(SPEC)
-    for frame in walk.frames[:100]:
-        before = track.update(frame)
-    place = []
-    for tick in range(100):
-        frame = frame_at(float(walk.frames[99].time_s[0]) + 0.02 * (tick + 1))
-        frame.foot_contact[:] = 0.0
-        frame.imu_acceleration[:] = (3.0, 0.0, 9.81)  # carried about
-        pose = track.update(frame)
-        place.append(pose.position[:2])
-    assert pose.airborne
-    late = np.array(place[round(AIRBORNE_S / 0.02) + 1 :])
-    assert np.ptp(late, axis=0).max() == 0.0
-    assert np.linalg.norm(late[-1] - before.position[:2]) < 0.5
-
-
-def test_invalid_samples_keep_the_last_pose(walk: Walk) -> None:
-    track = PelvisTrack(SPEC)
-    for frame in walk.frames[:50]:
-        before = track.update(frame)
-    broken = walk.frames[50].copy()
-    broken.imu_quaternion[:], broken.joint_position[:] = np.nan, np.nan
-    broken.imu_valid[:], broken.joint_valid[:] = False, False
-    after = track.update(broken)
-    assert np.all(np.isfinite(after.rotation))
-    assert np.linalg.norm(after.position - before.position) < 0.05
-
-
-# ---------------------------------------------------------------------- history
-
-
-def test_the_history_is_read_oldest_first_and_forgets() -> None:
-    history = History(SPEC, seconds=0.06)
-    assert history.rows == 3
-    assert np.isnan(history.part("height")).all()
-    for value in range(5):
-        history.append(height=float(value), gyro=(1.0, 2.0, 3.0))
-    assert history.part("height")[:, 0].tolist() == [2.0, 3.0, 4.0]
-    assert history.part("gyro")[-1].tolist() == [1.0, 2.0, 3.0]
-    assert np.isnan(history.part("tilt")).all()
-    assert history.time_s[-1] == 0.0
 
 
 # ---------------------------------------------------------------------- feed
@@ -316,54 +230,3 @@ def test_policy_state_s_score_is_shown(robot: Robot, walk: Walk) -> None:
     robot.send("policy_state", policy)
     robot.until(lambda: "policy_state" in robot.feed.latest)
     assert "0.83" in robot.text()
-
-
-# ---------------------------------------------------------------------- scene
-
-
-@pytest.fixture(scope="module")
-def scene() -> Iterator[RobotScene]:
-    server = GuardedServer("127.0.0.1", 0, "test")
-    yield RobotScene(server, SPEC)
-    server.stop()
-
-
-def test_every_body_is_drawn_where_mujoco_has_it(
-    scene: RobotScene, walk: Walk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import mujoco
-
-    model = compile_model(SPEC)
-    data = mujoco.MjData(model)
-    track, now_s = PelvisTrack(SPEC), iter(np.arange(0.0, 1000.0, SPEC.control_dt))
-    monkeypatch.setattr(time, "monotonic", lambda: float(next(now_s)))
-    for frame in walk.frames:
-        pose = track.update(frame)
-        scene.show(pose, frame.joint_position[0], frame.foot_contact[0], (0.3, 0.0))
-    data.qpos[:3], data.qpos[3:7] = walk.position[-1], walk.quaternion[-1]
-    data.qpos[[model.joint(name).qposadr[0] for name in SPEC.joint_names]] = frame.joint_position[0]
-    mujoco.mj_kinematics(model, data)
-    frames = {model.body(body).name: handle for body, handle in scene._bodies}
-    assert set(frames) == {model.body(body).name for body in range(1, model.nbody)}
-    pelvis = frames["pelvis"].position
-    for name, handle in frames.items():
-        true = data.body(name).xpos - data.body("pelvis").xpos
-        assert np.allclose(handle.position - pelvis, true, atol=0.02), name
-    # The view follows: however far it walked, the robot stays near the middle.
-    assert np.linalg.norm(pelvis[:2]) < 0.1
-    assert np.linalg.norm(walk.position[-1, :2]) > 0.5
-    assert [pad.visible for pad in scene._pads] == [bool(value > 0.5) for value in frame.foot_contact[0]]
-    assert scene._arrows["commanded"][0].visible
-    assert scene._lengths["commanded"] == pytest.approx(0.3 * ARROW_M_PER_M_S)
-
-
-def test_a_robot_that_lies_is_drawn_on_the_floor(scene: RobotScene) -> None:
-    track = PelvisTrack(SPEC)
-    pose = track.update(frame_at(0.0))
-    side = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
-    lying = Placement(np.array([0.0, 0.0, 5.0]), side, 0.0, True, pose.velocity)
-    scene.show(lying, SPEC.default_joint_pos, np.zeros(4), (0.0, 0.0))
-    pelvis = dict(scene._bodies)[1].position
-    assert 0.03 < pelvis[2] < 0.15
-    assert not any(pad.visible for pad in scene._pads)
-    assert not scene._arrows["commanded"][0].visible

@@ -10,6 +10,7 @@ from wildrobot.firmware_bridge.bus import control_table as table
 from wildrobot.firmware_bridge.bus.control_table import Register
 from wildrobot.firmware_bridge.bus.protocol import BROADCAST_ID, Instruction, Packet, Parser, encode
 from wildrobot.firmware_bridge.virtual.device import VirtualDevice
+from wildrobot.firmware_bridge.virtual.faults.kinds import Fault
 from wildrobot.firmware_bridge.virtual.robot import VirtualRobot
 from wildrobot.firmware_bridge.virtual.servo import Servo, ServoOptions
 from wildrobot.firmware_bridge.virtual.transport import VirtualTransport
@@ -148,3 +149,13 @@ def sync_read(
 def bulk(*blocks: tuple[int, int, int]) -> bytes:
     """Parameters of a bulk read: (id, address, size)."""
     return b"".join(bytes((device,)) + u16(address) + u16(size) for device, address, size in blocks)
+
+
+def host_with(*faults: Fault, suspended: bool = False) -> Host:
+    return Host(VirtualRobot(SPEC, faults=faults, suspended=suspended))
+
+
+def who(host: Host) -> list[int]:
+    """Ids that answer a sync read in their order, then the board."""
+    found = [status.device for status in host.ask(*sync_read(Instruction.SYNC_READ, 132, 4))]
+    return found + [status.device for status in host.ask(BOARD, Instruction.PING)]
