@@ -162,8 +162,7 @@ def _fix(bus: Bus, spec: RobotSpec, hands: Hands, report: Report, findings: list
         if finding.fixable:
             report.say(f"  {finding.who}: {finding.what}")
     held = servo_tools.holding(bus, sorted({finding.device for finding in findings if finding.fixable}))
-    question = f"Servo {', '.join(map(str, held))} holds: WHAT IT CARRIES DROPS. Hold the robot. Go on?"
-    if held and not report.ask(hands, question):
+    if held and not report.ask(hands, servo_tools.question_before_letting_go(held)):
         report.say("nothing was changed")
         return findings
     for text in repair(bus, findings):

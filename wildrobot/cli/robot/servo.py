@@ -322,7 +322,7 @@ def reboot_servos(order: Reboot, bus: Bus, spec: RobotSpec) -> int:
     # a servo that restarts lets go, and a robot that stands on the others falls
     held = servo_tools.holding(bus, spec.servo_ids if order.all else devices)
     if held and not PersonHands(order.yes, order.countdown).agree(
-        f"Servo {', '.join(map(str, held))} holds: WHAT IT CARRIES DROPS. Hold the robot. Go on?", moves=True
+        servo_tools.question_before_letting_go(held), moves=True
     ):
         print("nothing was changed")
         return 1

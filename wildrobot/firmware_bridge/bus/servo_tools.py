@@ -179,6 +179,11 @@ def in_need_of_a_restart(bus: Bus, devices: Sequence[int]) -> dict[int, str]:
     return errors
 
 
+def question_before_letting_go(held: Sequence[int]) -> str:
+    """What to ask a person before the torque of these servos, which hold something, goes off."""
+    return f"Servo {', '.join(map(str, held))} holds: WHAT IT CARRIES DROPS. Hold the robot. Go on?"
+
+
 def holding(bus: Bus, devices: Sequence[int]) -> list[int]:
     """Servos whose torque is on, or that answer pings and do not say; the sensor board has no torque."""
     held = []

@@ -14,7 +14,7 @@ import viser
 from wildrobot.robot_description import RobotSpec
 from wildrobot.view.feed import Feed
 from wildrobot.view.plots import EVERY, SHAPE, Plot, Plots
-from wildrobot.view.readout.marks import BAD, FAIR, battery_text, colored, judged, short_name
+from wildrobot.view.readout.marks import BAD, FAIR, battery_text, colored, count, judged, short_name
 from wildrobot.view.readout.servos import ServoRow
 from wildrobot.view.theme import ASKED_LINE, ESTIMATED_LINE
 
@@ -123,7 +123,7 @@ def _line(spec: RobotSpec, row: ServoRow, picked: bool, silent: bool) -> str:
         judged(row.current_a, "{:.2f}", current.warn, current.stop, magnitude=True) or NONE,
         judged(row.temperature_c, "{:.0f}", warm.warn, warm.stop) or NONE,
         judged(row.voltage_v, "{:.1f}", volts.warn, volts.stop, below=True) or NONE,
-        colored(str(row.errors), FAIR) if row.errors else "0",
+        count(row.errors),
         colored(str(row.lost), BAD if row.lost > 60 else FAIR) if row.lost else "0",
     )
     if silent:
